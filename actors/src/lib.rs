@@ -1,0 +1,1 @@
+//! The actors of Addendum: sampler, editor, reward, replay, learner, evaluator, recorder

@@ -1,0 +1,1 @@
+//! The post-rollout editor of EditGRPO

@@ -1,0 +1,1 @@
+//! Qwen2.5-VL with LoRA: model, generation, objective, optimiser and checkpoints

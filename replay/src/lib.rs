@@ -1,0 +1,1 @@
+//! Tickets, the freshness gate, rollout groups and the replay buffer

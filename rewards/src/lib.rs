@@ -1,0 +1,9 @@
+//! Clinical report metrics and the entity extraction under them.
+//!
+//! This crate knows nothing of the policy or of actors and can be used alone ("score these reports").
+
+pub mod entity;
+mod error;
+
+pub use entity::{Entity, EntityExtractor, EntityType, Presence, cosine};
+pub use error::{Error, Result};
