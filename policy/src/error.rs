@@ -1,0 +1,35 @@
+use std::path::{Path, PathBuf};
+
+/// What can go wrong with a policy, its files and its training.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("tensor operation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+
+    /// A value that cannot be used, whatever file it came from.
+    #[error("{what}: {reason}")]
+    Invalid { what: String, reason: String },
+
+    /// A file that was read but cannot be used.
+    #[error("{}: {reason}", path.display())]
+    File { path: PathBuf, reason: String },
+
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+impl Error {
+    pub fn invalid(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Invalid { what: what.into(), reason: reason.into() }
+    }
+
+    pub fn file(path: &Path, reason: impl std::fmt::Display) -> Self {
+        Self::File { path: path.into(), reason: reason.to_string() }
+    }
+
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.into(), source }
+    }
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
