@@ -1,0 +1,164 @@
+use serde::{Deserialize, Serialize};
+
+use super::Aggregation;
+use crate::error::{Error, Result};
+
+/// Where the probability ratio is clipped: [1 − low, 1 + high].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClipRange {
+    pub low: f64,
+    pub high: f64,
+}
+
+/// Per-token estimate of the KL divergence to the reference policy, with e = ln π − ln π_ref
+/// (J. Schulman, "Approximating KL divergence").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KlKind {
+    /// e
+    K1,
+    /// |e|
+    Abs,
+    /// e² / 2
+    K2,
+    /// exp(−e) + e − 1, clamped to [−10, 10]; no gradient where the clamp is active.
+    #[default]
+    K3,
+}
+
+/// How tokens of a stale policy are reweighted, from the ratio π_prox / π_behav.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Importance {
+    /// Every token by its own ratio, at most the cap.
+    #[default]
+    TokenTruncate,
+    /// Every token by the product of the ratios of its response, at most the cap.
+    SequenceTruncate,
+    /// Every token by its own ratio, dropped where that exceeds the cap. Denominators of the aggregation stay.
+    TokenMask,
+}
+
+/// Settings of the objective.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ObjectiveConfig {
+    pub clip: ClipRange,
+    /// With a negative advantage A, the loss of a token is at most −A times this (dual-clip PPO, arXiv 1912.09729).
+    pub dual_clip: Option<f64>,
+    /// β, the factor of the KL penalty.
+    pub kl_coefficient: f64,
+    pub kl: KlKind,
+    pub aggregation: Aggregation,
+    /// The constant divisor of [`Aggregation::SeqMeanTokenSumNorm`]: the maximum response length, in tokens.
+    pub norm_length: f64,
+    pub importance: Importance,
+    /// C, the largest importance weight.
+    pub importance_cap: f64,
+}
+
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        Self {
+            clip: ClipRange { low: 0.2, high: 0.2 },
+            dual_clip: None,
+            kl_coefficient: 0.01,
+            kl: KlKind::default(),
+            aggregation: Aggregation::default(),
+            norm_length: 128.0,
+            importance: Importance::default(),
+            importance_cap: 2.0,
+        }
+    }
+}
+
+impl ObjectiveConfig {
+    /// # Errors
+    /// The first setting out of its range, with its value.
+    pub fn validate(&self) -> Result<()> {
+        let dual_clip = self.dual_clip.unwrap_or(f64::INFINITY);
+        let checks = [
+            (
+                "clip.low",
+                self.clip.low,
+                (0.0..=1.0).contains(&self.clip.low),
+                "between 0 and 1",
+            ),
+            (
+                "clip.high",
+                self.clip.high,
+                is_size(self.clip.high),
+                "finite and not negative",
+            ),
+            ("dual_clip", dual_clip, dual_clip > 1.0, "above 1"),
+            (
+                "kl_coefficient",
+                self.kl_coefficient,
+                is_size(self.kl_coefficient),
+                "finite and not negative",
+            ),
+            (
+                "norm_length",
+                self.norm_length,
+                is_positive(self.norm_length),
+                "finite and above 0",
+            ),
+            (
+                "importance_cap",
+                self.importance_cap,
+                self.importance_cap > 0.0,
+                "above 0",
+            ),
+        ];
+        match checks.into_iter().find(|(_, _, valid, _)| !valid) {
+            None => Ok(()),
+            Some((field, value, _, expected)) => Err(Error::invalid(
+                format!("objective.{field}"),
+                format!("{value} is not {expected}"),
+            )),
+        }
+    }
+}
+
+fn is_size(value: f64) -> bool {
+    value.is_finite() && value >= 0.0
+}
+
+fn is_positive(value: f64) -> bool {
+    value.is_finite() && value > 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_out_of_range_is_named_with_its_value() {
+        let config = ObjectiveConfig {
+            norm_length: 0.0,
+            ..Default::default()
+        };
+        let error = config.validate().unwrap_err().to_string();
+        assert_eq!(error, "objective.norm_length: 0 is not finite and above 0");
+        let config = ObjectiveConfig {
+            dual_clip: Some(0.9),
+            ..Default::default()
+        };
+        assert!(config.validate().unwrap_err().to_string().contains("0.9"));
+        assert!(
+            ObjectiveConfig {
+                importance_cap: f64::NAN,
+                ..Default::default()
+            }
+            .validate()
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        assert!(serde_json::from_str::<ObjectiveConfig>(r#"{"kl_coef": 0.1}"#).is_err());
+        assert!(serde_json::from_str::<ObjectiveConfig>(r#"{"kl_coefficient": 0.1, "kl": "abs"}"#).is_ok());
+    }
+}
