@@ -4,6 +4,14 @@
 
 pub mod entity;
 mod error;
+pub mod graph;
+pub mod labels;
+pub mod metrics;
+pub mod sentences;
+#[cfg(test)]
+mod testing;
 
 pub use entity::{Entity, EntityExtractor, EntityType, Presence, cosine};
 pub use error::{Error, Result};
+pub use graph::{Graph, GraphEntity, GraphExtractor, Relation};
+pub use labels::{Label, Labeller, Labels, Observation};

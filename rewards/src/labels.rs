@@ -1,0 +1,109 @@
+//! The 14 CheXpert observations, what a report says of each, and the trait of what reads them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// The observations of CheXpert (Irvin et al. 2019, table 1), in the order of the CheXbert label vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Observation {
+    #[serde(rename = "Enlarged Cardiomediastinum")]
+    EnlargedCardiomediastinum,
+    Cardiomegaly,
+    #[serde(rename = "Lung Opacity")]
+    LungOpacity,
+    #[serde(rename = "Lung Lesion")]
+    LungLesion,
+    Edema,
+    Consolidation,
+    Pneumonia,
+    Atelectasis,
+    Pneumothorax,
+    #[serde(rename = "Pleural Effusion")]
+    PleuralEffusion,
+    #[serde(rename = "Pleural Other")]
+    PleuralOther,
+    Fracture,
+    #[serde(rename = "Support Devices")]
+    SupportDevices,
+    #[serde(rename = "No Finding")]
+    NoFinding,
+}
+
+impl Observation {
+    pub const ALL: [Self; 14] = [
+        Self::EnlargedCardiomediastinum,
+        Self::Cardiomegaly,
+        Self::LungOpacity,
+        Self::LungLesion,
+        Self::Edema,
+        Self::Consolidation,
+        Self::Pneumonia,
+        Self::Atelectasis,
+        Self::Pneumothorax,
+        Self::PleuralEffusion,
+        Self::PleuralOther,
+        Self::Fracture,
+        Self::SupportDevices,
+        Self::NoFinding,
+    ];
+
+    /// The five observations of CheXpert's competition, which "F1-5" averages over.
+    pub const FIVE: [Self; 5] = [
+        Self::Cardiomegaly,
+        Self::Edema,
+        Self::Consolidation,
+        Self::Atelectasis,
+        Self::PleuralEffusion,
+    ];
+
+    /// The name as CheXpert writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EnlargedCardiomediastinum => "Enlarged Cardiomediastinum",
+            Self::Cardiomegaly => "Cardiomegaly",
+            Self::LungOpacity => "Lung Opacity",
+            Self::LungLesion => "Lung Lesion",
+            Self::Edema => "Edema",
+            Self::Consolidation => "Consolidation",
+            Self::Pneumonia => "Pneumonia",
+            Self::Atelectasis => "Atelectasis",
+            Self::Pneumothorax => "Pneumothorax",
+            Self::PleuralEffusion => "Pleural Effusion",
+            Self::PleuralOther => "Pleural Other",
+            Self::Fracture => "Fracture",
+            Self::SupportDevices => "Support Devices",
+            Self::NoFinding => "No Finding",
+        }
+    }
+
+    /// The position in the label vector, 0 to 13.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What a report says of one observation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Label {
+    #[default]
+    Blank,
+    Positive,
+    Negative,
+    Uncertain,
+}
+
+/// One label per observation, in the order of [`Observation::ALL`].
+pub type Labels = [Label; 14];
+
+/// The labels as the CheXbert F1 counts them: positive and uncertain are true.
+pub fn binary(labels: &Labels) -> [bool; 14] {
+    labels.map(|label| matches!(label, Label::Positive | Label::Uncertain))
+}
+
+/// Labels reports. Implementations must be deterministic.
+pub trait Labeller: Send + Sync {
+    /// Returns the labels of each report, in order. A report's labels do not depend on its neighbours in the slice.
+    fn label(&self, reports: &[&str]) -> Result<Vec<Labels>>;
+}
