@@ -1,1 +1,18 @@
-//! The post-rollout editor of EditGRPO
+//! The post-rollout editor of EditGRPO (Zhang et al., arXiv 2509.22812, section 2): one sentence-level correction of a
+//! sampled report, taken from the reference report, with a log of what was done and why.
+//!
+//! This crate knows nothing of the policy or of actors and can be used alone ("edit this report").
+
+mod align;
+mod config;
+mod editor;
+mod error;
+mod log;
+pub mod rule;
+pub mod splice;
+
+pub mod sentences;
+pub use config::{EditConfig, Reading};
+pub use editor::{Edited, Editor};
+pub use error::{Error, Result};
+pub use log::{Edit, Operation, Rule};

@@ -1,0 +1,174 @@
+//! The parameters of the edit rule, and the readings of what the paper's text leaves open.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Parameters of the edit rule (EditGRPO, section 2).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EditConfig {
+    /// Two entities are similar when their cosine is greater than this; in [0, 1].
+    pub tau: f64,
+    /// Rule (b) replaces when the mean similarity is at least this; in [0, 1], `tau` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replace_threshold: Option<f64>,
+    /// Sentence operations per report, at most; at least 1.
+    pub operations: usize,
+    pub reading: Reading,
+}
+
+/// How the open points of the paper's text are read. All `false` is [`Reading::CANONICAL`]; the default adds two guards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reading {
+    /// (a) needs the same words with opposite labels; otherwise entities that are similar.
+    pub conflict_needs_same_text: bool,
+    /// (a) ignores an entity that matches some reference sentence with its own label. Guard, on by default.
+    pub a_only_if_spurious: bool,
+    /// A sentence that stands word for word in the reference is never replaced or deleted, nor appended once more.
+    /// Guard, on by default: with it a report equal to its reference stays as it is.
+    pub verbatim_sentences_stay: bool,
+    /// (b) looks for similarity in all of E\[y_j\], generated entities included; otherwise in the entities of y_j.
+    pub b_over_all_of_e: bool,
+    /// (b) also serves spurious entities that all lie in one E\[y_j\].
+    pub b_without_subset_test: bool,
+    /// (d) does not count a similar entity with another label as missing.
+    pub missing_ignores_label: bool,
+    /// An entity without a presence label matches every label; otherwise only its own kind.
+    pub neutral_matches_anything: bool,
+    /// (e) draws from what was missing in the report as generated; otherwise from all reference sentences with entities.
+    pub fallback_from_original_false_negatives: bool,
+}
+
+impl Reading {
+    /// The text as printed, without guards.
+    pub const CANONICAL: Self = Self {
+        conflict_needs_same_text: false,
+        a_only_if_spurious: false,
+        verbatim_sentences_stay: false,
+        b_over_all_of_e: false,
+        b_without_subset_test: false,
+        missing_ignores_label: false,
+        neutral_matches_anything: false,
+        fallback_from_original_false_negatives: false,
+    };
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            a_only_if_spurious: true,
+            verbatim_sentences_stay: true,
+            ..Self::CANONICAL
+        }
+    }
+}
+
+impl Default for EditConfig {
+    fn default() -> Self {
+        Self {
+            tau: 0.6,
+            replace_threshold: None,
+            operations: 1,
+            reading: Reading::default(),
+        }
+    }
+}
+
+impl EditConfig {
+    /// The threshold of rule (b).
+    pub fn replace_threshold(&self) -> f64 {
+        self.replace_threshold.unwrap_or(self.tau)
+    }
+
+    /// Fails with [`Error::Config`] when a value is out of range.
+    pub fn validate(&self) -> Result<()> {
+        similarity("tau", self.tau)?;
+        similarity("replace_threshold", self.replace_threshold())?;
+        if self.operations == 0 {
+            return Err(Error::Config {
+                field: "operations",
+                value: "0".into(),
+                expected: "at least 1",
+            });
+        }
+        Ok(())
+    }
+}
+
+fn similarity(field: &'static str, value: f64) -> Result<()> {
+    if (0. ..=1.).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Config {
+        field,
+        value: value.to_string(),
+        expected: "a number from 0 to 1",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(config: EditConfig) -> String {
+        config.validate().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        let default = EditConfig::default;
+        assert!(default().validate().is_ok());
+        assert_eq!(
+            refused(EditConfig { tau: 1.5, ..default() }),
+            "edit config: tau is 1.5, expected a number from 0 to 1"
+        );
+        assert!(
+            refused(EditConfig {
+                tau: f64::NAN,
+                ..default()
+            })
+            .contains("tau is NaN")
+        );
+        assert!(
+            refused(EditConfig {
+                replace_threshold: Some(-0.1),
+                ..default()
+            })
+            .contains("replace_threshold is -0.1")
+        );
+        assert!(
+            refused(EditConfig {
+                operations: 0,
+                ..default()
+            })
+            .contains("operations is 0, expected at least 1")
+        );
+    }
+
+    #[test]
+    fn absent_fields_take_their_defaults_and_unknown_ones_are_refused() {
+        let config: EditConfig = serde_json::from_str(r#"{"tau": 0.5, "reading": {"b_over_all_of_e": true}}"#).unwrap();
+        assert_eq!(config.replace_threshold(), 0.5);
+        assert_eq!(
+            config.reading,
+            Reading {
+                b_over_all_of_e: true,
+                ..Reading::default()
+            }
+        );
+        assert!(serde_json::from_str::<EditConfig>(r#"{"threshold": 0.5}"#).is_err());
+    }
+
+    #[test]
+    fn a_config_survives_json() {
+        let config = EditConfig {
+            replace_threshold: Some(0.3),
+            operations: 2,
+            ..EditConfig::default()
+        };
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<EditConfig>(&json).unwrap(), config);
+    }
+}
