@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::sentences::split;
 use addendum_rewards::EntityExtractor;
+use addendum_rewards::sentences::split;
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 

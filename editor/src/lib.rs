@@ -11,7 +11,7 @@ mod log;
 pub mod rule;
 pub mod splice;
 
-pub mod sentences;
+pub use addendum_rewards::sentences;
 pub use config::{EditConfig, Reading};
 pub use editor::{Edited, Editor};
 pub use error::{Error, Result};

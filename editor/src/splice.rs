@@ -4,7 +4,7 @@
 //! taken is at the two joints of a new or vanished sentence, where a full stop or a line break is put if the sentences on
 //! either side would otherwise read as one.
 
-use crate::sentences::split;
+use addendum_rewards::sentences::split;
 
 use crate::{Edit, Operation};
 
@@ -104,5 +104,83 @@ impl Draft {
         }
         let pieces = self.pieces.into_iter().map(|piece| piece.gap + &piece.sentence);
         pieces.collect::<String>() + &self.tail
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rule;
+
+    fn spliced(text: &str, operation: Operation, position: usize, target: Option<&str>) -> String {
+        let target = target.map(str::to_owned);
+        let edit = Edit {
+            operation,
+            rule: Rule::Empty,
+            position,
+            source: None,
+            target,
+            triggers: Vec::new(),
+        };
+        apply(text, &split(text), &[edit])
+    }
+
+    fn replaced(text: &str, position: usize, target: &str) -> String {
+        spliced(text, Operation::Replace, position, Some(target))
+    }
+
+    fn deleted(text: &str, position: usize) -> String {
+        spliced(text, Operation::Delete, position, None)
+    }
+
+    fn appended(text: &str, target: &str) -> String {
+        spliced(text, Operation::Append, split(text).len(), Some(target))
+    }
+
+    #[test]
+    fn bytes_outside_the_edit_stay() {
+        let text = " No effusion.  Heart\nis normal.\n\nClear lungs.\n";
+        assert_eq!(
+            replaced(text, 1, "Cardiomegaly."),
+            " No effusion.  Cardiomegaly.\n\nClear lungs.\n"
+        );
+        assert_eq!(deleted(text, 0), " Heart\nis normal.\n\nClear lungs.\n");
+        assert_eq!(deleted(text, 1), " No effusion.  Clear lungs.\n");
+        assert_eq!(deleted(text, 2), " No effusion.  Heart\nis normal.\n");
+        assert_eq!(appended(text, "No edema."), format!("{text}No edema."));
+    }
+
+    #[test]
+    fn sentences_are_joined_by_one_space() {
+        assert_eq!(appended("No effusion.", "No edema."), "No effusion. No edema.");
+        assert_eq!(replaced("A lesion. B lesion.", 1, "No edema."), "A lesion. No edema.");
+        assert_eq!(
+            deleted("First thing. Second thing. Third thing.", 1),
+            "First thing. Third thing."
+        );
+    }
+
+    #[test]
+    fn an_empty_report_gains_a_sentence_and_a_report_loses_its_last() {
+        assert_eq!(appended("", "No edema."), "No edema.");
+        assert_eq!(appended(" \n", "No edema."), "No edema.");
+        assert_eq!(deleted(" No edema.\n", 0), "");
+    }
+
+    #[test]
+    fn a_missing_full_stop_does_not_weld_sentences() {
+        assert_eq!(appended("Heart is normal", "No edema."), "Heart is normal. No edema.");
+        assert_eq!(
+            replaced("No edema. Heart is normal.", 0, "Mild edema"),
+            "Mild edema. Heart is normal."
+        );
+        assert_eq!(
+            replaced("Lungs clear\nHeart normal", 1, "mild edema"),
+            "Lungs clear. mild edema"
+        );
+        assert_eq!(
+            replaced("No edema.No effusion.Normal heart.", 1, "2 cm mass."),
+            "No edema. 2 cm mass. Normal heart."
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Parity of the edit rule with the cases worked out from the paper's text.
 
-mod common;
+mod cases;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use addendum_editor::rule::{self, Annotated};
 use addendum_editor::{Edit, EditConfig, Editor, Operation, Reading, Rule};
 use addendum_rewards::{Entity, EntityExtractor};
-use common::{Case, cases, stream};
+use cases::{Case, cases, stream};
 
 const SEEDS: u64 = 24;
 
@@ -70,7 +70,7 @@ fn letter(log: &[Edit]) -> &'static str {
     }
 }
 
-/// Every result is acceptable, and every acceptable result is reached where several are.
+/// Every result is acceptable, and comes from the rule that the fixture names.
 fn check(case: &Case, reading: Reading, variants: &[&str]) {
     let (acceptable, first_rule) = case.acceptable(variants);
     for seed in 0..SEEDS {
