@@ -2,6 +2,17 @@
 //!
 //! This crate knows nothing of models or rewards.
 
+pub mod dataset;
+pub mod error;
+//pub mod folder;
+pub mod phantom;
+mod pixels;
+pub mod prompt;
 pub mod study;
 
+pub use dataset::{Dataset, Split};
+pub use error::{Error, Result};
+//pub use folder::Folder;
+pub use phantom::{Phantom, PhantomConfig, Site};
+pub use prompt::{Part, Prompt};
 pub use study::{ImageSource, Projection, Reference, Study, Timing, View};

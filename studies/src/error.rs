@@ -1,0 +1,45 @@
+//! What can go wrong with a dataset, always with the file, entry and field that caused it.
+
+use std::path::PathBuf;
+
+/// The result of this crate's fallible functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A problem with a dataset or one of its images.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("study {index} asked of a dataset of {len} studies")]
+    OutOfRange { index: usize, len: usize },
+    #[error("phantom image size {size}: expected {min} to {max} pixels")]
+    PhantomSize { size: u32, min: u32, max: u32 },
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{}: no {split} file in this dataset folder; expected one of {expected}", dir.display())]
+    NoSplit {
+        dir: PathBuf,
+        split: &'static str,
+        expected: String,
+    },
+    #[error("{}: not valid JSON: {source}", path.display())]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error("{}: expected a JSON array of studies at the top level, found {found}", path.display())]
+    NotAnArray { path: PathBuf, found: &'static str },
+    #[error("{}: entry {entry}: field `{field}`: {reason}", path.display())]
+    Entry {
+        path: PathBuf,
+        entry: usize,
+        field: String,
+        reason: String,
+    },
+    #[error("{}: cannot decode the image: {source}", path.display())]
+    Image { path: PathBuf, source: image::ImageError },
+}
+
+impl Error {
+    /// Turns an I/O error into one that names `path`.
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
