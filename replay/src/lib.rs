@@ -1,1 +1,39 @@
-//! Tickets, the freshness gate, rollout groups and the replay buffer
+//! Tickets, the freshness gate, rollout groups and the replay buffer.
+//!
+//! This crate decides *which* study is sampled *when*, with *which* policy version, and *which* groups make up a
+//! training step. It knows nothing of models, rewards or actors: it can be driven by threads, by tasks of any
+//! executor, or by hand.
+//!
+//! Its laws (each has a property test in `tests/`):
+//!
+//! 1. Freshness: ticket n is issued only once version ⌊n/B⌋ − η is published; nothing older than η is trained on.
+//! 2. Conservation: every ticket ends exactly once, trained or dead-lettered; a dropped one is issued again.
+//! 3. Reproducibility: in [`Mode::FixedLag`] step s trains on tickets [sB, (s+1)B) sampled with version
+//!    max(0, s − η), whatever the timing.
+//! 5. Integrity: a group is never split over two steps.
+
+mod buffer;
+mod config;
+mod gate;
+mod group;
+mod ids;
+mod ledger;
+mod order;
+mod state;
+mod stream;
+mod sync;
+mod ticket;
+
+#[cfg(test)]
+mod schedules;
+
+pub use buffer::{Batch, PushError, ReplayBuffer};
+pub use config::{ConfigError, GateConfig, Mode};
+pub use gate::{FreshnessGate, Issue};
+pub use group::{EditOperation, EditRecord, Origin, Rollout, RolloutGroup, Scored};
+pub use ids::{PolicyVersion, TicketId};
+pub use ledger::GateStats;
+pub use order::StudyOrder;
+pub use state::{DeadLetter, GateState, OpenTicket};
+pub use stream::{Stream, stream};
+pub use ticket::Ticket;

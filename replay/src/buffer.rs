@@ -1,0 +1,280 @@
+//! The replay buffer: holds scored groups until a training step is complete.
+//!
+//! It never waits for a ticket that is dead, never trains on a group that is too old, and never splits a group.
+
+use std::{collections::BTreeMap, future::poll_fn, sync::Arc, task::Poll};
+
+use crate::{
+    FreshnessGate, Mode, Origin, PolicyVersion, RolloutGroup, TicketId,
+    gate::Shared,
+    sync::{Mutex, lock},
+};
+
+/// The buffer of one run, between the reward stages and the learner. Cloning it gives another handle.
+#[derive(Clone, Debug)]
+pub struct ReplayBuffer {
+    gate: Arc<Shared>,
+    groups: Arc<Mutex<BTreeMap<TicketId, RolloutGroup>>>,
+}
+
+/// Why a group was not accepted. Its ticket has returned to the gate with this error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    #[error("{ticket}: the group has no rollouts")]
+    Empty { ticket: TicketId },
+    #[error("{ticket}: rollout {rollout} has no reward")]
+    NotScored { ticket: TicketId, rollout: usize },
+    #[error("{ticket}: the reward of rollout {rollout} is {total}, expected a finite number")]
+    NotFinite {
+        ticket: TicketId,
+        rollout: usize,
+        total: String,
+    },
+    #[error("{ticket}: rollout {rollout} was sampled with {found}, the ticket asked for {expected}")]
+    WrongVersion {
+        ticket: TicketId,
+        rollout: usize,
+        found: PolicyVersion,
+        expected: PolicyVersion,
+    },
+    #[error("{ticket} was issued by another gate")]
+    Foreign { ticket: TicketId },
+}
+
+/// The groups of one training step, sorted by ticket. Dropping it returns every ticket to the gate.
+#[derive(Debug)]
+pub struct Batch {
+    step: u64,
+    groups: Vec<RolloutGroup>,
+    dead: u64,
+    /// Dropped after the groups.
+    turn: Turn,
+}
+
+/// The right to train: there is never more than one batch out.
+#[derive(Debug)]
+struct Turn(Arc<Shared>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.change(|ledger| ledger.batch_out = false);
+    }
+}
+
+/// The answer to an attempt to make a batch.
+enum Attempt {
+    Batch(Batch),
+    Wait,
+    Finished,
+}
+
+impl ReplayBuffer {
+    pub fn new(gate: &FreshnessGate) -> Self {
+        Self {
+            gate: gate.shared.clone(),
+            groups: Arc::default(),
+        }
+    }
+
+    /// Takes a scored group.
+    ///
+    /// # Errors
+    /// The group is empty, a reward is missing or not finite, or, in fixed-lag mode, it was not sampled with the
+    /// version that its ticket asked for. The ticket then returns to the gate with the error.
+    pub fn push(&self, group: RolloutGroup) -> Result<(), PushError> {
+        if let Err(error) = self.check(&group) {
+            group.fail(&error);
+            return Err(error);
+        }
+        lock(&self.groups).insert(group.ticket.id(), group);
+        self.gate.change(|_| ());
+        Ok(())
+    }
+
+    fn check(&self, group: &RolloutGroup) -> Result<(), PushError> {
+        let ticket = group.ticket.id();
+        if !Arc::ptr_eq(&self.gate, &group.ticket.gate) {
+            return Err(PushError::Foreign { ticket });
+        }
+        if group.rollouts.is_empty() {
+            return Err(PushError::Empty { ticket });
+        }
+        let mode = self.gate.read(|ledger| ledger.config.mode);
+        let expected = group.ticket.snapshot();
+        for (rollout, member) in group.rollouts.iter().enumerate() {
+            match &member.reward {
+                None => return Err(PushError::NotScored { ticket, rollout }),
+                Some(reward) if !reward.total.is_finite() => {
+                    return Err(PushError::NotFinite {
+                        ticket,
+                        rollout,
+                        total: reward.total.to_string(),
+                    });
+                }
+                Some(_) => {}
+            }
+            match member.origin {
+                // A sampler may swap in a newer snapshot under way in latest mode, never an older one.
+                Origin::Sampled { version: found, .. }
+                    if found < expected || (found > expected && mode == Mode::FixedLag) =>
+                {
+                    return Err(PushError::WrongVersion {
+                        ticket,
+                        rollout,
+                        found,
+                        expected,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the groups of the next step; `None` once all steps are done or the gate is closed.
+    ///
+    /// The batch may hold fewer groups than a step has tickets, even none: dead tickets leave their places empty.
+    /// While a batch is out, no second one is handed out.
+    pub async fn next_batch(&self) -> Option<Batch> {
+        poll_fn(|cx| {
+            self.gate.watch(cx);
+            match self.try_batch() {
+                Attempt::Batch(batch) => Poll::Ready(Some(batch)),
+                Attempt::Finished => Poll::Ready(None),
+                Attempt::Wait => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// The batch of the next step, if it is complete now.
+    pub fn try_next_batch(&self) -> Option<Batch> {
+        match self.try_batch() {
+            Attempt::Batch(batch) => Some(batch),
+            Attempt::Wait | Attempt::Finished => None,
+        }
+    }
+
+    /// Groups waiting to be trained on.
+    pub fn len(&self) -> usize {
+        lock(&self.groups).len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Drops every group that waits; their tickets return to the gate.
+    pub fn clear(&self) {
+        let groups = std::mem::take(&mut *lock(&self.groups));
+        drop(groups);
+    }
+
+    fn try_batch(&self) -> Attempt {
+        // Tickets of evicted groups return to the gate after both locks are released.
+        let mut evicted = Vec::new();
+        let attempt = {
+            let mut groups = lock(&self.groups);
+            let (config, version, batch_out, closed) = self
+                .gate
+                .read(|ledger| (ledger.config.clone(), ledger.version, ledger.batch_out, ledger.closed));
+            let step = version.0;
+            if closed || step >= config.steps {
+                Attempt::Finished
+            } else if batch_out {
+                Attempt::Wait
+            } else {
+                let chosen = match config.mode {
+                    Mode::FixedLag => self.tickets_of_step(&groups, step, config.batch_groups),
+                    Mode::Latest => {
+                        evicted = evict(&mut groups, version, config.staleness);
+                        self.oldest_tickets(&groups, config.batch_groups)
+                    }
+                };
+                match chosen {
+                    Some((ids, dead)) => {
+                        self.gate.read(|ledger| ledger.batch_out = true);
+                        let groups = ids.iter().filter_map(|id| groups.remove(id)).collect();
+                        Attempt::Batch(Batch {
+                            step,
+                            groups,
+                            dead,
+                            turn: Turn(self.gate.clone()),
+                        })
+                    }
+                    None => Attempt::Wait,
+                }
+            }
+        };
+        evicted.into_iter().for_each(|group| group.ticket.evict());
+        attempt
+    }
+
+    /// Fixed lag: exactly the tickets [sB, (s+1)B), each of them ready or dead.
+    fn tickets_of_step(
+        &self,
+        groups: &BTreeMap<TicketId, RolloutGroup>,
+        step: u64,
+        batch_groups: u64,
+    ) -> Option<(Vec<TicketId>, u64)> {
+        let dead = self.gate.read(|ledger| ledger.dead_in_step(step));
+        let tickets = TicketId(step * batch_groups)..TicketId((step + 1) * batch_groups);
+        let ready: Vec<_> = groups.range(tickets).map(|(id, _)| *id).collect();
+        (ready.len() + dead.len() == batch_groups as usize).then_some((ready, dead.len() as u64))
+    }
+
+    /// Latest: dead tickets take their places first, then the groups sampled with the oldest versions.
+    fn oldest_tickets(
+        &self,
+        groups: &BTreeMap<TicketId, RolloutGroup>,
+        batch_groups: u64,
+    ) -> Option<(Vec<TicketId>, u64)> {
+        let dead = self.gate.read(|ledger| ledger.dead_to_place()).min(batch_groups);
+        let places = (batch_groups - dead) as usize;
+        let mut by_age: Vec<_> = groups.iter().map(|(id, group)| (group.oldest_version(), *id)).collect();
+        by_age.sort_unstable();
+        let mut chosen: Vec<_> = by_age.into_iter().take(places).map(|(_, id)| id).collect();
+        chosen.sort_unstable();
+        (chosen.len() == places).then_some((chosen, dead))
+    }
+}
+
+/// Removes the groups whose version lags more than the bound.
+fn evict(groups: &mut BTreeMap<TicketId, RolloutGroup>, now: PolicyVersion, staleness: u64) -> Vec<RolloutGroup> {
+    let too_old = |group: &RolloutGroup| now.lag_of(group.oldest_version()) > staleness;
+    let old: Vec<_> = groups
+        .iter()
+        .filter(|(_, group)| too_old(group))
+        .map(|(id, _)| *id)
+        .collect();
+    old.iter().filter_map(|id| groups.remove(id)).collect()
+}
+
+impl Batch {
+    /// The step that this batch is for, counting from zero; equal to the version it is trained under.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    pub fn groups(&self) -> &[RolloutGroup] {
+        &self.groups
+    }
+
+    /// Places left empty by dead tickets.
+    pub fn dead(&self) -> u64 {
+        self.dead
+    }
+
+    /// How many versions each group lags behind the policy it is about to train.
+    pub fn staleness(&self) -> impl Iterator<Item = u64> + '_ {
+        let now = PolicyVersion(self.step);
+        self.groups.iter().map(move |group| now.lag_of(group.oldest_version()))
+    }
+
+    /// Ends the tickets of all groups and publishes version step + 1. The new snapshot must be in place before.
+    pub fn publish(self) -> PolicyVersion {
+        let Self { groups, dead, turn, .. } = self;
+        groups.into_iter().for_each(|group| group.ticket.retire());
+        turn.0.change(|ledger| ledger.publish(dead))
+    }
+}

@@ -1,0 +1,86 @@
+//! What the gate and the buffer must know of a run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{PolicyVersion, TicketId};
+
+/// Which snapshot a ticket is sampled with and which groups a step trains on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Ticket n is sampled with version max(0, ⌊n/B⌋ − η), step s trains on tickets [sB, (s+1)B): reproducible.
+    #[default]
+    FixedLag,
+    /// Tickets are sampled with the newest version, batches are made oldest first: fresher, not reproducible.
+    Latest,
+}
+
+/// The shape of a run, as far as tickets are concerned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateConfig {
+    /// Training steps of the whole run.
+    pub steps: u64,
+    /// Groups (tickets) per training step: B.
+    pub batch_groups: u64,
+    /// The staleness bound in policy versions: η. Zero is synchronous training.
+    pub staleness: u64,
+    pub mode: Mode,
+    /// Studies of the training set; tickets run through seeded shuffles of it, one per epoch.
+    pub studies: usize,
+    pub seed: u64,
+    /// Failed attempts after which a ticket is dead-lettered.
+    pub max_attempts: u32,
+}
+
+/// Why a [`GateConfig`] or a saved [`GateState`](crate::GateState) was refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("`{field}` is 0, expected at least 1")]
+    Zero { field: &'static str },
+    #[error("steps × batch_groups = {steps} × {batch_groups} does not fit into 64 bits")]
+    TooManyTickets { steps: u64, batch_groups: u64 },
+    #[error("the saved run has `{field}` = {saved}, this one {expected}: resume with the saved value")]
+    Mismatch {
+        field: &'static str,
+        saved: String,
+        expected: String,
+    },
+    #[error("the saved gate state is inconsistent: {reason}")]
+    Inconsistent { reason: String },
+}
+
+impl GateConfig {
+    /// # Errors
+    /// Names the first field that is zero where it must not be, or an overflow of the ticket count.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let zero = |field| Err(ConfigError::Zero { field });
+        match self {
+            Self { steps: 0, .. } => zero("steps"),
+            Self { batch_groups: 0, .. } => zero("batch_groups"),
+            Self { studies: 0, .. } => zero("studies"),
+            Self { max_attempts: 0, .. } => zero("max_attempts"),
+            Self {
+                steps, batch_groups, ..
+            } if steps.checked_mul(*batch_groups).is_none() => Err(ConfigError::TooManyTickets {
+                steps: *steps,
+                batch_groups: *batch_groups,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// All tickets of the run: one per group of each step.
+    pub fn tickets(&self) -> u64 {
+        self.steps * self.batch_groups
+    }
+
+    /// The step that a ticket belongs to: ⌊n/B⌋.
+    pub fn step_of(&self, ticket: TicketId) -> u64 {
+        ticket.0 / self.batch_groups
+    }
+
+    /// The version that must be published before a ticket may be issued: max(0, ⌊n/B⌋ − η).
+    pub fn required_version(&self, ticket: TicketId) -> PolicyVersion {
+        PolicyVersion(self.step_of(ticket).saturating_sub(self.staleness))
+    }
+}

@@ -1,0 +1,100 @@
+//! The one thing that flows: a rollout group.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use addendum_studies::Study;
+use serde::{Deserialize, Serialize};
+
+use crate::{PolicyVersion, Ticket};
+
+/// One correction made by an editor, as plain data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditOperation {
+    /// What was done: `replace`, `delete` or `append`.
+    pub operation: String,
+    /// Which rule of the editor fired.
+    pub rule: String,
+    /// Index of the sentence in the source report.
+    pub position: usize,
+    /// The sentence that was replaced or deleted.
+    pub source: Option<String>,
+    /// The reference sentence that was put in.
+    pub target: Option<String>,
+    /// The entities that triggered the edit.
+    pub triggers: Vec<String>,
+}
+
+/// How an edited report came from its source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditRecord {
+    /// Empty if the editor found nothing to correct.
+    pub operations: Vec<EditOperation>,
+}
+
+/// Where a rollout comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Sampled from the policy.
+    Sampled {
+        /// Behaviour log-probabilities (nats), one per token.
+        logprobs: Vec<f32>,
+        /// The oldest version that any of its tokens was sampled with.
+        version: PolicyVersion,
+    },
+    /// An edited copy of the rollout at index `source` of the same group; it has no behaviour policy.
+    Edited { source: usize, record: EditRecord },
+    /// The whole reference report.
+    Reference,
+}
+
+/// A reward with its parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    /// What the advantage is computed from.
+    pub total: f64,
+    /// Every component by name, unweighted.
+    pub components: BTreeMap<String, f64>,
+}
+
+/// One report for a study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Token ids of the report, end token included unless truncated. Empty while a fresh edit is not tokenized.
+    pub tokens: Vec<u32>,
+    pub text: String,
+    pub origin: Origin,
+    /// Whether generation hit the length limit before the end token.
+    pub truncated: bool,
+    pub reward: Option<Scored>,
+}
+
+impl Rollout {
+    pub fn is_sampled(&self) -> bool {
+        matches!(self.origin, Origin::Sampled { .. })
+    }
+}
+
+/// All rollouts for one study, with the ticket that admitted them. Dropping it returns the ticket.
+#[derive(Debug)]
+pub struct RolloutGroup {
+    pub ticket: Ticket,
+    pub study: Arc<Study>,
+    pub rollouts: Vec<Rollout>,
+}
+
+impl RolloutGroup {
+    /// The oldest version that any rollout of the group was sampled with; the ticket's if none was sampled.
+    pub fn oldest_version(&self) -> PolicyVersion {
+        let versions = self.rollouts.iter().filter_map(|rollout| match rollout.origin {
+            Origin::Sampled { version, .. } => Some(version),
+            _ => None,
+        });
+        versions.min().unwrap_or(self.ticket.snapshot())
+    }
+
+    /// Gives the group up: its ticket returns to the gate with `error` as the reason.
+    pub fn fail(self, error: impl ToString) {
+        self.ticket.fail(error);
+    }
+}

@@ -1,0 +1,222 @@
+//! The books of the gate: which tickets are where, and what may be issued next.
+//!
+//! A plain state machine without locks, wakers or time; [`FreshnessGate`](crate::FreshnessGate) shares it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    ConfigError, DeadLetter, GateConfig, GateState, Mode, OpenTicket, PolicyVersion, StudyOrder, TicketId, ticket::Fate,
+};
+
+/// What an issued ticket is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Permit {
+    pub id: TicketId,
+    pub study: usize,
+    pub attempt: u32,
+    pub snapshot: PolicyVersion,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Permit(Permit),
+    /// Nothing may be issued before something else happens.
+    Wait,
+    /// Nothing will ever be issued again.
+    Finished,
+}
+
+/// Counts for telemetry; those of events start at zero at every start or resume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GateStats {
+    pub version: PolicyVersion,
+    /// Tickets out of the gate: being sampled, in a stage, or waiting in the buffer.
+    pub in_flight: u64,
+    /// Issues of a ticket that had been issued before, evictions included.
+    pub retries: u64,
+    /// Groups that grew too old in the buffer.
+    pub evictions: u64,
+    /// Tickets that used up their attempts, over the whole run.
+    pub dead_letters: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub config: GateConfig,
+    order: StudyOrder,
+    pub version: PolicyVersion,
+    next: TicketId,
+    in_flight: BTreeMap<TicketId, (PolicyVersion, OpenTicket)>,
+    returned: BTreeMap<TicketId, OpenTicket>,
+    dead: BTreeMap<TicketId, DeadLetter>,
+    dead_in_batches: u64,
+    retries: u64,
+    evictions: u64,
+    /// Whether a batch is out for training: there is never more than one.
+    pub batch_out: bool,
+    pub closed: bool,
+}
+
+impl Ledger {
+    pub fn new(config: GateConfig) -> Result<Self, ConfigError> {
+        let fresh = GateState {
+            config: config.clone(),
+            version: PolicyVersion(0),
+            next: TicketId(0),
+            open: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            dead_in_batches: 0,
+        };
+        Self::resume(config, fresh)
+    }
+
+    pub fn resume(config: GateConfig, state: GateState) -> Result<Self, ConfigError> {
+        state.validate(&config)?;
+        Ok(Self {
+            order: StudyOrder::new(config.seed, config.studies),
+            version: state.version,
+            next: state.next,
+            in_flight: BTreeMap::new(),
+            returned: state.open,
+            dead: state.dead,
+            dead_in_batches: state.dead_in_batches,
+            retries: 0,
+            evictions: 0,
+            batch_out: false,
+            closed: false,
+            config,
+        })
+    }
+
+    pub fn state(&self) -> GateState {
+        let in_flight = self.in_flight.iter().map(|(id, (_, open))| (*id, open.clone()));
+        GateState {
+            config: self.config.clone(),
+            version: self.version,
+            next: self.next,
+            open: self.returned.clone().into_iter().chain(in_flight).collect(),
+            dead: self.dead.clone(),
+            dead_in_batches: self.dead_in_batches,
+        }
+    }
+
+    /// Returned tickets first, the oldest of them before the others; then the next fresh one if the freshness law
+    /// lets it pass.
+    pub fn issue(&mut self) -> Next {
+        if self.closed || self.version.0 >= self.config.steps {
+            return Next::Finished;
+        }
+        let (id, open) = match self.returned.pop_first() {
+            Some((id, open)) => {
+                self.retries += 1;
+                (id, open)
+            }
+            None if self.next.0 >= self.config.tickets() => {
+                return if self.in_flight.is_empty() {
+                    Next::Finished
+                } else {
+                    Next::Wait
+                };
+            }
+            None if self.config.required_version(self.next) > self.version => return Next::Wait,
+            None => {
+                let id = self.next;
+                self.next = TicketId(id.0 + 1);
+                (id, OpenTicket::default())
+            }
+        };
+        let permit = Permit {
+            id,
+            study: self.order.study_of(id),
+            attempt: open.attempts + 1,
+            snapshot: self.snapshot(id),
+        };
+        self.in_flight.insert(id, (permit.snapshot, open));
+        Next::Permit(permit)
+    }
+
+    fn snapshot(&self, id: TicketId) -> PolicyVersion {
+        match self.config.mode {
+            Mode::FixedLag => self.config.required_version(id),
+            Mode::Latest => self.version,
+        }
+    }
+
+    /// Takes a ticket back from wherever it was dropped.
+    pub fn settle(&mut self, id: TicketId, fate: Fate) {
+        let Some((_, mut open)) = self.in_flight.remove(&id) else {
+            return;
+        };
+        match fate {
+            Fate::Trained => return,
+            Fate::Evicted => self.evictions += 1,
+            // What is dropped while the run is being shut down has not failed.
+            Fate::Failed(_) if self.closed => {}
+            Fate::Failed(error) => {
+                open.attempts += 1;
+                if open.attempts >= self.config.max_attempts {
+                    let study = self.order.study_of(id);
+                    self.dead.insert(
+                        id,
+                        DeadLetter {
+                            study,
+                            attempts: open.attempts,
+                            error,
+                        },
+                    );
+                    return;
+                }
+                open.last_error = Some(error);
+            }
+        }
+        self.returned.insert(id, open);
+    }
+
+    /// Dead tickets among those of one step.
+    pub fn dead_in_step(&self, step: u64) -> BTreeSet<TicketId> {
+        let batch = self.config.batch_groups;
+        self.dead
+            .range(TicketId(step * batch)..TicketId((step + 1) * batch))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Dead tickets that have not taken their place in a batch yet (of any step).
+    pub fn dead_to_place(&self) -> u64 {
+        self.dead.len() as u64 - self.dead_in_batches
+    }
+
+    pub fn publish(&mut self, dead_in_batch: u64) -> PolicyVersion {
+        self.version = self.version.next();
+        self.dead_in_batches += dead_in_batch;
+        self.version
+    }
+
+    /// The oldest version that a ticket may still be sampled with.
+    pub fn oldest_needed(&self) -> PolicyVersion {
+        let fresh = (self.next.0 < self.config.tickets()).then(|| self.snapshot(self.next));
+        let returned = self.returned.keys().map(|id| self.snapshot(*id));
+        // In fixed-lag mode an in-flight ticket may come back and ask for the same version again.
+        let in_flight = self.in_flight.values().map(|(snapshot, _)| *snapshot);
+        fresh
+            .into_iter()
+            .chain(returned)
+            .chain(in_flight)
+            .min()
+            .unwrap_or(self.version)
+    }
+
+    pub fn dead_letters(&self) -> &BTreeMap<TicketId, DeadLetter> {
+        &self.dead
+    }
+
+    pub fn stats(&self) -> GateStats {
+        GateStats {
+            version: self.version,
+            in_flight: self.in_flight.len() as u64,
+            retries: self.retries,
+            evictions: self.evictions,
+            dead_letters: self.dead.len() as u64,
+        }
+    }
+}

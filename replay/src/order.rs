@@ -1,0 +1,87 @@
+//! Which study a ticket draws: a seeded shuffle of the training set per epoch.
+
+use rand::seq::SliceRandom;
+
+use crate::{Stream, TicketId, stream};
+
+/// The order of studies; depends on the seed and the number of studies only.
+#[derive(Debug)]
+pub struct StudyOrder {
+    seed: u64,
+    studies: usize,
+    /// The shuffles of the last two epochs asked for: retries reach back at most a few steps.
+    recent: [Option<Epoch>; 2],
+}
+
+#[derive(Debug)]
+struct Epoch {
+    number: u64,
+    order: Vec<usize>,
+}
+
+impl StudyOrder {
+    /// `studies` must be at least one.
+    pub fn new(seed: u64, studies: usize) -> Self {
+        Self {
+            seed,
+            studies: studies.max(1),
+            recent: [None, None],
+        }
+    }
+
+    /// The index of the study that `ticket` draws. Each epoch visits every study once.
+    pub fn study_of(&mut self, ticket: TicketId) -> usize {
+        let studies = self.studies as u64;
+        let (number, position) = (ticket.0 / studies, (ticket.0 % studies) as usize);
+        self.epoch(number).order[position]
+    }
+
+    fn epoch(&mut self, number: u64) -> &Epoch {
+        if self.recent[1].as_ref().is_some_and(|epoch| epoch.number == number) {
+            self.recent.swap(0, 1);
+        }
+        let (seed, studies) = (self.seed, self.studies);
+        if self.recent[0].as_ref().is_some_and(|epoch| epoch.number != number) {
+            self.recent.swap(0, 1);
+            self.recent[0] = None;
+        }
+        self.recent[0].get_or_insert_with(|| {
+            let mut order: Vec<usize> = (0..studies).collect();
+            order.shuffle(&mut stream(seed, Stream::Shuffle, number, 0));
+            Epoch { number, order }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_epoch_visits_every_study_once_in_an_order_of_its_own() {
+        let mut order = StudyOrder::new(7, 50);
+        let mut epoch = |e: u64| {
+            (0..50)
+                .map(|i| order.study_of(TicketId(e * 50 + i)))
+                .collect::<Vec<_>>()
+        };
+        let (first, second, first_again) = (epoch(0), epoch(1), epoch(0));
+        assert_ne!(first, second);
+        assert_eq!(first, first_again);
+        for mut seen in [first, second] {
+            seen.sort_unstable();
+            assert_eq!(seen, (0..50).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn going_back_and_forth_between_three_epochs_gives_the_same_studies() {
+        let mut jumping = StudyOrder::new(3, 5);
+        for id in [0, 12, 6, 1, 11, 0, 7, 13, 2] {
+            assert_eq!(
+                jumping.study_of(TicketId(id)),
+                StudyOrder::new(3, 5).study_of(TicketId(id))
+            );
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a checkpoint keeps of the gate.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ConfigError, GateConfig, Mode, PolicyVersion, TicketId};
+
+/// A ticket that was issued and has not ended: in flight, in the buffer, or returned.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenTicket {
+    /// Failed attempts so far.
+    pub attempts: u32,
+    pub last_error: Option<String>,
+}
+
+/// A ticket that used up its attempts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Index of the study in the training set.
+    pub study: usize,
+    pub attempts: u32,
+    /// The error of the last attempt.
+    pub error: String,
+}
+
+/// The gate, frozen between two steps. Tickets below `next` that are neither open nor dead have been trained on.
+///
+/// Rollouts are not part of it: tickets in flight are open again after a resume and are sampled anew, in
+/// [`Mode::FixedLag`] with the same outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateState {
+    pub config: GateConfig,
+    /// The newest published version, which is also the number of finished steps.
+    pub version: PolicyVersion,
+    /// The first ticket that was never issued.
+    pub next: TicketId,
+    pub open: BTreeMap<TicketId, OpenTicket>,
+    pub dead: BTreeMap<TicketId, DeadLetter>,
+    /// Dead tickets that already took a place in a finished batch.
+    pub dead_in_batches: u64,
+}
+
+impl GateState {
+    /// Checks the state against itself and against the configuration of the run that wants to resume it. The number
+    /// of steps and of attempts may change between the two, everything else that decides about tickets may not.
+    pub(crate) fn validate(&self, config: &GateConfig) -> Result<(), ConfigError> {
+        config.validate()?;
+        let saved = &self.config;
+        same("batch_groups", saved.batch_groups, config.batch_groups)?;
+        same("staleness", saved.staleness, config.staleness)?;
+        same("mode", format!("{:?}", saved.mode), format!("{:?}", config.mode))?;
+        same("studies", saved.studies, config.studies)?;
+        same("seed", saved.seed, config.seed)?;
+
+        let inconsistent = |reason: String| Err(ConfigError::Inconsistent { reason });
+        if self.version.0 > config.steps {
+            return inconsistent(format!(
+                "{} steps are done, only {} are asked for",
+                self.version.0, config.steps
+            ));
+        }
+        let total = config.tickets();
+        if self.next.0 > total {
+            return inconsistent(format!("{} tickets were issued, the run has {total}", self.next.0));
+        }
+        for id in self.open.keys().chain(self.dead.keys()) {
+            if *id >= self.next {
+                return inconsistent(format!("{id} is open or dead but was never issued"));
+            }
+        }
+        if let Some(id) = self.open.keys().find(|id| self.dead.contains_key(id)) {
+            return inconsistent(format!("{id} is both open and dead"));
+        }
+        let first_open = self.version.0 * config.batch_groups;
+        let counted = match config.mode {
+            Mode::FixedLag => self.dead.keys().filter(|id| id.0 < first_open).count() as u64,
+            Mode::Latest => self.dead.len() as u64,
+        };
+        if self.dead_in_batches > counted {
+            return inconsistent(format!(
+                "{} dead tickets were counted, {counted} exist",
+                self.dead_in_batches
+            ));
+        }
+        let trained = self.next.0 - (self.open.len() + self.dead.len()) as u64;
+        if trained + self.dead_in_batches != first_open {
+            return inconsistent(format!(
+                "{} steps of {} groups are done, but {trained} tickets were trained on and {} dead ones counted",
+                self.version.0, config.batch_groups, self.dead_in_batches
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn same<T: PartialEq + ToString>(field: &'static str, saved: T, expected: T) -> Result<(), ConfigError> {
+    if saved == expected {
+        return Ok(());
+    }
+    Err(ConfigError::Mismatch {
+        field,
+        saved: saved.to_string(),
+        expected: expected.to_string(),
+    })
+}

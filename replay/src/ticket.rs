@@ -1,0 +1,85 @@
+//! The ticket: the right, and the duty, to sample one study once.
+
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+
+use crate::{PolicyVersion, Stream, TicketId, gate::Shared, stream};
+
+/// An owned value that travels inside the group it admitted. It is neither `Clone` nor constructible outside the
+/// gate, so holding tickets is the backpressure of the whole pipeline.
+///
+/// A ticket ends by being trained on. Dropped before that (a panic, a killed actor, [`Ticket::fail`]) it returns to
+/// the gate, which issues it again before any other, or dead-letters it once its attempts are used up.
+#[derive(Debug)]
+pub struct Ticket {
+    pub(crate) id: TicketId,
+    pub(crate) study: usize,
+    pub(crate) attempt: u32,
+    pub(crate) snapshot: PolicyVersion,
+    pub(crate) seed: u64,
+    pub(crate) fate: Fate,
+    pub(crate) gate: Arc<Shared>,
+}
+
+/// What the gate is told when a ticket is dropped.
+#[derive(Debug)]
+pub(crate) enum Fate {
+    Failed(String),
+    Evicted,
+    Trained,
+}
+
+impl Fate {
+    pub(crate) fn unless_told_otherwise() -> Self {
+        Fate::Failed("dropped".to_string())
+    }
+}
+
+impl Ticket {
+    pub fn id(&self) -> TicketId {
+        self.id
+    }
+
+    /// Index of the study in the training set.
+    pub fn study(&self) -> usize {
+        self.study
+    }
+
+    /// Counts from one.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The policy version to sample with.
+    pub fn snapshot(&self) -> PolicyVersion {
+        self.snapshot
+    }
+
+    /// The random stream of one rollout of this ticket; the same at every attempt.
+    pub fn stream(&self, purpose: Stream, rollout: u64) -> ChaCha8Rng {
+        stream(self.seed, purpose, self.id.0, rollout)
+    }
+
+    /// Returns the ticket to the gate with the reason of the failure.
+    pub fn fail(mut self, error: impl ToString) {
+        self.fate = Fate::Failed(error.to_string());
+    }
+
+    /// Returns the ticket without counting the attempt: the study did nothing wrong, its group grew too old.
+    pub(crate) fn evict(mut self) {
+        self.fate = Fate::Evicted;
+    }
+
+    /// Ends the ticket for good.
+    pub(crate) fn retire(mut self) {
+        self.fate = Fate::Trained;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.gate
+            .settle(self.id, std::mem::replace(&mut self.fate, Fate::Trained));
+    }
+}
