@@ -246,3 +246,114 @@ impl<'a> Pass<'a> {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use addendum_rewards::EntityType;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+
+    /// A sentence that asserts each finding, given as the direction of its embedding in degrees.
+    fn findings(text: &str, degrees: &[f32]) -> Annotated {
+        let entity = |degrees: &f32| Entity {
+            text: degrees.to_string(),
+            kind: EntityType::Disease,
+            embedding: vec![degrees.to_radians().cos(), degrees.to_radians().sin()],
+        };
+        Annotated {
+            text: text.into(),
+            entities: degrees.iter().map(entity).collect(),
+        }
+    }
+
+    fn logs(x: &[Annotated], y: &[Annotated], config: &EditConfig) -> Vec<Vec<Edit>> {
+        (0..300)
+            .map(|seed| edit(x, y, config, &mut ChaCha8Rng::seed_from_u64(seed)))
+            .collect()
+    }
+
+    fn times(logs: &[Vec<Edit>], target: &str) -> usize {
+        logs.iter()
+            .filter(|log| log[0].target.as_deref() == Some(target))
+            .count()
+    }
+
+    #[test]
+    fn a_lower_replace_threshold_turns_deletions_into_replacements() {
+        let (x, y) = ([findings("x.", &[0.])], [findings("y.", &[60.])]);
+        let config = |threshold| EditConfig {
+            replace_threshold: threshold,
+            ..EditConfig::default()
+        };
+        let [strict, loose] = [None, Some(0.4)].map(|threshold| logs(&x, &y, &config(threshold))[0][0].clone());
+        assert_eq!((strict.rule, loose.rule), (Rule::Empty, Rule::Similar));
+        assert_eq!(loose.operation, Operation::Replace);
+        assert_eq!(loose.triggers, ["0"]);
+    }
+
+    #[test]
+    fn the_nearest_reference_sentence_replaces_and_ties_are_as_likely() {
+        let x = [findings("x.", &[0.])];
+        let y = [
+            findings("far.", &[75.]),
+            findings("near.", &[60.]),
+            findings("as near.", &[60.]),
+            findings("farther.", &[80.]),
+        ];
+        let logs = logs(
+            &x,
+            &y,
+            &EditConfig {
+                replace_threshold: Some(0.1),
+                ..EditConfig::default()
+            },
+        );
+        let (near, as_near) = (times(&logs, "near."), times(&logs, "as near."));
+        assert_eq!(near + as_near, 300);
+        assert!(near.abs_diff(as_near) < 90, "{near} and {as_near}");
+    }
+
+    #[test]
+    fn a_sentence_with_many_missing_entities_is_as_likely_as_one_with_one() {
+        let y = [findings("many.", &[0., 90., 180., 270.]), findings("one.", &[45.])];
+        let logs = logs(&[], &y, &EditConfig::default());
+        let (many, one) = (times(&logs, "many."), times(&logs, "one."));
+        assert_eq!(many + one, 300);
+        assert!(many.abs_diff(one) < 90, "{many} and {one}");
+        let triggers = |target: &str| {
+            logs.iter()
+                .find(|log| log[0].target.as_deref() == Some(target))
+                .unwrap()[0]
+                .triggers
+                .clone()
+        };
+        assert_eq!(triggers("many."), ["0", "90", "180", "270"]);
+    }
+
+    #[test]
+    fn emptying_a_report_is_one_replacement() {
+        let log = edit(
+            &[findings("x.", &[0.])],
+            &[findings("y.", &[180.])],
+            &EditConfig::default(),
+            &mut ChaCha8Rng::seed_from_u64(0),
+        );
+        let expected = Edit {
+            operation: Operation::Replace,
+            rule: Rule::Empty,
+            position: 0,
+            source: Some("x.".into()),
+            target: Some("y.".into()),
+            triggers: vec!["0".into()],
+        };
+        assert_eq!(log, [expected]);
+    }
+
+    #[test]
+    fn wrapped_lines_and_full_stops_do_not_make_sentences_differ() {
+        assert!(same_words("The heart\nis large", "The heart is large."));
+        assert!(!same_words("The heart is large.", "The heart is not large."));
+    }
+}
