@@ -6,6 +6,7 @@ pub mod entity;
 mod error;
 pub mod graph;
 pub mod labels;
+pub mod lexicon;
 pub mod metrics;
 pub mod sentences;
 #[cfg(test)]
@@ -15,3 +16,4 @@ pub use entity::{Entity, EntityExtractor, EntityType, Presence, cosine};
 pub use error::{Error, Result};
 pub use graph::{Graph, GraphEntity, GraphExtractor, Relation};
 pub use labels::{Label, Labeller, Labels, Observation};
+pub use lexicon::Lexicon;

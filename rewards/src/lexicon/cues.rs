@@ -1,0 +1,312 @@
+//! The cue phrases of negation, uncertainty and scope, and the word classes that bound scopes: plain data.
+//!
+//! The idea is NegEx's (Chapman et al. 2001) with CheXpert's uncertainty; the phrases and rules are our own.
+
+/// What a cue does to the concepts in its scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cue {
+    /// Denies what follows ("no", "without").
+    Deny,
+    /// Denies what precedes ("is absent", "has resolved").
+    DenyBack,
+    /// Denies what precedes, or what follows when nothing precedes ("not seen", "absent").
+    DenyEither,
+    /// Makes uncertain what follows, or what precedes when nothing follows ("likely", "cannot exclude").
+    Doubt,
+    /// Makes uncertain what precedes ("is a consideration").
+    DoubtBack,
+    /// Makes uncertain both sides ("versus").
+    DoubtBoth,
+    /// Asserts nothing of what follows ("evaluate for", "history of").
+    Silent,
+    /// Looks like a cue and is none ("no change").
+    Mask,
+    /// Ends every scope and starts a new clause ("but").
+    Stop,
+}
+
+pub(super) const CUES: &[(Cue, &str)] = &[
+    (
+        Cue::Deny,
+        "no|without|w / o|wo|negative for|free of|free from|clear of|absence of|lack of|lacking|denies|deny|neither|nor|\
+         rather than|instead of|as opposed to|not|resolution of|interval resolution of|complete resolution of|\
+         clearing of|clearance of|disappearance of|removal of|interval removal of|\
+         fails to demonstrate|fail to show|fails to reveal|fail to demonstrate|never|none of|\
+         devoid of|status post removal of|s / p removal of|excludes|argue against|argues against|interval extubation|\
+         has been cleared of|unlikely to be due to|cannot see|cannot identify|cant see|without any|\
+         failed to reveal|evacuation of|no sign of|no evidence of|no evidence for|exclude the presence of",
+    ),
+    (
+        Cue::DenyBack,
+        "is absent|are absent|has resolved|have resolved|has completely resolved|have completely resolved|\
+         is resolved|have now resolved|has now resolved|completely resolved|has cleared|have cleared|\
+         has since resolved|have since resolved|: none|none|has been removed|have been removed|was removed|were removed|is removed|been removed|\
+         has been extubated|: no|: negative|: absent|has disappeared|have disappeared|disappeared|has been withdrawn|\
+         has gone|is gone|are gone|: nil|nil|\
+         has entirely resolved|has fully resolved|have fully resolved|fully resolved|\
+         has been taken out|removed in the interval|have entirely resolved|vanished|has vanished|discontinued|\
+         is not a concern|is negative|are negative",
+    ),
+    (
+        Cue::DenyEither,
+        "resolved|absent|cleared|removed|no longer|no longer seen|no longer present|no longer visible",
+    ),
+    (
+        Cue::Doubt,
+        "possible|possibly|probable|probably|likely|most likely|likely representing|likely reflecting|likely due to|\
+         may|may be|may represent|may reflect|may be due to|might|might represent|could|could represent|could reflect|\
+         could be|can represent|may indicate|presumed|presumably|suspected|suspect|suspicious for|suspicious of|\
+         suspicion of|suspicion for|concerning for|concern for|concern of|concern about|concerned for|raise concern for|\
+         raising concern for|raise the possibility of|raising the possibility of|raise the question of|\
+         raises suspicion for|worrisome for|worrying for|suggesting|suggestive of|suggest|suggestion of|suggested|\
+         question of|questionable|question|query|equivocal|borderline|favor|favored|favoring|favored to represent|\
+         favored to reflect|perhaps|maybe|possibility of|potential|potentially|differential include|\
+         differential diagnosis include|differential consideration include|consideration include|\
+         differential would include|consider|to consider|correlate for|clinical correlation for|\
+         correlate clinically for|felt to represent|felt to reflect|thought to represent|thought to reflect|\
+         thought to be|believed to represent|less likely|unlikely|compatible with possible|appear to represent|\
+         appears to be|may relate to|may be related to|likely related to|?|indeterminate for|versus less likely|\
+         cannot be certain about|uncertain|presumptive|conceivably|hint of|seem|\
+         raising question of|questioned|tentative|would favor|most consistent with|impression of|\
+         clinically suspected|not certain|uncertain whether|unclear whether|unclear if",
+    ),
+    (
+        Cue::DoubtBack,
+        "is possible|are possible|remains possible|remain possible|is likely|are likely|is suspected|are suspected|\
+         is questioned|are questioned|is a consideration|are considerations|should be considered|could be considered|\
+         to be considered|is in the differential|in the differential|is a possibility|remains a possibility|is probable|\
+         is equivocal|is uncertain|are uncertain|is unlikely|are unlikely|felt less likely|is less likely|\
+         is a concern|remains a concern|is of concern|is conceivable|must be considered|may be present|might be present|\
+         could be present|would be a consideration|is also possible|is also a consideration|is favored|are favored|\
+         is presumed|is not definite|is questionable|may also be present|can be considered|should also be considered|\
+         in the differential diagnosis|may coexist|may be considered|would be possible|is felt unlikely|\
+         is considered unlikely|seems unlikely|appears unlikely|is the main consideration|is difficult to confirm|\
+         is thought likely|is indeterminate|could also be present|remains in the differential|differential consideration|\
+         is felt likely|is most likely|are most likely|are suggested|is suggested|in question",
+    ),
+    (Cue::DoubtBoth, "versus|vs"),
+    (
+        Cue::Silent,
+        "evaluate for|evaluation for|evaluation of|evaluate|eval for|eval|assess for|assess|assessment for|assessment of|\
+         looking for|to look for|please evaluate|please assess|history of|h / o|hx of|hx|\
+         known history of|past medical history|clinical concern for|clinical concern of|clinical suspicion of|\
+         clinical suspicion for|concern clinically for|if|should|screening for|screen for|risk of|risk for|at risk for|\
+         check for|follow up of|follow up for|followup for|followup of|f / u|to evaluate for|to assess for|\
+         query clinically|reason for exam|clinical question|clinical history of|being treated for|treated for|\
+         treatment for|therapy for|presenting with|admitted with|admitted for|question clinically|past history of|\
+         personal history of|prior history of|family history of|monitor for|monitoring for|surveillance for|\
+         to detect|search for|investigate for|remote history of|work up for|workup for|pretest|suspected clinically|\
+         to ensure resolution of|to document resolution of|to confirm resolution of|referred for|request to exclude|\
+         clinical diagnosis of|diagnosed with|presents with|concern for possible|in search of",
+    ),
+    (
+        Cue::Mask,
+        "no change|no doubt|not only|not unexpected|not uncommon|not unusual|not insignificant|not surprising|not without|\
+         without change|not resolved|not completely resolved|incompletely resolved|partially resolved|nearly resolved|\
+         near complete resolution of|near complete resolution|partial resolution of|partial resolution|\
+         near resolution of|almost completely resolved|almost resolved|nearly completely resolved|has not resolved|\
+         have not resolved|not fully resolved|not yet resolved|not entirely resolved|has not completely resolved|\
+         largely resolved|mostly resolved|partial clearing of|partial clearing|partially cleared|not cleared|\
+         has partially resolved|have partially resolved|has nearly resolved|have nearly resolved|\
+         has nearly completely resolved|has largely resolved|has almost completely resolved|has almost resolved|\
+         no interval resolution of|without resolution of|no longer enlarging|no small|without resolution|\
+         not significantly changed|not changed|not substantially changed|not appreciably changed|not removed|\
+         without significant change|without interval change|unchanged|may be followed|not been removed|nearly cleared|\
+         should be|should be repositioned|should be advanced|should be retracted|should be withdrawn|partly resolved|\
+         partly cleared|resolving|no difference|could be advanced|could be retracted|may be advanced|may be retracted|\
+         no progression|no improvement|no significant interval change|no less|not negligible|mostly cleared|\
+         as described|cannot be denied|without doubt|largely cleared|no resolution of|partial removal of|\
+         may be secondary to|may be accentuated|may be exaggerated|may be magnified|may be partly due|likely accentuated|\
+         not absent|early filling|subtotal resolution of|nearly complete resolution of|no question|not the only|nor the only|\
+         not just|no longer the only|no dispute|near total resolution of|known",
+    ),
+    (
+        Cue::Stop,
+        ";|but|however|although|though|while|whereas|yet|except|except for|aside from|apart from|other than|despite|.|\
+         nevertheless|nonetheless|with the exception of|albeit|even though|!|otherwise|except that|save for",
+    ),
+];
+
+/// Classes of words that bound scopes or modify concepts. One bit each.
+pub(super) mod class {
+    pub const VERB: u32 = 1;
+    pub const SIZE: u32 = 1 << 1;
+    pub const CHANGE: u32 = 1 << 2;
+    pub const SIDE: u32 = 1 << 3;
+    pub const ZONE: u32 = 1 << 4;
+    pub const PERCEIVE: u32 = 1 << 5;
+    pub const CHANGE_NOUN: u32 = 1 << 6;
+    pub const CHANGE_FILLER: u32 = 1 << 7;
+    pub const OR: u32 = 1 << 8;
+    pub const AND: u32 = 1 << 9;
+    pub const COMMA: u32 = 1 << 10;
+    pub const DETERMINER: u32 = 1 << 11;
+    pub const CAUSE: u32 = 1 << 12;
+    pub const NEGATOR: u32 = 1 << 13;
+    pub const EXCLUDE: u32 = 1 << 14;
+    pub const FILLER: u32 = 1 << 15;
+    pub const WITH: u32 = 1 << 16;
+    pub const ASSOCIATED: u32 = 1 << 17;
+    pub const PRONOUN: u32 = 1 << 18;
+    pub const FUNCTION: u32 = 1 << 19;
+    pub const COLON: u32 = 1 << 20;
+    pub const SHAPE: u32 = 1 << 21;
+    pub const ONE_SIDED: u32 = 1 << 22;
+    pub const FORWARD: u32 = 1 << 23;
+    pub const LINK: u32 = 1 << 24;
+}
+
+pub(super) const CLASSES: &[(u32, &str)] = &[
+    (
+        class::VERB,
+        "is are was were has have had remain persist demonstrate show appear exist continue lie terminate reside",
+    ),
+    (
+        class::SIZE,
+        "tiny trace minimal small mild moderate large severe massive slight mildly slightly moderately severely \
+        markedly marked minimally little extensive huge big moderate sized gross",
+    ),
+    (
+        class::CHANGE,
+        "unchanged stable increased increasing decreased decreasing worsened worsening improved improving \
+        persistent new resolving enlarging known chronic residual recurrent progressive larger smaller",
+    ),
+    (
+        class::SIDE,
+        "left right bilateral both leftward rightward biapical bibasilar bibasal unilateral l r",
+    ),
+    (
+        class::ZONE,
+        "upper middle lower mid base basilar basal apical apex perihilar retrocardiac lingular hilar central \
+        peripheral costophrenic basal lobar apicolateral lateral medial posterior anterior suprahilar infrahilar subpleural \
+        multifocal diffuse focal bibasilar bibasal biapical lingula lobe",
+    ),
+    (
+        class::SHAPE,
+        "patchy hazy linear confluent subtle faint dense ill defined rounded spiculated calcified acute healed old \
+        displaced nondisplaced subsegmental segmental discoid streaky loculated layering bandlike reticular heterogeneous \
+        homogeneous interstitial pleural pulmonary airspace vascular compressive platelike healing subacute nodular",
+    ),
+    (
+        class::PERCEIVE,
+        "seen identified visualized visible present evident demonstrated noted appreciated apparent detected \
+        observed found shown discernible recognized perceived depicted delineated displayed discerned visualised confirmed",
+    ),
+    (
+        class::CHANGE_NOUN,
+        "change increase decrease progression improvement worsening difference alteration growth resolution \
+        deterioration enlarging increasing decreasing larger smaller worse better reduction expansion",
+    ),
+    (
+        class::CHANGE_FILLER,
+        "significant interval appreciable definite substantial relevant major further acute apparent real \
+        gross obvious marked short term evidence of other notable meaningful clear overall great measurable radiographic \
+        convincing important visible discernible considerable a any and or",
+    ),
+    (class::OR, "or nor"),
+    (class::AND, "and & +"),
+    (class::COMMA, ", ( ) – —"),
+    (class::DETERMINER, "the a an there this these that those his her"),
+    (
+        class::CAUSE,
+        "after following from due secondary because since post status related given through via beyond owing",
+    ),
+    (
+        class::NEGATOR,
+        "not cannot cant unable difficult hard impossible never without couldnt challenging nor no limit limits limited precludes preclude",
+    ),
+    (class::EXCLUDE, "exclude excluded excluding exclusion"),
+    (
+        class::FILLER,
+        "of the in size is are in and mildly moderately slightly markedly grossly overall visualized otherwise \
+        both within not enlarged normal stable now also again appear remain the size contour a",
+    ),
+    (class::WITH, "with"),
+    (class::FORWARD, "no without"),
+    (class::LINK, "of size visualized in"),
+    (
+        class::ASSOCIATED,
+        "associated consistent compatible concordant along keeping",
+    ),
+    (class::PRONOUN, "it this these they one which that those"),
+    (class::COLON, ":"),
+    (
+        class::ONE_SIDED,
+        "left right remaining otherwise remainder rest elsewhere upper lower apex apices",
+    ),
+    (
+        class::FUNCTION,
+        "the a an of in on at to and or with no not is are was were be been there this that these those by for \
+        from as , . ; : ( ) / ? ! & + – — has have had may might could can which it its also again now when than into onto \
+        nor without neither within over under during through per seen noted identified present patient compared comparison \
+        prior study previous since projecting but however although while likely possible possibly probably probable suggest \
+        represent reflect consistent compatible evidence finding sign interval size setting",
+    ),
+];
+
+/// Headings whose section asserts nothing, up to the next heading.
+pub(super) const SILENT_HEADINGS: &str = "indication|clinical indication|history|clinical history|clinical information|\
+    reason for exam|reason for examination|reason for study|reason for the exam|clinical statement|clinical data|\
+    technique|comparison|exam|examination|procedure|study|type of exam|medical history|clinical question|indications|\
+    clinical details|clinical context|reason|hx|question|request|clinical background|patient history|clinical indications|\
+    reason for this examination|reason for this exam|compared to|exam type|history and indication|history / indication|\
+    indication / history|recommendation|past medical history|presenting complaint|clinical|clinical notes|order";
+
+/// Headings whose section asserts what it says.
+pub(super) const SPEAKING_HEADINGS: &str = "finding|impression|conclusion|report|interpretation|result|opinion|summary|\
+    final report|finding and impression|lung|heart|pleura|bone|mediastinum|line and tube|cardiovascular|chest|\
+    support device|device|findings / impression|assessment|finding / impression|conclusions|addendum";
+
+/// States of a body part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Predicate {
+    Normal,
+    Enlarged,
+    Borderline,
+    /// "clear"
+    Clear,
+    /// "intact", "sharp"
+    Intact,
+    /// "blunted"
+    Blunted,
+    /// "congested", "engorged"
+    Congested,
+    /// "opacified", "hazy"
+    Hazy,
+}
+
+pub(super) const PREDICATES: &[(Predicate, &str)] = &[
+    (
+        Predicate::Normal,
+        "normal|unremarkable|within normal limit|wnl|top normal|upper limit of normal|upper limit normal|upper normal|\
+         upper range of normal|high normal|normal in size|normal size|nonenlarged|\
+         within normal range|at the upper limit of normal|normal limit|within limit|\
+         upper limits of normal|near normal|nondilated|normal for age|preserved",
+    ),
+    (
+        Predicate::Enlarged,
+        "enlarged|enlargement of|enlargement|widened|widening of|widening|dilated|increased in size|big|prominent|\
+         prominence of|prominence|larger than normal|globular|dilatation|wide|increased|enlarging|abnormally large|large|\
+         broadened|oversized|bulky|above normal|more enlarged|has enlarged|greater than normal|enlarge",
+    ),
+    (
+        Predicate::Borderline,
+        "borderline|borderline enlarged|borderline size|borderline in size|borderline enlargement of|borderline enlargement|\
+         borderline prominent|borderline cardiac enlargement|borderline large|possibly enlarged|borderline widened|\
+         borderline normal|borderline widening of|borderline heart size|borderline to mildly enlarged",
+    ),
+    (
+        Predicate::Clear,
+        "clear|well aerated and clear|grossly clear|remain clear|clear bilaterally|clear lung",
+    ),
+    (Predicate::Intact, "intact|sharp|sharply defined|well defined"),
+    (
+        Predicate::Blunted,
+        "blunted|blunting of|blunting|obscured|obliterated|obliteration of|obliteration|indistinct",
+    ),
+    (
+        Predicate::Congested,
+        "congested|engorged|engorgement of|engorgement|redistribution of|cephalized|congestion of|plethoric|redistributed",
+    ),
+    (Predicate::Hazy, "opacified|hazy"),
+];

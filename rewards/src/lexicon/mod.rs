@@ -1,0 +1,87 @@
+//! The lexicon back end: a radiology word list with rules for negation, uncertainty and scope.
+//!
+//! It labels the CheXpert observations, extracts RaTEScore-style entities and RadGraph-style graphs without any weights,
+//! in well under a millisecond per report. It reads words, not meaning: what no phrase or rule covers it does not see.
+
+mod concepts;
+mod cues;
+mod scope;
+mod words;
+
+use scope::{Reading, Rules, Status};
+
+use crate::{Label, Labeller, Labels, Observation, Result, sentences};
+
+/// The lexicon, compiled; build it once and share it.
+pub struct Lexicon {
+    rules: Rules,
+}
+
+impl Default for Lexicon {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lexicon {
+    pub fn new() -> Self {
+        Self { rules: Rules::new() }
+    }
+
+    /// The sentences of a report, read in order; headings carry over to the sentences after them.
+    fn read(&self, report: &str) -> Vec<Reading> {
+        let mut silent = false;
+        sentences::split(report)
+            .into_iter()
+            .map(|sentence| self.rules.read(sentence, &mut silent))
+            .collect()
+    }
+
+    fn labels(&self, report: &str) -> Labels {
+        let mut labels = Labels::default();
+        let mut asserted = false;
+        for mention in self.read(report).iter().flat_map(|reading| &reading.mentions) {
+            let label = match mention.status {
+                Status::Present => Label::Positive,
+                Status::Absent => Label::Negative,
+                Status::Uncertain => Label::Uncertain,
+                Status::Silent => continue,
+            };
+            asserted = true;
+            for observation in mention.concept.labels {
+                let slot = &mut labels[observation.index()];
+                if rank(label) > rank(*slot) {
+                    *slot = label;
+                }
+            }
+        }
+        let finding = Observation::ALL[..12]
+            .iter()
+            .any(|o| rank(labels[o.index()]) > rank(Label::Negative));
+        if asserted && !finding {
+            labels[Observation::NoFinding.index()] = Label::Positive;
+        }
+        labels
+    }
+}
+
+/// What wins when a report says several things of one observation: present, then uncertain, then absent.
+fn rank(label: Label) -> u8 {
+    match label {
+        Label::Blank => 0,
+        Label::Negative => 1,
+        Label::Uncertain => 2,
+        Label::Positive => 3,
+    }
+}
+
+/// No Finding is positive when something is asserted and none of the twelve findings is positive or uncertain; support
+/// devices do not count. A report that asserts nothing is blank throughout.
+impl Labeller for Lexicon {
+    fn label(&self, reports: &[&str]) -> Result<Vec<Labels>> {
+        Ok(reports.iter().map(|report| self.labels(report)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,640 @@
+//! Finds the concepts of one sentence and decides what the sentence says of each: present, absent, uncertain, or nothing.
+
+use std::{collections::HashMap, ops::Range};
+
+use super::{
+    concepts::{CONCEPTS, Concept, Role, Subject},
+    cues::{CLASSES, CUES, Cue, PREDICATES, Predicate, SILENT_HEADINGS, SPEAKING_HEADINGS, class},
+    words::{Token, Trie, UNKNOWN, Vocabulary},
+};
+
+/// What a sentence says of a concept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Present,
+    Absent,
+    Uncertain,
+    /// Named but not asserted: asked for, or history.
+    Silent,
+}
+
+/// A concept in a sentence.
+#[derive(Clone, Debug)]
+pub(super) struct Mention {
+    pub concept: &'static Concept,
+    /// All its words, as token indices; a body part and its predicate with what stands between.
+    pub span: Range<usize>,
+    /// The words whose scope decides.
+    pub core: Range<usize>,
+    pub status: Status,
+}
+
+/// A sentence, read.
+pub(super) struct Reading {
+    pub tokens: Vec<Token>,
+    /// Findings, devices and statements of normality, in order of their cores.
+    pub mentions: Vec<Mention>,
+    /// Body parts, as token indices with their concept.
+    pub anatomy: Vec<(Range<usize>, &'static Concept)>,
+    /// Which tokens are cues.
+    pub cue: Vec<bool>,
+}
+
+/// The tables, compiled.
+pub(super) struct Rules {
+    pub vocabulary: Vocabulary,
+    concepts: Trie,
+    cues: Trie,
+    predicates: Trie,
+    headings: Trie,
+    classes: Vec<u32>,
+    named: HashMap<&'static str, &'static Concept>,
+    out: u32,
+    to: u32,
+    rule: [u32; 2],
+    early: Vec<u32>,
+}
+
+struct Hit {
+    cue: Cue,
+    span: Range<usize>,
+}
+
+impl Rules {
+    pub fn new() -> Self {
+        let mut vocabulary = Vocabulary::default();
+        let mut trie = |tables: &mut dyn Iterator<Item = (usize, &str)>| {
+            let mut trie = Trie::default();
+            for (value, phrases) in tables {
+                for phrase in phrases.split('|') {
+                    let words = vocabulary.intern(phrase);
+                    if !words.is_empty() {
+                        trie.insert(&words, value);
+                    }
+                }
+            }
+            trie
+        };
+        let concepts = trie(&mut CONCEPTS.iter().map(|concept| concept.phrases).enumerate());
+        let cues = trie(&mut CUES.iter().map(|(_, phrases)| *phrases).enumerate());
+        let predicates = trie(&mut PREDICATES.iter().map(|(_, phrases)| *phrases).enumerate());
+        let headings = trie(&mut [SILENT_HEADINGS, SPEAKING_HEADINGS].into_iter().enumerate());
+        let mut marks = Vec::new();
+        for (bit, words) in CLASSES {
+            marks.extend(vocabulary.intern(words).into_iter().map(|id| (id, bit)));
+        }
+        let mut word = |word: &str| vocabulary.intern(word).first().copied().unwrap_or(UNKNOWN);
+        let (out, to, rule) = (word("out"), word("to"), [word("rule"), word("ruled")]);
+        let early = ["previously", "before", "earlier", "prior"].map(word).to_vec();
+        let mut classes = vec![0; vocabulary.len()];
+        for (id, bit) in marks {
+            if let Some(slot) = classes.get_mut(id as usize) {
+                *slot |= bit;
+            }
+        }
+        let named = CONCEPTS.iter().map(|concept| (concept.name, concept)).collect();
+        Self {
+            vocabulary,
+            concepts,
+            cues,
+            predicates,
+            headings,
+            classes,
+            named,
+            out,
+            to,
+            rule,
+            early,
+        }
+    }
+
+    /// Whether a word belongs to any of the classes.
+    pub fn is(&self, token: &Token, classes: u32) -> bool {
+        self.classes
+            .get(token.id as usize)
+            .is_some_and(|has| has & classes != 0)
+    }
+
+    /// Reads one sentence. `silent` says whether the section asserts nothing and is kept up to date at headings.
+    pub fn read(&self, sentence: &str, silent: &mut bool) -> Reading {
+        let tokens = self.vocabulary.tokens(sentence);
+        let mut reading = Reading {
+            cue: vec![false; tokens.len()],
+            tokens,
+            mentions: Vec::new(),
+            anatomy: Vec::new(),
+        };
+        let body = self.heading(&reading.tokens, silent);
+        let found: Vec<(Range<usize>, &'static Concept)> = (self.concepts.find(&reading.tokens[body..]).into_iter())
+            .filter_map(|(a, b, i)| Some((a + body..b + body, CONCEPTS.get(i)?)))
+            .filter(|(_, concept)| concept.role != Role::Ignore)
+            .collect();
+        let hits = self.cues(&reading.tokens, body, &found);
+        for hit in &hits {
+            reading.cue[hit.span.clone()].fill(true);
+        }
+        let mut start = body;
+        let stops: Vec<usize> = hits
+            .iter()
+            .filter(|hit| hit.cue == Cue::Stop)
+            .map(|hit| hit.span.start)
+            .collect();
+        for end in stops.into_iter().chain([reading.tokens.len()]) {
+            if start < end {
+                self.clause(&mut reading, start..end, &found, &hits);
+            }
+            start = end;
+        }
+        if *silent {
+            for mention in &mut reading.mentions {
+                mention.status = Status::Silent;
+            }
+        }
+        reading.anatomy = (found.into_iter())
+            .filter(|(_, concept)| matches!(concept.role, Role::Anatomy | Role::Subject(_)))
+            .collect();
+        reading
+            .mentions
+            .sort_by_key(|mention| (mention.core.start, mention.core.end));
+        reading
+    }
+
+    /// The first token after a heading, if the sentence starts with one.
+    fn heading(&self, tokens: &[Token], silent: &mut bool) -> usize {
+        let Some((len, kind)) = self.headings.longest(tokens) else {
+            return 0;
+        };
+        if !tokens.get(len).is_some_and(|token| self.is(token, class::COLON)) {
+            return 0;
+        }
+        *silent = kind == 0;
+        // "Lungs: clear" needs its body part; a silent heading holds nothing of interest.
+        if kind == 0 { len + 1 } else { 0 }
+    }
+
+    fn cues(&self, tokens: &[Token], body: usize, found: &[(Range<usize>, &'static Concept)]) -> Vec<Hit> {
+        let mut hits = self.composed(tokens, body, found);
+        let mut taken = vec![false; tokens.len()];
+        for hit in &hits {
+            taken[hit.span.clone()].fill(true);
+        }
+        let mut at = body;
+        while at < tokens.len() {
+            let free = taken[at..].iter().take_while(|&&taken| !taken).count();
+            let cue = self.cues.longest(&tokens[at..at + free]);
+            match cue.and_then(|(len, i)| Some((len, CUES.get(i)?.0))) {
+                Some((len, cue)) => {
+                    hits.push(Hit {
+                        cue,
+                        span: at..at + len,
+                    });
+                    at += len;
+                }
+                None => at += 1,
+            }
+        }
+        hits.sort_by_key(|hit| hit.span.start);
+        hits
+    }
+
+    /// Cues with words between their parts: "cannot be entirely excluded", "not clearly seen", "no significant change".
+    fn composed(&self, tokens: &[Token], body: usize, found: &[(Range<usize>, &'static Concept)]) -> Vec<Hit> {
+        let concept_at = |i: usize| found.iter().any(|(span, _)| span.contains(&i));
+        let is = |i: usize, classes| tokens.get(i).is_some_and(|token| self.is(token, classes));
+        let mut hits: Vec<Hit> = Vec::new();
+        let mut at = body;
+        while at < tokens.len() {
+            let id = tokens[at].id;
+            let rule_out = self.rule.contains(&id) && tokens.get(at + 1).is_some_and(|next| next.id == self.out);
+            let mut hit = None;
+            if rule_out || is(at, class::EXCLUDE) {
+                let end = at + 1 + usize::from(rule_out);
+                let floor = hits.last().map_or(body, |hit| hit.span.end).max(at.saturating_sub(7));
+                let back = (floor..at)
+                    .rev()
+                    .take_while(|&i| !concept_at(i) && !is(i, class::COMMA));
+                let negator = back.clone().find(|&i| is(i, class::NEGATOR));
+                let verb = back
+                    .clone()
+                    .find(|&i| is(i, class::VERB))
+                    .or(back.clone().find(|&i| i + 1 == at));
+                hit = Some(match negator {
+                    Some(start) => Hit {
+                        cue: Cue::Doubt,
+                        span: start..end,
+                    },
+                    None if at > body && tokens[at - 1].id == self.to => Hit {
+                        cue: Cue::Silent,
+                        span: at - 1..end,
+                    },
+                    None if rule_out && id == self.rule[0] => Hit {
+                        cue: Cue::Silent,
+                        span: at..end,
+                    },
+                    None => Hit {
+                        cue: Cue::DenyEither,
+                        span: verb.unwrap_or(at)..end,
+                    },
+                });
+            } else if is(at, class::NEGATOR) {
+                let change = (at + 1..tokens.len().min(at + 8))
+                    .take_while(|&i| i == at + 1 || is(i - 1, class::CHANGE_FILLER))
+                    .find(|&i| is(i, class::CHANGE_NOUN));
+                let longer = 1 + usize::from(is(at + 1, class::FILLER));
+                let perceived = (at + 1..tokens.len().min(at + 4 + longer))
+                    .take_while(|&i| !concept_at(i) && !is(i, class::VERB | class::COMMA | class::AND | class::OR))
+                    .find(|&i| is(i, class::PERCEIVE));
+                if let Some(i) = change {
+                    hit = Some(Hit {
+                        cue: Cue::Mask,
+                        span: at..i + 1,
+                    });
+                } else if let Some(i) = perceived.filter(|_| !self.forward_only(&tokens[at])) {
+                    let past = |i: usize| tokens.get(i).is_some_and(|token| self.early.contains(&token.id));
+                    let mask = (at + 1..i + 4).any(past);
+                    hit = Some(Hit {
+                        cue: if mask { Cue::Mask } else { Cue::DenyEither },
+                        span: at..i + 1,
+                    });
+                }
+            }
+            at = match hit {
+                Some(hit) => {
+                    let end = hit.span.end;
+                    hits.push(hit);
+                    end
+                }
+                None => at + 1,
+            };
+        }
+        hits
+    }
+
+    /// "no" and "without" look forward only: "no visible pneumothorax" is no "not visible".
+    fn forward_only(&self, token: &Token) -> bool {
+        self.is(token, class::OR) || self.is(token, class::FORWARD)
+    }
+
+    fn clause(
+        &self,
+        reading: &mut Reading,
+        clause: Range<usize>,
+        found: &[(Range<usize>, &'static Concept)],
+        hits: &[Hit],
+    ) {
+        let inside = |span: &Range<usize>| clause.start <= span.start && span.end <= clause.end;
+        let first = reading.mentions.len();
+        for (span, concept) in found.iter().filter(|(span, _)| inside(span)) {
+            if matches!(concept.role, Role::Finding | Role::Device | Role::Normal) {
+                let (span, core) = (span.clone(), span.clone());
+                reading.mentions.push(Mention {
+                    concept,
+                    span,
+                    core,
+                    status: Status::Present,
+                });
+            }
+        }
+        let findings: Vec<Range<usize>> = reading.mentions[first..].iter().map(|m| m.core.clone()).collect();
+        let parts = self.parts(reading, &clause, found, &findings);
+        let cores: Vec<Range<usize>> = findings
+            .iter()
+            .chain(parts.iter().map(|part| &part.core))
+            .cloned()
+            .collect();
+        let hits: Vec<&Hit> = hits.iter().filter(|hit| inside(&hit.span)).collect();
+        let mut marks: Vec<Option<Mark>> = vec![None; cores.len()];
+        for (i, hit) in hits.iter().enumerate() {
+            for reached in self.reach(&reading.tokens, &clause, hit, hits.get(i + 1).copied(), &cores) {
+                if let Some(mark) = marks.get_mut(reached) {
+                    *mark = Some(Mark::join(*mark, hit.cue));
+                }
+            }
+        }
+        self.alternatives(&reading.tokens, &findings, &mut marks);
+        for (mention, mark) in reading.mentions[first..].iter_mut().zip(&marks) {
+            mention.status = mark.map_or(Status::Present, Mark::status);
+        }
+        if reading.mentions.len() == first && parts.is_empty() {
+            self.refer_back(reading, &clause, &hits);
+        }
+        let statuses = marks
+            .iter()
+            .skip(findings.len())
+            .map(|mark| mark.map_or(Status::Present, Mark::status));
+        for (part, status) in parts.iter().zip(statuses) {
+            self.state(reading, part, status);
+        }
+    }
+
+    /// The cores (by index) that a cue reaches in its clause.
+    fn reach(
+        &self,
+        tokens: &[Token],
+        clause: &Range<usize>,
+        hit: &Hit,
+        next: Option<&Hit>,
+        cores: &[Range<usize>],
+    ) -> Vec<usize> {
+        let forward = || {
+            let end = self.forward_end(tokens, clause, hit, next, cores);
+            let reach = |core: &Range<usize>| hit.span.end <= core.start && core.start < end;
+            (0..cores.len()).filter(|&i| reach(&cores[i])).collect::<Vec<_>>()
+        };
+        let backward = || {
+            let start = self.backward_start(tokens, clause, hit, cores);
+            let reach = |core: &Range<usize>| start <= core.start && core.end <= hit.span.start;
+            (0..cores.len()).filter(|&i| reach(&cores[i])).collect::<Vec<_>>()
+        };
+        let or = |first: Vec<usize>, second: &dyn Fn() -> Vec<usize>| if first.is_empty() { second() } else { first };
+        match hit.cue {
+            Cue::Deny => {
+                let after_colon = hit.span.start > clause.start && self.is(&tokens[hit.span.start - 1], class::COLON);
+                let last = hit.span.end == clause.end;
+                if after_colon && last { backward() } else { forward() }
+            }
+            Cue::Silent => forward(),
+            Cue::DenyBack | Cue::DoubtBack => backward(),
+            Cue::DenyEither => or(backward(), &forward),
+            Cue::Doubt => or(forward(), &backward),
+            Cue::DoubtBoth => {
+                let near = |i: &usize| {
+                    let core = &cores[*i];
+                    core.end + 6 >= hit.span.start && core.start < hit.span.end + 8
+                };
+                let (mut sides, mut after) = (backward(), forward());
+                sides = sides.into_iter().rev().take(1).collect();
+                after.truncate(2);
+                sides.extend(after);
+                sides.retain(near);
+                sides
+            }
+            Cue::Mask | Cue::Stop => Vec::new(),
+        }
+    }
+
+    fn forward_end(
+        &self,
+        tokens: &[Token],
+        clause: &Range<usize>,
+        hit: &Hit,
+        next: Option<&Hit>,
+        cores: &[Range<usize>],
+    ) -> usize {
+        let doubt = matches!(hit.cue, Cue::Doubt | Cue::DoubtBoth);
+        let is = |i: usize, classes| i < clause.end && self.is(&tokens[i], classes);
+        for i in hit.span.end..clause.end {
+            let passed = cores.iter().any(|core| hit.span.end <= core.start && core.end <= i);
+            let within = cores.iter().any(|core| core.start < i && i < core.end);
+            if let Some(next) = next.filter(|next| next.span.start == i) {
+                let turns = match (hit.cue, next.cue) {
+                    (Cue::Silent, _) | (_, Cue::Stop) => false,
+                    (Cue::Doubt | Cue::DoubtBoth, Cue::Deny) => true,
+                    (_, Cue::Mask) => passed,
+                    (Cue::Deny | Cue::DenyEither, Cue::Doubt | Cue::Silent) => passed,
+                    _ => false,
+                };
+                if turns {
+                    return i;
+                }
+            }
+            if !passed || within || hit.cue == Cue::Silent {
+                continue;
+            }
+            let joins = |from: usize| (from..clause.end).any(|j| is(j, class::OR));
+            let new_predicate = |from: usize| {
+                let verb = (from..clause.end).find(|&j| is(j, class::VERB));
+                verb.is_some_and(|j| !(j + 1..j + 5).any(|k| is(k, class::PERCEIVE)))
+                    && cores.iter().any(|core| from <= core.start)
+            };
+            let ends = if is(i, class::VERB) {
+                true
+            } else if is(i, class::WITH) {
+                !is(i - 1, class::ASSOCIATED)
+            } else if is(i, class::CAUSE) {
+                !doubt
+            } else if is(i, class::COMMA) {
+                let starts = is(i + 1, class::SIZE | class::CHANGE | class::DETERMINER) || new_predicate(i);
+                if doubt { !joins(i) } else { starts && !joins(i) }
+            } else if is(i, class::AND) {
+                let starts = is(i + 1, class::SIZE | class::CHANGE | class::DETERMINER);
+                (starts || new_predicate(i)) && !is(i + 1, class::OR)
+            } else {
+                false
+            };
+            if ends {
+                return i;
+            }
+        }
+        clause.end
+    }
+
+    fn backward_start(&self, tokens: &[Token], clause: &Range<usize>, hit: &Hit, cores: &[Range<usize>]) -> usize {
+        let is = |i: usize, classes| self.is(&tokens[i], classes);
+        let mut cut = None;
+        let mut listed = false;
+        for i in (clause.start..hit.span.start).rev() {
+            let passed = cores.iter().any(|core| i < core.start && core.end <= hit.span.start);
+            if !passed {
+                continue;
+            }
+            if is(i, class::VERB) {
+                return cut.unwrap_or(i);
+            }
+            if is(i, class::WITH) && !(i > clause.start && is(i - 1, class::ASSOCIATED)) {
+                return i;
+            }
+            if is(i, class::AND | class::OR) {
+                listed = true;
+                cut.get_or_insert(i);
+            }
+            if is(i, class::COMMA) && !listed {
+                return i;
+            }
+        }
+        clause.start
+    }
+
+    /// "atelectasis or pneumonia" without any other cue leaves both open.
+    fn alternatives(&self, tokens: &[Token], findings: &[Range<usize>], marks: &mut [Option<Mark>]) {
+        for i in 1..findings.len() {
+            let between = &tokens[findings[i - 1].end.min(findings[i].start)..findings[i].start];
+            let or = between.iter().any(|token| self.is(token, class::OR));
+            let broken = between.iter().any(|token| self.is(token, class::VERB | class::COMMA));
+            if or && !broken && marks[i - 1].is_none() && marks[i].is_none() {
+                marks[i - 1] = Some(Mark::Doubted);
+                marks[i] = Some(Mark::Doubted);
+            }
+        }
+    }
+
+    /// A clause that names no concept speaks of the last one: "..., although a small one cannot be excluded".
+    fn refer_back(&self, reading: &mut Reading, clause: &Range<usize>, hits: &[&Hit]) {
+        let pronoun = reading.tokens[clause.clone()]
+            .iter()
+            .any(|token| self.is(token, class::PRONOUN));
+        let Some(hit) = hits.iter().find(|hit| !matches!(hit.cue, Cue::Mask | Cue::Stop)) else {
+            return;
+        };
+        let Some(mention) = reading.mentions.last_mut() else {
+            return;
+        };
+        match hit.cue {
+            Cue::Doubt | Cue::DoubtBack if mention.status == Status::Absent => mention.status = Status::Uncertain,
+            Cue::DenyBack | Cue::DenyEither if pronoun && mention.status == Status::Present => {
+                mention.status = Status::Absent;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What the cues of a clause make of one concept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Denied,
+    Doubted,
+    Silenced,
+}
+
+impl Mark {
+    /// A denial outweighs the rest ("no findings suspicious for pneumonia"), silence outweighs doubt.
+    fn join(before: Option<Self>, cue: Cue) -> Self {
+        let mark = match cue {
+            Cue::Deny | Cue::DenyBack | Cue::DenyEither => Self::Denied,
+            Cue::Silent => Self::Silenced,
+            _ => Self::Doubted,
+        };
+        match (before, mark) {
+            (Some(Self::Denied), _) | (_, Self::Denied) => Self::Denied,
+            (Some(Self::Silenced), _) | (_, Self::Silenced) => Self::Silenced,
+            _ => mark,
+        }
+    }
+
+    fn status(self) -> Status {
+        match self {
+            Self::Denied => Status::Absent,
+            Self::Doubted => Status::Uncertain,
+            Self::Silenced => Status::Silent,
+        }
+    }
+}
+
+/// A body part with its predicate.
+struct Part {
+    subject: Subject,
+    predicate: Predicate,
+    span: Range<usize>,
+    core: Range<usize>,
+    one_sided: bool,
+}
+
+impl Rules {
+    /// Pairs the body parts of a clause with what is said of them.
+    fn parts(
+        &self,
+        reading: &Reading,
+        clause: &Range<usize>,
+        found: &[(Range<usize>, &'static Concept)],
+        findings: &[Range<usize>],
+    ) -> Vec<Part> {
+        let tokens = &reading.tokens;
+        let is = |i: usize, classes| tokens.get(i).is_some_and(|token| self.is(token, classes));
+        let taken = |i: usize| reading.cue[i] && !is(i, class::SIZE) || findings.iter().any(|core| core.contains(&i));
+        let predicates: Vec<(Range<usize>, Predicate)> = (self.predicates.find(&tokens[clause.clone()]).into_iter())
+            .filter_map(|(a, b, i)| Some((a + clause.start..b + clause.start, PREDICATES.get(i)?.0)))
+            .filter(|(span, predicate)| {
+                // "large left effusion" says nothing of the heart.
+                let theirs = findings.iter().any(|core| {
+                    span.end <= core.start
+                        && core.start <= span.end + 4
+                        && !(span.end..core.start).any(|i| is(i, class::VERB | class::COMMA | class::AND))
+                });
+                let borderline = *predicate == Predicate::Borderline;
+                !span.clone().any(|i| taken(i) && !borderline) && !theirs
+            })
+            .collect();
+        let subjects: Vec<(&Range<usize>, Subject)> = (found.iter())
+            .filter(|(span, _)| clause.start <= span.start && span.end <= clause.end)
+            .filter_map(|(span, concept)| match concept.role {
+                Role::Subject(subject) => Some((span, subject)),
+                _ => None,
+            })
+            .collect();
+        let mut parts = Vec::new();
+        for &(span, subject) in &subjects {
+            let verb = |range: Range<usize>| range.into_iter().any(|i| is(i, class::VERB));
+            let adjacent = predicates.iter().rev().find(|(p, _)| {
+                let near = class::SIDE | class::SIZE | class::DETERMINER | class::LINK;
+                p.end <= span.start && span.start - p.end <= 3 && (p.end..span.start).all(|i| is(i, near))
+            });
+            let after = predicates.iter().find(|(p, _)| {
+                let own = |range: Range<usize>| {
+                    let other = subjects
+                        .iter()
+                        .find(|(s, _)| range.start <= s.start && s.end <= range.end);
+                    other.is_none_or(|(s, _)| !verb(range.start..s.start))
+                };
+                let blocked = findings
+                    .iter()
+                    .any(|core| span.end <= core.start && core.end <= p.start);
+                span.end <= p.start && !blocked && own(span.end..p.start)
+            });
+            let before = predicates
+                .iter()
+                .rev()
+                .find(|(p, _)| p.end <= span.start && !verb(p.end..span.start));
+            let Some((p, predicate)) = adjacent.or(after).or(before) else {
+                continue;
+            };
+            let whole = span.start.min(p.start)..span.end.max(p.end);
+            let lead = span.start.saturating_sub(1)..span.start;
+            let one_sided = (lead.chain(whole.clone())).any(|i| is(i, class::ONE_SIDED) && !p.contains(&i));
+            parts.push(Part {
+                subject,
+                predicate: *predicate,
+                span: whole,
+                core: p.clone(),
+                one_sided,
+            });
+        }
+        parts
+    }
+
+    /// Turns a body part's state into mentions of findings, present or absent.
+    fn state(&self, reading: &mut Reading, part: &Part, status: Status) {
+        use Predicate::{Blunted, Borderline, Clear, Congested, Enlarged, Hazy, Intact, Normal};
+        let healthy = matches!(part.predicate, Normal | Clear | Intact);
+        let findings: &[&str] = match (part.subject, part.predicate) {
+            (Subject::Heart, Normal | Enlarged | Borderline) => &["cardiomegaly"],
+            (Subject::Mediastinum, Normal | Enlarged | Borderline) => &["enlarged cardiomediastinum"],
+            (Subject::Cardiomediastinum, Normal | Enlarged | Borderline) => {
+                &["enlarged cardiomediastinum", "cardiomegaly"]
+            }
+            (Subject::Lungs, Normal | Clear) if !part.one_sided => &["lung opacity"],
+            (Subject::Lungs, Hazy) => &["lung opacity"],
+            (Subject::Pleura, Normal | Clear | Intact | Blunted | Hazy) => &["pleural effusion"],
+            (Subject::Vessels, Enlarged | Congested | Blunted | Hazy) => &["edema"],
+            (Subject::Bones, Intact) => &["fracture"],
+            _ => &[],
+        };
+        let status = match (healthy, status) {
+            (_, Status::Silent) => Status::Silent,
+            (true, Status::Present | Status::Uncertain) => Status::Absent,
+            // "not normal" names no finding.
+            (true, Status::Absent) => return,
+            (false, Status::Present) if part.predicate == Borderline => Status::Uncertain,
+            (false, status) => status,
+        };
+        for concept in findings.iter().filter_map(|name| self.named.get(name)) {
+            let (span, core) = (part.span.clone(), part.core.clone());
+            reading.mentions.push(Mention {
+                concept,
+                span,
+                core,
+                status,
+            });
+        }
+    }
+}
