@@ -34,6 +34,8 @@ pub enum Error {
     },
     #[error("{}: cannot decode the image: {source}", path.display())]
     Image { path: PathBuf, source: image::ImageError },
+    #[error("{}: cannot write the image: {source}", path.display())]
+    ImageWrite { path: PathBuf, source: image::ImageError },
 }
 
 impl Error {

@@ -4,7 +4,7 @@
 
 pub mod dataset;
 pub mod error;
-//pub mod folder;
+pub mod folder;
 pub mod phantom;
 mod pixels;
 pub mod prompt;
@@ -12,7 +12,7 @@ pub mod study;
 
 pub use dataset::{Dataset, Split};
 pub use error::{Error, Result};
-//pub use folder::Folder;
+pub use folder::Folder;
 pub use phantom::{Phantom, PhantomConfig, Site};
 pub use prompt::{Part, Prompt};
 pub use study::{ImageSource, Projection, Reference, Study, Timing, View};

@@ -12,8 +12,8 @@ const NORMAL: f64 = 0.6;
 const PRIOR: f64 = 0.3;
 /// Of the studies that are not portable, so that about 30 % of all have a lateral view.
 const LATERAL: f64 = 0.42;
-/// Most findings of one radiograph, devices not counted.
-const MOST_FINDINGS: usize = 3;
+/// Most findings of one radiograph, devices included.
+const MOST_FINDINGS: usize = 4;
 
 /// What the referring physician wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,10 +142,8 @@ impl Scenario {
             Self::Paced => &[(Pacemaker, 1.0, Side::Left), (Cardiomegaly, 0.4, Side::Both)],
         };
         let mut findings = Findings::new();
-        let mut count = 0;
         for &(kind, chance, side) in candidates {
-            if rng.random_bool(chance) && (kind.is_device() || count < MOST_FINDINGS) {
-                count += usize::from(!kind.is_device());
+            if rng.random_bool(chance) && findings.len() < MOST_FINDINGS {
                 findings.insert(kind, finding(kind, side, rng));
             }
         }
@@ -205,7 +203,8 @@ fn before(current: &Findings, rng: &mut ChaCha8Rng) -> Findings {
         Kind::Edema,
         Kind::Atelectasis,
     ];
-    if rng.random_bool(0.25)
+    if current.len() < 3
+        && rng.random_bool(0.25)
         && let Some(&kind) = MAY_RESOLVE.choose(rng)
         && !current.contains_key(&kind)
     {

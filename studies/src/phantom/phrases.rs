@@ -18,29 +18,39 @@ pub enum Change {
 }
 
 /// Equivalent phrasings. Site A prefers the earlier ones, site B the later ones; neither uses only one.
-pub struct Phrasings<const N: usize>([&'static str; N]);
+pub struct Phrasings(&'static [&'static str]);
 
-impl<const N: usize> Phrasings<N> {
-    /// With weights N, N−1, …, 1 at site A and the reverse at site B.
+impl Phrasings {
+    /// One of n, with weights n, n−1, …, 1 at site A and the reverse at site B.
     pub fn choose(&self, site: Site, rng: &mut ChaCha8Rng) -> &'static str {
-        self.0[preferred(N, site, rng)]
+        self.0[preferred(self.0.len(), site, rng)]
     }
 }
 
-pub const NORMAL_HEART: Phrasings<3> = Phrasings([
-    "Heart size is normal.",
-    "The heart is normal in size.",
-    "Normal heart size.",
+pub const NORMAL_HEART: Phrasings = Phrasings(&[
+    "Heart size and mediastinal contours are normal.",
+    "The heart and mediastinum are normal.",
+    "Cardiac and mediastinal contours are within normal limits.",
 ]);
-pub const CLEAR_LUNGS: Phrasings<3> = Phrasings(["The lungs are clear.", "Lungs are clear.", "Clear lungs."]);
-pub const NOTHING_ACUTE: Phrasings<2> = Phrasings([
+pub const CLEAR_LUNGS: Phrasings = Phrasings(&[
+    "The lungs are clear.",
+    "Both lungs are clear.",
+    "The lungs are well expanded and clear.",
+]);
+pub const INTACT_BONES: Phrasings = Phrasings(&[
+    "The bones are intact.",
+    "No acute osseous abnormality.",
+    "Bony structures are unremarkable.",
+]);
+pub const NOTHING_ACUTE: Phrasings = Phrasings(&[
     "No acute cardiopulmonary process.",
     "No acute cardiopulmonary abnormality.",
+    "No evidence of acute cardiopulmonary disease.",
 ]);
-pub const NO_CHANGE: Phrasings<2> = Phrasings(["No change from prior.", "No interval change."]);
-pub const PNEUMONIA: Phrasings<2> = Phrasings([
+pub const NO_CHANGE: Phrasings = Phrasings(&["No significant change from prior.", "No interval change."]);
+pub const PNEUMONIA: Phrasings = Phrasings(&[
     "Findings are consistent with pneumonia.",
-    "This is consistent with pneumonia.",
+    "This is compatible with pneumonia.",
 ]);
 
 /// The sentence of a present finding.
@@ -48,15 +58,42 @@ pub fn present(kind: Kind, finding: &Finding, change: Option<Change>, site: Site
     if kind.is_device() {
         return device(kind, finding, change, site, rng);
     }
-    let noun = Noun::new(kind, finding, true, site, rng);
-    let frame = match change {
-        None => ["There is {a}{noun}.", "{noun}.", "{a}{noun} {is} present."].as_slice(),
-        Some(Change::New) => &["New {noun}.", "There is {new} {noun}."],
-        Some(Change::Unchanged) => &["Unchanged {noun}.", "{noun} {is} unchanged."],
-        Some(Change::Increased) => &["{noun} {has} increased.", "Increased {noun}."],
-        Some(Change::Decreased) => &["{noun} {has} decreased.", "Decreased {noun}."],
+    if kind == Kind::Cardiomegaly {
+        let sentences: &[&str] = match change {
+            None => &["The heart is enlarged.", "There is cardiomegaly.", "Enlarged heart."],
+            Some(Change::New) => &["New cardiomegaly.", "The heart is newly enlarged."],
+            Some(_) => &["The heart remains enlarged.", "Unchanged cardiomegaly."],
+        };
+        return sentences[preferred(sentences.len(), site, rng)].to_owned();
+    }
+    let mut noun = Noun::new(kind, finding, true, site, rng);
+    if matches!(change, None | Some(Change::New)) {
+        noun.describe(kind, finding, site, rng);
+    }
+    let frames: &[&str] = match change {
+        None => &["There {is} {a}{noun}.", "{noun}.", "{a}{noun} {is} present."],
+        Some(Change::New) => &[
+            "New {noun}.",
+            "There {is} {new}{noun}.",
+            "Interval development of {a}{noun}.",
+        ],
+        Some(Change::Unchanged) => &[
+            "Unchanged {noun}.",
+            "{noun} {is} unchanged.",
+            "{noun} {is} stable since the prior.",
+        ],
+        Some(Change::Increased) => &[
+            "{noun} {has} increased.",
+            "Increased {noun}.",
+            "Interval increase in {noun}.",
+        ],
+        Some(Change::Decreased) => &[
+            "{noun} {has} decreased.",
+            "Decreased {noun}.",
+            "Interval decrease in {noun}.",
+        ],
     };
-    noun.fill(frame[preferred(frame.len(), site, rng)])
+    noun.fill(frames[preferred(frames.len(), site, rng)])
 }
 
 /// The sentence of a finding that is gone.
@@ -95,26 +132,39 @@ fn absent(kind: Kind) -> &'static str {
 
 fn device(kind: Kind, finding: &Finding, change: Option<Change>, site: Site, rng: &mut ChaCha8Rng) -> String {
     let side = word(finding.side);
-    let (name, place) = match kind {
-        Kind::Tube => {
-            let place = ["is above the carina", "ends above the carina"];
-            ("endotracheal tube".to_owned(), place[preferred(2, site, rng)])
-        }
-        Kind::Line => {
-            let name = ["central line", "central venous catheter"][preferred(2, site, rng)];
-            (
-                format!("{side} {name}"),
-                ["ends in the SVC", "tip is in the SVC"][preferred(2, site, rng)],
-            )
-        }
-        _ => {
-            let name = ["pacemaker", "chest wall pacemaker"][preferred(2, site, rng)];
-            (
-                format!("{side} {name}"),
-                ["is in place", "is present"][preferred(2, site, rng)],
-            )
-        }
+    let (names, places): (&[&str], &[&str]) = match kind {
+        Kind::Tube => (
+            &["endotracheal tube"],
+            &[
+                "ends above the carina",
+                "tip projects above the carina",
+                "is in standard position",
+            ],
+        ),
+        Kind::Line => (
+            &["central line", "central venous catheter"],
+            &[
+                "ends in the SVC",
+                "tip projects over the superior vena cava",
+                "terminates in the SVC",
+            ],
+        ),
+        _ => (
+            &["pacemaker", "chest wall pacemaker"],
+            &[
+                "is in place with leads in the right heart",
+                "is seen with intact leads",
+                "leads are in standard position",
+            ],
+        ),
     };
+    let name = names[preferred(names.len(), site, rng)];
+    let name = if kind == Kind::Tube {
+        name.to_owned()
+    } else {
+        format!("{side} {name}")
+    };
+    let place = places[preferred(places.len(), site, rng)];
     match change {
         None => capitalised(&format!("{name} {place}.")),
         Some(Change::New) => format!("New {name} {place}."),
@@ -136,7 +186,7 @@ impl Noun {
         let both = finding.side == Side::Both;
         let mut pick = |names: &[&str]| names[preferred(names.len(), site, rng)].to_owned();
         let (mut words, plural, mass) = match kind {
-            Kind::Cardiomegaly => (pick(&["cardiomegaly", "enlargement of the heart"]), false, true),
+            Kind::Cardiomegaly => ("cardiomegaly".into(), false, true),
             Kind::Edema => (pick(&["pulmonary edema", "interstitial edema"]), false, true),
             Kind::Effusion if both => ("bilateral pleural effusions".into(), true, true),
             Kind::Effusion => (
@@ -144,11 +194,12 @@ impl Noun {
                 false,
                 false,
             ),
-            Kind::Pneumothorax => (
+            Kind::Pneumothorax if finding.degree == Some(Degree::Small) => (
                 format!("{side} {}", pick(&["pneumothorax", "apical pneumothorax"])),
                 false,
                 false,
             ),
+            Kind::Pneumothorax => (format!("{side} pneumothorax"), false, false),
             Kind::Consolidation | Kind::Opacity => {
                 let name = if kind == Kind::Opacity {
                     "patchy opacity"
@@ -170,19 +221,17 @@ impl Noun {
                     kind == Kind::Consolidation,
                 )
             }
-            Kind::Atelectasis => {
-                let words = [
-                    format!("{side} basilar atelectasis"),
-                    format!("{side} lower lobe atelectasis"),
-                ];
-                (words[preferred(2, site, rng)].clone(), false, true)
-            }
-            Kind::Nodule => (
-                format!("{side} lung {}", pick(&["nodule", "nodular lesion"])),
+            Kind::Atelectasis => (
+                format!("{side} {} atelectasis", pick(&["basilar", "lower lobe"])),
                 false,
-                false,
+                true,
             ),
-            Kind::Fracture => (format!("{side} rib fractures"), true, true),
+            Kind::Nodule => (format!("{side} {} nodule", pick(&["lung", "pulmonary"])), false, false),
+            Kind::Fracture => (
+                format!("{side} {}", pick(&["rib fractures", "lateral rib fractures"])),
+                true,
+                true,
+            ),
             Kind::Tube | Kind::Line | Kind::Pacemaker => ("support device".into(), false, false),
         };
         if let Some(degree) = finding.degree.filter(|_| with_degree) {
@@ -202,8 +251,29 @@ impl Noun {
         Self { words, plural, article }
     }
 
+    /// Appends how the finding looks.
+    fn describe(&mut self, kind: Kind, finding: &Finding, site: Site, rng: &mut ChaCha8Rng) {
+        let details: &[&str] = match (kind, finding.degree) {
+            (Kind::Edema, Some(Degree::Large)) => {
+                &["with septal lines and perihilar haze", "with diffuse perihilar haze"]
+            }
+            (Kind::Edema, _) => &["with faint perihilar haze", "with indistinct vessels"],
+            (Kind::Effusion, Some(Degree::Large)) => &["obscuring the hemidiaphragm", "covering the hemidiaphragm"],
+            (Kind::Effusion, _) => &["blunting the costophrenic angle", "with costophrenic angle blunting"],
+            (Kind::Pneumothorax, Some(Degree::Large)) => &["extending to the base", "with a visible pleural line"],
+            (Kind::Pneumothorax, _) => &["with a thin pleural line", "along the chest wall"],
+            (Kind::Consolidation, _) => &["with air bronchograms", "containing air bronchograms"],
+            (Kind::Opacity, _) => &["with ill-defined margins", "with indistinct margins"],
+            (Kind::Atelectasis, _) => &["with linear bands", "seen as linear bands"],
+            (Kind::Nodule, _) => &["with smooth margins", "with well-defined margins"],
+            (Kind::Fracture, _) => &["with mild displacement", "with slight displacement"],
+            (Kind::Cardiomegaly | Kind::Tube | Kind::Line | Kind::Pacemaker, _) => return,
+        };
+        self.words = format!("{} {}", self.words, details[preferred(details.len(), site, rng)]);
+    }
+
     fn fill(&self, frame: &str) -> String {
-        let new = if self.article.is_empty() { "new" } else { "a new" };
+        let new = if self.article.is_empty() { "new " } else { "a new " };
         let sentence = frame
             .replace("{noun}", &self.words)
             .replace("{a}", self.article)

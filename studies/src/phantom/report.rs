@@ -3,8 +3,11 @@
 //!
 //! 1. Every present finding has one sentence. With a comparison study the sentence says whether it is new, unchanged,
 //!    increased or decreased; a finding of the comparison study that is gone is said to have resolved (devices are not).
-//! 2. "Heart size is normal" stands in reports without cardiomegaly and with fewer than three findings (devices not
-//!    counted), "the lungs are clear" in reports without a finding in lung or pleura and without one that resolved.
+//!    A finding that is new or has nothing to be compared with is described in detail.
+//! 2. Heart and mediastinum are called normal in reports without cardiomegaly and with fewer than three findings
+//!    (devices and resolved ones count); the lungs are called clear in reports without a finding in lung or pleura and
+//!    without one that resolved; the bones are called intact if there is a lateral view, no fracture, and fewer than
+//!    two findings.
 //! 3. One sentence denies, of what is absent and has not just resolved: pneumothorax and effusion, if there is no finding
 //!    (devices not counted); what the indication asks about; pneumothorax next to a line, a pacemaker or a fracture;
 //!    edema next to cardiomegaly; effusion next to a consolidation or an opacity. Asked about pneumonia, it denies
@@ -12,6 +15,9 @@
 //! 4. A consolidation or opacity is called consistent with pneumonia if the indication asks about pneumonia.
 //! 5. A report without findings (devices not counted) closes with a summary; it says that nothing has changed if the
 //!    comparison study had the same findings.
+//!
+//! The findings come in any order; before or after them (a habit of the site) come heart, lungs and bones in any
+//! order and the denial.
 
 use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -39,20 +45,21 @@ pub fn write(case: &Case, site: Site, rng: &mut ChaCha8Rng) -> String {
     findings.shuffle(rng);
 
     let mut background = Vec::new();
-    if !case.current.contains_key(&Kind::Cardiomegaly) && lesions(&case.current) < 3 {
+    if !case.current.contains_key(&Kind::Cardiomegaly) && findings.len() < 3 {
         background.push(phrases::NORMAL_HEART.choose(site, rng).to_owned());
     }
-    let pulmonary = case
+    if !case
         .current
         .keys()
         .chain(resolved.keys())
-        .any(|kind| kind.is_pulmonary());
-    if !pulmonary {
+        .any(|kind| kind.is_pulmonary())
+    {
         background.push(phrases::CLEAR_LUNGS.choose(site, rng).to_owned());
     }
-    if rng.random_bool(0.5) {
-        background.reverse();
+    if case.lateral && !case.current.contains_key(&Kind::Fracture) && findings.len() < 2 {
+        background.push(phrases::INTACT_BONES.choose(site, rng).to_owned());
     }
+    background.shuffle(rng);
     background.extend(phrases::denial(&denied(case, &resolved), site, rng));
 
     let findings_first = rng.random_bool(if site == Site::A { 0.75 } else { 0.45 });

@@ -14,9 +14,10 @@ pub fn draw(size: u32, pose: Pose, patient: &Patient, findings: &Findings) -> Ca
     body(&mut canvas, patient);
     vessels(&mut canvas, patient);
     lesions::in_the_lungs(&mut canvas, patient, findings);
-    mediastinum(&mut canvas, patient, findings.contains_key(&Kind::Cardiomegaly));
-    lesions::in_the_pleura(&mut canvas, patient, findings);
+    lesions::pneumothorax(&mut canvas, patient, findings);
     bones(&mut canvas, patient);
+    mediastinum(&mut canvas, patient, findings.contains_key(&Kind::Cardiomegaly));
+    lesions::effusion(&mut canvas, patient, findings);
     lesions::in_the_bones(&mut canvas, patient, findings);
     devices::frontal(&mut canvas, patient, findings);
     canvas
@@ -24,7 +25,7 @@ pub fn draw(size: u32, pose: Pose, patient: &Patient, findings: &Findings) -> Ca
 
 /// Soft tissue with two lungs in it.
 fn body(canvas: &mut Canvas, patient: &Patient) {
-    let tissue = 0.56 + 0.05 * patient.habitus;
+    let tissue = patient.tissue();
     canvas.paint_all(|u, v, _| {
         let shoulder = 0.13 + 0.42 * rise(-0.02, 0.2, v);
         let outside = fall(shoulder - 0.02, shoulder + 0.02, u.abs());
@@ -40,7 +41,7 @@ fn vessels(canvas: &mut Canvas, patient: &Patient) {
         let s = sign(side);
         let lung = |u: f32, v: f32| patient.lung(side, u, v) * fall(0.1, 0.36, u * s);
         for vessel in &patient.vessels {
-            canvas.stroke(&vessel.map(|(u, v)| (u * s, v)), 0.01, 0.10, lung);
+            canvas.stroke(&vessel.map(|(u, v)| (u * s, v)), 0.012, 0.075, lung);
         }
         canvas.blob((0.105 * s, 0.46), (0.055, 0.085), 0.2, 0.17, |u, v| {
             patient.lung(side, u, v)
@@ -64,9 +65,10 @@ fn mediastinum(canvas: &mut Canvas, patient: &Patient, enlarged: bool) {
             distance((u - centre - 0.35 * (v - 0.68), v - 0.68), (width, height)),
         );
         let airway = fall(0.012, 0.024, u.abs()) * fall(0.36, 0.4, v);
-        let spine = 0.05 * fall(0.03, 0.045, u.abs());
-        let tissue = mix(value, value.max(0.66), column.max(knob));
-        mix(tissue, value.max(0.72), heart) + spine - 0.15 * airway
+        let discs = 0.5 + 0.5 * rise(0.1, 0.3, ((v * 14.).fract() - 0.5).abs());
+        let spine = 0.05 * fall(0.03, 0.045, u.abs()) * discs;
+        let tissue = mix(value, value.clamp(0.66, 0.74), column.max(knob));
+        mix(tissue, value.clamp(0.70, 0.74), heart) + spine - 0.15 * airway
     });
 }
 
@@ -97,9 +99,6 @@ fn bones(canvas: &mut Canvas, patient: &Patient) {
             0.13,
             anywhere,
         );
-    }
-    for vertebra in 0..14 {
-        canvas.blob((0., 0.05 + 0.07 * vertebra as f32), (0.045, 0.03), 0.6, 0.04, anywhere);
     }
 }
 

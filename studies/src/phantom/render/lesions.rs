@@ -23,17 +23,25 @@ pub fn in_the_lungs(canvas: &mut Canvas, patient: &Patient, findings: &Findings)
     }
 }
 
-/// Pneumothorax and effusion.
-pub fn in_the_pleura(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
-    for (kind, draw) in [
-        (Kind::Pneumothorax, pneumothorax as fn(&mut _, &_, _, &_)),
-        (Kind::Effusion, effusion),
-    ] {
-        if let Some(finding) = findings.get(&kind) {
-            for &side in finding.side.each() {
-                draw(canvas, patient, side, finding);
-            }
-        }
+/// Fluid in the pleural space.
+pub fn effusion(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
+    if let Some(finding) = findings.get(&Kind::Effusion) {
+        finding
+            .side
+            .each()
+            .iter()
+            .for_each(|&side| fluid(canvas, patient, side, finding));
+    }
+}
+
+/// Air in the pleural space.
+pub fn pneumothorax(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
+    if let Some(finding) = findings.get(&Kind::Pneumothorax) {
+        finding
+            .side
+            .each()
+            .iter()
+            .for_each(|&side| air(canvas, patient, side, finding));
     }
 }
 
@@ -86,8 +94,22 @@ fn edema(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) 
 fn consolidation(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) {
     let (at, grow) = place(patient, Kind::Consolidation, side, finding.zone);
     let lung = |u: f32, v: f32| patient.lung(side, u, v);
-    canvas.blob(at, (0.125 * grow, 0.115 * grow), 0.72, 0.42, lung);
     let s = sign(side);
+    const LOBULES: [(Point, f32); 4] = [
+        ((-0.03, 0.02), 0.105),
+        ((0.05, -0.035), 0.085),
+        ((0.035, 0.05), 0.09),
+        ((-0.04, -0.06), 0.07),
+    ];
+    for ((x, y), radius) in LOBULES {
+        canvas.blob(
+            (at.0 + x * s * grow, at.1 + y * grow),
+            (radius * grow, radius * grow),
+            0.35,
+            0.24,
+            lung,
+        );
+    }
     canvas.stroke(
         &[(at.0 - 0.07 * s, at.1 - 0.03), (at.0 + 0.05 * s, at.1 - 0.015)],
         0.008,
@@ -147,9 +169,10 @@ fn atelectasis(canvas: &mut Canvas, patient: &Patient, side: Side, findings: &Fi
 }
 
 /// Fluid that fills the angle from below and climbs the chest wall.
-fn effusion(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) {
+fn fluid(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) {
     let s = sign(side);
     let [level, ..] = patient.jitter(Kind::Effusion);
+    let fluid = patient.tissue() + 0.13;
     let (middle, wall) = if finding.degree == Some(Degree::Large) {
         (0.60, 0.42)
     } else {
@@ -160,12 +183,12 @@ fn effusion(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Findin
         let x = (a / CHEST).clamp(0., 1.1);
         let surface = mix(middle, wall, x * x * x) + 0.012 * level;
         let wet = rise(surface - 0.012, surface + 0.018, v) * chest_cavity(a, v);
-        mix(value, value.max(0.74), wet)
+        mix(value, value.max(fluid), wet)
     });
 }
 
 /// Air between chest wall and collapsed lung: black, without vessels, behind a thin white line.
-fn pneumothorax(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) {
+fn air(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) {
     let s = sign(side);
     let [grow, ..] = patient.jitter(Kind::Pneumothorax);
     let (gap, depth) = if finding.degree == Some(Degree::Large) {

@@ -45,6 +45,11 @@ impl Patient {
         }
     }
 
+    /// Brightness of the chest wall.
+    pub fn tissue(&self) -> f32 {
+        0.56 + 0.05 * self.habitus
+    }
+
     /// How this patient's finding of a kind departs from the average one.
     pub fn jitter(&self, kind: Kind) -> [f32; 3] {
         self.jitter[kind as usize]
@@ -93,8 +98,8 @@ pub fn sign(side: Side) -> f32 {
 }
 
 fn vessel(index: usize, rng: &mut ChaCha8Rng) -> [Point; 3] {
-    let (mut u, mut v) = (0.11, 0.46);
     let turn = (index as f32 - 4.) / 4.;
+    let (mut u, mut v) = (0.10 + rng.random_range(0f32..0.03), 0.46 + 0.07 * turn);
     let mut line = [(u, v); 3];
     for point in &mut line[1..] {
         u += (0.11 - 0.05 * turn.abs()) * rng.random_range(0.8f32..1.2);
