@@ -2,6 +2,24 @@
 //!
 //! This crate knows studies, but nothing of rewards, edits or actors.
 
+pub mod checkpoint;
+pub mod config;
 mod error;
+pub mod filter;
+pub mod generate;
+pub mod image;
+pub mod learner;
+pub mod lora;
+pub mod model;
+pub mod objective;
+pub mod ops;
+pub mod optim;
+pub mod pack;
+pub mod positions;
+pub mod schedule;
+pub mod sft;
 
+pub use config::Config;
 pub use error::{Error, Result};
+pub use filter::SamplingConfig;
+pub use lora::{Adapter, LoraConfig};

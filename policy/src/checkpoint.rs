@@ -1,0 +1,80 @@
+//! Files of weights: safetensors, whole or sharded, written so that a file is either whole or not there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    path::{Component, Path},
+};
+
+use candle_core::{DType, Device, Tensor};
+use serde_json::Value;
+
+use crate::{Error, Result, model::Weights};
+
+pub const SINGLE: &str = "model.safetensors";
+pub const INDEX: &str = "model.safetensors.index.json";
+
+/// The tensors of a safetensors buffer.
+pub fn parse(bytes: &[u8], device: &Device) -> Result<BTreeMap<String, Tensor>> {
+    let tensors = candle_core::safetensors::load_buffer(bytes, device)
+        .map_err(|e| Error::invalid("safetensors", e.to_string()))?;
+    Ok(tensors.into_iter().collect())
+}
+
+/// The tensor names of a safetensors buffer.
+pub fn names(bytes: &[u8]) -> Result<BTreeSet<String>> {
+    let parsed = safetensors::SafeTensors::deserialize(bytes).map_err(|e| Error::invalid("safetensors", e.to_string()))?;
+    Ok(parsed.names().into_iter().map(str::to_string).collect())
+}
+
+/// The weights of a checkpoint folder, in `dtype`.
+pub fn load_weights(dir: &Path, dtype: DType, device: &Device) -> Result<Weights> {
+    let single = dir.join(SINGLE);
+    let files = if single.exists() { vec![single] } else { shards(dir)? };
+    let mut tensors = BTreeMap::new();
+    for file in files {
+        let bytes = std::fs::read(&file).map_err(Error::io(&file))?;
+        for (name, tensor) in parse(&bytes, device).map_err(|e| Error::file(&file, e))? {
+            if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) {
+                let reason = format!("tensor {name} has type {:?}, expected F32, F16 or BF16", tensor.dtype());
+                return Err(Error::file(&file, reason));
+            }
+            if tensors.insert(name.clone(), tensor.to_dtype(dtype)?).is_some() {
+                return Err(Error::file(&file, format!("tensor {name} is in two shards")));
+            }
+        }
+    }
+    Ok(Weights::new(tensors, dir))
+}
+
+fn shards(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
+    let path = dir.join(INDEX);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|e| Error::file(dir, format!("neither {SINGLE} nor a readable {INDEX}: {e}")))?;
+    let json: Value = serde_json::from_str(&text).map_err(|e| Error::file(&path, e))?;
+    let map = json["weight_map"].as_object().ok_or_else(|| Error::file(&path, "weight_map: expected an object"))?;
+    let files: BTreeSet<&str> = map
+        .iter()
+        .map(|(name, file)| file.as_str().ok_or_else(|| Error::file(&path, format!("weight_map.{name}: expected a file name"))))
+        .collect::<Result<_>>()?;
+    let plain = |file: &str| matches!(Path::new(file).components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
+    match files.iter().find(|file| !plain(file) || !file.ends_with(".safetensors")) {
+        Some(bad) => Err(Error::file(&path, format!("{bad:?} is not the name of a safetensors file in this folder"))),
+        None => Ok(files.into_iter().map(|file| dir.join(file)).collect()),
+    }
+}
+
+/// Writes weights as one safetensors file.
+pub fn save_weights(weights: &Weights, path: &Path) -> Result<()> {
+    let tensors: BTreeMap<_, _> = weights.tensors().iter().collect();
+    let bytes = safetensors::serialize(tensors, None).map_err(|e| Error::file(path, e))?;
+    write_whole(path, &bytes)
+}
+
+/// Writes a file so that it is never seen half-written: to a neighbour, synchronised, then renamed.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let part = path.with_extension("part");
+    let mut file = std::fs::File::create(&part).map_err(Error::io(&part))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(&part))?;
+    std::fs::rename(&part, path).map_err(Error::io(path))
+}

@@ -1,0 +1,143 @@
+//! Named tensors of a checkpoint, under their published names.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use candle_core::{DType, Device, Tensor, Var};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{Config, Error, Result};
+
+/// Weights by published name (`visual.*`, `model.layers.*`, `lm_head.weight`).
+#[derive(Clone, Debug)]
+pub struct Weights {
+    tensors: BTreeMap<String, Tensor>,
+    /// Named in errors.
+    origin: PathBuf,
+}
+
+impl Weights {
+    pub fn new(tensors: BTreeMap<String, Tensor>, origin: &Path) -> Self {
+        let tensors = tensors.into_iter().map(|(name, tensor)| (published_name(&name), tensor)).collect();
+        Self { tensors, origin: origin.into() }
+    }
+
+    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| Error::file(&self.origin, format!("tensor {name} is missing; expected shape {shape:?}")))?;
+        if tensor.dims() != shape {
+            let reason = format!("tensor {name} has shape {:?}, expected {shape:?}", tensor.dims());
+            return Err(Error::file(&self.origin, reason));
+        }
+        Ok(tensor.clone())
+    }
+
+    pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
+        &self.tensors
+    }
+
+    /// The same weights as trainable variables, by name.
+    pub fn to_vars(&self) -> Result<BTreeMap<String, Var>> {
+        self.tensors.iter().map(|(name, t)| Ok((name.clone(), Var::from_tensor(t)?))).collect()
+    }
+
+    /// Weights that are the given variables.
+    pub fn of_vars(vars: &BTreeMap<String, Var>) -> Self {
+        let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+        Self { tensors, origin: "variables".into() }
+    }
+
+    /// Random weights of a model of this shape: normal with deviation 0.02 as in the published initialiser, norms 1,
+    /// biases 0; the two projections that write to the residual stream are divided by sqrt(2 layers).
+    pub fn random(config: &Config, seed: u64, device: &Device) -> Result<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut tensors = BTreeMap::new();
+        for (name, shape) in shapes(config) {
+            let count: usize = shape.iter().product();
+            let depth = if name.starts_with("visual.") { config.vision.depth } else { config.text.layers };
+            let deviation = match name.rsplit('.').nth(1) {
+                Some("o_proj" | "down_proj" | "proj") if !name.contains("patch_embed") => {
+                    0.02 / (2.0 * depth as f32).sqrt()
+                }
+                _ => 0.02,
+            };
+            let data: Vec<f32> = match (name.ends_with("bias"), shape.len()) {
+                (true, _) => vec![0.0; count],
+                (false, 1) => vec![1.0; count],
+                _ => (0..count).map(|_| normal(&mut rng) * deviation).collect(),
+            };
+            tensors.insert(name, Tensor::from_vec(data, shape, device)?.to_dtype(DType::F32)?);
+        }
+        Ok(Self { tensors, origin: "random weights".into() })
+    }
+}
+
+/// Box-Muller.
+fn normal(rng: &mut ChaCha8Rng) -> f32 {
+    let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+    ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+}
+
+/// Newer libraries write `model.visual.` and `model.language_model.`.
+fn published_name(name: &str) -> String {
+    if let Some(rest) = name.strip_prefix("model.language_model.") {
+        format!("model.{rest}")
+    } else if let Some(rest) = name.strip_prefix("model.visual.") {
+        format!("visual.{rest}")
+    } else {
+        name.into()
+    }
+}
+
+/// Every tensor of a model of this shape.
+pub fn shapes(config: &Config) -> BTreeMap<String, Vec<usize>> {
+    let (t, v) = (&config.text, &config.vision);
+    let mut shapes = BTreeMap::new();
+    let mut linear = |name: String, outputs: usize, inputs: usize, bias: bool| {
+        if bias {
+            shapes.insert(format!("{name}.bias"), vec![outputs]);
+        }
+        shapes.insert(format!("{name}.weight"), vec![outputs, inputs]);
+    };
+    let merged = v.hidden_size * v.spatial_merge_size * v.spatial_merge_size;
+    for i in 0..v.depth {
+        let name = |part: &str| format!("visual.blocks.{i}.{part}");
+        linear(name("attn.qkv"), 3 * v.hidden_size, v.hidden_size, true);
+        linear(name("attn.proj"), v.hidden_size, v.hidden_size, true);
+        linear(name("mlp.gate_proj"), v.intermediate_size, v.hidden_size, true);
+        linear(name("mlp.up_proj"), v.intermediate_size, v.hidden_size, true);
+        linear(name("mlp.down_proj"), v.hidden_size, v.intermediate_size, true);
+    }
+    linear("visual.merger.mlp.0".into(), merged, merged, true);
+    linear("visual.merger.mlp.2".into(), v.out_hidden_size, merged, true);
+    for i in 0..t.layers {
+        for module in crate::lora::Module::ALL {
+            let (inputs, outputs) = module.shape(t);
+            linear(format!("model.layers.{i}.{}", module.path()), outputs, inputs, module.has_bias());
+        }
+    }
+    for i in 0..v.depth {
+        for norm in ["norm1", "norm2"] {
+            shapes.insert(format!("visual.blocks.{i}.{norm}.weight"), vec![v.hidden_size]);
+        }
+    }
+    for i in 0..t.layers {
+        for norm in ["input_layernorm", "post_attention_layernorm"] {
+            shapes.insert(format!("model.layers.{i}.{norm}.weight"), vec![t.hidden_size]);
+        }
+    }
+    shapes.insert("visual.merger.ln_q.weight".into(), vec![v.hidden_size]);
+    let patch = vec![v.hidden_size, v.in_channels, v.temporal_patch_size, v.patch_size, v.patch_size];
+    shapes.insert("visual.patch_embed.proj.weight".into(), patch);
+    shapes.insert("model.norm.weight".into(), vec![t.hidden_size]);
+    shapes.insert("model.embed_tokens.weight".into(), vec![t.vocab_size, t.hidden_size]);
+    if !config.tie_word_embeddings {
+        shapes.insert("lm_head.weight".into(), vec![t.vocab_size, t.hidden_size]);
+    }
+    shapes
+}

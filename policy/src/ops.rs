@@ -1,0 +1,25 @@
+//! The differentiable operations the model is made of.
+//!
+//! candle's own fused kernels (`softmax_last_dim`, `rms_norm`, `rope`) have no backward and drop gradients silently, and
+//! its plain operations are slow on a CPU. Each operation here runs as one fused kernel, forward and backward, for
+//! contiguous f32 tensors on a CPU, and as a composition of candle's differentiable operations on any other device.
+//! Activations are packed: `[tokens, ...]`, without a batch dimension and without padding.
+
+mod attention;
+mod kernel;
+mod linear;
+mod log_probs;
+mod norm;
+mod rope;
+mod swiglu;
+
+pub use attention::{Segment, attention};
+pub use kernel::{copy_rows, dot};
+pub use linear::{LoraPair, linear, lora_linear};
+pub use log_probs::{LogProbs, log_probs};
+pub use norm::rms_norm;
+pub use rope::{Rotation, rope};
+pub use swiglu::swiglu;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! RMSNorm: `y = w * x / sqrt(mean(x^2) + eps)` over the last dimension.
+
+use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor};
+
+use super::kernel::{Read, dot, floats, fusable, tensor, vectorised};
+
+/// `x` is `[..., C]`, `weight` `[C]`.
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    let x = x.contiguous()?;
+    if fusable(&[&x, weight]) {
+        return x.apply_op2(weight, RmsNorm { eps: eps as f32 });
+    }
+    let dtype = x.dtype();
+    let x = x.to_dtype(candle_core::DType::F32)?;
+    let mean = x.sqr()?.mean_keepdim(D::Minus1)?;
+    let x = x.broadcast_div(&(mean + eps)?.sqrt()?)?;
+    x.to_dtype(dtype)?.broadcast_mul(weight)
+}
+
+struct RmsNorm {
+    eps: f32,
+}
+
+impl RmsNorm {
+    #[inline(always)]
+    fn inverse(&self, x: &[f32]) -> f32 {
+        1.0 / (dot(x, x) / x.len() as f32 + self.eps).sqrt()
+    }
+}
+
+impl CustomOp2 for RmsNorm {
+    fn name(&self) -> &'static str {
+        "rms-norm"
+    }
+
+    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, w) = (floats(s1, l1)?, floats(s2, l2)?);
+        let mut y = vec![0f32; x.len()];
+        vectorised(|| {
+            for (x, y) in x.chunks_exact(w.len()).zip(y.chunks_exact_mut(w.len())) {
+                let inverse = self.inverse(x);
+                for i in 0..w.len() {
+                    y[i] = x[i] * inverse * w[i];
+                }
+            }
+        });
+        Ok((CpuStorage::F32(y), l1.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        let (rx, rw, rg) = (Read::new(x), Read::new(w), Read::new(&grad));
+        let (xs, ws, gs) = (rx.slice()?, rw.slice()?, rg.slice()?);
+        let c = ws.len();
+        let mut dx = vec![0f32; xs.len()];
+        let mut dw = vec![0f32; c];
+        let mut gw = vec![0f32; c];
+        vectorised(|| {
+            for ((x, g), dx) in xs.chunks_exact(c).zip(gs.chunks_exact(c)).zip(dx.chunks_exact_mut(c)) {
+                let inverse = self.inverse(x);
+                for i in 0..c {
+                    gw[i] = g[i] * ws[i];
+                    dw[i] += g[i] * x[i] * inverse;
+                }
+                let along = dot(&gw, x) * inverse * inverse / c as f32;
+                for i in 0..c {
+                    dx[i] = (gw[i] - x[i] * along) * inverse;
+                }
+            }
+        });
+        let dw = if w.track_op() { Some(tensor(dw, w.shape())?) } else { None };
+        let dx = if x.track_op() { Some(tensor(dx, x.shape())?) } else { None };
+        Ok((dx, dw))
+    }
+}

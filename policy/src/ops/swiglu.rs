@@ -1,0 +1,49 @@
+//! SwiGLU's elementwise half: `y = silu(gate) * up`.
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+
+use super::kernel::{Read, exp, floats, fusable, tensor, vectorised};
+
+/// `gate` and `up` have the same shape.
+pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if fusable(&[gate, up]) {
+        return gate.apply_op2(up, SwiGlu);
+    }
+    gate.silu()?.mul(up)
+}
+
+struct SwiGlu;
+
+impl CustomOp2 for SwiGlu {
+    fn name(&self) -> &'static str {
+        "swiglu"
+    }
+
+    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (gate, up) = (floats(s1, l1)?, floats(s2, l2)?);
+        let mut y = vec![0f32; gate.len()];
+        vectorised(|| {
+            for ((y, &g), &u) in y.iter_mut().zip(gate).zip(up) {
+                *y = g / (1.0 + exp(-g)) * u;
+            }
+        });
+        Ok((CpuStorage::F32(y), l1.shape().clone()))
+    }
+
+    fn bwd(&self, gate: &Tensor, up: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        let (rg, ru, rd) = (Read::new(gate), Read::new(up), Read::new(&grad));
+        let (gs, us, ds) = (rg.slice()?, ru.slice()?, rd.slice()?);
+        let mut dgate = vec![0f32; gs.len()];
+        let mut dup = vec![0f32; gs.len()];
+        vectorised(|| {
+            for i in 0..gs.len().min(us.len()).min(ds.len()) {
+                let sigmoid = 1.0 / (1.0 + exp(-gs[i]));
+                let silu = gs[i] * sigmoid;
+                dup[i] = ds[i] * silu;
+                dgate[i] = ds[i] * us[i] * (sigmoid + silu * (1.0 - sigmoid));
+            }
+        });
+        Ok((Some(tensor(dgate, gate.shape())?), Some(tensor(dup, up.shape())?)))
+    }
+}
