@@ -7,9 +7,9 @@ use image::{DynamicImage, GrayImage, ImageReader, Limits};
 use crate::{Error, ImageSource, Result, View};
 
 /// Longest side that is decoded, in pixels. Detectors deliver at most about 5,000.
-pub const MAX_SIDE: u32 = 16_384;
+const MAX_SIDE: u32 = 16_384;
 /// Most memory that decoding one image may take, in bytes.
-pub const MAX_DECODED_BYTES: u64 = 1 << 29;
+const MAX_DECODED_BYTES: u64 = 1 << 29;
 
 impl View {
     /// The radiograph as 8-bit grayscale, height × width.
@@ -18,7 +18,8 @@ impl View {
     /// ITU-R BT.601 luma, alpha is ignored.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Image`] name the file; images beyond [`MAX_SIDE`] or [`MAX_DECODED_BYTES`] are refused.
+    /// [`Error::Io`] and [`Error::Image`] name the file; images with a side of more than
+    /// 16,384 pixels or more than 512 MiB of decoded data are refused.
     pub fn load(&self) -> Result<Arc<GrayImage>> {
         match &self.image {
             ImageSource::Pixels(image) => Ok(image.clone()),

@@ -99,7 +99,7 @@ pub fn present(kind: Kind, finding: &Finding, change: Option<Change>, site: Site
 /// The sentence of a finding that is gone.
 pub fn resolved(kind: Kind, finding: &Finding, site: Site, rng: &mut ChaCha8Rng) -> String {
     let noun = Noun::new(kind, finding, false, site, rng);
-    noun.fill(["{noun} {has} resolved.", "Resolved {noun}."][preferred(2, site, rng)])
+    noun.fill(["{noun} {has} resolved.", "Interval resolution of {noun}."][preferred(2, site, rng)])
 }
 
 /// One sentence that denies all of `kinds`; none if there are none.
