@@ -5,19 +5,23 @@ const PRECISION: u32 = 22;
 /// Reach of the bicubic kernel, in source pixels when not shrinking.
 const SUPPORT: f64 = 2.0;
 
-/// Bicubic resampling as Pillow does it: kernel with a = −0.5, widened when shrinking (antialiasing), horizontal pass
-/// first, each pass in fixed point and rounded to 8 bits. A pass that would not change the size is left out.
+/// Bicubic resampling as Pillow 13 does it: kernel with a = −0.5, widened when shrinking (antialiasing), one pass per
+/// direction, each in fixed point and rounded to 8 bits. A pass that would not change the size is left out.
+///
+/// The order of the passes shows in single levels: vertical first where the height loses more than twice as many pixels
+/// as the width, horizontal first otherwise. (Earlier versions of Pillow always began with the horizontal pass.)
 pub fn resize_bicubic(pixels: &Pixels, height: usize, width: usize) -> Pixels {
-    let wide = if width == pixels.width() {
-        pixels.clone()
+    if vertical_first((pixels.height(), pixels.width()), (height, width)) {
+        horizontal(&vertical(pixels, height), width)
     } else {
-        horizontal(pixels, width)
-    };
-    if height == wide.height() {
-        wide
-    } else {
-        vertical(&wide, height)
+        vertical(&horizontal(pixels, width), height)
     }
+}
+
+fn vertical_first(from: (usize, usize), to: (usize, usize)) -> bool {
+    let lost_rows = from.0.saturating_sub(to.0);
+    let lost_columns = from.1.saturating_sub(to.1);
+    lost_rows > 2 * lost_columns
 }
 
 /// The source pixels that one target pixel is made of: the first one and the weights from there on.
@@ -27,6 +31,9 @@ struct Window {
 }
 
 fn horizontal(pixels: &Pixels, width: usize) -> Pixels {
+    if width == pixels.width() {
+        return pixels.clone();
+    }
     let channels = pixels.channels();
     let windows = windows(pixels.width(), width);
     let mut levels = Vec::with_capacity(pixels.height() * width * channels);
@@ -44,6 +51,9 @@ fn horizontal(pixels: &Pixels, width: usize) -> Pixels {
 }
 
 fn vertical(pixels: &Pixels, height: usize) -> Pixels {
+    if height == pixels.height() {
+        return pixels.clone();
+    }
     let stride = pixels.width() * pixels.channels();
     let mut levels = Vec::with_capacity(height * stride);
     let mut sums = vec![0i32; stride];
