@@ -4,6 +4,22 @@ pub enum Error {
     /// A back end failed; never turned into a zero reward.
     #[error("{component}: {reason}")]
     Component { component: &'static str, reason: String },
+    #[error("reward component `{name}` is unknown; known are {known}")]
+    UnknownComponent { name: String, known: String },
+    #[error("weight of reward component `{name}` is {value}; expected a finite number, 0 or more")]
+    Weight { name: String, value: f64 },
+    #[error("no reward component has a positive weight; name at least one of {known} in `weights`")]
+    NoComponent { known: String },
+    #[error("{component}: {got} annotations for {expected} reports")]
+    Count {
+        component: &'static str,
+        expected: usize,
+        got: usize,
+    },
+    #[error("{component}: score {value} is not a finite number")]
+    NotFinite { component: &'static str, value: f64 },
+    #[error("evaluation: {hypotheses} hypotheses and {references} references; expected as many of both, at least one")]
+    Pairs { hypotheses: usize, references: usize },
 }
 
 pub type Result<T> = std::result::Result<T, Error>;

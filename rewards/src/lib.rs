@@ -4,16 +4,20 @@
 
 pub mod entity;
 mod error;
+pub mod evaluate;
 pub mod graph;
 pub mod labels;
 pub mod lexicon;
 pub mod metrics;
+pub mod score;
 pub mod sentences;
 #[cfg(test)]
 mod testing;
 
 pub use entity::{Entity, EntityExtractor, EntityType, Presence, cosine};
 pub use error::{Error, Result};
+pub use evaluate::{ClinicalScores, evaluate};
 pub use graph::{Graph, GraphEntity, GraphExtractor, Relation};
 pub use labels::{Label, Labeller, Labels, Observation};
 pub use lexicon::Lexicon;
+pub use score::{Backends, CacheCounts, Reward, RewardConfig, Scorer};

@@ -79,6 +79,12 @@ fn stop_ends(before: &str, stops: &str, after: &str) -> bool {
     let next = after.chars().next();
     let spaced = next.is_none_or(char::is_whitespace);
     let following = after.trim_start().chars().next();
+    // "? pneumonia" asks; it neither ends a sentence nor is one.
+    let apart = before.is_empty() || before.ends_with(char::is_whitespace);
+    if stops == "?" && apart && following.is_some_and(|c| c.is_alphabetic()) {
+        return before.trim_end().ends_with('.')
+            || following.is_some_and(char::is_uppercase) && !before.trim().is_empty();
+    }
     if stops.chars().count() > 1 {
         return spaced && following.is_none_or(|c| !c.is_lowercase());
     }

@@ -17,6 +17,8 @@ pub(super) enum Role {
     Subject(Subject),
     /// A part of the body without a predicate of interest.
     Anatomy,
+    /// The end of a device ("extubated"), absent when asserted.
+    Removal,
     /// Words that look like a concept and are none ("pleural line").
     Ignore,
 }
@@ -135,7 +137,7 @@ pub(super) const CONCEPTS: &[Concept] = &[
         Disease,
         &[LungLesion],
         "",
-        "nodule|nodularity|mass|mass lesion|lung lesion|pulmonary lesion|lesion|neoplasm|neoplastic process|tumor|malignancy|\
+        "nodule|nodularity|mass|hilar mass|mass lesion|lung lesion|pulmonary lesion|lesion|neoplasm|neoplastic process|tumor|malignancy|\
          malignant process|cancer|carcinoma|metastasis|metastatic disease|cavitary lesion|cavitation|lung cancer|\
          granuloma|cavity|bronchogenic carcinoma|nodular lesion|space occupying lesion|micronodule|adenocarcinoma|\
          cavitating lesion|coin lesion|rounded lesion|granulomatous disease",
@@ -152,7 +154,7 @@ pub(super) const CONCEPTS: &[Concept] = &[
         "edema",
         Disease,
         &[Edema],
-        "fluid",
+        "",
         "edema|pulmonary edema|interstitial edema|alveolar edema|interstitial pulmonary edema|alveolar pulmonary edema|\
          vascular congestion|pulmonary vascular congestion|pulmonary venous congestion|venous congestion|\
          pulmonary congestion|congestion|heart failure|congestive heart failure|congestive failure|chf|cardiac failure|\
@@ -173,7 +175,7 @@ pub(super) const CONCEPTS: &[Concept] = &[
         &[Consolidation],
         "airspace",
         "consolidation|consolidative change|consolidative process|consolidative|consolidated|airspace consolidation|\
-         air space consolidation|lobar consolidation|consolidating|focal consolidation|parenchymal consolidation",
+         air space consolidation|consolidating|parenchymal consolidation",
     ),
     finding(
         "pneumonia",
@@ -182,7 +184,7 @@ pub(super) const CONCEPTS: &[Concept] = &[
         "airspace",
         "pneumonia|bronchopneumonia|pneumonitis|infection|infectious process|infectious etiology|infectious disease|\
          pulmonary infection|chest infection|lung infection|aspiration pneumonia|aspiration pneumonitis|\
-         infective process|infectious infiltrate|multifocal pneumonia|lobar pneumonia|infective change|pneumonic|\
+         infective process|infectious infiltrate|infective change|pneumonic|\
          infectious change|infective etiology|lower respiratory tract infection|pneumonic process|pneumonic infiltrate|\
          pneumonic consolidation|infective consolidation|infectious consolidation|infectious|infective|pna|covid pneumonia",
     ),
@@ -191,16 +193,15 @@ pub(super) const CONCEPTS: &[Concept] = &[
         Disease,
         &[Atelectasis],
         "airspace",
-        "atelectasis|atelectatic change|atelectatic|collapse|lobar collapse|lung collapse|subsegmental collapse|collapsed|\
-         collapsed lung|atelectatic band|plate like atelectasis|platelike atelectasis|linear atelectasis|\
-         discoid atelectasis|subsegmental atelectasis|bibasilar atelectasis|compressive atelectasis|lung is collapsed",
+        "atelectasis|atelectatic change|atelectatic|collapse|lung collapse|collapsed|\
+         collapsed lung|atelectatic band",
     ),
     finding(
         "pneumothorax",
         Disease,
         &[Pneumothorax],
         "",
-        "pneumothorax|ptx|tension pneumothorax|pleural air|air in the pleural space|intrapleural air|pnx|pneumothoracy",
+        "pneumothorax|ptx|pleural air|air in the pleural space|intrapleural air|pnx|pneumothoracy",
     ),
     finding(
         "hydropneumothorax",
@@ -213,9 +214,9 @@ pub(super) const CONCEPTS: &[Concept] = &[
         "pleural effusion",
         Disease,
         &[PleuralEffusion],
-        "fluid",
+        "",
         "pleural effusion|effusion|pleural fluid|fluid in the pleural space|pleural fluid collection|hemothorax|\
-         parapneumonic effusion|subpulmonic effusion|loculated effusion|hydrothorax|pleural collection|\
+         hydrothorax|pleural collection|\
          pleuro effusion|blunting of the costophrenic angle|blunted costophrenic angle|costophrenic angle blunting|\
          blunting of costophrenic angle|blunting of the left costophrenic angle|blunting of the right costophrenic angle|\
          blunting of both costophrenic angle|blunting of bilateral costophrenic angle|costophrenic sulcus blunting|\
@@ -223,7 +224,7 @@ pub(super) const CONCEPTS: &[Concept] = &[
          blunting of the right costophrenic sulcus|blunting of the left lateral costophrenic angle|\
          blunting of the right lateral costophrenic angle|blunting of the posterior costophrenic angle|\
          blunting of the posterior costophrenic sulcus|fluid in the fissure|fluid in the minor fissure|\
-         fluid in the major fissure|fissural fluid|empyema|chylothorax|layering fluid|effusion layering",
+         fluid in the major fissure|fissural fluid|empyema|chylothorax|layering fluid",
     ),
     finding(
         "pleural thickening",
@@ -233,7 +234,7 @@ pub(super) const CONCEPTS: &[Concept] = &[
         "pleural thickening|thickening of the pleura|pleural plaque|pleural scarring|pleural scar|fibrothorax|\
          pleural calcification|calcified pleural plaque|pleural fibrosis|apical cap|pleural cap|pleural based mass|\
          pleural mass|pleural nodularity|pleural nodule|mesothelioma|\
-         apical pleural thickening|biapical pleural thickening|pleural parenchymal scarring|pleuroparenchymal scarring|\
+         pleural parenchymal scarring|pleuroparenchymal scarring|\
          pleural and parenchymal scarring|thickened pleura|pleural lesion|pleural based lesion|pleural based opacity|\
          apical capping|pleural tumor|pleural metastasis|fissural thickening|pleural adhesion|\
          calcified plaque|pleural tag|pleuroparenchymal thickening|pleural reaction",
@@ -338,7 +339,7 @@ pub(super) const CONCEPTS: &[Concept] = &[
         Disease,
         &[],
         "hilum",
-        "lymphadenopathy|adenopathy|hilar lymphadenopathy|mediastinal lymphadenopathy|enlarged lymph node|hilar enlargement|hilar prominence|prominent hilum|hilar mass|hilar adenopathy|hilar fullness",
+        "lymphadenopathy|adenopathy|hilar lymphadenopathy|mediastinal lymphadenopathy|enlarged lymph node|hilar enlargement|hilar prominence|prominent hilum|hilar adenopathy|hilar fullness",
     ),
     finding(
         "low lung volume",
@@ -471,6 +472,10 @@ pub(super) const CONCEPTS: &[Concept] = &[
         "support device",
         "support device|monitoring device|line and tube|tube and line|support line|support apparatus|monitoring and support device|tube|catheter|drain|indwelling device|supporting device|line|medical device|support tube|life support device|device|sheath|indwelling line|support and monitoring device|support structure|life support line|coil|support hardware",
     ),
+    Concept {
+        role: Role::Removal,
+        ..device("endotracheal tube", "extubated|extubation|decannulated")
+    },
     body(
         "heart",
         Role::Subject(Subject::Heart),

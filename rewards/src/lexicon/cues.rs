@@ -40,9 +40,9 @@ pub(super) const CUES: &[(Cue, &str)] = &[
         Cue::DenyBack,
         "is absent|are absent|has resolved|have resolved|has completely resolved|have completely resolved|\
          is resolved|have now resolved|has now resolved|completely resolved|has cleared|have cleared|\
-         has since resolved|have since resolved|: none|none|has been removed|have been removed|was removed|were removed|is removed|been removed|\
-         has been extubated|: no|: negative|: absent|has disappeared|have disappeared|disappeared|has been withdrawn|\
-         has gone|is gone|are gone|: nil|nil|\
+         has since resolved|have since resolved|none|has been removed|have been removed|was removed|were removed|is removed|been removed|\
+         has been extubated|negative|has disappeared|have disappeared|disappeared|has been withdrawn|\
+         has gone|is gone|are gone|nil|\
          has entirely resolved|has fully resolved|have fully resolved|fully resolved|\
          has been taken out|removed in the interval|have entirely resolved|vanished|has vanished|discontinued|\
          is not a concern|is negative|are negative",
@@ -53,7 +53,9 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     ),
     (
         Cue::Doubt,
-        "possible|possibly|probable|probably|likely|most likely|likely representing|likely reflecting|likely due to|\
+        "is possible|are possible|remain possible|is likely|are likely|is suspected|are suspected|is questioned|\
+         are questioned|is probable|is favored|are favored|is presumed|is felt likely|is most likely|are most likely|if any|\
+         possible|possibly|probable|probably|likely|most likely|likely representing|likely reflecting|likely due to|\
          may|may be|may represent|may reflect|may be due to|might|might represent|could|could represent|could reflect|\
          could be|can represent|may indicate|presumed|presumably|suspected|suspect|suspicious for|suspicious of|\
          suspicion of|suspicion for|concerning for|concern for|concern of|concern about|concerned for|raise concern for|\
@@ -72,19 +74,18 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     ),
     (
         Cue::DoubtBack,
-        "is possible|are possible|remains possible|remain possible|is likely|are likely|is suspected|are suspected|\
-         is questioned|are questioned|is a consideration|are considerations|should be considered|could be considered|\
-         to be considered|is in the differential|in the differential|is a possibility|remains a possibility|is probable|\
+        "is a consideration|are considerations|should be considered|could be considered|\
+         to be considered|is in the differential|in the differential|is a possibility|remains a possibility|\
          is equivocal|is uncertain|are uncertain|is unlikely|are unlikely|felt less likely|is less likely|\
          is a concern|remains a concern|is of concern|is conceivable|must be considered|may be present|might be present|\
-         could be present|would be a consideration|is also possible|is also a consideration|is favored|are favored|\
-         is presumed|is not definite|is questionable|may also be present|can be considered|should also be considered|\
+         could be present|would be a consideration|is also possible|is also a consideration|\
+         is not definite|is questionable|may also be present|can be considered|should also be considered|\
          in the differential diagnosis|may coexist|may be considered|would be possible|is felt unlikely|\
          is considered unlikely|seems unlikely|appears unlikely|is the main consideration|is difficult to confirm|\
          is thought likely|is indeterminate|could also be present|remains in the differential|differential consideration|\
-         is felt likely|is most likely|are most likely|are suggested|is suggested|in question",
+         are suggested|is suggested|in question",
     ),
-    (Cue::DoubtBoth, "versus|vs"),
+    (Cue::DoubtBoth, "versus|vs|favored over|more likely than"),
     (
         Cue::Silent,
         "evaluate for|evaluation for|evaluation of|evaluate|eval for|eval|assess for|assess|assessment for|assessment of|\
@@ -101,7 +102,7 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     ),
     (
         Cue::Mask,
-        "no change|no doubt|not only|not unexpected|not uncommon|not unusual|not insignificant|not surprising|not without|\
+        "of uncertain significance|of uncertain etiology|of uncertain nature|of unclear etiology|of indeterminate age|no change|no doubt|not only|not unexpected|not uncommon|not unusual|not insignificant|not surprising|not without|\
          without change|not resolved|not completely resolved|incompletely resolved|partially resolved|nearly resolved|\
          near complete resolution of|near complete resolution|partial resolution of|partial resolution|\
          near resolution of|almost completely resolved|almost resolved|nearly completely resolved|has not resolved|\
@@ -154,6 +155,11 @@ pub(super) mod class {
     pub const ONE_SIDED: u32 = 1 << 22;
     pub const FORWARD: u32 = 1 << 23;
     pub const LINK: u32 = 1 << 24;
+    pub const NONE: u32 = 1 << 25;
+    pub const TENTATIVE: u32 = 1 << 26;
+    pub const STOP: u32 = 1 << 27;
+    pub const TRANSITIVE: u32 = 1 << 28;
+    pub const BODY: u32 = 1 << 29;
 }
 
 pub(super) const CLASSES: &[(u32, &str)] = &[
@@ -223,6 +229,20 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     ),
     (class::WITH, "with"),
     (class::FORWARD, "no without"),
+    (class::NONE, "none nil"),
+    (
+        class::TENTATIVE,
+        "possibly probably likely perhaps maybe potentially presumably conceivably",
+    ),
+    (
+        class::TRANSITIVE,
+        "to for of represent reflect include indicate due representing reflecting about",
+    ),
+    (
+        class::BODY,
+        "pleural pulmonary rib lung cardiac heart mediastinal vascular venous interstitial alveolar airspace vertebral hilar pericardial osseous bony aortic cardiomediastinal cardiopulmonary intrathoracic parenchymal bone mediastinum thoracic ventricular atrial",
+    ),
+    (class::STOP, ". ; ! ?"),
     (class::LINK, "of size visualized in"),
     (
         class::ASSOCIATED,
@@ -297,7 +317,7 @@ pub(super) const PREDICATES: &[(Predicate, &str)] = &[
     ),
     (
         Predicate::Clear,
-        "clear|well aerated and clear|grossly clear|remain clear|clear bilaterally|clear lung",
+        "clear|well aerated and clear|grossly clear|remain clear|clear bilaterally",
     ),
     (Predicate::Intact, "intact|sharp|sharply defined|well defined"),
     (

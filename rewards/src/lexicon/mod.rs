@@ -5,12 +5,17 @@
 
 mod concepts;
 mod cues;
+mod embed;
+mod graph;
+mod parts;
+mod phrases;
+mod reach;
 mod scope;
 mod words;
 
 use scope::{Reading, Rules, Status};
 
-use crate::{Label, Labeller, Labels, Observation, Result, sentences};
+use crate::{Entity, EntityExtractor, Graph, GraphExtractor, Label, Labeller, Labels, Observation, Result, sentences};
 
 /// The lexicon, compiled; build it once and share it.
 pub struct Lexicon {
@@ -28,19 +33,23 @@ impl Lexicon {
         Self { rules: Rules::new() }
     }
 
-    /// The sentences of a report, read in order; headings carry over to the sentences after them.
-    fn read(&self, report: &str) -> Vec<Reading> {
+    /// The sentences of a report, read in order. A heading like "INDICATION:" silences what follows up to the next
+    /// heading, or its own sentence alone in a report without headings that end it.
+    fn read<'a>(&self, report: &'a str) -> Vec<(&'a str, Reading)> {
+        let cut = sentences::split(report);
+        let sections = cut.iter().any(|sentence| self.rules.speaks(sentence));
         let mut silent = false;
-        sentences::split(report)
-            .into_iter()
-            .map(|sentence| self.rules.read(sentence, &mut silent))
-            .collect()
+        let read = |sentence| {
+            silent &= sections;
+            (sentence, self.rules.read(sentence, &mut silent))
+        };
+        cut.into_iter().map(read).collect()
     }
 
     fn labels(&self, report: &str) -> Labels {
         let mut labels = Labels::default();
         let mut asserted = false;
-        for mention in self.read(report).iter().flat_map(|reading| &reading.mentions) {
+        for mention in self.read(report).iter().flat_map(|(_, reading)| &reading.mentions) {
             let label = match mention.status {
                 Status::Present => Label::Positive,
                 Status::Absent => Label::Negative,
@@ -80,6 +89,27 @@ fn rank(label: Label) -> u8 {
 impl Labeller for Lexicon {
     fn label(&self, reports: &[&str]) -> Result<Vec<Labels>> {
         Ok(reports.iter().map(|report| self.labels(report)).collect())
+    }
+}
+
+/// See the module `embed` for what the embeddings mean. An uncertain finding counts as present, one that is only asked
+/// for as no entity.
+impl EntityExtractor for Lexicon {
+    fn extract(&self, sentences: &[&str]) -> Result<Vec<Vec<Entity>>> {
+        Ok(sentences.iter().map(|sentence| self.rules.entities(sentence)).collect())
+    }
+}
+
+impl GraphExtractor for Lexicon {
+    fn graph(&self, reports: &[&str]) -> Result<Vec<Graph>> {
+        let annotate = |report: &&str| {
+            let mut graph = Graph::default();
+            for (sentence, reading) in self.read(report) {
+                self.rules.add_to_graph(&mut graph, sentence, &reading);
+            }
+            graph
+        };
+        Ok(reports.iter().map(annotate).collect())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, ops::Range};
 
 use super::{
-    concepts::{CONCEPTS, Concept, Role, Subject},
-    cues::{CLASSES, CUES, Cue, PREDICATES, Predicate, SILENT_HEADINGS, SPEAKING_HEADINGS, class},
+    concepts::{CONCEPTS, Concept, Role},
+    cues::{CLASSES, CUES, Cue, PREDICATES, SILENT_HEADINGS, SPEAKING_HEADINGS, class},
     words::{Token, Trie, UNKNOWN, Vocabulary},
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Mention {
     /// The words whose scope decides.
     pub core: Range<usize>,
     pub status: Status,
+    /// Whether the words themselves tell of health ("heart is normal"), so that the finding's absence is a statement.
+    pub healthy: bool,
 }
 
 /// A sentence, read.
@@ -45,19 +47,20 @@ pub(super) struct Rules {
     pub vocabulary: Vocabulary,
     concepts: Trie,
     cues: Trie,
-    predicates: Trie,
+    pub predicates: Trie,
     headings: Trie,
     classes: Vec<u32>,
-    named: HashMap<&'static str, &'static Concept>,
+    pub named: HashMap<&'static str, &'static Concept>,
     out: u32,
     to: u32,
     rule: [u32; 2],
     early: Vec<u32>,
 }
 
-struct Hit {
-    cue: Cue,
-    span: Range<usize>,
+/// A cue in a sentence.
+pub(super) struct Hit {
+    pub cue: Cue,
+    pub span: Range<usize>,
 }
 
 impl Rules {
@@ -159,17 +162,25 @@ impl Rules {
         reading
     }
 
-    /// The first token after a heading, if the sentence starts with one.
+    /// Whether a sentence starts with a heading whose section asserts what it says ("FINDINGS:").
+    pub fn speaks(&self, sentence: &str) -> bool {
+        sentence.contains(':') && matches!(self.leading(&self.vocabulary.tokens(sentence)), Some((_, false)))
+    }
+
+    /// The length of the heading that a sentence starts with, colon included, and whether its section is silent.
+    fn leading(&self, tokens: &[Token]) -> Option<(usize, bool)> {
+        let (len, kind) = self.headings.longest(tokens)?;
+        tokens.get(len).filter(|token| self.is(token, class::COLON))?;
+        Some((len + 1, kind == 0))
+    }
+
+    /// The first token that counts: after a silent heading, but with a speaking one ("Lungs: clear").
     fn heading(&self, tokens: &[Token], silent: &mut bool) -> usize {
-        let Some((len, kind)) = self.headings.longest(tokens) else {
+        let Some((len, hushed)) = self.leading(tokens) else {
             return 0;
         };
-        if !tokens.get(len).is_some_and(|token| self.is(token, class::COLON)) {
-            return 0;
-        }
-        *silent = kind == 0;
-        // "Lungs: clear" needs its body part; a silent heading holds nothing of interest.
-        if kind == 0 { len + 1 } else { 0 }
+        *silent = hushed;
+        if hushed { len } else { 0 }
     }
 
     fn cues(&self, tokens: &[Token], body: usize, found: &[(Range<usize>, &'static Concept)]) -> Vec<Hit> {
@@ -285,13 +296,17 @@ impl Rules {
         let inside = |span: &Range<usize>| clause.start <= span.start && span.end <= clause.end;
         let first = reading.mentions.len();
         for (span, concept) in found.iter().filter(|(span, _)| inside(span)) {
-            if matches!(concept.role, Role::Finding | Role::Device | Role::Normal) {
+            if matches!(
+                concept.role,
+                Role::Finding | Role::Device | Role::Removal | Role::Normal
+            ) {
                 let (span, core) = (span.clone(), span.clone());
                 reading.mentions.push(Mention {
                     concept,
                     span,
                     core,
                     status: Status::Present,
+                    healthy: concept.role == Role::Normal,
                 });
             }
         }
@@ -311,9 +326,14 @@ impl Rules {
                 }
             }
         }
-        self.alternatives(&reading.tokens, &findings, &mut marks);
+        if !hits.iter().any(|hit| hit.cue == Cue::Mask) {
+            self.alternatives(&reading.tokens, &findings, &mut marks);
+        }
         for (mention, mark) in reading.mentions[first..].iter_mut().zip(&marks) {
-            mention.status = mark.map_or(Status::Present, Mark::status);
+            mention.status = match (mention.concept.role, mark) {
+                (Role::Removal, None) => Status::Absent,
+                _ => mark.map_or(Status::Present, Mark::status),
+            };
         }
         if reading.mentions.len() == first && parts.is_empty() {
             self.refer_back(reading, &clause, &hits);
@@ -325,134 +345,6 @@ impl Rules {
         for (part, status) in parts.iter().zip(statuses) {
             self.state(reading, part, status);
         }
-    }
-
-    /// The cores (by index) that a cue reaches in its clause.
-    fn reach(
-        &self,
-        tokens: &[Token],
-        clause: &Range<usize>,
-        hit: &Hit,
-        next: Option<&Hit>,
-        cores: &[Range<usize>],
-    ) -> Vec<usize> {
-        let forward = || {
-            let end = self.forward_end(tokens, clause, hit, next, cores);
-            let reach = |core: &Range<usize>| hit.span.end <= core.start && core.start < end;
-            (0..cores.len()).filter(|&i| reach(&cores[i])).collect::<Vec<_>>()
-        };
-        let backward = || {
-            let start = self.backward_start(tokens, clause, hit, cores);
-            let reach = |core: &Range<usize>| start <= core.start && core.end <= hit.span.start;
-            (0..cores.len()).filter(|&i| reach(&cores[i])).collect::<Vec<_>>()
-        };
-        let or = |first: Vec<usize>, second: &dyn Fn() -> Vec<usize>| if first.is_empty() { second() } else { first };
-        match hit.cue {
-            Cue::Deny => {
-                let after_colon = hit.span.start > clause.start && self.is(&tokens[hit.span.start - 1], class::COLON);
-                let last = hit.span.end == clause.end;
-                if after_colon && last { backward() } else { forward() }
-            }
-            Cue::Silent => forward(),
-            Cue::DenyBack | Cue::DoubtBack => backward(),
-            Cue::DenyEither => or(backward(), &forward),
-            Cue::Doubt => or(forward(), &backward),
-            Cue::DoubtBoth => {
-                let near = |i: &usize| {
-                    let core = &cores[*i];
-                    core.end + 6 >= hit.span.start && core.start < hit.span.end + 8
-                };
-                let (mut sides, mut after) = (backward(), forward());
-                sides = sides.into_iter().rev().take(1).collect();
-                after.truncate(2);
-                sides.extend(after);
-                sides.retain(near);
-                sides
-            }
-            Cue::Mask | Cue::Stop => Vec::new(),
-        }
-    }
-
-    fn forward_end(
-        &self,
-        tokens: &[Token],
-        clause: &Range<usize>,
-        hit: &Hit,
-        next: Option<&Hit>,
-        cores: &[Range<usize>],
-    ) -> usize {
-        let doubt = matches!(hit.cue, Cue::Doubt | Cue::DoubtBoth);
-        let is = |i: usize, classes| i < clause.end && self.is(&tokens[i], classes);
-        for i in hit.span.end..clause.end {
-            let passed = cores.iter().any(|core| hit.span.end <= core.start && core.end <= i);
-            let within = cores.iter().any(|core| core.start < i && i < core.end);
-            if let Some(next) = next.filter(|next| next.span.start == i) {
-                let turns = match (hit.cue, next.cue) {
-                    (Cue::Silent, _) | (_, Cue::Stop) => false,
-                    (Cue::Doubt | Cue::DoubtBoth, Cue::Deny) => true,
-                    (_, Cue::Mask) => passed,
-                    (Cue::Deny | Cue::DenyEither, Cue::Doubt | Cue::Silent) => passed,
-                    _ => false,
-                };
-                if turns {
-                    return i;
-                }
-            }
-            if !passed || within || hit.cue == Cue::Silent {
-                continue;
-            }
-            let joins = |from: usize| (from..clause.end).any(|j| is(j, class::OR));
-            let new_predicate = |from: usize| {
-                let verb = (from..clause.end).find(|&j| is(j, class::VERB));
-                verb.is_some_and(|j| !(j + 1..j + 5).any(|k| is(k, class::PERCEIVE)))
-                    && cores.iter().any(|core| from <= core.start)
-            };
-            let ends = if is(i, class::VERB) {
-                true
-            } else if is(i, class::WITH) {
-                !is(i - 1, class::ASSOCIATED)
-            } else if is(i, class::CAUSE) {
-                !doubt
-            } else if is(i, class::COMMA) {
-                let starts = is(i + 1, class::SIZE | class::CHANGE | class::DETERMINER) || new_predicate(i);
-                if doubt { !joins(i) } else { starts && !joins(i) }
-            } else if is(i, class::AND) {
-                let starts = is(i + 1, class::SIZE | class::CHANGE | class::DETERMINER);
-                (starts || new_predicate(i)) && !is(i + 1, class::OR)
-            } else {
-                false
-            };
-            if ends {
-                return i;
-            }
-        }
-        clause.end
-    }
-
-    fn backward_start(&self, tokens: &[Token], clause: &Range<usize>, hit: &Hit, cores: &[Range<usize>]) -> usize {
-        let is = |i: usize, classes| self.is(&tokens[i], classes);
-        let mut cut = None;
-        let mut listed = false;
-        for i in (clause.start..hit.span.start).rev() {
-            let passed = cores.iter().any(|core| i < core.start && core.end <= hit.span.start);
-            if !passed {
-                continue;
-            }
-            if is(i, class::VERB) {
-                return cut.unwrap_or(i);
-            }
-            if is(i, class::WITH) && !(i > clause.start && is(i - 1, class::ASSOCIATED)) {
-                return i;
-            }
-            if is(i, class::AND | class::OR) {
-                listed = true;
-                cut.get_or_insert(i);
-            }
-            if is(i, class::COMMA) && !listed {
-                return i;
-            }
-        }
-        clause.start
     }
 
     /// "atelectasis or pneumonia" without any other cue leaves both open.
@@ -470,9 +362,10 @@ impl Rules {
 
     /// A clause that names no concept speaks of the last one: "..., although a small one cannot be excluded".
     fn refer_back(&self, reading: &mut Reading, clause: &Range<usize>, hits: &[&Hit]) {
-        let pronoun = reading.tokens[clause.clone()]
-            .iter()
-            .any(|token| self.is(token, class::PRONOUN));
+        let said = &reading.tokens[clause.clone()];
+        // "..., but it has resolved", "..., but is not seen now"
+        let pronoun = said.iter().any(|token| self.is(token, class::PRONOUN))
+            || said.get(1).is_some_and(|token| self.is(token, class::VERB));
         let Some(hit) = hits.iter().find(|hit| !matches!(hit.cue, Cue::Mask | Cue::Stop)) else {
             return;
         };
@@ -517,124 +410,6 @@ impl Mark {
             Self::Denied => Status::Absent,
             Self::Doubted => Status::Uncertain,
             Self::Silenced => Status::Silent,
-        }
-    }
-}
-
-/// A body part with its predicate.
-struct Part {
-    subject: Subject,
-    predicate: Predicate,
-    span: Range<usize>,
-    core: Range<usize>,
-    one_sided: bool,
-}
-
-impl Rules {
-    /// Pairs the body parts of a clause with what is said of them.
-    fn parts(
-        &self,
-        reading: &Reading,
-        clause: &Range<usize>,
-        found: &[(Range<usize>, &'static Concept)],
-        findings: &[Range<usize>],
-    ) -> Vec<Part> {
-        let tokens = &reading.tokens;
-        let is = |i: usize, classes| tokens.get(i).is_some_and(|token| self.is(token, classes));
-        let taken = |i: usize| reading.cue[i] && !is(i, class::SIZE) || findings.iter().any(|core| core.contains(&i));
-        let predicates: Vec<(Range<usize>, Predicate)> = (self.predicates.find(&tokens[clause.clone()]).into_iter())
-            .filter_map(|(a, b, i)| Some((a + clause.start..b + clause.start, PREDICATES.get(i)?.0)))
-            .filter(|(span, predicate)| {
-                // "large left effusion" says nothing of the heart.
-                let theirs = findings.iter().any(|core| {
-                    span.end <= core.start
-                        && core.start <= span.end + 4
-                        && !(span.end..core.start).any(|i| is(i, class::VERB | class::COMMA | class::AND))
-                });
-                let borderline = *predicate == Predicate::Borderline;
-                !span.clone().any(|i| taken(i) && !borderline) && !theirs
-            })
-            .collect();
-        let subjects: Vec<(&Range<usize>, Subject)> = (found.iter())
-            .filter(|(span, _)| clause.start <= span.start && span.end <= clause.end)
-            .filter_map(|(span, concept)| match concept.role {
-                Role::Subject(subject) => Some((span, subject)),
-                _ => None,
-            })
-            .collect();
-        let mut parts = Vec::new();
-        for &(span, subject) in &subjects {
-            let verb = |range: Range<usize>| range.into_iter().any(|i| is(i, class::VERB));
-            let adjacent = predicates.iter().rev().find(|(p, _)| {
-                let near = class::SIDE | class::SIZE | class::DETERMINER | class::LINK;
-                p.end <= span.start && span.start - p.end <= 3 && (p.end..span.start).all(|i| is(i, near))
-            });
-            let after = predicates.iter().find(|(p, _)| {
-                let own = |range: Range<usize>| {
-                    let other = subjects
-                        .iter()
-                        .find(|(s, _)| range.start <= s.start && s.end <= range.end);
-                    other.is_none_or(|(s, _)| !verb(range.start..s.start))
-                };
-                let blocked = findings
-                    .iter()
-                    .any(|core| span.end <= core.start && core.end <= p.start);
-                span.end <= p.start && !blocked && own(span.end..p.start)
-            });
-            let before = predicates
-                .iter()
-                .rev()
-                .find(|(p, _)| p.end <= span.start && !verb(p.end..span.start));
-            let Some((p, predicate)) = adjacent.or(after).or(before) else {
-                continue;
-            };
-            let whole = span.start.min(p.start)..span.end.max(p.end);
-            let lead = span.start.saturating_sub(1)..span.start;
-            let one_sided = (lead.chain(whole.clone())).any(|i| is(i, class::ONE_SIDED) && !p.contains(&i));
-            parts.push(Part {
-                subject,
-                predicate: *predicate,
-                span: whole,
-                core: p.clone(),
-                one_sided,
-            });
-        }
-        parts
-    }
-
-    /// Turns a body part's state into mentions of findings, present or absent.
-    fn state(&self, reading: &mut Reading, part: &Part, status: Status) {
-        use Predicate::{Blunted, Borderline, Clear, Congested, Enlarged, Hazy, Intact, Normal};
-        let healthy = matches!(part.predicate, Normal | Clear | Intact);
-        let findings: &[&str] = match (part.subject, part.predicate) {
-            (Subject::Heart, Normal | Enlarged | Borderline) => &["cardiomegaly"],
-            (Subject::Mediastinum, Normal | Enlarged | Borderline) => &["enlarged cardiomediastinum"],
-            (Subject::Cardiomediastinum, Normal | Enlarged | Borderline) => {
-                &["enlarged cardiomediastinum", "cardiomegaly"]
-            }
-            (Subject::Lungs, Normal | Clear) if !part.one_sided => &["lung opacity"],
-            (Subject::Lungs, Hazy) => &["lung opacity"],
-            (Subject::Pleura, Normal | Clear | Intact | Blunted | Hazy) => &["pleural effusion"],
-            (Subject::Vessels, Enlarged | Congested | Blunted | Hazy) => &["edema"],
-            (Subject::Bones, Intact) => &["fracture"],
-            _ => &[],
-        };
-        let status = match (healthy, status) {
-            (_, Status::Silent) => Status::Silent,
-            (true, Status::Present | Status::Uncertain) => Status::Absent,
-            // "not normal" names no finding.
-            (true, Status::Absent) => return,
-            (false, Status::Present) if part.predicate == Borderline => Status::Uncertain,
-            (false, status) => status,
-        };
-        for concept in findings.iter().filter_map(|name| self.named.get(name)) {
-            let (span, core) = (part.span.clone(), part.core.clone());
-            reading.mentions.push(Mention {
-                concept,
-                span,
-                core,
-                status,
-            });
         }
     }
 }

@@ -123,6 +123,8 @@ fn singular(mut word: String) -> String {
         "bullae" => "bulla",
         "bronchiectases" => "bronchiectasis",
         "xrays" => "xray",
+        "sulci" => "sulcus",
+        "hila" => "hilum",
         "was" | "has" | "does" | "this" | "gas" | "less" | "series" => return word,
         _ => "",
     };

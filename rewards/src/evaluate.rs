@@ -1,0 +1,194 @@
+//! The evaluation of a set of reports: the paper's table, and what tells a better policy from a blander one.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, Label, Observation, Result,
+    labels::binary,
+    metrics::{
+        chexbert,
+        radgraph::{self, Level},
+        rate,
+    },
+    score::Backends,
+    sentences,
+};
+
+/// Scores of a set of reports. All in [0, 1] except the two means of lengths.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClinicalScores {
+    pub micro_f1_14: f64,
+    pub macro_f1_14: f64,
+    pub micro_f1_5: f64,
+    pub macro_f1_5: f64,
+    /// Mean RadGraph F1, partial level.
+    pub radgraph_f1: f64,
+    /// Mean RaTEScore.
+    pub rate: f64,
+    /// The plain mean of the six above.
+    pub average: f64,
+    /// Micro precision and recall over the 14 observations.
+    pub micro_precision_14: f64,
+    pub micro_recall_14: f64,
+    /// Share of reports labelled No Finding.
+    pub normal_share: f64,
+    /// Distinct reports per report.
+    pub distinct_share: f64,
+    /// Mean number of words per report.
+    pub mean_words: f64,
+    /// Mean number of sentences per report.
+    pub mean_sentences: f64,
+    /// Share of sentences that stand earlier in the same report.
+    pub repeated_sentence_share: f64,
+}
+
+/// Scores hypotheses against their references.
+///
+/// # Errors
+/// Unequal or zero numbers of reports, and whatever a back end reports.
+pub fn evaluate(backends: &Backends, hypotheses: &[&str], references: &[&str]) -> Result<ClinicalScores> {
+    if hypotheses.is_empty() || hypotheses.len() != references.len() {
+        return Err(Error::Pairs {
+            hypotheses: hypotheses.len(),
+            references: references.len(),
+        });
+    }
+    let labels = backends.labels(hypotheses)?;
+    let rows: Vec<chexbert::Row> = labels.iter().map(binary).collect();
+    let truth: Vec<chexbert::Row> = backends.labels(references)?.iter().map(binary).collect();
+    let all = chexbert::report(&rows, &truth, &Observation::ALL);
+    let five = chexbert::report(&rows, &truth, &Observation::FIVE);
+
+    let graphs = backends
+        .graphs(hypotheses)?
+        .into_iter()
+        .zip(backends.graphs(references)?);
+    let radgraph_f1 = mean(graphs.map(|(h, r)| radgraph::score(&h, &r, Level::Partial).f1));
+    let weights = rate::Weights::default();
+    let entities = backends
+        .entities(hypotheses)?
+        .into_iter()
+        .zip(backends.entities(references)?);
+    let rate = mean(entities.map(|(h, r)| rate::score(&r, &h, &weights).clamp(0., 1.)));
+    for (component, value) in [("radgraph", radgraph_f1), ("rate", rate)] {
+        if !value.is_finite() {
+            return Err(Error::NotFinite { component, value });
+        }
+    }
+
+    let table = [
+        all.micro.f1,
+        all.macro_.f1,
+        five.micro.f1,
+        five.macro_.f1,
+        radgraph_f1,
+        rate,
+    ];
+    let normal = |labels: &[Label; 14]| labels[Observation::NoFinding.index()] == Label::Positive;
+    let distinct: BTreeSet<String> = hypotheses.iter().map(|report| spaced(report)).collect();
+    let cut: Vec<Vec<&str>> = hypotheses.iter().map(|report| sentences::split(report)).collect();
+    let said: usize = cut.iter().map(Vec::len).sum();
+    let unique: usize = cut
+        .iter()
+        .map(|sentences| sentences.iter().map(|s| spaced(s)).collect::<BTreeSet<_>>().len())
+        .sum();
+    Ok(ClinicalScores {
+        micro_f1_14: all.micro.f1,
+        macro_f1_14: all.macro_.f1,
+        micro_f1_5: five.micro.f1,
+        macro_f1_5: five.macro_.f1,
+        radgraph_f1,
+        rate,
+        average: mean(table.into_iter()),
+        micro_precision_14: all.micro.precision,
+        micro_recall_14: all.micro.recall,
+        normal_share: mean(labels.iter().map(|labels| f64::from(u8::from(normal(labels))))),
+        distinct_share: distinct.len() as f64 / hypotheses.len() as f64,
+        mean_words: mean(hypotheses.iter().map(|report| report.split_whitespace().count() as f64)),
+        mean_sentences: mean(cut.iter().map(|sentences| sentences.len() as f64)),
+        repeated_sentence_share: if said == 0 {
+            0.
+        } else {
+            (said - unique) as f64 / said as f64
+        },
+    })
+}
+
+fn spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len();
+    if count == 0 {
+        0.
+    } else {
+        values.sum::<f64>() / count as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn perfect_reports_score_one_wherever_the_metric_can() {
+        let reports = [
+            "Cardiomegaly. Small left effusion.",
+            "Mild edema. Bibasilar atelectasis. Consolidation.",
+        ];
+        let scores = evaluate(&Backends::lexicon(), &reports, &reports).unwrap();
+        for value in [
+            scores.micro_f1_14,
+            scores.micro_f1_5,
+            scores.macro_f1_5,
+            scores.radgraph_f1,
+            scores.rate,
+        ] {
+            assert!((value - 1.).abs() < 1e-6, "{scores:?}");
+        }
+        // Nine of fourteen observations do not occur and count 0.
+        assert!((scores.macro_f1_14 - 5. / 14.).abs() < 1e-12);
+        let six = [
+            scores.micro_f1_14,
+            scores.macro_f1_14,
+            scores.micro_f1_5,
+            scores.macro_f1_5,
+            scores.radgraph_f1,
+        ];
+        assert!((scores.average - (six.iter().sum::<f64>() + scores.rate) / 6.).abs() < 1e-12);
+    }
+
+    #[test]
+    fn blandness_and_repetition_are_measured() {
+        let hypotheses = [
+            "The lungs are clear. The lungs are clear.",
+            "The lungs are clear. The lungs  are clear.",
+        ];
+        let references = ["Left pneumothorax.", "The lungs are clear."];
+        let scores = evaluate(&Backends::lexicon(), &hypotheses, &references).unwrap();
+        assert_eq!(
+            (
+                scores.normal_share,
+                scores.distinct_share,
+                scores.repeated_sentence_share
+            ),
+            (1., 0.5, 0.5)
+        );
+        assert_eq!((scores.mean_words, scores.mean_sentences), (8., 2.));
+        assert_eq!((scores.micro_precision_14, scores.micro_recall_14), (0.5, 0.5));
+    }
+
+    #[test]
+    fn unequal_or_empty_sets_are_refused() {
+        assert!(
+            evaluate(&Backends::lexicon(), &["a"], &[])
+                .unwrap_err()
+                .to_string()
+                .contains("1 hypotheses")
+        );
+        assert!(evaluate(&Backends::lexicon(), &[], &[]).is_err());
+    }
+}
