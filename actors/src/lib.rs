@@ -1,1 +1,39 @@
-//! The actors of Addendum: sampler, editor, reward, replay, learner, evaluator, recorder
+//! The actors of Addendum: samplers, stage pools, learner, evaluator and recorder under one supervision tree.
+//!
+//! A [`Pipeline`] is given a dataset, a way to build samplers, a learner and a chain of [`Stage`]s; it runs
+//! asynchronous training until all steps are done, somebody stops it, or the learner fails. What the actors compute
+//! with is behind the traits of [`backend`]; which study is sampled when and what a step trains on is decided by
+//! `addendum-replay`.
+//!
+//! Handlers only route. Every computation runs on an OS thread of its own ([`compute`]), and whatever panics there
+//! costs at most one attempt at one study.
+
+pub mod backend;
+pub mod checkpoint;
+pub mod compute;
+mod config;
+mod context;
+mod error;
+mod evaluator;
+mod event;
+mod learner;
+mod meter;
+mod pipeline;
+mod pool;
+mod record;
+mod recorder;
+mod sampler;
+mod slot;
+mod snapshots;
+mod stage;
+pub mod stages;
+mod supervisor;
+pub mod telemetry;
+
+pub use backend::{BackendError, Evaluate, Learner, Request, Sampled, Sampler, Scores, StepStats, Tokenize};
+pub use config::{RunConfig, Threads, Variant};
+pub use error::RunError;
+pub use event::Event;
+pub use pipeline::{Pipeline, RunSummary, Running};
+pub use record::{RolloutSample, StepRecord};
+pub use stage::{Stage, StageError};

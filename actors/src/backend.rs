@@ -1,0 +1,136 @@
+//! What the actors compute with: a model that samples, one that learns, one that evaluates.
+//!
+//! The actors know a policy only through these traits, so they can be tested with a policy that fits on a page.
+//! `S` is the snapshot: an immutable policy version, shared by reference count.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use addendum_replay::RolloutGroup;
+use addendum_studies::Prompt;
+use serde::{Deserialize, Serialize};
+
+/// Any error of a back end; it ends up as the reason of a failed ticket or of the whole run.
+pub type BackendError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Scores of an evaluation by name.
+pub type Scores = BTreeMap<String, f64>;
+
+/// What a sampler is asked for. It holds no reference report (law 6).
+#[derive(Debug)]
+pub struct Request<'a, S> {
+    /// Identifies the study, for caches.
+    pub study: &'a str,
+    pub prompt: &'a Prompt,
+    /// The policy to sample with.
+    pub snapshot: &'a S,
+    /// One seed per report wanted; a report depends on its own seed only.
+    pub seeds: &'a [u64],
+}
+
+/// A sampled report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampled {
+    /// Token ids, end token included unless truncated.
+    pub tokens: Vec<u32>,
+    pub text: String,
+    /// Log-probability (nats) of each token at the sampling temperature, unfiltered.
+    pub logprobs: Vec<f32>,
+    pub truncated: bool,
+}
+
+/// Samples reports. One instance per sampler actor, on a thread of its own.
+pub trait Sampler<S>: Send {
+    /// One report per seed, in order.
+    ///
+    /// # Errors
+    /// The study cannot be sampled; its ticket is tried again and finally dead-lettered with this error.
+    fn sample(&mut self, request: Request<'_, S>) -> Result<Vec<Sampled>, BackendError>;
+}
+
+/// Turns text into tokens, for rollouts that were not sampled.
+pub trait Tokenize: Send + Sync {
+    /// Tokens of an edited report: those of the sampled one up to the edit, then newly tokenized text, then the end
+    /// token.
+    ///
+    /// # Errors
+    /// The text cannot be tokenized.
+    fn splice(&self, sampled: &[u32], edited: &str) -> Result<Vec<u32>, BackendError>;
+
+    /// Tokens of a whole report, end token included.
+    ///
+    /// # Errors
+    /// The text cannot be tokenized.
+    fn report(&self, text: &str) -> Result<Vec<u32>, BackendError>;
+}
+
+/// Trains. One instance per run; it outlives restarts of the learner actor.
+pub trait Learner<S>: Send {
+    /// One training step on whole groups (law 5), sorted by ticket. Transactional: if it returns an error or panics,
+    /// nothing has changed.
+    ///
+    /// # Errors
+    /// The step is impossible; the run ends with this error.
+    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, BackendError>;
+
+    /// The policy as it is now.
+    ///
+    /// # Errors
+    /// The run ends with this error.
+    fn snapshot(&self) -> Result<Arc<S>, BackendError>;
+
+    /// Everything that [`Learner::restore`] needs to continue bit for bit.
+    ///
+    /// # Errors
+    /// The run ends with this error.
+    fn save(&self) -> Result<Vec<u8>, BackendError>;
+
+    /// Continues from saved state.
+    ///
+    /// # Errors
+    /// The state is damaged or belongs to another model.
+    fn restore(&mut self, state: &[u8]) -> Result<(), BackendError>;
+
+    /// A snapshot as bytes; equal snapshots give equal bytes.
+    ///
+    /// # Errors
+    /// The run ends with this error.
+    fn write_snapshot(&self, snapshot: &S) -> Result<Vec<u8>, BackendError>;
+
+    /// The inverse of [`Learner::write_snapshot`].
+    ///
+    /// # Errors
+    /// The bytes are damaged or belong to another model.
+    fn read_snapshot(&self, bytes: &[u8]) -> Result<S, BackendError>;
+}
+
+/// Evaluates a snapshot on held-out studies.
+pub trait Evaluate<S>: Send {
+    /// # Errors
+    /// The evaluation is reported as failed; the run goes on.
+    fn evaluate(&mut self, snapshot: &S) -> Result<Scores, BackendError>;
+}
+
+/// What a training step measured. Means are over trained tokens unless said otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StepStats {
+    /// Policy loss including the KL term.
+    pub loss: f64,
+    /// KL to the reference policy, k3 estimate (nats).
+    pub kl: f64,
+    /// Entropy of the policy (nats).
+    pub entropy: f64,
+    /// L2 norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Share of tokens whose ratio was clipped.
+    pub clip_fraction: f64,
+    /// Mean absolute difference of behaviour and proximal log-probabilities (nats), over sampled tokens.
+    pub logprob_difference: f64,
+    /// Mean truncated importance weight over sampled tokens.
+    pub importance_weight: f64,
+    /// (Σw)² / (n Σw²) over sampled tokens, in (0, 1].
+    pub effective_sample_size: f64,
+    /// Whether the update was skipped because the gradient was not finite.
+    pub skipped: bool,
+    pub learning_rate: f64,
+}

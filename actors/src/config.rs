@@ -1,0 +1,186 @@
+//! The configuration of a run, as far as the actors are concerned, and what is impossible about it.
+
+use addendum_replay::{GateConfig, Mode};
+use serde::{Deserialize, Serialize};
+
+use crate::RunError;
+
+/// What a rollout group is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// G sampled reports.
+    Grpo,
+    /// G/2 sampled reports and one edited copy of each (EditGRPO, section 2).
+    #[default]
+    EditGrpo,
+    /// As [`Variant::EditGrpo`], with one edited report replaced by the whole reference report.
+    EditGrpoPara,
+}
+
+/// Threads of each compute thread's pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Threads {
+    pub sampler: usize,
+    pub stage: usize,
+    pub learner: usize,
+    pub evaluator: usize,
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        Self {
+            sampler: 1,
+            stage: 1,
+            learner: 1,
+            evaluator: 1,
+        }
+    }
+}
+
+/// Everything the actors must know of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunConfig {
+    /// Training steps.
+    pub steps: u64,
+    /// Groups (studies) per step: B.
+    pub batch_groups: u64,
+    /// Reports per group: G.
+    pub group_size: usize,
+    /// Bound on the age of a rollout in policy versions: η.
+    pub staleness: u64,
+    pub mode: Mode,
+    /// Sampler actors.
+    pub samplers: usize,
+    pub seed: u64,
+    pub variant: Variant,
+    /// Attempts at a study before it is dead-lettered.
+    pub max_attempts: u32,
+    /// Steps between checkpoints; 0 writes only the last one.
+    pub checkpoint_every: u64,
+    /// Checkpoints kept.
+    pub keep_checkpoints: usize,
+    /// Steps between evaluations; 0 evaluates at the start and the end only.
+    pub evaluate_every: u64,
+    /// Groups per step whose rollouts are recorded.
+    pub recorded_groups: usize,
+    pub threads: Threads,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            steps: 100,
+            batch_groups: 4,
+            group_size: 8,
+            staleness: 1,
+            mode: Mode::FixedLag,
+            samplers: 1,
+            seed: 0,
+            variant: Variant::EditGrpo,
+            max_attempts: 3,
+            checkpoint_every: 50,
+            keep_checkpoints: 2,
+            evaluate_every: 0,
+            recorded_groups: 1,
+            threads: Threads::default(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// # Errors
+    /// Names the first field that makes the run impossible, its value and what was expected.
+    pub fn validate(&self) -> Result<(), RunError> {
+        let at_least_one = [
+            ("steps", self.steps),
+            ("batch_groups", self.batch_groups),
+            ("samplers", self.samplers as u64),
+            ("max_attempts", u64::from(self.max_attempts)),
+            ("keep_checkpoints", self.keep_checkpoints as u64),
+            ("threads.sampler", self.threads.sampler as u64),
+            ("threads.stage", self.threads.stage as u64),
+            ("threads.learner", self.threads.learner as u64),
+            ("threads.evaluator", self.threads.evaluator as u64),
+        ];
+        for (field, value) in at_least_one {
+            if value == 0 {
+                return Err(RunError::config(field, value, "at least 1"));
+            }
+        }
+        if self.group_size < 2 {
+            return Err(RunError::config(
+                "group_size",
+                self.group_size,
+                "at least 2: advantages compare the members of a group",
+            ));
+        }
+        if self.variant != Variant::Grpo && self.group_size % 2 == 1 {
+            return Err(RunError::config(
+                "group_size",
+                self.group_size,
+                "an even number: half of the group is sampled, half edited",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reports sampled per group; the others are made by the editor.
+    pub fn sampled_per_group(&self) -> usize {
+        match self.variant {
+            Variant::Grpo => self.group_size,
+            Variant::EditGrpo | Variant::EditGrpoPara => self.group_size / 2,
+        }
+    }
+
+    /// The part that decides about tickets, for a training set of `studies` studies.
+    pub(crate) fn gate(&self, studies: usize) -> GateConfig {
+        GateConfig {
+            steps: self.steps,
+            batch_groups: self.batch_groups,
+            staleness: self.staleness,
+            mode: self.mode,
+            studies,
+            seed: self.seed,
+            max_attempts: self.max_attempts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_sizes_are_named_with_their_value() {
+        let message = |config: RunConfig| config.validate().unwrap_err().to_string();
+        let base = RunConfig::default;
+        assert!(base().validate().is_ok());
+        assert_eq!(
+            message(RunConfig { steps: 0, ..base() }),
+            "config: `steps` is 0, expected at least 1"
+        );
+        assert!(
+            message(RunConfig {
+                group_size: 7,
+                ..base()
+            })
+            .starts_with("config: `group_size` is 7, expected an even")
+        );
+        assert!(
+            message(RunConfig {
+                group_size: 1,
+                ..base()
+            })
+            .contains("at least 2")
+        );
+        let odd_grpo = RunConfig {
+            group_size: 7,
+            variant: Variant::Grpo,
+            ..base()
+        };
+        assert!(odd_grpo.validate().is_ok());
+    }
+}

@@ -1,0 +1,111 @@
+//! Counts that several actors contribute to, read once per training step.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::telemetry;
+
+/// Shared by all actors of a run.
+pub(crate) struct Meter {
+    samplers: usize,
+    tally: Mutex<Tally>,
+}
+
+struct Tally {
+    since: Instant,
+    tokens: u64,
+    sampling: Duration,
+    learning: Duration,
+    waits: BTreeMap<String, (Duration, u32)>,
+    restarts: u64,
+}
+
+/// What happened since the last reading.
+pub(crate) struct Reading {
+    pub seconds: f64,
+    pub tokens_per_second: f64,
+    /// Share of the time that samplers and learner computed, in [0, 1].
+    pub sampler_busy: f64,
+    pub learner_busy: f64,
+    /// Mean seconds that a group (or an actor) waited, by stage.
+    pub waits: BTreeMap<String, f64>,
+    /// Over the whole run.
+    pub restarts: u64,
+}
+
+impl Meter {
+    pub fn new(samplers: usize) -> Self {
+        Self {
+            samplers,
+            tally: Mutex::new(Tally::new(0)),
+        }
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn sampled(&self, tokens: u64, busy: Duration) {
+        let mut tally = self.tally();
+        tally.tokens += tokens;
+        tally.sampling += busy;
+    }
+
+    pub fn learned(&self, busy: Duration) {
+        self.tally().learning += busy;
+    }
+
+    pub fn waited(&self, stage: &str, wait: Duration) {
+        telemetry::waited(stage, wait);
+        let mut tally = self.tally();
+        let (sum, count) = tally.waits.entry(stage.to_string()).or_default();
+        *sum += wait;
+        *count += 1;
+    }
+
+    pub fn restarted(&self, actor: &str) {
+        telemetry::restarted(actor);
+        self.tally().restarts += 1;
+    }
+
+    pub fn restarts(&self) -> u64 {
+        self.tally().restarts
+    }
+
+    /// Reads everything since the last reading and starts over.
+    pub fn read(&self) -> Reading {
+        let mut tally = self.tally();
+        let restarts = tally.restarts;
+        let past = std::mem::replace(&mut *tally, Tally::new(restarts));
+        let seconds = past.since.elapsed().as_secs_f64().max(1e-9);
+        let share = |busy: Duration, actors: usize| (busy.as_secs_f64() / (seconds * actors as f64)).min(1.0);
+        Reading {
+            seconds,
+            tokens_per_second: past.tokens as f64 / seconds,
+            sampler_busy: share(past.sampling, self.samplers),
+            learner_busy: share(past.learning, 1),
+            waits: past
+                .waits
+                .into_iter()
+                .map(|(stage, (sum, count))| (stage, sum.as_secs_f64() / f64::from(count.max(1))))
+                .collect(),
+            restarts,
+        }
+    }
+}
+
+impl Tally {
+    fn new(restarts: u64) -> Self {
+        Self {
+            since: Instant::now(),
+            tokens: 0,
+            sampling: Duration::ZERO,
+            learning: Duration::ZERO,
+            waits: BTreeMap::new(),
+            restarts,
+        }
+    }
+}

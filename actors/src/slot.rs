@@ -1,0 +1,66 @@
+//! Addresses that survive a restart: a slot holds the actor that currently plays a role.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use addendum_replay::{ReplayBuffer, RolloutGroup, TicketId};
+use ractor::{
+    ActorRef, Message,
+    factory::{FactoryMessage, Job},
+};
+
+use crate::pool::Work;
+
+/// Where messages for a role go. While nobody plays it, they are dropped: a group in them returns its ticket.
+pub(crate) struct Slot<M>(Arc<Mutex<Option<ActorRef<M>>>>);
+
+impl<M> Clone for Slot<M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<M> Default for Slot<M> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<M: Message> Slot<M> {
+    pub fn set(&self, actor: ActorRef<M>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+    }
+
+    pub fn actor(&self) -> Option<ActorRef<M>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn send(&self, message: M) {
+        if let Some(actor) = self.actor() {
+            // An actor that has just died gives the message back; dropping it is what the slot promises.
+            let _ = actor.cast(message);
+        }
+    }
+}
+
+/// Where a group goes when its stage is done.
+#[derive(Clone)]
+pub(crate) enum Hop {
+    Pool(Slot<FactoryMessage<TicketId, Work>>),
+    Buffer(ReplayBuffer),
+}
+
+impl Hop {
+    pub fn forward(&self, group: RolloutGroup) {
+        match self {
+            Self::Pool(slot) => {
+                let (key, msg) = (group.ticket.id(), Work::new(group));
+                slot.send(FactoryMessage::Dispatch(Job::builder().key(key).msg(msg).build()));
+            }
+            Self::Buffer(buffer) => {
+                if buffer.push(group).is_err() {
+                    crate::telemetry::stage_failed("replay");
+                }
+            }
+        }
+    }
+}

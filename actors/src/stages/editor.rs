@@ -1,0 +1,92 @@
+//! The editor stage: one edited copy of each sampled report (EditGRPO, section 2).
+
+use std::sync::Arc;
+
+use addendum_editor::{Edit, Editor};
+use addendum_replay::{EditOperation, EditRecord, Origin, Rollout, RolloutGroup, Stream};
+use rand::Rng;
+
+use crate::{Stage, StageError, Tokenize, Variant};
+
+/// Completes a group of G/2 sampled reports to G members; leaves it alone for [`Variant::Grpo`].
+pub struct EditStage {
+    editor: Arc<Editor>,
+    tokenizer: Arc<dyn Tokenize>,
+    variant: Variant,
+}
+
+impl EditStage {
+    pub fn new(editor: Arc<Editor>, tokenizer: Arc<dyn Tokenize>, variant: Variant) -> Self {
+        Self {
+            editor,
+            tokenizer,
+            variant,
+        }
+    }
+
+    fn edited(&self, group: &RolloutGroup, source: usize) -> Result<Rollout, StageError> {
+        let sampled = group.rollouts.get(source).ok_or("the source of an edit is missing")?;
+        let mut rng = group.ticket.stream(Stream::Edit, source as u64);
+        let edited = self
+            .editor
+            .edit(&sampled.text, group.study.reference.text(), &mut rng)?;
+        let tokens = match edited.log.is_empty() {
+            true => sampled.tokens.clone(),
+            false => self.tokenizer.splice(&sampled.tokens, &edited.text)?,
+        };
+        Ok(Rollout {
+            tokens,
+            text: edited.text,
+            truncated: edited.log.is_empty() && sampled.truncated,
+            origin: Origin::Edited {
+                source,
+                record: EditRecord {
+                    operations: edited.log.iter().map(operation).collect::<Result<_, _>>()?,
+                },
+            },
+            reward: None,
+        })
+    }
+
+    fn reference(&self, group: &RolloutGroup) -> Result<Rollout, StageError> {
+        let text = group.study.reference.text();
+        Ok(Rollout {
+            tokens: self.tokenizer.report(text)?,
+            text: text.to_string(),
+            origin: Origin::Reference,
+            truncated: false,
+            reward: None,
+        })
+    }
+}
+
+impl Stage for EditStage {
+    fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
+        if self.variant == Variant::Grpo {
+            return Ok(());
+        }
+        let sources = 0..group.rollouts.len();
+        let mut copies = sources
+            .map(|source| self.edited(group, source))
+            .collect::<Result<Vec<_>, _>>()?;
+        if self.variant == Variant::EditGrpoPara && !copies.is_empty() {
+            let replaced = group.ticket.stream(Stream::Group, 0).random_range(0..copies.len());
+            copies[replaced] = self.reference(group)?;
+        }
+        group.rollouts.extend(copies);
+        Ok(())
+    }
+}
+
+/// The editor's log entry as plain data; its names are those of the editor's own serialization.
+fn operation(edit: &Edit) -> Result<EditOperation, StageError> {
+    let name = |value: serde_json::Value| value.as_str().map(str::to_string).unwrap_or_else(|| value.to_string());
+    Ok(EditOperation {
+        operation: name(serde_json::to_value(edit.operation)?),
+        rule: name(serde_json::to_value(edit.rule)?),
+        position: edit.position,
+        source: edit.source.clone(),
+        target: edit.target.clone(),
+        triggers: edit.triggers.clone(),
+    })
+}

@@ -1,0 +1,50 @@
+//! The reward stage: scores every report of a group against the reference.
+
+use std::sync::Arc;
+
+use addendum_replay::{RolloutGroup, Scored};
+
+use crate::{Stage, StageError};
+
+/// Scores reports. Any function of that shape is one.
+pub trait Score: Send + Sync {
+    /// One reward per hypothesis, in order.
+    ///
+    /// # Errors
+    /// Never a zero reward instead: a group that cannot be scored is tried again.
+    fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Scored>, StageError>;
+}
+
+impl<F> Score for F
+where
+    F: Fn(&str, &[&str]) -> Result<Vec<Scored>, StageError> + Send + Sync,
+{
+    fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Scored>, StageError> {
+        self(reference, hypotheses)
+    }
+}
+
+/// Gives every rollout of a group its reward, all from one call.
+pub struct RewardStage {
+    scorer: Arc<dyn Score>,
+}
+
+impl RewardStage {
+    pub fn new(scorer: Arc<dyn Score>) -> Self {
+        Self { scorer }
+    }
+}
+
+impl Stage for RewardStage {
+    fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
+        let texts: Vec<&str> = group.rollouts.iter().map(|rollout| rollout.text.as_str()).collect();
+        let rewards = self.scorer.score(group.study.reference.text(), &texts)?;
+        if rewards.len() != group.rollouts.len() {
+            return Err(format!("the scorer gave {} rewards for {} reports", rewards.len(), texts.len()).into());
+        }
+        for (rollout, reward) in group.rollouts.iter_mut().zip(rewards) {
+            rollout.reward = Some(reward);
+        }
+        Ok(())
+    }
+}

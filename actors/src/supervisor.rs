@@ -1,0 +1,182 @@
+//! The root of the supervision tree: starts every actor of a run and replaces what dies.
+//!
+//! Workers of a stage's pool are replaced by their factory; everything else, factories included, is replaced here.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+
+use crate::{
+    Event, RunError,
+    context::{Context, FINISHED},
+    evaluator::{BuildEvaluator, EvaluatorActor},
+    learner::LearnerActor,
+    pool::Pool,
+    recorder::{RecorderActor, RecorderMessage},
+    sampler::{BuildSampler, SamplerActor},
+};
+
+/// The parts of the tree, in the order in which they start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Recorder,
+    Evaluator,
+    Pool(usize),
+    Learner,
+    Sampler(usize),
+}
+
+/// Who plays which role at the moment, by name; pools are named after their stage.
+#[derive(Default)]
+pub(crate) struct Roster {
+    actors: Mutex<BTreeMap<String, ActorCell>>,
+    /// Set when the run is taken down: from then on nothing is replaced.
+    closing: AtomicBool,
+}
+
+impl Roster {
+    pub fn actor(&self, name: &str) -> Option<ActorCell> {
+        self.actors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+    }
+}
+
+pub(crate) struct Supervisor<S> {
+    pub context: Arc<Context<S>>,
+    pub roster: Arc<Roster>,
+    pub samplers: BuildSampler<S>,
+    pub pools: Vec<Pool>,
+    pub evaluator: Option<BuildEvaluator<S>>,
+}
+
+impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
+    type Msg = ();
+    type State = BTreeMap<ActorId, Role>;
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<()>, _: ()) -> Result<Self::State, ActorProcessingErr> {
+        let mut children = BTreeMap::new();
+        let pools = (0..self.pools.len()).map(Role::Pool);
+        let samplers = (0..self.context.config.samplers).map(Role::Sampler);
+        let evaluator = self.evaluator.as_ref().map(|_| Role::Evaluator);
+        let roles = [Role::Recorder]
+            .into_iter()
+            .chain(evaluator)
+            .chain(pools)
+            .chain([Role::Learner])
+            .chain(samplers);
+        for role in roles {
+            self.start(role, &myself, &mut children)
+                .await
+                .map_err(|error| self.start_error(role, &error))?;
+        }
+        Ok(children)
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<()>,
+        event: SupervisionEvent,
+        children: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let (actor, reason) = match event {
+            SupervisionEvent::ActorFailed(actor, error) => (actor, error.to_string()),
+            SupervisionEvent::ActorTerminated(actor, _, reason) => (actor, reason.unwrap_or_else(|| "killed".into())),
+            _ => return Ok(()),
+        };
+        let Some(role) = children.remove(&actor.get_id()) else {
+            return Ok(());
+        };
+        if reason == FINISHED || self.roster.closing.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let name = self.name(role);
+        self.context.meter.restarted(&name);
+        self.context
+            .recorder
+            .send(RecorderMessage::Event(Event::Restarted { actor: name, reason }));
+        if let Err(error) = self.start(role, &myself, children).await {
+            self.context.fail(self.start_error(role, &error));
+        }
+        Ok(())
+    }
+}
+
+impl<S: Send + Sync + 'static> Supervisor<S> {
+    async fn start(
+        &self,
+        role: Role,
+        myself: &ActorRef<()>,
+        children: &mut BTreeMap<ActorId, Role>,
+    ) -> Result<(), SpawnErr> {
+        let (context, supervisor) = (self.context.clone(), myself.get_cell());
+        let cell = match (role, &self.evaluator) {
+            (Role::Recorder, _) => {
+                let (actor, _) = Actor::spawn_linked(None, RecorderActor(context.clone()), (), supervisor).await?;
+                context.recorder.set(actor.clone());
+                actor.get_cell()
+            }
+            (Role::Evaluator, None) => return Ok(()),
+            (Role::Evaluator, Some(build)) => {
+                let evaluator = EvaluatorActor {
+                    context: context.clone(),
+                    build: build.clone(),
+                };
+                let (actor, _) = Actor::spawn_linked(None, evaluator, (), supervisor).await?;
+                context.evaluator.set(actor.clone());
+                actor.get_cell()
+            }
+            (Role::Pool(index), _) => self.pools[index].start(supervisor).await?.get_cell(),
+            (Role::Learner, _) => Actor::spawn_linked(None, LearnerActor(context), (), supervisor)
+                .await?
+                .0
+                .get_cell(),
+            (Role::Sampler(index), _) => {
+                let sampler = SamplerActor {
+                    index,
+                    context,
+                    build: self.samplers.clone(),
+                };
+                Actor::spawn_linked(None, sampler, (), supervisor).await?.0.get_cell()
+            }
+        };
+        children.insert(cell.get_id(), role);
+        self.roster
+            .actors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(self.name(role), cell);
+        Ok(())
+    }
+
+    fn name(&self, role: Role) -> String {
+        match role {
+            Role::Recorder => "recorder".into(),
+            Role::Evaluator => "evaluator".into(),
+            Role::Pool(index) => self.pools[index].name.to_string(),
+            Role::Learner => "learner".into(),
+            Role::Sampler(index) => format!("sampler-{index}"),
+        }
+    }
+
+    fn start_error(&self, role: Role, error: &dyn fmt::Display) -> RunError {
+        RunError::Start {
+            actor: self.name(role),
+            reason: error.to_string(),
+        }
+    }
+}
