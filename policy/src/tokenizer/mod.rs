@@ -1,0 +1,243 @@
+//! Text to token ids and back, for reports and for the prompts of Qwen2.5-VL's chat template.
+//!
+//! Wraps a byte-level BPE tokenizer in the layout of a published `tokenizer.json`, and can train a small one. Text of
+//! users and studies is always plain text here: a special token's spelling in it is encoded letter by letter, so it can
+//! neither end a report nor open a new turn. The token embeddings are in the model.
+
+mod bytes;
+mod chat;
+mod splice;
+mod train;
+
+use std::path::Path;
+
+use tokenizers::{NormalizedString, Normalizer, NormalizerWrapper, Tokenizer};
+
+pub use chat::PromptPart;
+
+use crate::error::{Error, Result};
+
+/// The special tokens, in the order of their ids in Qwen2.5-VL's vocabulary.
+pub const SPECIAL_TOKENS: [&str; 8] = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+];
+
+/// The ids of [`SPECIAL_TOKENS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpecialIds {
+    pub end_of_text: u32,
+    pub turn_start: u32,
+    /// Ends every report.
+    pub turn_end: u32,
+    pub vision_start: u32,
+    pub vision_end: u32,
+    pub vision_pad: u32,
+    /// Stands where the features of an image go.
+    pub image_pad: u32,
+    pub video_pad: u32,
+}
+
+impl SpecialIds {
+    /// From all ids, in the order of [`SPECIAL_TOKENS`].
+    fn of(ids: [u32; 8]) -> Self {
+        let [
+            end_of_text,
+            turn_start,
+            turn_end,
+            vision_start,
+            vision_end,
+            vision_pad,
+            image_pad,
+            video_pad,
+        ] = ids;
+        Self {
+            end_of_text,
+            turn_start,
+            turn_end,
+            vision_start,
+            vision_end,
+            vision_pad,
+            image_pad,
+            video_pad,
+        }
+    }
+
+    /// All ids, in the order of [`SPECIAL_TOKENS`].
+    pub fn all(&self) -> [u32; 8] {
+        [
+            self.end_of_text,
+            self.turn_start,
+            self.turn_end,
+            self.vision_start,
+            self.vision_end,
+            self.vision_pad,
+            self.image_pad,
+            self.video_pad,
+        ]
+    }
+}
+
+/// A tokenizer that knows reports and chat prompts. Immutable.
+#[derive(Clone)]
+pub struct ReportTokenizer {
+    /// Without its normalizer, so that what is encoded exactly stays exact.
+    inner: Tokenizer,
+    normalizer: Option<NormalizerWrapper>,
+    special: SpecialIds,
+    /// By id; empty for special tokens and for ids without a token.
+    bytes: Vec<Box<[u8]>>,
+}
+
+impl ReportTokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, that is no byte-level tokenizer, or that lacks a special token, named by its path.
+    pub fn load(path: &Path) -> Result<Self> {
+        let json = std::fs::read(path).map_err(Error::io(path))?;
+        Self::from_json(&json).map_err(|error| Error::file(path, error))
+    }
+
+    /// Reads the contents of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// Contents that are no byte-level tokenizer, or that lack special tokens, which are listed.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        let inner = Tokenizer::from_bytes(json).map_err(invalid)?;
+        Self::new(inner)
+    }
+
+    fn new(mut inner: Tokenizer) -> Result<Self> {
+        let special = find_special(&inner)?;
+        let bytes = bytes::of_tokens(&inner, &special.all())?;
+        let normalizer = inner.get_normalizer().cloned();
+        inner.with_normalizer(None::<NormalizerWrapper>).map_err(invalid)?;
+        inner.with_truncation(None).map_err(invalid)?;
+        inner.with_padding(None);
+        inner.set_encode_special_tokens(true);
+        Ok(Self {
+            inner,
+            normalizer,
+            special,
+            bytes,
+        })
+    }
+
+    /// The contents of a `tokenizer.json`. The same tokenizer gives the same bytes.
+    ///
+    /// # Errors
+    /// A tokenizer that cannot be serialised.
+    pub fn to_json(&self) -> Result<String> {
+        let mut whole = self.inner.clone();
+        whole.with_normalizer(self.normalizer.clone()).map_err(invalid)?;
+        whole.set_encode_special_tokens(false);
+        whole.to_string(true).map_err(invalid)
+    }
+
+    /// The ids of the special tokens.
+    pub fn special(&self) -> SpecialIds {
+        self.special
+    }
+
+    /// One more than the largest token id.
+    pub fn vocab_size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The tokens that end a report.
+    pub fn stop_tokens(&self) -> [u32; 2] {
+        [self.special.turn_end, self.special.end_of_text]
+    }
+
+    /// The special tokens that have no place in a report, all but [`ReportTokenizer::stop_tokens`], in the order of
+    /// their ids: the ones to suppress when sampling.
+    pub fn misplaced_tokens(&self) -> Vec<u32> {
+        let mut ids: Vec<u32> = self
+            .special
+            .all()
+            .into_iter()
+            .filter(|id| !self.stop_tokens().contains(id))
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The tokens of plain text, normalised as the tokenizer's file says (NFC for Qwen).
+    ///
+    /// # Errors
+    /// A failure of the underlying tokenizer.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        match &self.normalizer {
+            None => self.encode_exact(text),
+            Some(normalizer) => {
+                let mut normalized = NormalizedString::from(text);
+                normalizer.normalize(&mut normalized).map_err(invalid)?;
+                self.encode_exact(normalized.get())
+            }
+        }
+    }
+
+    /// The tokens of plain text as it stands: [`ReportTokenizer::decode`] gives back exactly this text.
+    fn encode_exact(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.inner.encode_fast(text, false).map_err(invalid)?.get_ids().to_vec())
+    }
+
+    /// The tokens of a whole report, the end token last.
+    ///
+    /// # Errors
+    /// As [`ReportTokenizer::encode`].
+    pub fn encode_report(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.encode(text)?;
+        ids.push(self.special.turn_end);
+        Ok(ids)
+    }
+
+    /// The text of these tokens. Special tokens and ids without a token have no text; bytes that are not UTF-8 become
+    /// replacement characters.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.bytes_of(id)).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// What a token stands for; empty for special tokens and for ids without a token.
+    fn bytes_of(&self, id: u32) -> &[u8] {
+        self.bytes.get(id as usize).map_or(&[], |bytes| bytes)
+    }
+}
+
+impl std::fmt::Debug for ReportTokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("ReportTokenizer")
+            .field("vocab_size", &self.vocab_size())
+            .field("special", &self.special)
+            .finish()
+    }
+}
+
+fn find_special(inner: &Tokenizer) -> Result<SpecialIds> {
+    let known = inner.get_added_vocabulary();
+    let id = |token: &str| inner.token_to_id(token).filter(|_| known.is_special_token(token));
+    let missing: Vec<&str> = SPECIAL_TOKENS.into_iter().filter(|token| id(token).is_none()).collect();
+    let found: Vec<u32> = SPECIAL_TOKENS.into_iter().filter_map(id).collect();
+    match found.try_into() {
+        Ok(ids) => Ok(SpecialIds::of(ids)),
+        Err(_) => Err(Error::invalid(
+            "tokenizer",
+            format!("lacks the special tokens {}", missing.join(" ")),
+        )),
+    }
+}
+
+fn invalid(error: tokenizers::Error) -> Error {
+    Error::invalid("tokenizer", error.to_string())
+}
+
+#[cfg(test)]
+mod tests;
