@@ -28,11 +28,11 @@ pub(super) enum Cue {
 pub(super) const CUES: &[(Cue, &str)] = &[
     (
         Cue::Deny,
-        "no|without|w / o|wo|negative for|free of|free from|clear of|absence of|lack of|lacking|denies|deny|neither|nor|\
-         rather than|instead of|as opposed to|not|resolution of|interval resolution of|complete resolution of|\
-         clearing of|clearance of|disappearance of|removal of|interval removal of|\
-         fails to demonstrate|fail to show|fails to reveal|fail to demonstrate|never|none of|\
-         devoid of|status post removal of|s / p removal of|excludes|argue against|argues against|interval extubation|\
+        "no|without|w / o|wo|negative for|free of|free from|clear of|absence of|lack of|lacking|denies|deny|\
+         neither|nor|rather than|instead of|as opposed to|not|resolution of|interval resolution of|\
+         complete resolution of|clearing of|clearance of|disappearance of|removal of|interval removal of|\
+         fails to demonstrate|fail to show|fails to reveal|fail to demonstrate|never|none of|devoid of|\
+         status post removal of|s / p removal of|excludes|argue against|argues against|interval extubation|\
          has been cleared of|unlikely to be due to|cannot see|cannot identify|cant see|without any|\
          failed to reveal|evacuation of|no sign of|no evidence of|no evidence for|exclude the presence of",
     ),
@@ -40,12 +40,11 @@ pub(super) const CUES: &[(Cue, &str)] = &[
         Cue::DenyBack,
         "is absent|are absent|has resolved|have resolved|has completely resolved|have completely resolved|\
          is resolved|have now resolved|has now resolved|completely resolved|has cleared|have cleared|\
-         has since resolved|have since resolved|none|has been removed|have been removed|was removed|were removed|is removed|been removed|\
-         has been extubated|negative|has disappeared|have disappeared|disappeared|has been withdrawn|\
-         has gone|is gone|are gone|nil|\
-         has entirely resolved|has fully resolved|have fully resolved|fully resolved|\
-         has been taken out|removed in the interval|have entirely resolved|vanished|has vanished|discontinued|\
-         is not a concern|is negative|are negative",
+         has since resolved|have since resolved|none|has been removed|have been removed|was removed|were removed|\
+         is removed|been removed|has been extubated|negative|has disappeared|have disappeared|disappeared|\
+         has been withdrawn|has gone|is gone|are gone|nil|has entirely resolved|has fully resolved|\
+         have fully resolved|fully resolved|has been taken out|removed in the interval|have entirely resolved|\
+         vanished|has vanished|discontinued|is not a concern|is negative|are negative",
     ),
     (
         Cue::DenyEither,
@@ -54,77 +53,82 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     (
         Cue::Doubt,
         "is possible|are possible|remain possible|is likely|are likely|is suspected|are suspected|is questioned|\
-         are questioned|is probable|is favored|are favored|is presumed|is felt likely|is most likely|are most likely|if any|\
-         possible|possibly|probable|probably|likely|most likely|likely representing|likely reflecting|likely due to|\
-         may|may be|may represent|may reflect|may be due to|might|might represent|could|could represent|could reflect|\
-         could be|can represent|may indicate|presumed|presumably|suspected|suspect|suspicious for|suspicious of|\
-         suspicion of|suspicion for|concerning for|concern for|concern of|concern about|concerned for|raise concern for|\
-         raising concern for|raise the possibility of|raising the possibility of|raise the question of|\
-         raises suspicion for|worrisome for|worrying for|suggesting|suggestive of|suggest|suggestion of|suggested|\
-         question of|questionable|question|query|equivocal|borderline|favor|favored|favoring|favored to represent|\
+         are questioned|is probable|is favored|are favored|is presumed|is felt likely|is most likely|\
+         are most likely|if any|possible|possibly|probable|probably|likely|most likely|likely representing|\
+         likely reflecting|likely due to|may|may be|may represent|may reflect|may be due to|might|\
+         might represent|could|could represent|could reflect|could be|can represent|may indicate|presumed|\
+         presumably|suspected|suspect|suspicious for|suspicious of|suspicion of|suspicion for|concerning for|\
+         concern for|concern of|concern about|concerned for|raise concern for|raising concern for|\
+         raise the possibility of|raising the possibility of|raise the question of|raises suspicion for|\
+         worrisome for|worrying for|suggesting|suggestive of|suggest|suggestion of|suggested|question of|\
+         questionable|question|query|equivocal|borderline|favor|favored|favoring|favored to represent|\
          favored to reflect|perhaps|maybe|possibility of|potential|potentially|differential include|\
          differential diagnosis include|differential consideration include|consideration include|\
          differential would include|consider|to consider|correlate for|clinical correlation for|\
          correlate clinically for|felt to represent|felt to reflect|thought to represent|thought to reflect|\
          thought to be|believed to represent|less likely|unlikely|compatible with possible|appear to represent|\
          appears to be|may relate to|may be related to|likely related to|?|indeterminate for|versus less likely|\
-         cannot be certain about|uncertain|presumptive|conceivably|hint of|seem|\
-         raising question of|questioned|tentative|would favor|most consistent with|impression of|\
-         clinically suspected|not certain|uncertain whether|unclear whether|unclear if",
+         cannot be certain about|uncertain|presumptive|conceivably|hint of|seem|raising question of|questioned|\
+         tentative|would favor|most consistent with|impression of|clinically suspected|not certain|\
+         uncertain whether|unclear whether|unclear if",
     ),
     (
         Cue::DoubtBack,
-        "is a consideration|are considerations|should be considered|could be considered|\
-         to be considered|is in the differential|in the differential|is a possibility|remains a possibility|\
-         is equivocal|is uncertain|are uncertain|is unlikely|are unlikely|felt less likely|is less likely|\
-         is a concern|remains a concern|is of concern|is conceivable|must be considered|may be present|might be present|\
-         could be present|would be a consideration|is also possible|is also a consideration|\
-         is not definite|is questionable|may also be present|can be considered|should also be considered|\
+        "is a consideration|are considerations|should be considered|could be considered|to be considered|\
+         is in the differential|in the differential|is a possibility|remains a possibility|is equivocal|\
+         is uncertain|are uncertain|is unlikely|are unlikely|felt less likely|is less likely|is a concern|\
+         remains a concern|is of concern|is conceivable|must be considered|may be present|might be present|\
+         could be present|would be a consideration|is also possible|is also a consideration|is not definite|\
+         is questionable|may also be present|can be considered|should also be considered|\
          in the differential diagnosis|may coexist|may be considered|would be possible|is felt unlikely|\
-         is considered unlikely|seems unlikely|appears unlikely|is the main consideration|is difficult to confirm|\
-         is thought likely|is indeterminate|could also be present|remains in the differential|differential consideration|\
-         are suggested|is suggested|in question",
+         is considered unlikely|seems unlikely|appears unlikely|is the main consideration|\
+         is difficult to confirm|is thought likely|is indeterminate|could also be present|\
+         remains in the differential|differential consideration|are suggested|is suggested|in question",
     ),
     (Cue::DoubtBoth, "versus|vs|favored over|more likely than"),
     (
         Cue::Silent,
-        "evaluate for|evaluation for|evaluation of|evaluate|eval for|eval|assess for|assess|assessment for|assessment of|\
-         looking for|to look for|please evaluate|please assess|history of|h / o|hx of|hx|\
+        "evaluate for|evaluation for|evaluation of|evaluate|eval for|eval|assess for|assess|assessment for|\
+         assessment of|looking for|to look for|please evaluate|please assess|history of|h / o|hx of|hx|\
          known history of|past medical history|clinical concern for|clinical concern of|clinical suspicion of|\
-         clinical suspicion for|concern clinically for|if|should|screening for|screen for|risk of|risk for|at risk for|\
-         check for|follow up of|follow up for|followup for|followup of|f / u|to evaluate for|to assess for|\
-         query clinically|reason for exam|clinical question|clinical history of|being treated for|treated for|\
-         treatment for|therapy for|presenting with|admitted with|admitted for|question clinically|past history of|\
-         personal history of|prior history of|family history of|monitor for|monitoring for|surveillance for|\
-         to detect|search for|investigate for|remote history of|work up for|workup for|pretest|suspected clinically|\
-         to ensure resolution of|to document resolution of|to confirm resolution of|referred for|request to exclude|\
-         clinical diagnosis of|diagnosed with|presents with|concern for possible|in search of",
+         clinical suspicion for|concern clinically for|if|should|screening for|screen for|risk of|risk for|\
+         at risk for|check for|follow up of|follow up for|followup for|followup of|f / u|to evaluate for|\
+         to assess for|query clinically|reason for exam|clinical question|clinical history of|being treated for|\
+         treated for|treatment for|therapy for|presenting with|admitted with|admitted for|question clinically|\
+         past history of|personal history of|prior history of|family history of|monitor for|monitoring for|\
+         surveillance for|to detect|search for|investigate for|remote history of|work up for|workup for|\
+         suspected clinically|to ensure resolution of|to document resolution of|to confirm resolution of|\
+         referred for|request to exclude|clinical diagnosis of|diagnosed with|presents with|in search of",
     ),
     (
         Cue::Mask,
-        "of uncertain significance|of uncertain etiology|of uncertain nature|of unclear etiology|of indeterminate age|no change|no doubt|not only|not unexpected|not uncommon|not unusual|not insignificant|not surprising|not without|\
-         without change|not resolved|not completely resolved|incompletely resolved|partially resolved|nearly resolved|\
-         near complete resolution of|near complete resolution|partial resolution of|partial resolution|\
-         near resolution of|almost completely resolved|almost resolved|nearly completely resolved|has not resolved|\
-         have not resolved|not fully resolved|not yet resolved|not entirely resolved|has not completely resolved|\
-         largely resolved|mostly resolved|partial clearing of|partial clearing|partially cleared|not cleared|\
-         has partially resolved|have partially resolved|has nearly resolved|have nearly resolved|\
-         has nearly completely resolved|has largely resolved|has almost completely resolved|has almost resolved|\
-         no interval resolution of|without resolution of|no longer enlarging|no small|without resolution|\
-         not significantly changed|not changed|not substantially changed|not appreciably changed|not removed|\
-         without significant change|without interval change|unchanged|may be followed|not been removed|nearly cleared|\
-         should be|should be repositioned|should be advanced|should be retracted|should be withdrawn|partly resolved|\
-         partly cleared|resolving|no difference|could be advanced|could be retracted|may be advanced|may be retracted|\
-         no progression|no improvement|no significant interval change|no less|not negligible|mostly cleared|\
-         as described|cannot be denied|without doubt|largely cleared|no resolution of|partial removal of|\
-         may be secondary to|may be accentuated|may be exaggerated|may be magnified|may be partly due|likely accentuated|\
-         not absent|early filling|subtotal resolution of|nearly complete resolution of|no question|not the only|nor the only|\
-         not just|no longer the only|no dispute|near total resolution of|known",
+        "of uncertain significance|of uncertain etiology|of uncertain nature|of unclear etiology|\
+         of indeterminate age|no change|no doubt|not only|not unexpected|not uncommon|not unusual|\
+         not insignificant|not surprising|not without|without change|not resolved|not completely resolved|\
+         incompletely resolved|partially resolved|nearly resolved|near complete resolution of|\
+         near complete resolution|partial resolution of|partial resolution|near resolution of|\
+         incomplete resolution of|incomplete resolution|almost completely resolved|almost resolved|\
+         nearly completely resolved|has not resolved|have not resolved|not fully resolved|not yet resolved|\
+         not entirely resolved|has not completely resolved|largely resolved|mostly resolved|partial clearing of|\
+         partial clearing|partially cleared|not cleared|has partially resolved|have partially resolved|\
+         has nearly resolved|have nearly resolved|has nearly completely resolved|has largely resolved|\
+         has almost completely resolved|has almost resolved|no interval resolution of|without resolution of|\
+         no longer enlarging|no small|without resolution|not significantly changed|not changed|\
+         not substantially changed|not appreciably changed|not removed|without significant change|\
+         without interval change|unchanged|may be followed|not been removed|nearly cleared|should be|\
+         should be repositioned|should be advanced|should be retracted|should be withdrawn|partly resolved|\
+         partly cleared|resolving|no difference|could be advanced|could be retracted|may be advanced|\
+         may be retracted|no progression|no improvement|no significant interval change|no less|not negligible|\
+         mostly cleared|as described|cannot be denied|without doubt|largely cleared|no resolution of|\
+         partial removal of|may be secondary to|may be accentuated|may be exaggerated|may be magnified|\
+         may be partly due|likely accentuated|not absent|subtotal resolution of|nearly complete resolution of|\
+         no question|not the only|not just|no longer the only|near total resolution of|known",
     ),
     (
         Cue::Stop,
-        ";|but|however|although|though|while|whereas|yet|except|except for|aside from|apart from|other than|despite|.|\
-         nevertheless|nonetheless|with the exception of|albeit|even though|!|otherwise|except that|save for",
+        ";|but|however|although|though|while|whereas|yet|except|except for|aside from|apart from|other than|\
+         despite|.|nevertheless|nonetheless|with the exception of|albeit|even though|!|otherwise|except that|\
+         save for",
     ),
 ];
 
@@ -170,12 +174,12 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     (
         class::SIZE,
         "tiny trace minimal small mild moderate large severe massive slight mildly slightly moderately severely \
-        markedly marked minimally little extensive huge big moderate sized gross",
+         markedly marked minimally little extensive huge big moderate sized gross",
     ),
     (
         class::CHANGE,
         "unchanged stable increased increasing decreased decreasing worsened worsening improved improving \
-        persistent new resolving enlarging known chronic residual recurrent progressive larger smaller",
+         persistent new resolving enlarging known chronic residual recurrent progressive larger smaller",
     ),
     (
         class::SIDE,
@@ -184,30 +188,32 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     (
         class::ZONE,
         "upper middle lower mid base basilar basal apical apex perihilar retrocardiac lingular hilar central \
-        peripheral costophrenic basal lobar apicolateral lateral medial posterior anterior suprahilar infrahilar subpleural \
-        multifocal diffuse focal bibasilar bibasal biapical lingula lobe",
+         peripheral costophrenic basal lobar apicolateral lateral medial posterior anterior suprahilar \
+         infrahilar subpleural multifocal diffuse focal bibasilar bibasal biapical lingula lobe",
     ),
     (
         class::SHAPE,
-        "patchy hazy linear confluent subtle faint dense ill defined rounded spiculated calcified acute healed old \
-        displaced nondisplaced subsegmental segmental discoid streaky loculated layering bandlike reticular heterogeneous \
-        homogeneous interstitial pleural pulmonary airspace vascular compressive platelike healing subacute nodular",
+        "patchy hazy linear confluent subtle faint dense ill defined rounded spiculated calcified acute healed \
+         old displaced nondisplaced subsegmental segmental discoid streaky loculated layering bandlike reticular \
+         heterogeneous homogeneous interstitial pleural pulmonary airspace vascular compressive platelike \
+         healing subacute nodular",
     ),
     (
         class::PERCEIVE,
         "seen identified visualized visible present evident demonstrated noted appreciated apparent detected \
-        observed found shown discernible recognized perceived depicted delineated displayed discerned visualised confirmed",
+         observed found shown discernible recognized perceived depicted delineated displayed discerned \
+         visualised confirmed",
     ),
     (
         class::CHANGE_NOUN,
         "change increase decrease progression improvement worsening difference alteration growth resolution \
-        deterioration enlarging increasing decreasing larger smaller worse better reduction expansion",
+         deterioration enlarging increasing decreasing larger smaller worse better reduction expansion",
     ),
     (
         class::CHANGE_FILLER,
-        "significant interval appreciable definite substantial relevant major further acute apparent real \
-        gross obvious marked short term evidence of other notable meaningful clear overall great measurable radiographic \
-        convincing important visible discernible considerable a any and or",
+        "significant interval appreciable definite substantial relevant major further acute apparent real gross \
+         obvious marked short term evidence of other notable meaningful clear overall great measurable \
+         radiographic convincing important visible discernible considerable a any and or",
     ),
     (class::OR, "or nor"),
     (class::AND, "and & +"),
@@ -219,13 +225,14 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     ),
     (
         class::NEGATOR,
-        "not cannot cant unable difficult hard impossible never without couldnt challenging nor no limit limits limited precludes preclude",
+        "not cannot cant unable difficult hard impossible never without couldnt challenging nor no limit limited \
+         preclude lack absence",
     ),
     (class::EXCLUDE, "exclude excluded excluding exclusion"),
     (
         class::FILLER,
         "of the in size is are in and mildly moderately slightly markedly grossly overall visualized otherwise \
-        both within not enlarged normal stable now also again appear remain the size contour a",
+         both within not enlarged normal stable now also again appear remain the size contour a",
     ),
     (class::WITH, "with"),
     (class::FORWARD, "no without"),
@@ -240,7 +247,9 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     ),
     (
         class::BODY,
-        "pleural pulmonary rib lung cardiac heart mediastinal vascular venous interstitial alveolar airspace vertebral hilar pericardial osseous bony aortic cardiomediastinal cardiopulmonary intrathoracic parenchymal bone mediastinum thoracic ventricular atrial",
+        "pleural pulmonary rib lung cardiac heart mediastinal vascular venous interstitial alveolar airspace \
+         vertebral hilar pericardial osseous bony aortic cardiomediastinal cardiopulmonary intrathoracic \
+         parenchymal bone mediastinum thoracic ventricular atrial",
     ),
     (class::STOP, ". ; ! ?"),
     (class::LINK, "of size visualized in"),
@@ -257,25 +266,27 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     (
         class::FUNCTION,
         "the a an of in on at to and or with no not is are was were be been there this that these those by for \
-        from as , . ; : ( ) / ? ! & + – — has have had may might could can which it its also again now when than into onto \
-        nor without neither within over under during through per seen noted identified present patient compared comparison \
-        prior study previous since projecting but however although while likely possible possibly probably probable suggest \
-        represent reflect consistent compatible evidence finding sign interval size setting",
+         from as , . ; : ( ) / ? ! & + – — has have had may might could can which it its also again now when \
+         than into onto nor without neither within over under during through per seen noted identified present \
+         patient compared comparison prior study previous since projecting but however although while likely \
+         possible possibly probably probable suggest represent reflect consistent compatible evidence finding \
+         sign interval size setting",
     ),
 ];
 
 /// Headings whose section asserts nothing, up to the next heading.
-pub(super) const SILENT_HEADINGS: &str = "indication|clinical indication|history|clinical history|clinical information|\
-    reason for exam|reason for examination|reason for study|reason for the exam|clinical statement|clinical data|\
-    technique|comparison|exam|examination|procedure|study|type of exam|medical history|clinical question|indications|\
-    clinical details|clinical context|reason|hx|question|request|clinical background|patient history|clinical indications|\
-    reason for this examination|reason for this exam|compared to|exam type|history and indication|history / indication|\
-    indication / history|recommendation|past medical history|presenting complaint|clinical|clinical notes|order";
+pub(super) const SILENT_HEADINGS: &str = "indication|clinical indication|history|clinical history|clinical information|reason for exam|\
+         reason for examination|reason for study|reason for the exam|clinical statement|clinical data|technique|\
+         comparison|exam|examination|procedure|study|type of exam|medical history|clinical question|indications|\
+         clinical details|clinical context|reason|hx|question|request|clinical background|patient history|\
+         clinical indications|reason for this examination|reason for this exam|compared to|exam type|\
+         history and indication|history / indication|indication / history|recommendation|past medical history|\
+         presenting complaint|clinical|clinical notes|order";
 
 /// Headings whose section asserts what it says.
-pub(super) const SPEAKING_HEADINGS: &str = "finding|impression|conclusion|report|interpretation|result|opinion|summary|\
-    final report|finding and impression|lung|heart|pleura|bone|mediastinum|line and tube|cardiovascular|chest|\
-    support device|device|findings / impression|assessment|finding / impression|conclusions|addendum";
+pub(super) const SPEAKING_HEADINGS: &str = "finding|impression|conclusion|report|interpretation|result|opinion|summary|final report|\
+         finding and impression|lung|heart|pleura|bone|mediastinum|line and tube|cardiovascular|chest|\
+         support device|device|findings / impression|assessment|finding / impression|conclusions|addendum";
 
 /// States of a body part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,22 +309,24 @@ pub(super) enum Predicate {
 pub(super) const PREDICATES: &[(Predicate, &str)] = &[
     (
         Predicate::Normal,
-        "normal|unremarkable|within normal limit|wnl|top normal|upper limit of normal|upper limit normal|upper normal|\
-         upper range of normal|high normal|normal in size|normal size|nonenlarged|\
-         within normal range|at the upper limit of normal|normal limit|within limit|\
-         upper limits of normal|near normal|nondilated|normal for age|preserved",
+        "normal|unremarkable|within normal limit|wnl|top normal|upper limit of normal|upper limit normal|\
+         upper normal|upper range of normal|high normal|normal in size|normal size|nonenlarged|\
+         within normal range|at the upper limit of normal|normal limit|within limit|upper limits of normal|\
+         near normal|nondilated|normal for age|preserved",
     ),
     (
         Predicate::Enlarged,
-        "enlarged|enlargement of|enlargement|widened|widening of|widening|dilated|increased in size|big|prominent|\
-         prominence of|prominence|larger than normal|globular|dilatation|wide|increased|enlarging|abnormally large|large|\
-         broadened|oversized|bulky|above normal|more enlarged|has enlarged|greater than normal|enlarge",
+        "enlarged|enlargement of|enlargement|widened|widening of|widening|dilated|increased in size|big|\
+         prominent|prominence of|prominence|larger than normal|globular|dilatation|wide|increased|enlarging|\
+         abnormally large|large|broadened|oversized|bulky|above normal|more enlarged|has enlarged|\
+         greater than normal|enlarge",
     ),
     (
         Predicate::Borderline,
-        "borderline|borderline enlarged|borderline size|borderline in size|borderline enlargement of|borderline enlargement|\
-         borderline prominent|borderline cardiac enlargement|borderline large|possibly enlarged|borderline widened|\
-         borderline normal|borderline widening of|borderline heart size|borderline to mildly enlarged",
+        "borderline|borderline enlarged|borderline size|borderline in size|borderline enlargement of|\
+         borderline enlargement|borderline prominent|borderline cardiac enlargement|borderline large|\
+         possibly enlarged|borderline widened|borderline normal|borderline widening of|borderline heart size|\
+         borderline to mildly enlarged",
     ),
     (
         Predicate::Clear,
@@ -326,7 +339,8 @@ pub(super) const PREDICATES: &[(Predicate, &str)] = &[
     ),
     (
         Predicate::Congested,
-        "congested|engorged|engorgement of|engorgement|redistribution of|cephalized|congestion of|plethoric|redistributed",
+        "congested|engorged|engorgement of|engorgement|redistribution of|cephalized|congestion of|plethoric|\
+         redistributed",
     ),
     (Predicate::Hazy, "opacified|hazy"),
 ];

@@ -3,9 +3,11 @@
 //! It labels the CheXpert observations, extracts RaTEScore-style entities and RadGraph-style graphs without any weights,
 //! in well under a millisecond per report. It reads words, not meaning: what no phrase or rule covers it does not see.
 
+mod body;
 mod concepts;
 mod cues;
 mod embed;
+mod findings;
 mod graph;
 mod parts;
 mod phrases;

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, ops::Range};
 
 use super::{
-    concepts::{CONCEPTS, Concept, Role},
+    concepts::{self, Concept, Role},
     cues::{CLASSES, CUES, Cue, PREDICATES, SILENT_HEADINGS, SPEAKING_HEADINGS, class},
     words::{Token, Trie, UNKNOWN, Vocabulary},
 };
@@ -45,6 +45,7 @@ pub(super) struct Reading {
 /// The tables, compiled.
 pub(super) struct Rules {
     pub vocabulary: Vocabulary,
+    table: Vec<&'static Concept>,
     concepts: Trie,
     cues: Trie,
     pub predicates: Trie,
@@ -78,7 +79,8 @@ impl Rules {
             }
             trie
         };
-        let concepts = trie(&mut CONCEPTS.iter().map(|concept| concept.phrases).enumerate());
+        let table = concepts::all().collect();
+        let concepts = trie(&mut concepts::all().map(|concept| concept.phrases).enumerate());
         let cues = trie(&mut CUES.iter().map(|(_, phrases)| *phrases).enumerate());
         let predicates = trie(&mut PREDICATES.iter().map(|(_, phrases)| *phrases).enumerate());
         let headings = trie(&mut [SILENT_HEADINGS, SPEAKING_HEADINGS].into_iter().enumerate());
@@ -95,9 +97,10 @@ impl Rules {
                 *slot |= bit;
             }
         }
-        let named = CONCEPTS.iter().map(|concept| (concept.name, concept)).collect();
+        let named = concepts::all().map(|concept| (concept.name, concept)).collect();
         Self {
             vocabulary,
+            table,
             concepts,
             cues,
             predicates,
@@ -129,7 +132,7 @@ impl Rules {
         };
         let body = self.heading(&reading.tokens, silent);
         let found: Vec<(Range<usize>, &'static Concept)> = (self.concepts.find(&reading.tokens[body..]).into_iter())
-            .filter_map(|(a, b, i)| Some((a + body..b + body, CONCEPTS.get(i)?)))
+            .filter_map(|(a, b, i)| Some((a + body..b + body, *self.table.get(i)?)))
             .filter(|(_, concept)| concept.role != Role::Ignore)
             .collect();
         let hits = self.cues(&reading.tokens, body, &found);

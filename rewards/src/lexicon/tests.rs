@@ -269,7 +269,7 @@ fn a_silent_section_ends_at_the_next_heading() {
 
 #[test]
 fn no_phrase_names_two_concepts_or_two_cues() {
-    let concepts = concepts::CONCEPTS.iter().map(|concept| (concept.name, concept.phrases));
+    let concepts = concepts::all().map(|concept| (concept.name, concept.phrases));
     let names: Vec<String> = (0..cues::CUES.len()).map(|i| format!("cue {i}")).collect();
     let cues = cues::CUES
         .iter()
