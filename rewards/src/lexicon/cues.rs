@@ -265,7 +265,7 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     ),
     (
         class::FUNCTION,
-        "the a an of in on at to and or with no not is are was were be been there this that these those by for \
+        "mm cm the a an of in on at to and or with no not is are was were be been there this that these those by for \
          from as , . ; : ( ) / ? ! & + – — has have had may might could can which it its also again now when \
          than into onto nor without neither within over under during through per seen noted identified present \
          patient compared comparison prior study previous since projecting but however although while likely \

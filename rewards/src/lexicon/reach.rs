@@ -15,11 +15,11 @@ impl Rules {
         tokens: &[Token],
         clause: &Range<usize>,
         hit: &Hit,
-        next: Option<&Hit>,
+        later: &[&Hit],
         cores: &[Range<usize>],
     ) -> Vec<usize> {
         let forward = || {
-            let end = self.forward_end(tokens, clause, hit, next, cores);
+            let end = self.forward_end(tokens, clause, hit, later, cores);
             let reach = |core: &Range<usize>| hit.span.end <= core.start && core.start < end;
             (0..cores.len()).filter(|&i| reach(&cores[i])).collect::<Vec<_>>()
         };
@@ -77,17 +77,22 @@ impl Rules {
         tokens: &[Token],
         clause: &Range<usize>,
         hit: &Hit,
-        next: Option<&Hit>,
+        later: &[&Hit],
         cores: &[Range<usize>],
     ) -> usize {
         let doubt = matches!(hit.cue, Cue::Doubt | Cue::DoubtBoth);
         let is = |i: usize, classes| i < clause.end && self.is(&tokens[i], classes);
+        let first = cores
+            .iter()
+            .filter(|core| hit.span.end <= core.start)
+            .map(|core| core.end)
+            .min();
         for i in hit.span.end..clause.end {
-            let passed = cores.iter().any(|core| hit.span.end <= core.start && core.end <= i);
-            let within = cores.iter().any(|core| core.start < i && i < core.end);
-            if let Some(next) = next.filter(|next| next.span.start == i) {
+            let passed = first.is_some_and(|end| end <= i);
+            if let Some(next) = later.iter().find(|next| next.span.start == i) {
                 let turns = match (hit.cue, next.cue) {
                     (Cue::Silent, _) | (_, Cue::Stop) => false,
+                    (Cue::Deny, Cue::Deny) | (Cue::Doubt, Cue::Doubt) => passed,
                     (Cue::Doubt | Cue::DoubtBoth, Cue::Deny) => true,
                     (_, Cue::Mask) => passed,
                     // "No opacity suspicious for pneumonia" denies both; "no effusion, possible edema" one.
@@ -105,7 +110,8 @@ impl Rules {
             if !passed && doubt && (is(i, class::COMMA) && !joins(i) || is(i, class::AND) && !is(i + 1, class::OR)) {
                 return i;
             }
-            if !passed || within || hit.cue == Cue::Silent {
+            let within = || cores.iter().any(|core| core.start < i && i < core.end);
+            if !passed || hit.cue == Cue::Silent || within() {
                 continue;
             }
             let new_predicate = |from: usize| {
@@ -137,11 +143,15 @@ impl Rules {
 
     fn backward_start(&self, tokens: &[Token], clause: &Range<usize>, hit: &Hit, cores: &[Range<usize>]) -> usize {
         let is = |i: usize, classes| self.is(&tokens[i], classes);
+        let last = cores
+            .iter()
+            .filter(|core| core.end <= hit.span.start)
+            .map(|core| core.start)
+            .max();
         let mut cut = None;
         let mut listed = false;
         for i in (clause.start..hit.span.start).rev() {
-            let passed = cores.iter().any(|core| i < core.start && core.end <= hit.span.start);
-            if !passed {
+            if last.is_none_or(|start| start <= i) {
                 continue;
             }
             if is(i, class::VERB) {

@@ -323,7 +323,7 @@ impl Rules {
         let hits: Vec<&Hit> = hits.iter().filter(|hit| inside(&hit.span)).collect();
         let mut marks: Vec<Option<Mark>> = vec![None; cores.len()];
         for (i, hit) in hits.iter().enumerate() {
-            for reached in self.reach(&reading.tokens, &clause, hit, hits.get(i + 1).copied(), &cores) {
+            for reached in self.reach(&reading.tokens, &clause, hit, &hits[i + 1..], &cores) {
                 if let Some(mark) = marks.get_mut(reached) {
                     *mark = Some(Mark::join(*mark, hit.cue));
                 }

@@ -1,10 +1,18 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
 use crate::{EntityType, cosine, testing::fixture};
+
+fn lexicon() -> &'static Lexicon {
+    static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::new);
+    &LEXICON
+}
 
 #[derive(Deserialize)]
 struct Sentences {
@@ -62,7 +70,7 @@ fn judge(lexicon: &Lexicon, items: &[Item]) -> (usize, usize, Vec<String>) {
 #[test]
 fn parity_labels_of_judged_sentences_are_right_in_97_of_100() {
     let sentences: Sentences = serde_json::from_slice(&fixture("rewards/chexpert_rules/sentences.json")).unwrap();
-    let (right, all, errors) = judge(&Lexicon::new(), &sentences.items);
+    let (right, all, errors) = judge(lexicon(), &sentences.items);
     println!("{right} of {all} mentioned labels right\n{}", errors.join("\n"));
     let share = right as f64 / all as f64;
     let floor = if std::env::var_os("ADDENDUM_FIXTURES").is_some() {
@@ -83,7 +91,7 @@ const JUDGED: &str = include_str!("judged.txt");
 
 #[test]
 fn labels_of_our_own_sentences_are_right_in_97_of_100() {
-    let lexicon = Lexicon::new();
+    let lexicon = lexicon();
     let (mut right, mut errors) = (0, Vec::new());
     for line in JUDGED.lines() {
         let (text, wanted) = line.split_once('|').unwrap();
@@ -112,7 +120,7 @@ fn labels_of_our_own_sentences_are_right_in_97_of_100() {
 }
 
 fn entity(text: &str) -> Entity {
-    let mut entities = Lexicon::new().extract(&[text]).unwrap().remove(0);
+    let mut entities = lexicon().extract(&[text]).unwrap().remove(0);
     entities.retain(|entity| entity.kind != EntityType::Anatomy);
     assert_eq!(entities.len(), 1, "{text:?}: {entities:?}");
     entities.remove(0)
@@ -209,7 +217,7 @@ fn types_carry_presence() {
     ] {
         assert_eq!(entity(text).kind, kind, "{text}");
     }
-    assert_eq!(Lexicon::new().extract(&["Evaluate for pneumonia."]).unwrap(), [[]]);
+    assert_eq!(lexicon().extract(&["Evaluate for pneumonia."]).unwrap(), [[]]);
     assert_eq!(
         entity("There is a small left pleural effusion.").text,
         "small left pleural effusion"
@@ -218,7 +226,7 @@ fn types_carry_presence() {
 
 /// Entities as `tokens/label` and relations as `subject kind object`.
 fn drawn(text: &str) -> BTreeSet<String> {
-    let graph = Lexicon::new().graph(&[text]).unwrap().remove(0);
+    let graph = lexicon().graph(&[text]).unwrap().remove(0);
     let entities = graph
         .entities
         .iter()
@@ -259,7 +267,7 @@ fn graphs_hold_observations_places_and_how_they_relate() {
 
 #[test]
 fn a_silent_section_ends_at_the_next_heading() {
-    let lexicon = Lexicon::new();
+    let lexicon = lexicon();
     let label = |text: &str| lexicon.labels(text)[Observation::Edema.index()];
     assert_eq!(label("INDICATION: Cough. Edema. FINDINGS: Normal heart."), Label::Blank);
     assert_eq!(label("INDICATION: Cough. FINDINGS: Edema."), Label::Positive);
@@ -298,7 +306,7 @@ proptest! {
         a in any::<String>(),
         words in prop::collection::vec(prop::sample::select(WORDS.to_vec()), 0..25)
     ) {
-        let (lexicon, b) = (Lexicon::new(), words.join(" "));
+        let (lexicon, b) = (lexicon(), words.join(" "));
         prop_assert_eq!(lexicon.label(&[&a, &b]).unwrap(), [lexicon.labels(&a), lexicon.labels(&b)]);
         let entities = lexicon.extract(&[&a, &b]).unwrap();
         prop_assert_eq!(&entities[1..], &lexicon.extract(&[&b]).unwrap());
