@@ -59,13 +59,13 @@ pub(super) const DEVICES: &[Concept] = &[
     ),
     device(
         "pacemaker",
-        "pacemaker|pacer|icd|defibrillator|aicd|pacing lead|pacemaker lead|pacing wire|pacing device|\
+        "pacemaker|pacer|icd|defibrillator|aicd|lead|pacing lead|pacemaker lead|pacing wire|pacing device|\
          cardiac device|icd lead|dual chamber pacemaker|biventricular pacemaker|\
          implantable cardioverter defibrillator|cardioverter defibrillator|pacer lead|generator|pulse generator|\
          epicardial lead|defibrillator lead|ventricular lead|atrial lead|dual lead|single lead|loop recorder|\
          crt d|pacer wire|pacemaker wire|implanted cardiac device|aicd lead|transvenous lead|\
-         cardiac pacing device|biventricular icd|ppm|dual chamber pacer|lead terminate|lead end|lead overlie|\
-         lead project|lead tip|lead in the|lead are|lead remain|pacer pad|ecg lead|ekg lead|monitoring lead|\
+         cardiac pacing device|biventricular icd|ppm|dual chamber pacer|\
+         pacer pad|ecg lead|ekg lead|monitoring lead|\
          external pacer pad",
     ),
     device(
@@ -132,7 +132,7 @@ pub(super) const BODY: &[Concept] = &[
     body(
         "lung",
         Role::Subject(Subject::Lungs),
-        "lung|lung field|lung parenchyma|both lung|pulmonary parenchyma|lung zone|bilateral lung",
+        "lung|lung field|lung parenchyma|pulmonary parenchyma|lung zone",
     ),
     body(
         "pleura",
@@ -168,7 +168,7 @@ pub(super) const BODY: &[Concept] = &[
     body(
         "",
         Role::Ignore,
-        "pleural line|skin fold|line placement|costophrenic|midline|lateral view|joint effusion|bone density|\
+        "pleural line|skin fold|lead to|line placement|costophrenic|midline|lateral view|joint effusion|bone density|\
          soft tissue density|breast density|mid line|visualized portion|skin line|fat density|calcific density|\
          metallic density|in line with|air bronchogram|bowel gas|mass effect|paraspinal line|paratracheal stripe|\
          paratracheal line|density of bone|degenerative spur|vascular line|edema of the soft tissue|\

@@ -89,7 +89,7 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     (
         Cue::Silent,
         "evaluate for|evaluation for|evaluation of|evaluate|eval for|eval|assess for|assess|assessment for|\
-         assessment of|looking for|to look for|please evaluate|please assess|history of|h / o|hx of|hx|\
+         assessment of|looking for|to look for|r / o|ro|please evaluate|please assess|history of|h / o|hx of|hx|\
          known history of|past medical history|clinical concern for|clinical concern of|clinical suspicion of|\
          clinical suspicion for|concern clinically for|if|should|screening for|screen for|risk of|risk for|\
          at risk for|check for|follow up of|follow up for|followup for|followup of|f / u|to evaluate for|\
@@ -179,7 +179,8 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     (
         class::CHANGE,
         "unchanged stable increased increasing decreased decreasing worsened worsening improved improving \
-         persistent new resolving enlarging known chronic residual recurrent progressive larger smaller",
+         persistent new resolving enlarging known chronic residual recurrent progressive larger smaller increase \
+         decrease development newly improvement",
     ),
     (
         class::SIDE,
@@ -188,15 +189,15 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     (
         class::ZONE,
         "upper middle lower mid base basilar basal apical apex perihilar retrocardiac lingular hilar central \
-         peripheral costophrenic basal lobar apicolateral lateral medial posterior anterior suprahilar \
-         infrahilar subpleural multifocal diffuse focal bibasilar bibasal biapical lingula lobe",
+         peripheral costophrenic lobar apicolateral lateral medial posterior anterior suprahilar infrahilar \
+         subpleural bibasilar bibasal biapical lingula",
     ),
     (
         class::SHAPE,
         "patchy hazy linear confluent subtle faint dense ill defined rounded spiculated calcified acute healed \
          old displaced nondisplaced subsegmental segmental discoid streaky loculated layering bandlike reticular \
-         heterogeneous homogeneous interstitial pleural pulmonary airspace vascular compressive platelike \
-         healing subacute nodular",
+         heterogeneous homogeneous interstitial pleural pulmonary airspace vascular compressive platelike healing \
+         subacute nodular focal diffuse multifocal",
     ),
     (
         class::PERCEIVE,

@@ -25,93 +25,32 @@ const MODIFIERS: f64 = 0.5;
 const UNKNOWN_WORD: f64 = 0.5;
 
 /// Words of one meaning share a name; sizes lie on an arc from tiny to large.
-const SAME: &[(&str, &[&str])] = &[
-    ("left", &["left", "l", "leftward"]),
-    ("right", &["right", "r", "rightward"]),
-    (
-        "bilateral",
-        &["bilateral", "both", "biapical", "bibasilar", "bibasal", "diffuse"],
-    ),
-    (
-        "lower",
-        &[
-            "lower",
-            "base",
-            "basilar",
-            "basal",
-            "bibasilar",
-            "bibasal",
-            "costophrenic",
-        ],
-    ),
-    ("upper", &["upper", "apical", "apex", "biapical", "apicolateral"]),
-    ("middle", &["middle", "mid", "lingula", "lingular"]),
-    (
-        "central",
-        &["central", "perihilar", "hilar", "suprahilar", "infrahilar"],
-    ),
-    ("retrocardiac", &["retrocardiac"]),
+const SAME: &[(&str, &str)] = &[
+    ("left", "left l leftward"),
+    ("right", "right r rightward"),
+    ("bilateral", "bilateral both biapical bibasilar bibasal diffuse"),
+    ("lower", "lower base basilar basal bibasilar bibasal costophrenic"),
+    ("upper", "upper apical apex biapical apicolateral"),
+    ("middle", "middle mid lingula lingular"),
+    ("central", "central perihilar hilar suprahilar infrahilar"),
+    ("retrocardiac", "retrocardiac"),
     (
         "more",
-        &[
-            "increased",
-            "increasing",
-            "worsened",
-            "worsening",
-            "enlarging",
-            "progressive",
-            "larger",
-        ],
+        "increased increasing increase worsened worsening enlarging progressive larger",
     ),
     (
         "less",
-        &[
-            "decreased",
-            "decreasing",
-            "improved",
-            "improving",
-            "resolving",
-            "smaller",
-        ],
+        "decreased decreasing decrease improved improving improvement resolving smaller",
     ),
-    (
-        "same",
-        &[
-            "unchanged",
-            "stable",
-            "persistent",
-            "chronic",
-            "known",
-            "residual",
-            "healed",
-            "old",
-        ],
-    ),
-    ("new", &["new", "acute", "subacute"]),
+    ("same", "unchanged stable persistent chronic known residual healed old"),
+    ("new", "new newly acute subacute development"),
 ];
 
-const SIZES: &[(f64, &[&str])] = &[
-    (
-        0.,
-        &["tiny", "trace", "minimal", "minimally", "little", "subtle", "faint"],
-    ),
-    (1., &["small", "mild", "mildly", "slight", "slightly"]),
-    (2., &["moderate", "moderately", "sized"]),
-    (
-        3.,
-        &[
-            "large",
-            "severe",
-            "severely",
-            "massive",
-            "marked",
-            "markedly",
-            "extensive",
-            "huge",
-            "big",
-            "gross",
-        ],
-    ),
+const SIZES: &[&str] = &[
+    "tiny trace minimal minimally little subtle faint",
+    "small mild mildly slight slightly",
+    "moderate moderately sized",
+    "large severe severely massive marked markedly extensive huge big gross",
 ];
 
 /// The angle between neighbouring sizes, in radians.
@@ -157,14 +96,18 @@ fn concept_direction(name: &str, family: &str) -> Vec<f64> {
     vector
 }
 
+fn holds(words: &str, word: &str) -> bool {
+    words.split(' ').any(|held| held == word)
+}
+
 fn add_modifier(sum: &mut [f64], word: &str, known: bool) {
     let mut found = false;
-    for (name, _) in SAME.iter().filter(|(_, words)| words.contains(&word)) {
+    for (name, _) in SAME.iter().filter(|(_, words)| holds(words, word)) {
         add(sum, &direction(name, MODIFIER_WIDTH), 1.);
         found = true;
     }
-    for (step, _) in SIZES.iter().filter(|(_, words)| words.contains(&word)) {
-        let angle = step * SIZE_STEP;
+    for (step, _) in SIZES.iter().enumerate().filter(|(_, words)| holds(words, word)) {
+        let angle = step as f64 * SIZE_STEP;
         add(sum, &direction("small end", MODIFIER_WIDTH), angle.cos());
         add(sum, &direction("large end", MODIFIER_WIDTH), angle.sin());
         found = true;

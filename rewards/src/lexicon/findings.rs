@@ -72,7 +72,7 @@ pub(super) const FINDINGS: &[Concept] = &[
         Disease,
         &[LungLesion],
         "",
-        "nodule|nodularity|mass|hilar mass|mass lesion|lung lesion|pulmonary lesion|lesion|neoplasm|\
+        "nodule|lung nodule|pulmonary nodule|nodularity|mass|lung mass|pulmonary mass|hilar mass|mass lesion|lung lesion|pulmonary lesion|lesion|neoplasm|\
          neoplastic process|tumor|malignancy|malignant process|cancer|carcinoma|metastasis|metastatic disease|\
          cavitary lesion|cavitation|lung cancer|granuloma|cavity|bronchogenic carcinoma|nodular lesion|\
          space occupying lesion|micronodule|adenocarcinoma|cavitating lesion|coin lesion|rounded lesion|\

@@ -53,7 +53,7 @@ impl Rules {
                 }
             }
             for &at in &around.modifiers {
-                let place = self.places(&reading.tokens[at]);
+                let place = self.is(&reading.tokens[at], class::SIDE | class::ZONE | class::BODY);
                 let modifier = builder.entity(at..at + 1, if place { label::ANATOMY } else { label });
                 let near = around.anatomy.iter().find(|&&i| reading.anatomy[i].0.start == at + 1);
                 let (Some(modifier), Some(observed)) = (modifier, observed) else {

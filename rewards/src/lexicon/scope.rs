@@ -38,7 +38,7 @@ pub(super) struct Reading {
     pub mentions: Vec<Mention>,
     /// Body parts, as token indices with their concept.
     pub anatomy: Vec<(Range<usize>, &'static Concept)>,
-    /// Which tokens are cues.
+    /// Which tokens are cues, or part of a phrase to ignore.
     pub cue: Vec<bool>,
 }
 
@@ -131,11 +131,15 @@ impl Rules {
             anatomy: Vec::new(),
         };
         let body = self.heading(&reading.tokens, silent);
-        let found: Vec<(Range<usize>, &'static Concept)> = (self.concepts.find(&reading.tokens[body..]).into_iter())
-            .filter_map(|(a, b, i)| Some((a + body..b + body, *self.table.get(i)?)))
-            .filter(|(_, concept)| concept.role != Role::Ignore)
-            .collect();
+        let mut found: Vec<(Range<usize>, &'static Concept)> =
+            (self.concepts.find(&reading.tokens[body..]).into_iter())
+                .filter_map(|(a, b, i)| Some((a + body..b + body, *self.table.get(i)?)))
+                .collect();
         let hits = self.cues(&reading.tokens, body, &found);
+        for (span, _) in found.iter().filter(|(_, concept)| concept.role == Role::Ignore) {
+            reading.cue[span.clone()].fill(true);
+        }
+        found.retain(|(_, concept)| concept.role != Role::Ignore);
         for hit in &hits {
             reading.cue[hit.span.clone()].fill(true);
         }
