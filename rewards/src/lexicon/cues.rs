@@ -52,7 +52,7 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     ),
     (
         Cue::Doubt,
-        "is possible|are possible|remain possible|is likely|are likely|is suspected|are suspected|is questioned|\
+        "is unlikely|are unlikely|cannot r / o|cant r / o|can not r / o|is possible|are possible|remain possible|is likely|are likely|is suspected|are suspected|is questioned|\
          are questioned|is probable|is favored|are favored|is presumed|is felt likely|is most likely|\
          are most likely|if any|possible|possibly|probable|probably|likely|most likely|likely representing|\
          likely reflecting|likely due to|may|may be|may represent|may reflect|may be due to|might|\
@@ -76,7 +76,7 @@ pub(super) const CUES: &[(Cue, &str)] = &[
         Cue::DoubtBack,
         "is a consideration|are considerations|should be considered|could be considered|to be considered|\
          is in the differential|in the differential|is a possibility|remains a possibility|is equivocal|\
-         is uncertain|are uncertain|is unlikely|are unlikely|felt less likely|is less likely|is a concern|\
+         is uncertain|are uncertain|felt less likely|is less likely|is a concern|\
          remains a concern|is of concern|is conceivable|must be considered|may be present|might be present|\
          could be present|would be a consideration|is also possible|is also a consideration|is not definite|\
          is questionable|may also be present|can be considered|should also be considered|\
@@ -317,7 +317,7 @@ pub(super) const PREDICATES: &[(Predicate, &str)] = &[
     ),
     (
         Predicate::Enlarged,
-        "enlarged|enlargement of|enlargement|widened|widening of|widening|dilated|increased in size|big|\
+        "enlarged|increased size of|increase in|enlargement of|enlargement|widened|widening of|widening|dilated|increased in size|big|\
          prominent|prominence of|prominence|larger than normal|globular|dilatation|wide|increased|enlarging|\
          abnormally large|large|broadened|oversized|bulky|above normal|more enlarged|has enlarged|\
          greater than normal|enlarge",

@@ -162,7 +162,7 @@ pub(super) const FINDINGS: &[Concept] = &[
          blunting of the costophrenic sulcus|blunting of the left costophrenic sulcus|\
          blunting of the right costophrenic sulcus|blunting of the left lateral costophrenic angle|\
          blunting of the right lateral costophrenic angle|blunting of the posterior costophrenic angle|\
-         blunting of the posterior costophrenic sulcus|fluid in the fissure|fluid in the minor fissure|\
+         blunting of the posterior costophrenic sulcus|fluid in the fissure|fluid in the minor fissure|fluid in the right minor fissure|fluid in the left major fissure|fluid in the right major fissure|\
          fluid in the major fissure|fissural fluid|empyema|chylothorax|layering fluid",
     ),
     finding(

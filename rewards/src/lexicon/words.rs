@@ -67,6 +67,8 @@ fn pieces(text: &str) -> Vec<(usize, usize)> {
                 Some(last) if open => last.1 = end,
                 _ => pieces.push((at, end)),
             }
+        } else if c == '.' && text[end..].trim_start().starts_with(char::is_lowercase) {
+            // "vs. pneumonia" goes on.
         } else if matches!(
             c,
             ',' | ';' | ':' | '.' | '?' | '!' | '(' | ')' | '/' | '–' | '—' | '+' | '&'
