@@ -2,6 +2,10 @@
 //!
 //! It labels the CheXpert observations, extracts RaTEScore-style entities and RadGraph-style graphs without any weights,
 //! in well under a millisecond per report. It reads words, not meaning: what no phrase or rule covers it does not see.
+//!
+//! Known limits: a pronoun finds only the last finding of its own sentence; a finding before a comma list without "or"
+//! may be denied together with the list; misspelt words are unknown; measurements are not read; findings outside the
+//! fourteen observations (emphysema, scoliosis) do not speak against No Finding.
 
 mod body;
 mod concepts;
