@@ -1,0 +1,50 @@
+//! What a person sees of a run: progress while it runs, plots and tables afterwards, and the folder that holds them.
+//!
+//! Nothing in here influences a run. The plots are drawn from `metrics.jsonl` alone, so they can be drawn again at any
+//! time, also of a run that was interrupted.
+
+pub mod chart;
+pub mod metrics;
+pub mod plots;
+pub mod progress;
+pub mod run_folder;
+mod scale;
+mod svg;
+pub mod table;
+pub mod terminal;
+
+use std::{io, path::PathBuf};
+
+/// Why a report could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file or folder could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    /// A line of a file is not a JSON object.
+    #[error("{}, line {line}: {source}", path.display())]
+    Line {
+        path: PathBuf,
+        line: usize,
+        source: serde_json::Error,
+    },
+    /// Something could not be written as JSON.
+    #[error("{}: {source}", path.display())]
+    Json { path: PathBuf, source: serde_json::Error },
+    /// A run folder that exists and holds files.
+    #[error("the folder {} is not empty (it holds {found}); choose another one or resume the run in it", path.display())]
+    NotEmpty { path: PathBuf, found: String },
+    /// A run folder's place is taken by a file.
+    #[error("{} is a file, expected a folder or nothing", path.display())]
+    NotAFolder { path: PathBuf },
+    /// A run folder in which nothing can be written.
+    #[error("the folder {} is not writable: {source}", path.display())]
+    NotWritable { path: PathBuf, source: io::Error },
+}
+
+impl ReportError {
+    fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}

@@ -1,0 +1,225 @@
+//! The folder of a run: made only where nothing is lost by it, with the configuration and the results of the run.
+//!
+//! Steps, rollouts, evaluations and checkpoints are written into it by the run itself
+//! ([`Pipeline::folder`](addendum_actors::Pipeline::folder)).
+
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::ReportError;
+
+const README: &str = "\
+# A run of Addendum
+
+| file | what is in it |
+|:--|:--|
+| `config.json` | the whole configuration, defaults included |
+| `metrics.jsonl` | one line per training step |
+| `rollouts.jsonl` | some rollouts of each step: reports, edits, rewards |
+| `evaluations.jsonl` | scores on held-out studies by policy version |
+| `checkpoints/` | what is needed to resume |
+| `adapter/` | the trained adapter in PEFT's format |
+| `plots/` | curves, drawn from `metrics.jsonl` |
+| `summary.json` | how the run ended |
+";
+
+/// A folder that belongs to one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes the folder and those above it.
+    ///
+    /// # Errors
+    /// There is a file of that name, the folder holds something already, or it cannot be written to.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self, ReportError> {
+        let path = path.into();
+        make(&path)?;
+        if let Some(entry) = fs::read_dir(&path).map_err(ReportError::io(&path))?.next() {
+            let found = entry
+                .map_err(ReportError::io(&path))?
+                .file_name()
+                .to_string_lossy()
+                .into_owned();
+            return Err(ReportError::NotEmpty { path, found });
+        }
+        probe(&path)?;
+        let folder = Self { path };
+        folder.write("README.md", README.as_bytes())?;
+        Ok(folder)
+    }
+
+    /// The folder of an earlier run, to go on with it.
+    ///
+    /// # Errors
+    /// There is no such folder, or it cannot be written to.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, ReportError> {
+        let path = path.into();
+        if path.is_file() {
+            return Err(ReportError::NotAFolder { path });
+        }
+        fs::read_dir(&path).map_err(ReportError::io(&path))?;
+        probe(&path)?;
+        Ok(Self { path })
+    }
+
+    /// Makes the first of `parent/name-1`, `parent/name-2`, … that is not there yet.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn numbered(parent: &Path, name: &str) -> Result<Self, ReportError> {
+        make(parent)?;
+        for number in 1u32.. {
+            let path = parent.join(format!("{name}-{number}"));
+            // Making the last folder alone fails if somebody else was faster.
+            match fs::create_dir(&path) {
+                Ok(()) => return Self::create(path),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(ReportError::NotWritable { path, source }),
+            }
+        }
+        Err(ReportError::NotEmpty {
+            path: parent.into(),
+            found: name.into(),
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes `config.json`.
+    ///
+    /// # Errors
+    /// The value cannot be written as JSON, or not at all.
+    pub fn config(&self, config: &impl Serialize) -> Result<PathBuf, ReportError> {
+        self.json("config.json", config)
+    }
+
+    /// Writes `summary.json`.
+    ///
+    /// # Errors
+    /// As [`RunFolder::config`].
+    pub fn summary(&self, summary: &impl Serialize) -> Result<PathBuf, ReportError> {
+        self.json("summary.json", summary)
+    }
+
+    /// Writes any value as JSON.
+    ///
+    /// # Errors
+    /// As [`RunFolder::config`].
+    pub fn json(&self, name: &str, value: &impl Serialize) -> Result<PathBuf, ReportError> {
+        let mut text = serde_json::to_vec_pretty(value).map_err(|source| ReportError::Json {
+            path: self.path.join(name),
+            source,
+        })?;
+        text.push(b'\n');
+        self.write(name, &text)
+    }
+
+    /// Writes a file, as a whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, ReportError> {
+        let path = self.path.join(name);
+        let unfinished = self.path.join(format!(".{name}.unfinished"));
+        let written = File::create(&unfinished).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&unfinished, &path)
+        });
+        written.map_err(ReportError::io(&path))?;
+        Ok(path)
+    }
+}
+
+fn make(path: &Path) -> Result<(), ReportError> {
+    if path.is_file() {
+        return Err(ReportError::NotAFolder { path: path.into() });
+    }
+    fs::create_dir_all(path).map_err(|source| ReportError::NotWritable {
+        path: path.into(),
+        source,
+    })
+}
+
+/// Finds out by writing: permissions alone do not tell of full or read-only disks.
+fn probe(path: &Path) -> Result<(), ReportError> {
+    let file = path.join(".writable");
+    let written = File::create(&file)
+        .and_then(|mut probe| probe.write_all(b"?"))
+        .and_then(|()| fs::remove_file(&file));
+    written.map_err(|source| ReportError::NotWritable {
+        path: path.into(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_anything_in_it_is_refused_and_left_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::write(parent.path().join("thesis.tex"), "").unwrap();
+        let message = RunFolder::create(parent.path()).unwrap_err().to_string();
+        assert!(message.contains("not empty (it holds thesis.tex)"), "{message}");
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("taken");
+        fs::write(&file, "").unwrap();
+        for error in [RunFolder::create(&file), RunFolder::open(&file)] {
+            assert!(
+                error
+                    .unwrap_err()
+                    .to_string()
+                    .contains("taken is a file, expected a folder")
+            );
+        }
+        let below = RunFolder::create(file.join("run")).unwrap_err().to_string();
+        assert!(below.contains("taken/run is not writable"), "{below}");
+    }
+
+    #[test]
+    fn numbers_continue_where_they_ended() {
+        let parent = tempfile::tempdir().unwrap();
+        let runs = parent.path().join("runs");
+        for number in 1..=3 {
+            let folder = RunFolder::numbered(&runs, "editgrpo").unwrap();
+            assert_eq!(folder.path(), runs.join(format!("editgrpo-{number}")));
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_and_nothing_else_remains() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(parent.path().join("a/b")).unwrap();
+        folder.config(&[1, 2]).unwrap();
+        let path = folder.config(&[3]).unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Vec<u8>>(&fs::read(path).unwrap()).unwrap(),
+            [3]
+        );
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["README.md", "config.json"]);
+        assert_eq!(RunFolder::open(folder.path()).unwrap(), folder);
+        assert!(RunFolder::open(parent.path().join("missing")).is_err());
+    }
+}

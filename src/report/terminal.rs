@@ -1,0 +1,131 @@
+//! Text for a terminal: colours that can be switched off, durations, counts and tiny curves.
+
+use std::time::Duration;
+
+/// Colours text, or leaves it as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paint {
+    colours: bool,
+}
+
+impl Paint {
+    pub const PLAIN: Self = Self { colours: false };
+    pub const COLOURED: Self = Self { colours: true };
+
+    /// Colours, unless the environment variable `NO_COLOR` is set and not empty.
+    pub fn from_environment() -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { colours: !refused }
+    }
+
+    pub fn has_colours(self) -> bool {
+        self.colours
+    }
+
+    pub fn bold(self, text: impl AsRef<str>) -> String {
+        self.wrap("1", text.as_ref())
+    }
+
+    pub fn dim(self, text: impl AsRef<str>) -> String {
+        self.wrap("2", text.as_ref())
+    }
+
+    pub fn good(self, text: impl AsRef<str>) -> String {
+        self.wrap("32", text.as_ref())
+    }
+
+    pub fn warning(self, text: impl AsRef<str>) -> String {
+        self.wrap("33", text.as_ref())
+    }
+
+    pub fn accent(self, text: impl AsRef<str>) -> String {
+        self.wrap("36", text.as_ref())
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        match self.colours {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_string(),
+        }
+    }
+}
+
+/// `0.42 s`, `12.3 s`, `3m 02s`, `2h 05m`.
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match seconds {
+        ..9.995 => format!("{seconds:.2} s"),
+        ..59.95 => format!("{seconds:.1} s"),
+        ..3599.5 => minutes(seconds.round() as u64, 60, 'm', 's'),
+        _ => minutes((seconds / 60.0).round() as u64, 60, 'h', 'm'),
+    }
+}
+
+/// As [`duration`], for what is only guessed: `12 s`, `3m 02s`, `2h 05m`.
+pub fn rough_duration(rough: Duration) -> String {
+    match rough.as_secs_f64() {
+        seconds @ ..59.95 => format!("{seconds:.0} s"),
+        _ => duration(rough),
+    }
+}
+
+fn minutes(count: u64, base: u64, big: char, small: char) -> String {
+    format!("{}{big} {:02}{small}", count / base, count % base)
+}
+
+/// `1 retry`, `2 retries`.
+pub fn count(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// A curve of at most `width` characters, each the mean of its part of the values; the lowest is `▁`, the highest `█`.
+pub fn sparkline(values: &[f64], width: usize) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let bins = width.min(values.len());
+    let mean = |bin: usize| {
+        let part = &values[bin * values.len() / bins..(bin + 1) * values.len() / bins];
+        part.iter().sum::<f64>() / part.len() as f64
+    };
+    let means: Vec<f64> = (0..bins).map(mean).collect();
+    let (low, high) = super::scale::range(means.iter().copied());
+    let bar = |value: &f64| {
+        let height = (value - low) / (high - low) * 7.0;
+        if !value.is_finite() {
+            ' '
+        } else {
+            BARS[if high > low { height.round() as usize } else { 3 }.min(7)]
+        }
+    };
+    means.iter().map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_about_three_digits() {
+        let text = |seconds| duration(Duration::from_secs_f64(seconds));
+        assert_eq!(text(0.4213), "0.42 s");
+        assert_eq!(text(12.34), "12.3 s");
+        assert_eq!(text(59.97), "1m 00s");
+        assert_eq!(text(182.0), "3m 02s");
+        assert_eq!(text(7499.0), "2h 05m");
+        assert_eq!(rough_duration(Duration::from_millis(4200)), "4 s");
+        assert_eq!(rough_duration(Duration::from_secs(60)), "1m 00s");
+    }
+
+    #[test]
+    fn a_sparkline_rises_with_its_values_and_has_no_more_characters_than_asked() {
+        assert_eq!(sparkline(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], 8), "▁▂▃▄▅▆▇█");
+        assert_eq!(sparkline(&[0.0, 2.0, 8.0, 6.0], 2), "▁█");
+        assert_eq!(sparkline(&[1.0, f64::NAN, 1.0], 8), "▄ ▄");
+        assert_eq!(sparkline(&[], 8), "");
+    }
+
+    #[test]
+    fn colours_can_be_switched_off() {
+        assert_eq!(Paint::PLAIN.bold("x"), "x");
+        assert_eq!(Paint::COLOURED.bold("x"), "\x1b[1mx\x1b[0m");
+    }
+}
