@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+mod update;
+
+use update::{Moving, Update, sum_of_squares};
+
 /// Tensors by name, in the order of their names.
 pub type Tensors = BTreeMap<String, Tensor>;
 
@@ -169,19 +173,20 @@ impl AdamW {
             steps: self.steps + 1,
             ..self.clone()
         };
+        let update = optimizer.update(scale, learning_rate);
         let mut updated = Tensors::new();
         for (name, parameter) in parameters {
             // Proof: `same_tensors` found every parameter's name in all three maps.
             let [gradient, first, second] = [gradients, &self.first, &self.second].map(|tensors| &tensors[name]);
-            let gradient = (gradient.to_dtype(DType::F32)?.detach() * scale)?;
-            let first = ((first * self.config.beta1)? + (&gradient * (1.0 - self.config.beta1))?)?;
-            let second = ((second * self.config.beta2)? + (gradient.sqr()? * (1.0 - self.config.beta2))?)?;
-            updated.insert(
-                name.clone(),
-                optimizer.moved(&parameter.detach(), &first, &second, learning_rate)?,
-            );
-            optimizer.first.insert(name.clone(), first);
-            optimizer.second.insert(name.clone(), second);
+            let now = Moving {
+                parameter: parameter.clone(),
+                first: first.clone(),
+                second: second.clone(),
+            };
+            let next = update.apply(&now, gradient)?;
+            updated.insert(name.clone(), next.parameter);
+            optimizer.first.insert(name.clone(), next.first);
+            optimizer.second.insert(name.clone(), next.second);
         }
         Ok(Step::Taken {
             parameters: updated,
@@ -190,13 +195,25 @@ impl AdamW {
         })
     }
 
-    fn moved(&self, parameter: &Tensor, first: &Tensor, second: &Tensor, learning_rate: f64) -> Result<Tensor> {
+    /// The shared numbers of the step that `self.steps` already counts.
+    fn update(&self, scale: f64, learning_rate: f64) -> Update {
+        let AdamWConfig {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            ..
+        } = self.config;
         let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
-        let step_size = learning_rate / correction(self.config.beta1);
-        let root = (second.sqrt()? / correction(self.config.beta2).sqrt())?;
-        let direction = (first / (root + self.config.epsilon)?)?;
-        let decayed = (parameter * (1.0 - learning_rate * self.config.weight_decay))?;
-        Ok((decayed - (direction * step_size)?)?)
+        Update {
+            scale,
+            beta1,
+            beta2,
+            epsilon,
+            keep: 1.0 - learning_rate * weight_decay,
+            step_size: learning_rate / correction(beta1),
+            root_correction: correction(beta2).sqrt(),
+        }
     }
 
     /// The state as a safetensors file: `exp_avg.NAME`, `exp_avg_sq.NAME` and the scalar `step`. The same state gives
@@ -256,8 +273,18 @@ impl AdamW {
 }
 
 fn named(file: &BufferedSafetensors, name: &str, device: &Device) -> Result<Tensor> {
-    file.load(name, device)
-        .map_err(|error| Error::invalid(format!("optimizer state: {name}"), error.to_string()))
+    let what = || format!("optimizer state: {name}");
+    let tensor = file
+        .load(name, device)
+        .map_err(|error| Error::invalid(what(), error.to_string()))?;
+    let expected = if name == STEP { DType::I64 } else { DType::F32 };
+    if tensor.dtype() != expected {
+        return Err(Error::invalid(
+            what(),
+            format!("is {:?}, expected {expected:?}", tensor.dtype()),
+        ));
+    }
+    Ok(tensor)
 }
 
 /// The Euclidean norm of all tensors together, summed in f64.
@@ -267,7 +294,7 @@ fn named(file: &BufferedSafetensors, name: &str, device: &Device) -> Result<Tens
 pub fn global_norm(tensors: &Tensors) -> Result<f64> {
     let mut squares = 0.0;
     for tensor in tensors.values() {
-        squares += tensor.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?;
+        squares += sum_of_squares(tensor)?;
     }
     Ok(squares.sqrt())
 }
