@@ -22,6 +22,7 @@ mod pipeline;
 mod pool;
 mod record;
 mod recorder;
+mod running;
 mod sampler;
 mod slot;
 mod snapshots;
@@ -34,6 +35,7 @@ pub use backend::{BackendError, Evaluate, Learner, Request, Sampled, Sampler, Sc
 pub use config::{RunConfig, Threads, Variant};
 pub use error::RunError;
 pub use event::Event;
-pub use pipeline::{Pipeline, RunSummary, Running};
+pub use pipeline::Pipeline;
 pub use record::{RolloutSample, StepRecord};
+pub use running::{RunSummary, Running};
 pub use stage::{Stage, StageError};

@@ -1,33 +1,35 @@
-//! The public face: put a run together, start it, wait for its end.
+//! The public face: put a run together and start it.
 
-use std::{collections::BTreeMap, future::Future, path::PathBuf, pin::Pin, sync::Arc};
-
-use addendum_replay::{DeadLetter, FreshnessGate, PolicyVersion, ReplayBuffer, TicketId};
-use addendum_studies::Dataset;
-use ractor::{Actor, ActorCell};
-use tokio::{
-    sync::mpsc,
-    task::JoinHandle,
-    time::{Duration, Instant},
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
 };
 
+use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer};
+use addendum_studies::Dataset;
+use ractor::Actor;
+use tokio::{sync::mpsc, time::Instant};
+
 use crate::{
-    BackendError, Evaluate, Event, Learner, RunConfig, RunError, Sampler, Scores, Stage,
+    BackendError, Evaluate, Event, Learner, RunConfig, RunError, RunSummary, Running, Sampler, Stage,
     checkpoint::Checkpoint,
     compute::{Compute, Failure},
-    context::{Context, Outcome},
+    context::Context,
     evaluator::{BuildEvaluator, EvaluatorMessage},
-    learner::{Trainer, capture, restore},
+    learner::{Trainer, restore},
     meter::Meter,
     pool::{BuildStage, Pool},
-    recorder::{RecorderMessage, RunFolder, Writer},
+    recorder::{RunFolder, Writer},
     sampler::BuildSampler,
     slot::{Hop, Slot},
     snapshots::Snapshots,
     supervisor::{Roster, Supervisor},
 };
 
-type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 type BuildLearner<S> = Box<dyn FnOnce() -> Result<Box<dyn Learner<S>>, BackendError> + Send>;
 
 /// A run to be started. `S` is the type of policy snapshots.
@@ -43,21 +45,6 @@ pub struct Pipeline<S> {
     folder: Option<PathBuf>,
     resume: bool,
     stop: Option<Stop>,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct RunSummary<S> {
-    /// The newest policy version and its snapshot.
-    pub version: PolicyVersion,
-    pub snapshot: Arc<S>,
-    /// Whether all steps were done; false if the run was stopped before.
-    pub finished: bool,
-    pub dead_letters: BTreeMap<TicketId, DeadLetter>,
-    /// Actors replaced during this run.
-    pub restarts: u64,
-    pub evaluations: Vec<(PolicyVersion, Scores)>,
-    pub duration: Duration,
 }
 
 impl<S: Send + Sync + 'static> Pipeline<S> {
@@ -159,14 +146,20 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             Some((_, checkpoint)) => FreshnessGate::resume(gate_config, checkpoint.gate.clone())?,
             None => FreshnessGate::new(gate_config)?,
         };
+        if let Some((path, checkpoint)) = &checkpoint {
+            check_snapshots(path, checkpoint, &gate)?;
+        }
         let resumed_at = checkpoint.as_ref().map(|(_, checkpoint)| checkpoint.gate.version);
         let (trainer, snapshots) = start_learner(self.learner, self.config.threads.learner, checkpoint).await?;
-        let keep = self.config.keep_checkpoints;
-        let folder = self
-            .folder
-            .as_deref()
-            .map(|folder| RunFolder::open(folder, keep, resumed_at))
-            .transpose()?;
+        let folder = match &self.folder {
+            Some(path) => Some(open_folder(
+                path,
+                self.config.keep_checkpoints,
+                self.resume,
+                resumed_at,
+            )?),
+            None => None,
+        };
         let has_folder = folder.is_some();
         let observer = self.observer;
         let writer = Compute::spawn("recorder", 1, move || Ok::<_, Failure>(Writer::new(folder, observer)));
@@ -270,6 +263,34 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     }
 }
 
+/// Whether the checkpoint holds every policy version that its open tickets will ask for.
+fn check_snapshots(path: &Path, checkpoint: &Checkpoint, gate: &FreshnessGate) -> Result<(), RunError> {
+    for version in gate.oldest_needed().0..=gate.version().0 {
+        if !checkpoint.snapshots.contains_key(&PolicyVersion(version)) {
+            return Err(RunError::checkpoint(
+                path,
+                format!("the snapshot of version {version} is missing"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn open_folder(
+    path: &Path,
+    keep: usize,
+    resume: bool,
+    checkpoint: Option<PolicyVersion>,
+) -> Result<RunFolder, RunError> {
+    let folder = RunFolder::open(path, keep)?;
+    if resume {
+        folder.cut_back(checkpoint)?;
+    } else if !folder.is_new()? {
+        return Err(RunError::NotEmpty { path: path.into() });
+    }
+    Ok(folder)
+}
+
 fn start_error(actor: &str) -> impl FnOnce(Failure) -> RunError {
     let actor = actor.to_string();
     move |failure| RunError::Start {
@@ -322,154 +343,4 @@ fn chain(stages: Vec<(String, usize, BuildStage)>, threads: usize, last: Hop, me
         next = Hop::Pool(slot);
     }
     (pools, next)
-}
-
-/// A run that was started. Dropping it kills the run.
-pub struct Running<S> {
-    context: Arc<Context<S>>,
-    roster: Arc<Roster>,
-    supervisor: ActorCell,
-    handle: JoinHandle<()>,
-    outcomes: mpsc::UnboundedReceiver<Outcome>,
-    stop: Stop,
-    started: Instant,
-    has_folder: bool,
-}
-
-impl<S> Drop for Running<S> {
-    fn drop(&mut self) {
-        self.roster.close();
-        self.context.gate.close();
-        self.supervisor.kill();
-    }
-}
-
-impl<S: Send + Sync + 'static> Running<S> {
-    /// The actor that currently plays a role: `learner`, `recorder`, `evaluator`, `sampler-<index>`, or the pool of the
-    /// stage with that name, whose children are its workers.
-    pub fn actor(&self, name: &str) -> Option<ActorCell> {
-        self.roster.actor(name)
-    }
-
-    /// The gate of the run, to look at.
-    pub fn gate(&self) -> &FreshnessGate {
-        &self.context.gate
-    }
-
-    /// Waits until all steps are done, the stop signal comes, or the run fails; then takes everything down.
-    ///
-    /// # Errors
-    /// The learner failed, a file could not be written, or an actor could not be replaced.
-    pub async fn wait(mut self) -> Result<RunSummary<S>, RunError> {
-        let outcome = tokio::select! {
-            biased;
-            outcome = self.outcomes.recv() => outcome,
-            () = &mut self.stop => None,
-            _ = &mut self.handle => Some(Outcome::Failed(RunError::Start {
-                actor: "the supervisor".into(),
-                reason: "it was killed".into(),
-            })),
-        };
-        self.context.gate.close();
-        let summary = match outcome {
-            Some(Outcome::Failed(error)) => Err(error),
-            Some(Outcome::Finished) | None => self.conclude().await,
-        };
-        self.take_down().await;
-        match (summary, self.failure()) {
-            (Ok(_), Some(error)) => Err(error),
-            (summary, _) => Ok(RunSummary {
-                evaluations: self.evaluations().await,
-                restarts: self.context.meter.restarts(),
-                ..summary?
-            }),
-        }
-    }
-
-    /// Lets the current step end, saves it, and evaluates the last version if the run is complete.
-    async fn conclude(&mut self) -> Result<RunSummary<S>, RunError> {
-        if let Some(learner) = self.actor("learner") {
-            let _ = learner.wait(None).await;
-        }
-        let context = self.context.clone();
-        let version = context.gate.version();
-        let failed = |failure: Failure| RunError::Learner {
-            step: version.0,
-            reason: failure.to_string(),
-        };
-        if self.has_folder {
-            let shared = context.clone();
-            let checkpoint = context
-                .trainer
-                .run(move |trainer| capture(trainer, &shared))
-                .await
-                .map_err(failed)?;
-            context.recorder.send(RecorderMessage::Checkpoint(Box::new(checkpoint)));
-        }
-        let finished = version.0 >= context.config.steps;
-        if let Some(evaluator) = context.evaluator.actor() {
-            if finished {
-                self.evaluate();
-                let _ = evaluator.get_cell().drain_and_wait(None).await;
-            }
-        }
-        let snapshot = context.snapshots.get(version).ok_or_else(|| RunError::Learner {
-            step: version.0,
-            reason: format!("the snapshot {version} is gone"),
-        })?;
-        Ok(RunSummary {
-            version,
-            snapshot,
-            finished,
-            dead_letters: context.gate.dead_letters(),
-            restarts: 0,
-            evaluations: Vec::new(),
-            duration: self.started.elapsed(),
-        })
-    }
-
-    /// Asks for an evaluation of the newest version.
-    fn evaluate(&self) {
-        let version = self.context.gate.version();
-        if let Some(snapshot) = self.context.snapshots.get(version) {
-            self.context
-                .evaluator
-                .send(EvaluatorMessage::Evaluate { version, snapshot });
-        }
-    }
-
-    /// Stops every actor; the recorder last, when everything is written.
-    async fn take_down(&mut self) {
-        self.roster.close();
-        for child in self.supervisor.get_children() {
-            if Some(child.get_id()) != self.actor("recorder").map(|recorder| recorder.get_id()) {
-                child.kill();
-            }
-        }
-        if let Some(recorder) = self.actor("recorder") {
-            let _ = recorder.drain_and_wait(None).await;
-        }
-        self.supervisor.stop(None);
-        if !self.handle.is_finished() {
-            let _ = (&mut self.handle).await;
-        }
-    }
-
-    /// A failure that was reported while the run was being taken down.
-    fn failure(&mut self) -> Option<RunError> {
-        while let Ok(outcome) = self.outcomes.try_recv() {
-            if let Outcome::Failed(error) = outcome {
-                return Some(error);
-            }
-        }
-        None
-    }
-
-    async fn evaluations(&self) -> Vec<(PolicyVersion, Scores)> {
-        let read = self
-            .context
-            .writer
-            .run(|writer| Ok::<_, Failure>(std::mem::take(&mut writer.evaluations)));
-        read.await.unwrap_or_default()
-    }
 }

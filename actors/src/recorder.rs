@@ -123,32 +123,32 @@ impl RunFolder {
         folder.join("checkpoints")
     }
 
-    /// Opens a new run folder, or, with the version of the checkpoint to resume from, cuts an old one back to it.
-    pub fn open(folder: &Path, keep: usize, resumed_at: Option<PolicyVersion>) -> Result<Self, RunError> {
+    /// Opens the run folder at `folder`, creating what is missing.
+    pub fn open(folder: &Path, keep: usize) -> Result<Self, RunError> {
         let checkpoints = Self::checkpoints(folder);
         fs::create_dir_all(&checkpoints).map_err(RunError::io(&checkpoints))?;
         let open = |name: &str| Lines::open(folder.join(name));
-        let files = Self {
+        Ok(Self {
             metrics: open("metrics.jsonl")?,
             rollouts: open("rollouts.jsonl")?,
             evaluations: open("evaluations.jsonl")?,
             checkpoints,
             keep,
-        };
-        match resumed_at {
-            Some(version) => {
-                files.metrics.cut(|line: &Stepped| line.step < version.0)?;
-                files.rollouts.cut(|line: &Stepped| line.step < version.0)?;
-                files.evaluations.cut(|line: &Evaluation| line.version <= version.0)?;
-            }
-            None if files.metrics.is_empty()? => {}
-            None => {
-                return Err(RunError::NotEmpty {
-                    path: folder.to_path_buf(),
-                });
-            }
-        }
-        Ok(files)
+        })
+    }
+
+    /// Whether the folder holds no run yet.
+    pub fn is_new(&self) -> Result<bool, RunError> {
+        Ok(self.metrics.is_empty()? && Checkpoint::newest(&self.checkpoints)?.is_none())
+    }
+
+    /// Forgets what happened after the checkpoint that is about to be resumed, or everything if there is none.
+    pub fn cut_back(&self, checkpoint: Option<PolicyVersion>) -> Result<(), RunError> {
+        let done = checkpoint.map_or(0, |version| version.0);
+        self.metrics.cut(|line: &Stepped| line.step < done)?;
+        self.rollouts.cut(|line: &Stepped| line.step < done)?;
+        self.evaluations
+            .cut(|line: &Evaluation| checkpoint.is_some() && line.version <= done)
     }
 }
 

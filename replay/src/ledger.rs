@@ -192,18 +192,14 @@ impl Ledger {
         self.version
     }
 
-    /// The oldest version that a ticket may still be sampled with.
+    /// The oldest version that a ticket may still be sampled with, should the run be given more steps too.
     pub fn oldest_needed(&self) -> PolicyVersion {
-        let fresh = (self.next.0 < self.config.tickets()).then(|| self.snapshot(self.next));
         let returned = self.returned.keys().map(|id| self.snapshot(*id));
         // In fixed-lag mode an in-flight ticket may come back and ask for the same version again.
         let in_flight = self.in_flight.values().map(|(snapshot, _)| *snapshot);
-        fresh
-            .into_iter()
-            .chain(returned)
+        returned
             .chain(in_flight)
-            .min()
-            .unwrap_or(self.version)
+            .fold(self.snapshot(self.next), PolicyVersion::min)
     }
 
     pub fn dead_letters(&self) -> &BTreeMap<TicketId, DeadLetter> {

@@ -1,0 +1,185 @@
+//! A run under way: wait for its end, look into it, take it down.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use addendum_replay::{DeadLetter, FreshnessGate, PolicyVersion, TicketId};
+use ractor::ActorCell;
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    RunError, Scores,
+    compute::Failure,
+    context::{Context, Outcome},
+    evaluator::EvaluatorMessage,
+    learner::capture,
+    pipeline::Stop,
+    recorder::RecorderMessage,
+    supervisor::Roster,
+};
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct RunSummary<S> {
+    /// The newest policy version and its snapshot.
+    pub version: PolicyVersion,
+    pub snapshot: Arc<S>,
+    /// Whether all steps were done; false if the run was stopped before.
+    pub finished: bool,
+    pub dead_letters: BTreeMap<TicketId, DeadLetter>,
+    /// Actors replaced during this run.
+    pub restarts: u64,
+    pub evaluations: Vec<(PolicyVersion, Scores)>,
+    pub duration: Duration,
+}
+
+/// A run that was started. Dropping it kills the run.
+pub struct Running<S> {
+    pub(crate) context: Arc<Context<S>>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) supervisor: ActorCell,
+    pub(crate) handle: JoinHandle<()>,
+    pub(crate) outcomes: mpsc::UnboundedReceiver<Outcome>,
+    pub(crate) stop: Stop,
+    pub(crate) started: Instant,
+    pub(crate) has_folder: bool,
+}
+
+impl<S> Drop for Running<S> {
+    fn drop(&mut self) {
+        self.roster.close();
+        self.context.gate.close();
+        self.supervisor.kill();
+    }
+}
+
+impl<S: Send + Sync + 'static> Running<S> {
+    /// The actor that currently plays a role: `learner`, `recorder`, `evaluator`, `sampler-<index>`, or the pool of the
+    /// stage with that name, whose children are its workers.
+    pub fn actor(&self, name: &str) -> Option<ActorCell> {
+        self.roster.actor(name)
+    }
+
+    /// The gate of the run, to look at.
+    pub fn gate(&self) -> &FreshnessGate {
+        &self.context.gate
+    }
+
+    /// Waits until all steps are done, the stop signal comes, or the run fails; then takes everything down.
+    ///
+    /// # Errors
+    /// The learner failed, a file could not be written, or an actor could not be replaced.
+    pub async fn wait(mut self) -> Result<RunSummary<S>, RunError> {
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.outcomes.recv() => outcome,
+            () = &mut self.stop => None,
+            _ = &mut self.handle => Some(Outcome::Failed(RunError::Start {
+                actor: "the supervisor".into(),
+                reason: "it was killed".into(),
+            })),
+        };
+        self.context.gate.close();
+        let summary = match outcome {
+            Some(Outcome::Failed(error)) => Err(error),
+            Some(Outcome::Finished) | None => self.conclude().await,
+        };
+        self.take_down().await;
+        match (summary, self.failure()) {
+            (Ok(_), Some(error)) => Err(error),
+            (summary, _) => Ok(RunSummary {
+                evaluations: self.evaluations().await,
+                restarts: self.context.meter.restarts(),
+                ..summary?
+            }),
+        }
+    }
+
+    /// Lets the current step end, saves it, and evaluates the last version if the run is complete.
+    async fn conclude(&mut self) -> Result<RunSummary<S>, RunError> {
+        if let Some(learner) = self.actor("learner") {
+            let _ = learner.wait(None).await;
+        }
+        let context = self.context.clone();
+        let version = context.gate.version();
+        let failed = |failure: Failure| RunError::Learner {
+            step: version.0,
+            reason: failure.to_string(),
+        };
+        if self.has_folder {
+            let shared = context.clone();
+            let checkpoint = context
+                .trainer
+                .run(move |trainer| capture(trainer, &shared))
+                .await
+                .map_err(failed)?;
+            context.recorder.send(RecorderMessage::Checkpoint(Box::new(checkpoint)));
+        }
+        let finished = version.0 >= context.config.steps;
+        if let Some(evaluator) = context.evaluator.actor().filter(|_| finished) {
+            self.evaluate();
+            let _ = evaluator.get_cell().drain_and_wait(None).await;
+        }
+        let snapshot = context.snapshots.get(version).ok_or_else(|| RunError::Learner {
+            step: version.0,
+            reason: format!("the snapshot {version} is gone"),
+        })?;
+        Ok(RunSummary {
+            version,
+            snapshot,
+            finished,
+            dead_letters: context.gate.dead_letters(),
+            restarts: 0,
+            evaluations: Vec::new(),
+            duration: self.started.elapsed(),
+        })
+    }
+
+    /// Asks for an evaluation of the newest version.
+    pub(crate) fn evaluate(&self) {
+        let version = self.context.gate.version();
+        if let Some(snapshot) = self.context.snapshots.get(version) {
+            self.context
+                .evaluator
+                .send(EvaluatorMessage::Evaluate { version, snapshot });
+        }
+    }
+
+    /// Stops every actor; the recorder last, when everything is written.
+    async fn take_down(&mut self) {
+        self.roster.close();
+        for child in self.supervisor.get_children() {
+            if Some(child.get_id()) != self.actor("recorder").map(|recorder| recorder.get_id()) {
+                child.kill();
+            }
+        }
+        if let Some(recorder) = self.actor("recorder") {
+            let _ = recorder.drain_and_wait(None).await;
+        }
+        self.supervisor.stop(None);
+        if !self.handle.is_finished() {
+            let _ = (&mut self.handle).await;
+        }
+    }
+
+    /// A failure that was reported while the run was being taken down.
+    fn failure(&mut self) -> Option<RunError> {
+        while let Ok(outcome) = self.outcomes.try_recv() {
+            if let Outcome::Failed(error) = outcome {
+                return Some(error);
+            }
+        }
+        None
+    }
+
+    async fn evaluations(&self) -> Vec<(PolicyVersion, Scores)> {
+        let read = self
+            .context
+            .writer
+            .run(|writer| Ok::<_, Failure>(std::mem::take(&mut writer.evaluations)));
+        read.await.unwrap_or_default()
+    }
+}

@@ -1,0 +1,376 @@
+//! A policy that fits on a page: its "weights" are a few numbers, its reports a few sentences, its training step
+//! floating-point arithmetic that depends on the order and the bits of everything it is given.
+
+#![allow(dead_code)]
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use addendum_actors::{
+    BackendError, Event, Learner, Pipeline, Request, RunConfig, RunError, RunSummary, Running, Sampled, Sampler, Stage,
+    StageError, StepRecord, StepStats, Tokenize,
+    stages::{EditStage, RewardStage},
+};
+use addendum_editor::{EditConfig, Editor};
+use addendum_replay::{Origin, RolloutGroup, Scored};
+use addendum_rewards::{Entity, EntityExtractor, EntityType};
+use addendum_studies::{Reference, Study};
+use rand::{Rng, SeedableRng, seq::IndexedRandom};
+use rand_chacha::ChaCha8Rng;
+
+pub const SENTENCES: [&str; 6] = [
+    "The heart is enlarged.",
+    "The heart is normal.",
+    "There is a left effusion.",
+    "There is no effusion.",
+    "The lungs are clear.",
+    "A pacemaker is present.",
+];
+
+/// A run that takes longer than this waits forever.
+pub const WATCHDOG: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights(pub Vec<f64>);
+
+impl Weights {
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|weight| weight.to_le_bytes()).collect()
+    }
+}
+
+/// What goes wrong, and when. Counters are shared by all instances, also those built after a restart.
+#[derive(Default)]
+pub struct Trouble {
+    /// Sampler calls, stage calls and learner steps that panic, by running number.
+    pub sampler_panics: Vec<u64>,
+    pub editor_panics: Vec<u64>,
+    pub reward_panics: Vec<u64>,
+    pub learner_panics: Vec<u64>,
+    /// Studies that cannot be sampled, and studies whose reward stage panics, always.
+    pub unreadable: Vec<String>,
+    pub unscorable: Vec<String>,
+    /// A step that returns an error, always.
+    pub learner_error: Option<u64>,
+    /// Longest random delay per call.
+    pub delay: Duration,
+    pub sampled: AtomicU64,
+    pub edited: AtomicU64,
+    pub scored: AtomicU64,
+    pub stepped: AtomicU64,
+}
+
+impl Trouble {
+    fn strike(&self, counter: &AtomicU64, panics: &[u64], who: &str) {
+        let call = counter.fetch_add(1, Ordering::SeqCst);
+        self.dawdle();
+        assert!(!panics.contains(&call), "{who} broke at call {call}");
+    }
+
+    /// Deliberately unseeded: the timing of every run differs.
+    fn dawdle(&self) {
+        let longest = self.delay.as_micros() as u64;
+        if longest > 0 {
+            std::thread::sleep(Duration::from_micros(rand::rng().random_range(0..longest)));
+        }
+    }
+}
+
+struct ToySampler(Arc<Trouble>);
+
+impl Sampler<Weights> for ToySampler {
+    fn sample(&mut self, request: Request<'_, Weights>) -> Result<Vec<Sampled>, BackendError> {
+        self.0.strike(&self.0.sampled, &self.0.sampler_panics, "the sampler");
+        if self.0.unreadable.iter().any(|study| study == request.study) {
+            return Err(format!("study {}: the image cannot be decoded", request.study).into());
+        }
+        assert!(
+            !request.prompt.text.contains("reference"),
+            "the reference reached the prompt"
+        );
+        let digest = request
+            .snapshot
+            .0
+            .iter()
+            .fold(0u64, |digest, w| digest.rotate_left(7) ^ w.to_bits());
+        Ok(request.seeds.iter().map(|seed| report(seed ^ digest)).collect())
+    }
+}
+
+fn report(seed: u64) -> Sampled {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let count = rng.random_range(1..=3);
+    let sentences: Vec<&str> = SENTENCES.choose_multiple(&mut rng, count).copied().collect();
+    let text = sentences.join(" ");
+    let tokens = tokens(&text);
+    Sampled {
+        logprobs: tokens.iter().map(|_| -rng.random::<f32>()).collect(),
+        tokens,
+        text,
+        truncated: false,
+    }
+}
+
+fn tokens(text: &str) -> Vec<u32> {
+    text.split_whitespace()
+        .map(|word| word.bytes().map(u32::from).sum())
+        .chain([0])
+        .collect()
+}
+
+struct Words;
+
+impl Tokenize for Words {
+    fn splice(&self, _: &[u32], edited: &str) -> Result<Vec<u32>, BackendError> {
+        Ok(tokens(edited))
+    }
+
+    fn report(&self, text: &str) -> Result<Vec<u32>, BackendError> {
+        Ok(tokens(text))
+    }
+}
+
+/// "The heart is normal" denies what "The heart is enlarged" asserts, and so on: enough for the edit rule.
+struct Findings;
+
+impl EntityExtractor for Findings {
+    fn extract(&self, sentences: &[&str]) -> addendum_rewards::Result<Vec<Vec<Entity>>> {
+        let findings = [
+            ("enlarged", 0, EntityType::Abnormality),
+            ("normal", 0, EntityType::NonAbnormality),
+            ("no effusion", 1, EntityType::NonAbnormality),
+            ("left effusion", 1, EntityType::Abnormality),
+            ("clear", 2, EntityType::NonAbnormality),
+            ("pacemaker", 3, EntityType::Abnormality),
+        ];
+        let entities = |sentence: &&str| {
+            let found = findings.iter().filter(|(words, ..)| sentence.contains(words));
+            let entity = |(words, axis, kind): &(&str, usize, EntityType)| Entity {
+                text: (*words).to_string(),
+                kind: *kind,
+                embedding: (0..4).map(|i| f32::from(u8::from(i == *axis))).collect(),
+            };
+            found.map(entity).collect()
+        };
+        Ok(sentences.iter().map(entities).collect())
+    }
+}
+
+struct Troubled<T> {
+    inner: T,
+    strike: Box<dyn Fn(&RolloutGroup) + Send>,
+}
+
+impl<T: Stage> Stage for Troubled<T> {
+    fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
+        (self.strike)(group);
+        self.inner.process(group)
+    }
+}
+
+/// Share of words in common with the reference, and brevity.
+fn score(reference: &str, hypotheses: &[&str]) -> Result<Vec<Scored>, StageError> {
+    let score = |hypothesis: &&str| {
+        let words: Vec<&str> = hypothesis.split_whitespace().collect();
+        let common = words.iter().filter(|word| reference.contains(*word)).count();
+        let overlap = common as f64 / words.len().max(1) as f64;
+        let brevity = 1.0 / words.len().max(1) as f64;
+        Scored {
+            total: overlap + brevity,
+            components: BTreeMap::from([("overlap".into(), overlap), ("brevity".into(), brevity)]),
+        }
+    };
+    Ok(hypotheses.iter().map(score).collect())
+}
+
+pub struct ToyLearner {
+    pub weights: Weights,
+    momentum: Vec<f64>,
+    steps: u64,
+    trouble: Arc<Trouble>,
+}
+
+impl ToyLearner {
+    pub fn new(trouble: Arc<Trouble>) -> Self {
+        Self {
+            weights: Weights(vec![0.1, -0.2, 0.3]),
+            momentum: vec![0.0; 3],
+            steps: 0,
+            trouble,
+        }
+    }
+}
+
+impl Learner<Weights> for ToyLearner {
+    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, BackendError> {
+        let mut gradient = [0.0; 3];
+        for rollout in groups.iter().flat_map(|group| &group.rollouts) {
+            let reward = rollout.reward.as_ref().ok_or("no reward")?.total;
+            let weight = match &rollout.origin {
+                Origin::Sampled { logprobs, .. } => logprobs.iter().map(|l| f64::from(*l)).sum::<f64>().exp(),
+                Origin::Edited { .. } => 1.0,
+                Origin::Reference => 2.0,
+            };
+            for (i, token) in rollout.tokens.iter().enumerate() {
+                gradient[i % 3] += reward * weight * (f64::from(*token) * 0.37 + i as f64).sin();
+            }
+        }
+        self.trouble
+            .strike(&self.trouble.stepped, &self.trouble.learner_panics, "the learner");
+        if self.trouble.learner_error == Some(self.steps) {
+            return Err("out of memory".into());
+        }
+        for ((weight, momentum), gradient) in self.weights.0.iter_mut().zip(&mut self.momentum).zip(gradient) {
+            *momentum = 0.9 * *momentum + gradient;
+            *weight += 0.01 * *momentum / (1.0 + self.steps as f64);
+        }
+        self.steps += 1;
+        Ok(StepStats {
+            loss: gradient.iter().sum(),
+            learning_rate: 0.01,
+            ..StepStats::default()
+        })
+    }
+
+    fn snapshot(&self) -> Result<Arc<Weights>, BackendError> {
+        Ok(Arc::new(self.weights.clone()))
+    }
+
+    fn save(&self) -> Result<Vec<u8>, BackendError> {
+        let numbers = [self.steps as f64]
+            .into_iter()
+            .chain(self.momentum.clone())
+            .chain(self.weights.0.clone());
+        Ok(Weights(numbers.collect()).bytes())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), BackendError> {
+        let numbers = self.read_snapshot(state)?.0;
+        let [steps, rest @ ..] = numbers.as_slice() else {
+            return Err("empty state".into());
+        };
+        self.steps = *steps as u64;
+        self.momentum = rest[..3].to_vec();
+        self.weights = Weights(rest[3..].to_vec());
+        Ok(())
+    }
+
+    fn write_snapshot(&self, snapshot: &Weights) -> Result<Vec<u8>, BackendError> {
+        Ok(snapshot.bytes())
+    }
+
+    fn read_snapshot(&self, bytes: &[u8]) -> Result<Weights, BackendError> {
+        let number = |chunk: &[u8]| chunk.try_into().map(f64::from_le_bytes);
+        Ok(Weights(bytes.chunks(8).map(number).collect::<Result<_, _>>()?))
+    }
+}
+
+pub fn studies(count: usize) -> Vec<Study> {
+    let study = |i: usize| Study {
+        id: format!("study-{i}"),
+        views: Vec::new(),
+        indication: None,
+        technique: None,
+        comparison: None,
+        reference: Reference::new(format!("{} {}", SENTENCES[i % 2], SENTENCES[2 + i % 4])),
+    };
+    (0..count).map(study).collect()
+}
+
+pub fn config() -> RunConfig {
+    RunConfig {
+        steps: 8,
+        batch_groups: 3,
+        group_size: 4,
+        seed: 11,
+        checkpoint_every: 3,
+        recorded_groups: 1,
+        ..RunConfig::default()
+    }
+}
+
+/// What the observer heard.
+#[derive(Clone, Default)]
+pub struct Heard(Arc<Mutex<Vec<Event>>>);
+
+impl Heard {
+    pub fn listen(&self) -> impl FnMut(&Event) + Send + 'static {
+        let heard = self.0.clone();
+        move |event| heard.lock().unwrap().push(event.clone())
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn steps(&self) -> Vec<StepRecord> {
+        let step = |event| match event {
+            Event::Step(record) => Some(*record),
+            _ => None,
+        };
+        self.events().into_iter().filter_map(step).collect()
+    }
+}
+
+/// The whole chain with the toy policy: sampler, the real editor stage, the real reward stage.
+pub fn pipeline(config: RunConfig, trouble: Trouble) -> Pipeline<Weights> {
+    let trouble = Arc::new(trouble);
+    let (sampling, learning, editing, scoring) = (trouble.clone(), trouble.clone(), trouble.clone(), trouble);
+    let variant = config.variant;
+    let editor = Arc::new(Editor::new(EditConfig::default(), Arc::new(Findings)).unwrap());
+    Pipeline::new(
+        config,
+        Arc::new(studies(7)),
+        move |_| Ok(ToySampler(sampling.clone())),
+        move || Ok(ToyLearner::new(learning)),
+    )
+    .stage("editor", 2, move || {
+        let trouble = editing.clone();
+        Troubled {
+            inner: EditStage::new(editor.clone(), Arc::new(Words), variant),
+            strike: Box::new(move |_| trouble.strike(&trouble.edited, &trouble.editor_panics, "the editor")),
+        }
+    })
+    .stage("reward", 2, move || {
+        let trouble = scoring.clone();
+        Troubled {
+            inner: RewardStage::new(Arc::new(score)),
+            strike: Box::new(move |group| {
+                trouble.strike(&trouble.scored, &trouble.reward_panics, "the reward");
+                assert!(
+                    !trouble.unscorable.contains(&group.study.id),
+                    "cannot score {}",
+                    group.study.id
+                );
+            }),
+        }
+    })
+}
+
+/// Waits for the end of a run, but not forever.
+pub async fn finish(running: Running<Weights>) -> Result<RunSummary<Weights>, RunError> {
+    tokio::time::timeout(WATCHDOG, running.wait())
+        .await
+        .expect("the run waits forever")
+}
+
+pub async fn run(pipeline: Pipeline<Weights>) -> Result<RunSummary<Weights>, RunError> {
+    tokio::time::timeout(WATCHDOG, pipeline.run())
+        .await
+        .expect("the run waits forever")
+}
+
+/// The final weights of a run in which nothing goes wrong.
+pub async fn calm(config: RunConfig) -> Vec<u8> {
+    run(pipeline(config, Trouble::default()))
+        .await
+        .unwrap()
+        .snapshot
+        .bytes()
+}

@@ -1,0 +1,172 @@
+//! Law 3: in fixed-lag mode the same seed gives the same weights, bit for bit, whatever happens on the way.
+
+mod common;
+
+use std::time::Duration;
+
+use addendum_actors::{RunConfig, Variant};
+use addendum_replay::Mode;
+use common::{Heard, Trouble, calm, config, finish, pipeline, run};
+use ractor::ActorCell;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_number_of_samplers_and_the_timing_change_nothing() {
+    for staleness in [0, 1, 4] {
+        let config = RunConfig { staleness, ..config() };
+        let expected = calm(config.clone()).await;
+        for samplers in [1, 2, 4] {
+            let trouble = Trouble {
+                delay: Duration::from_millis(2),
+                ..Trouble::default()
+            };
+            let config = RunConfig {
+                samplers,
+                ..config.clone()
+            };
+            let summary = run(pipeline(config, trouble)).await.unwrap();
+            assert_eq!(
+                summary.snapshot.bytes(),
+                expected,
+                "{samplers} samplers, staleness {staleness}"
+            );
+            assert!(summary.finished && summary.dead_letters.is_empty());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_staleness_and_variant_change_the_weights() {
+    let base = calm(config()).await;
+    for other in [
+        RunConfig { seed: 12, ..config() },
+        RunConfig {
+            staleness: 0,
+            ..config()
+        },
+        RunConfig {
+            variant: Variant::Grpo,
+            ..config()
+        },
+        RunConfig {
+            variant: Variant::EditGrpoPara,
+            ..config()
+        },
+    ] {
+        assert_ne!(calm(other.clone()).await, base, "{other:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn panics_in_every_kind_of_actor_change_nothing_but_the_number_of_restarts() {
+    let trouble = Trouble {
+        sampler_panics: vec![0, 5, 9],
+        editor_panics: vec![2, 7],
+        reward_panics: vec![1, 11],
+        learner_panics: vec![3],
+        delay: Duration::from_millis(1),
+        ..Trouble::default()
+    };
+    let config = RunConfig {
+        samplers: 2,
+        max_attempts: 9,
+        ..config()
+    };
+    let expected = calm(config.clone()).await;
+    let heard = Heard::default();
+    let summary = run(pipeline(config, trouble).observer(heard.listen())).await.unwrap();
+    assert_eq!(summary.snapshot.bytes(), expected);
+    assert!(summary.dead_letters.is_empty());
+    assert_eq!(summary.restarts, 8);
+    assert!(heard.steps().last().unwrap().retries >= 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_actors_of_every_kind_change_nothing() {
+    let config = RunConfig {
+        samplers: 2,
+        max_attempts: 1000,
+        steps: 12,
+        ..config()
+    };
+    let expected = calm(config.clone()).await;
+    let trouble = Trouble {
+        delay: Duration::from_millis(4),
+        ..Trouble::default()
+    };
+    let running = pipeline(config, trouble).start().await.unwrap();
+    let children = |name: &str| running.actor(name).map(|pool| pool.get_children()).unwrap_or_default();
+    let mut kills = 0;
+    for round in 0.. {
+        if running.gate().version().0 >= 11 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        let victim: Option<ActorCell> = match round % 7 {
+            0 => running.actor("sampler-0"),
+            1 => running.actor("sampler-1"),
+            2 => children("editor").pop(),
+            3 => children("reward").pop(),
+            4 => running.actor("learner"),
+            5 => running.actor("editor"),
+            _ => running.actor("recorder"),
+        };
+        if let Some(victim) = victim {
+            victim.kill();
+            kills += 1;
+        }
+    }
+    let summary = finish(running).await.unwrap();
+    assert_eq!(summary.snapshot.bytes(), expected);
+    assert!(kills >= 7, "only {kills} kills: the run was over too soon");
+    assert!(
+        summary.restarts >= 5,
+        "only {} restarts of {kills} kills",
+        summary.restarts
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_rollout_is_older_than_the_bound_and_none_is_younger_in_fixed_lag() {
+    for staleness in [0, 1, 4] {
+        let heard = Heard::default();
+        let config = RunConfig {
+            staleness,
+            samplers: 3,
+            ..config()
+        };
+        run(pipeline(config, Trouble::default()).observer(heard.listen()))
+            .await
+            .unwrap();
+        let steps = heard.steps();
+        assert_eq!(steps.len(), 8);
+        for record in steps {
+            assert_eq!(record.staleness_max, staleness.min(record.step));
+            assert_eq!((record.groups, record.rollouts), (3, 12));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn latest_mode_ends_within_the_bound_and_resamples_what_grew_too_old() {
+    let mut evictions = 0;
+    for _ in 0..5 {
+        let heard = Heard::default();
+        let config = RunConfig {
+            mode: Mode::Latest,
+            staleness: 1,
+            samplers: 4,
+            batch_groups: 1,
+            steps: 40,
+            ..config()
+        };
+        let trouble = Trouble {
+            delay: Duration::from_millis(3),
+            ..Trouble::default()
+        };
+        let summary = run(pipeline(config, trouble).observer(heard.listen())).await.unwrap();
+        assert!(summary.finished && summary.dead_letters.is_empty());
+        assert!(heard.steps().iter().all(|record| record.staleness_max <= 1));
+        evictions += heard.steps().last().unwrap().evictions;
+    }
+    assert!(evictions > 0, "no group ever grew too old: the test shows nothing");
+}
