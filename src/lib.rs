@@ -1,1 +1,16 @@
-//! Addendum
+//! Addendum post-trains a vision-language model to write clinically accurate chest X-ray reports by asynchronous
+//! reinforcement learning (EditGRPO, arXiv 2509.22812).
+//!
+//! This crate is the facade: it joins the actors with the Qwen2.5-VL policy, the phantom studies and the run report.
+
+pub mod evaluation;
+pub mod qwen;
+pub mod report;
+pub mod sft;
+
+pub use addendum_actors as actors;
+pub use addendum_editor as editor;
+pub use addendum_policy as policy;
+pub use addendum_replay as replay;
+pub use addendum_rewards as rewards;
+pub use addendum_studies as studies;

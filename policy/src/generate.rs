@@ -28,7 +28,7 @@ pub struct GenerateRequest {
 /// A sampled response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// Ends with the end token unless `truncated`.
+    /// Ends with an end token unless `truncated`.
     pub tokens: Vec<u32>,
     /// Of each token, in the unfiltered distribution at the sampling temperature.
     pub logprobs: Vec<f32>,
@@ -52,7 +52,7 @@ pub fn generate(
     adapter: Option<&Adapter>,
     requests: &[GenerateRequest],
     sampler: &TokenSampler,
-    end_token: u32,
+    end_tokens: &[u32],
 ) -> Result<Vec<Vec<Sample>>> {
     let longest = sampler.config().max_new_tokens;
     let prompts = Packed::new(requests.iter().map(|r| (&*r.prompt, vec![])));
@@ -99,7 +99,7 @@ pub fn generate(
             let drawn = sampler.draw(logits, &history, &mut row.rng)?;
             sample.tokens.push(drawn.token);
             sample.logprobs.push(drawn.logprob);
-            sample.truncated = drawn.token != end_token;
+            sample.truncated = !end_tokens.contains(&drawn.token);
             if sample.truncated && sample.tokens.len() < longest {
                 going.push(row);
             }

@@ -16,6 +16,7 @@ use crate::{
     objective::{
         Batch, Normalize, Objective, ObjectiveConfig, ObjectiveMetrics, ResponseTerms, Tally, group_advantages,
     },
+    ops::serially,
     optim::{AdamW, AdamWConfig, Step, Tensors},
     pack::{EncodedPrompt, Packed},
     schedule::Schedule,
@@ -106,6 +107,23 @@ pub struct LearnerState {
     pub steps: u64,
 }
 
+impl LearnerState {
+    /// Steps and the adapter's length as u64 (little-endian), the adapter, the optimiser.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let header = [self.steps, self.adapter.len() as u64].map(u64::to_le_bytes).concat();
+        [header.as_slice(), &self.adapter, &self.optimizer].concat()
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let truncated = || Error::invalid("learner state", format!("{} bytes are too few", bytes.len()));
+        let (steps, rest) = bytes.split_first_chunk().ok_or_else(truncated)?;
+        let (length, rest) = rest.split_first_chunk().ok_or_else(truncated)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| truncated())?;
+        let (adapter, optimizer) = rest.split_at_checked(length).ok_or_else(truncated)?;
+        Ok(Self { steps: u64::from_le_bytes(*steps), adapter: adapter.into(), optimizer: optimizer.into() })
+    }
+}
+
 /// The trained adapter, its optimiser and the frozen model under them.
 pub struct Learner {
     config: LearnerConfig,
@@ -187,11 +205,13 @@ impl Learner {
         let live = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
         let live = Adapter::from_tensors(&self.model, self.adapter.config().clone(), live)?;
         // Parts may run in parallel; they are always added in order.
-        let parts: Vec<Part> = self
-            .micro_batches(groups, &advantages)
-            .into_par_iter()
-            .map(|part| self.part(&part, batch, &live, &vars))
-            .collect::<Result<_>>()?;
+        let parts: Vec<Part> = match &self.micro_batches(groups, &advantages)[..] {
+            [whole] => vec![self.part(whole, batch, &live, &vars)?],
+            parts => parts
+                .par_iter()
+                .map(|part| serially(|| self.part(part, batch, &live, &vars)))
+                .collect::<Result<_>>()?,
+        };
 
         let mut gradients = Tensors::new();
         let mut tally = Tally::default();

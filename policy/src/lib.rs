@@ -15,11 +15,15 @@ pub mod objective;
 pub mod ops;
 pub mod optim;
 pub mod pack;
+mod policy;
 pub mod positions;
 pub mod schedule;
 pub mod sft;
+pub mod tokenizer;
 
 pub use config::Config;
 pub use error::{Error, Result};
 pub use filter::SamplingConfig;
+pub use learner::{Learner, LearnerConfig};
 pub use lora::{Adapter, LoraConfig};
+pub use policy::Policy;

@@ -14,7 +14,7 @@ mod rope;
 mod swiglu;
 
 pub use attention::{Segment, attention};
-pub use kernel::{copy_rows, dot};
+pub use kernel::{copy_rows, serially};
 pub use linear::{LoraPair, linear, lora_linear};
 pub use log_probs::{LogProbs, log_probs};
 pub use norm::rms_norm;

@@ -15,6 +15,7 @@ use crate::{
     image::Patches,
     learner::collect_gradients,
     model::{Model, Weights},
+    ops::serially,
     optim::{AdamW, AdamWConfig, Step, Tensors},
     pack::{EncodedPrompt, Packed, PromptTokens},
     schedule::Schedule,
@@ -128,9 +129,11 @@ impl SftTrainer {
         let parts: Vec<(f64, Tensors)> = batch
             .par_chunks(batch.len().div_ceil(self.config.parts))
             .map(|examples| {
-                let loss = self.loss_sum(&model, adapter.as_ref(), examples)?;
-                let store = (&loss / tokens as f64)?.backward()?;
-                Ok((f64::from(loss.to_scalar::<f32>()?), collect_gradients(&store, &vars)?))
+                serially(|| {
+                    let loss = self.loss_sum(&model, adapter.as_ref(), examples)?;
+                    let store = (&loss / tokens as f64)?.backward()?;
+                    Ok((f64::from(loss.to_scalar::<f32>()?), collect_gradients(&store, &vars)?))
+                })
             })
             .collect::<Result<_>>()?;
         let mut gradients = Tensors::new();

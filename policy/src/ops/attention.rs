@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::kernel::{Mat, Read, Shared, dot, floats, fusable, matmul, softmax, tensor, vectorised};
+use super::kernel::{Mat, Read, Shared, dot, floats, fusable, matmul, softmax, tensor, threads, vectorised};
 
 /// A run of queries and the keys it sees: all of `prefix`, then `own`, causally if asked to (the last query sees all
 /// of `own`, each earlier one a key less).
@@ -228,7 +228,7 @@ impl CustomOp3 for Attention {
             }
         };
         let tasks = self.segments.iter().flat_map(|s| (0..d.heads).map(move |h| (s, h)));
-        if rayon::current_num_threads() > 1 {
+        if threads() > 1 {
             let tasks: Vec<_> = tasks.collect();
             tasks.into_par_iter().for_each_init(Vec::new, |weights, t| task(t, weights));
         } else {
@@ -270,7 +270,7 @@ impl CustomOp3 for Attention {
                 }
             }
         };
-        if rayon::current_num_threads() > 1 {
+        if threads() > 1 {
             (0..d.kv_heads).into_par_iter().for_each(task);
         } else {
             (0..d.kv_heads).for_each(task);

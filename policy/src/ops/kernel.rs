@@ -1,5 +1,7 @@
 //! What the fused CPU kernels share: access to tensor data, matrix products on strided views, vector loops.
 
+use std::cell::Cell;
+
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 use gemm::Parallelism;
 
@@ -41,9 +43,29 @@ pub fn tensor(data: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {
     Tensor::from_vec(data, shape, &candle_core::Device::Cpu)
 }
 
-/// The parallelism of the rayon pool that the calling thread belongs to.
+thread_local! {
+    static SERIAL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` with kernels that stay on the calling thread: for callers that already keep all threads busy.
+pub fn serially<R>(f: impl FnOnce() -> R) -> R {
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            SERIAL.set(self.0);
+        }
+    }
+    let _reset = Reset(SERIAL.replace(true));
+    f()
+}
+
+/// How many threads a kernel may use: those of the caller's rayon pool, or one within [`serially`].
+pub fn threads() -> usize {
+    if SERIAL.get() { 1 } else { rayon::current_num_threads() }
+}
+
 pub fn parallelism() -> Parallelism {
-    match rayon::current_num_threads() {
+    match threads() {
         0 | 1 => Parallelism::None,
         n => Parallelism::Rayon(n),
     }

@@ -1,0 +1,163 @@
+//! A policy in one piece: frozen weights, tokenizer and image processor, as a checkpoint folder holds them.
+
+use std::path::Path;
+
+use addendum_studies::{Part, Prompt};
+use candle_core::{DType, Device};
+use image::DynamicImage;
+use serde::Serialize;
+
+use crate::{
+    Adapter, Config, Error, Result,
+    checkpoint::{self, load_weights, save_weights, write_whole},
+    filter::TokenSampler,
+    generate::{GenerateRequest, Sample, generate},
+    image::{ImageConfig, ImageProcessor, Patches},
+    learner::{Learner, LearnerConfig},
+    model::{Model, Weights},
+    ops::serially,
+    pack::{EncodedPrompt, PromptTokens},
+    tokenizer::{PromptPart, ReportTokenizer},
+};
+
+const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const IMAGES: &str = "preprocessor_config.json";
+
+/// The base policy. Immutable; share it by reference count.
+#[derive(Debug)]
+pub struct Policy {
+    config: Config,
+    weights: Weights,
+    model: Model,
+    tokenizer: ReportTokenizer,
+    images: ImageProcessor,
+    device: Device,
+}
+
+impl Policy {
+    pub fn new(
+        config: Config,
+        weights: Weights,
+        tokenizer: ReportTokenizer,
+        images: ImageConfig,
+        device: Device,
+    ) -> Result<Self> {
+        let (v, i) = (&config.vision, &images);
+        let expected = (v.patch_size, v.temporal_patch_size, v.spatial_merge_size);
+        if (i.patch_size, i.temporal_patch_size, i.merge_size) != expected {
+            let reason = format!("patch, temporal and merge sizes differ from the vision tower's {expected:?}");
+            return Err(Error::invalid("image processor", reason));
+        }
+        if tokenizer.vocab_size() > config.text.vocab_size {
+            let reason = format!("has {} tokens, the model {}", tokenizer.vocab_size(), config.text.vocab_size);
+            return Err(Error::invalid("tokenizer", reason));
+        }
+        let special = tokenizer.special();
+        let ids = [("image_token_id", config.image_token_id, special.image_pad), ("eos_token_id", config.eos_token_id, special.turn_end)];
+        if let Some((field, found, expected)) = ids.into_iter().find(|(_, found, expected)| found != expected) {
+            return Err(Error::invalid(field, format!("{found} in the config, {expected} in the tokenizer")));
+        }
+        let model = Model::new(&config, &weights)?;
+        let images = ImageProcessor::from_config(images)?;
+        Ok(Self { config, weights, model, tokenizer, images, device })
+    }
+
+    /// Loads a checkpoint folder in the published layout: `config.json`, `model.safetensors` (or shards),
+    /// `tokenizer.json`, `preprocessor_config.json`.
+    pub fn load(dir: &Path, dtype: DType, device: &Device) -> Result<Self> {
+        let config = Config::load(&dir.join(CONFIG))?;
+        let tokenizer = ReportTokenizer::load(&dir.join(TOKENIZER))?;
+        let images = ImageConfig::load(&dir.join(IMAGES))?;
+        let weights = load_weights(dir, dtype, device)?;
+        Self::new(config, weights, tokenizer, images, device.clone()).map_err(|e| Error::file(dir, e))
+    }
+
+    /// Writes a checkpoint folder that [`Policy::load`] reads.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        save_weights(&self.weights, &dir.join(checkpoint::SINGLE))?;
+        write_whole(&dir.join(TOKENIZER), self.tokenizer.to_json()?.as_bytes())?;
+        write_json(&dir.join(CONFIG), &self.config.to_json())?;
+        write_json(&dir.join(IMAGES), self.images.config())
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub fn tokenizer(&self) -> &ReportTokenizer {
+        &self.tokenizer
+    }
+
+    pub fn images(&self) -> &ImageConfig {
+        self.images.config()
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The prompt's tokens and its images as patches.
+    pub fn tokenise(&self, prompt: &Prompt) -> Result<(PromptTokens, Vec<Patches>)> {
+        let parts = prompt.parts();
+        let mut images = Vec::new();
+        let mut pieces = Vec::with_capacity(parts.len());
+        for part in &parts {
+            pieces.push(match part {
+                Part::Text(text) => PromptPart::Text(text),
+                Part::Image(view) => {
+                    let pixels = view.load().map_err(|e| Error::invalid("image", e.to_string()))?;
+                    let patches = self.images.process(&DynamicImage::ImageLuma8((*pixels).clone()))?;
+                    let tokens = self.images.tokens(patches.grid);
+                    images.push(patches);
+                    PromptPart::Image { tokens }
+                }
+            });
+        }
+        let ids = self.tokenizer.chat_prompt(None, &pieces)?;
+        let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
+        let merge = self.config.vision.spatial_merge_size;
+        Ok((PromptTokens::new(ids, self.config.image_token_id, &grids, merge)?, images))
+    }
+
+    /// A prompt ready for the language model. On the CPU the result does not depend on the calling thread's pool.
+    pub fn encode(&self, prompt: &Prompt) -> Result<EncodedPrompt> {
+        let (tokens, images) = self.tokenise(prompt)?;
+        let features = if images.is_empty() {
+            None
+        } else {
+            let images: Vec<&Patches> = images.iter().collect();
+            Some(serially(|| self.model.vision.forward_images(&images, &self.device))?)
+        };
+        Ok(EncodedPrompt { tokens, features })
+    }
+
+    /// Samples responses; see [`generate`].
+    pub fn generate(
+        &self,
+        adapter: Option<&Adapter>,
+        requests: &[GenerateRequest],
+        sampler: &TokenSampler,
+    ) -> Result<Vec<Vec<Sample>>> {
+        generate(&self.model.language, adapter, requests, sampler, &self.tokenizer.stop_tokens())
+    }
+
+    /// A learner of `adapter` over these frozen weights.
+    pub fn learner(&self, adapter: Adapter, config: LearnerConfig) -> Result<Learner> {
+        Learner::new(self.config.clone(), self.model.language.clone(), adapter, config)
+    }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(path, e))?;
+    write_whole(path, text.as_bytes())
+}

@@ -1,0 +1,148 @@
+//! The `addendum` command line.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use addendum::{
+    evaluation::HeldOut,
+    policy::{Policy, SamplingConfig},
+    qwen::Prompts,
+    rewards::score::Backends,
+    sft::{SftPlan, fresh_policy, train, trained},
+    studies::{Dataset, Folder, Phantom, PhantomConfig, Site, Split, folder},
+};
+use anyhow::{Context, Result};
+use candle_core::Device;
+use clap::{Args, Parser, Subcommand};
+use serde_json::json;
+
+/// Asynchronous reinforcement learning for clinically accurate chest X-ray reports.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Teach a small policy from scratch to write reports, by supervised fine-tuning.
+    Sft(SftArgs),
+    /// Write phantom studies as a dataset folder (PNG and JSON).
+    Phantoms(PhantomArgs),
+}
+
+#[derive(Args)]
+struct SftArgs {
+    /// Where the checkpoint, its log and its evaluation go.
+    #[arg(long)]
+    out: PathBuf,
+    /// A dataset folder; built-in phantoms without it.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    #[arg(long, default_value_t = SftPlan::default().steps)]
+    steps: u64,
+    #[arg(long, default_value_t = SftPlan::default().batch_size)]
+    batch_size: usize,
+    #[arg(long, default_value_t = SftPlan::default().learning_rate)]
+    learning_rate: f64,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Training phantoms.
+    #[arg(long, default_value_t = 40_000)]
+    studies: usize,
+    /// Steps between evaluations on validation studies.
+    #[arg(long, default_value_t = 1000)]
+    evaluate_every: u64,
+}
+
+#[derive(Args)]
+struct PhantomArgs {
+    #[arg(long)]
+    out: PathBuf,
+    /// Studies of the training split; validation and test get a quarter each.
+    #[arg(long, default_value_t = 100)]
+    studies: usize,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Sft(args) => sft(&args),
+        Command::Phantoms(args) => phantoms(&args),
+    }
+}
+
+fn sft(args: &SftArgs) -> Result<()> {
+    std::fs::create_dir_all(&args.out).with_context(|| format!("{}: cannot be created", args.out.display()))?;
+    let split = |split, count| -> Result<Arc<dyn Dataset>> {
+        Ok(match &args.data {
+            Some(dir) => Arc::new(Folder::load(dir, split)?),
+            None => {
+                let (seed, site) = (args.seed, Site::A);
+                Arc::new(Phantom::new(PhantomConfig { seed, site, split, count, ..PhantomConfig::default() })?)
+            }
+        })
+    };
+    let (training, validation) = (split(Split::Train, args.studies)?, split(Split::Val, 300)?);
+    let plan = SftPlan {
+        steps: args.steps,
+        batch_size: args.batch_size,
+        learning_rate: args.learning_rate,
+        seed: args.seed,
+        ..SftPlan::default()
+    };
+    let start = fresh_policy(&*training, &plan, &Device::Cpu)?;
+    let path = args.out.join("sft.jsonl");
+    let mut log = std::fs::File::create(&path).with_context(|| format!("{}: cannot be written", path.display()))?;
+    let clock = Instant::now();
+    let (mut loss, mut since) = (0.0, 0);
+    train(&start, &*training, &plan, |step, stats, trainer| {
+        loss += stats.loss;
+        since += 1;
+        let done = step + 1;
+        if done % 100 == 0 || done == plan.steps {
+            let seconds = clock.elapsed().as_secs_f64();
+            let line = json!({"step": done, "loss": loss / f64::from(since), "learning_rate": stats.learning_rate,
+                "gradient_norm": stats.gradient_norm, "seconds": seconds});
+            writeln!(log, "{line}")?;
+            println!("step {done}/{} loss {:.4} {seconds:.0} s", plan.steps, loss / f64::from(since));
+            (loss, since) = (0.0, 0);
+        }
+        if done % args.evaluate_every == 0 || done == plan.steps {
+            let policy = trained(&start, trainer)?;
+            policy.save(&args.out)?;
+            let scores = evaluate(policy, validation.clone())?;
+            writeln!(log, "{}", json!({"step": done, "validation": scores}))?;
+            println!("step {done} {}", serde_json::to_string(&scores)?);
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn evaluate(policy: Policy, dataset: Arc<dyn Dataset>) -> Result<addendum::rewards::evaluate::ClinicalScores> {
+    let held_out = HeldOut {
+        prompts: Arc::new(Prompts::new(Arc::new(policy), 0)),
+        dataset,
+        sampling: SamplingConfig::greedy(96),
+        metrics: Backends::lexicon(),
+    };
+    Ok(held_out.evaluate(None, |_| {})?.scores)
+}
+
+fn phantoms(args: &PhantomArgs) -> Result<()> {
+    let write = |dir: &Path, split, count| -> Result<()> {
+        let config = PhantomConfig { seed: args.seed, split, count, ..PhantomConfig::default() };
+        Ok(folder::write(dir, split, &Phantom::new(config)?)?)
+    };
+    let held_out = args.studies.div_ceil(4);
+    write(&args.out, Split::Train, args.studies)?;
+    write(&args.out, Split::Val, held_out)?;
+    write(&args.out, Split::Test, held_out)
+}

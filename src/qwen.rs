@@ -1,0 +1,168 @@
+//! The Qwen2.5-VL policy as the back end of the actors: it samples, learns and tokenizes for them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use addendum_actors::{BackendError, Request, Sampled, StepStats, backend};
+use addendum_policy::{
+    Adapter, LearnerConfig, Policy, SamplingConfig,
+    filter::TokenSampler,
+    generate::GenerateRequest,
+    learner::{self, LearnerState, TrainGroup, TrainResponse},
+    pack::EncodedPrompt,
+};
+use addendum_replay::{Origin, RolloutGroup};
+use addendum_studies::Prompt;
+use dashmap::DashMap;
+
+/// Encoded prompts by study, shared by samplers, learner and evaluation: the vision tower is frozen, so a study's
+/// images go through it once per run, as far as the byte budget goes.
+pub struct Prompts {
+    policy: Arc<Policy>,
+    encoded: DashMap<String, Arc<EncodedPrompt>>,
+    budget: usize,
+    used: AtomicUsize,
+}
+
+impl Prompts {
+    /// `budget` bounds the kept features, in bytes; studies beyond it are encoded whenever they are needed.
+    pub fn new(policy: Arc<Policy>, budget: usize) -> Self {
+        Self { policy, encoded: DashMap::new(), budget, used: AtomicUsize::new(0) }
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The encoded prompt of the study with this id; an id must always come with the same prompt.
+    pub fn encode(&self, study: &str, prompt: &Prompt) -> addendum_policy::Result<Arc<EncodedPrompt>> {
+        if let Some(found) = self.encoded.get(study) {
+            return Ok(found.clone());
+        }
+        let encoded = Arc::new(self.policy.encode(prompt)?);
+        let bytes = encoded.features.as_ref().map_or(0, |f| f.elem_count() * f.dtype().size_in_bytes());
+        if self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.budget {
+            self.encoded.insert(study.to_string(), encoded.clone());
+        } else {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        Ok(encoded)
+    }
+}
+
+/// Samples reports.
+pub struct Sampler {
+    prompts: Arc<Prompts>,
+    sampler: TokenSampler,
+}
+
+impl Sampler {
+    pub fn new(prompts: Arc<Prompts>, sampling: SamplingConfig) -> addendum_policy::Result<Self> {
+        Ok(Self { prompts, sampler: TokenSampler::new(sampling)? })
+    }
+}
+
+impl backend::Sampler<Adapter> for Sampler {
+    fn sample(&mut self, request: Request<'_, Adapter>) -> Result<Vec<Sampled>, BackendError> {
+        let prompt = self.prompts.encode(request.study, request.prompt)?;
+        let policy = self.prompts.policy();
+        // One study per call: a report must not depend on what else happens to be sampled at the time.
+        let requests = [GenerateRequest { prompt, seeds: request.seeds.to_vec() }];
+        let samples = policy.generate(Some(request.snapshot), &requests, &self.sampler)?;
+        let sampled = samples.into_iter().flatten().map(|sample| Sampled {
+            text: policy.tokenizer().decode(&sample.tokens),
+            tokens: sample.tokens,
+            logprobs: sample.logprobs,
+            truncated: sample.truncated,
+        });
+        Ok(sampled.collect())
+    }
+}
+
+/// Tokenizes what was not sampled.
+pub struct Tokenizer(pub Arc<Policy>);
+
+impl backend::Tokenize for Tokenizer {
+    fn splice(&self, sampled: &[u32], edited: &str) -> Result<Vec<u32>, BackendError> {
+        Ok(self.0.tokenizer().splice(sampled, edited)?)
+    }
+
+    fn report(&self, text: &str) -> Result<Vec<u32>, BackendError> {
+        Ok(self.0.tokenizer().encode_report(text)?)
+    }
+}
+
+/// Trains the adapter.
+pub struct Learner {
+    prompts: Arc<Prompts>,
+    learner: learner::Learner,
+}
+
+impl Learner {
+    pub fn new(prompts: Arc<Prompts>, adapter: Adapter, config: LearnerConfig) -> addendum_policy::Result<Self> {
+        let learner = prompts.policy().learner(adapter, config)?;
+        Ok(Self { prompts, learner })
+    }
+
+    fn train_group(&self, group: &RolloutGroup) -> Result<TrainGroup, BackendError> {
+        let prompt = self.prompts.encode(&group.study.id, &Prompt::new(&group.study))?;
+        let response = |(index, rollout): (usize, &addendum_replay::Rollout)| {
+            let reward = rollout.reward.as_ref().ok_or_else(|| {
+                format!("study {}: rollout {index} has no reward; is there a reward stage?", group.study.id)
+            })?;
+            Ok::<_, BackendError>(TrainResponse {
+                tokens: rollout.tokens.clone(),
+                behaviour: match &rollout.origin {
+                    Origin::Sampled { logprobs, .. } => Some(logprobs.clone()),
+                    Origin::Edited { .. } | Origin::Reference => None,
+                },
+                reward: reward.total,
+            })
+        };
+        Ok(TrainGroup { prompt, responses: group.rollouts.iter().enumerate().map(response).collect::<Result<_, _>>()? })
+    }
+}
+
+impl backend::Learner<Adapter> for Learner {
+    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, BackendError> {
+        let groups = groups.iter().map(|group| self.train_group(group)).collect::<Result<Vec<_>, _>>()?;
+        let stats = self.learner.step(&groups)?;
+        Ok(StepStats {
+            loss: stats.loss,
+            kl: stats.kl,
+            entropy: stats.entropy,
+            gradient_norm: stats.gradient_norm,
+            clip_fraction: stats.metrics.clip_fraction,
+            logprob_difference: stats.metrics.behaviour_log_ratio_abs_mean,
+            importance_weight: stats.metrics.importance_weight_mean,
+            effective_sample_size: stats.metrics.effective_sample_size,
+            skipped: stats.skipped,
+            learning_rate: stats.learning_rate,
+        })
+    }
+
+    fn snapshot(&self) -> Result<Arc<Adapter>, BackendError> {
+        Ok(Arc::new(self.learner.adapter()))
+    }
+
+    fn save(&self) -> Result<Vec<u8>, BackendError> {
+        Ok(self.learner.state()?.to_bytes())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), BackendError> {
+        let device = self.prompts.policy().device();
+        Ok(self.learner.restore(&LearnerState::from_bytes(state)?, device)?)
+    }
+
+    fn write_snapshot(&self, snapshot: &Adapter) -> Result<Vec<u8>, BackendError> {
+        Ok(snapshot.to_bytes()?)
+    }
+
+    fn read_snapshot(&self, bytes: &[u8]) -> Result<Adapter, BackendError> {
+        let policy = self.prompts.policy();
+        let lora = self.learner.adapter().config().clone();
+        Ok(Adapter::from_bytes(policy.config(), lora, bytes, policy.device())?)
+    }
+}

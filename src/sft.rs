@@ -1,0 +1,148 @@
+//! Supervised fine-tuning of a small policy from scratch, so that reinforcement learning has somewhere to start.
+
+use std::{path::Path, thread};
+
+use addendum_policy::{
+    Config, Policy,
+    image::ImageConfig,
+    model::Weights,
+    optim::AdamWConfig,
+    schedule::{Course, Schedule},
+    sft::{SftConfig, SftExample, SftStats, SftTrainer, Trainable, data_order},
+    tokenizer::ReportTokenizer,
+};
+use addendum_studies::{Dataset, Part, Prompt};
+use anyhow::{Context, Result, bail};
+use candle_core::Device;
+use crossbeam::channel::{Receiver, bounded};
+use serde::{Deserialize, Serialize};
+
+/// How a policy is trained by supervision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SftPlan {
+    pub steps: u64,
+    pub batch_size: usize,
+    pub learning_rate: f64,
+    pub warmup_steps: u64,
+    pub weight_decay: f64,
+    /// Largest vocabulary; the tokenizer is trained on the first studies.
+    pub vocab_size: usize,
+    pub seed: u64,
+}
+
+impl Default for SftPlan {
+    fn default() -> Self {
+        Self {
+            steps: 6000,
+            batch_size: 32,
+            learning_rate: 1.5e-3,
+            warmup_steps: 200,
+            weight_decay: 0.01,
+            vocab_size: 1024,
+            seed: 0,
+        }
+    }
+}
+
+/// Studies the tokenizer is trained on, and most pixels of an image of a policy trained from scratch.
+const TOKENIZER_STUDIES: usize = 4000;
+const PIXELS: usize = 112 * 112;
+
+/// A random tiny policy with a tokenizer of the dataset's own words.
+pub fn fresh_policy(dataset: &dyn Dataset, plan: &SftPlan, device: &Device) -> Result<Policy> {
+    let mut texts = Vec::new();
+    for index in 0..dataset.len().min(TOKENIZER_STUDIES) {
+        let study = dataset.study(index)?;
+        texts.extend(Prompt::new(&study).parts().into_iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text),
+            Part::Image(_) => None,
+        }));
+        texts.push(study.reference.text().to_string());
+    }
+    let tokenizer = ReportTokenizer::train(texts.iter().map(String::as_str), plan.vocab_size)?;
+    let special = tokenizer.special();
+    let mut config = Config::tiny(tokenizer.vocab_size());
+    config.image_token_id = special.image_pad;
+    config.vision_start_token_id = special.vision_start;
+    config.vision_end_token_id = special.vision_end;
+    config.eos_token_id = special.turn_end;
+    let images = ImageConfig { min_pixels: PIXELS, max_pixels: PIXELS, ..ImageConfig::default() };
+    let weights = Weights::random(&config, plan.seed, device)?;
+    Ok(Policy::new(config, weights, tokenizer, images, device.clone())?)
+}
+
+/// Trains all weights of `policy` on `dataset`. `observe` hears every step; returning an error ends the training.
+pub fn train(
+    policy: &Policy,
+    dataset: &(dyn Dataset + 'static),
+    plan: &SftPlan,
+    mut observe: impl FnMut(u64, SftStats, &SftTrainer) -> Result<()>,
+) -> Result<Policy> {
+    if dataset.is_empty() || plan.batch_size == 0 || plan.steps == 0 {
+        bail!("supervised training needs studies, a batch size and steps above 0");
+    }
+    let config = SftConfig {
+        batch_size: plan.batch_size,
+        optimizer: AdamWConfig { weight_decay: plan.weight_decay, ..AdamWConfig::default() },
+        schedule: Schedule {
+            learning_rate: plan.learning_rate,
+            course: Course::Cosine,
+            warmup_steps: plan.warmup_steps.min(plan.steps / 2),
+            total_steps: plan.steps,
+        },
+        ..SftConfig::default()
+    };
+    let weights = Trainable::All(policy.weights().clone());
+    let mut trainer = SftTrainer::new(policy.config(), weights, config, policy.device())?;
+    thread::scope(|scope| {
+        let (send, batches) = bounded(2);
+        scope.spawn(move || {
+            for step in 0..plan.steps {
+                if send.send(batch(policy, dataset, plan, step)).is_err() {
+                    return;
+                }
+            }
+        });
+        learn(&mut trainer, plan, &batches, &mut observe)
+    })?;
+    trained(policy, &trainer)
+}
+
+fn learn(
+    trainer: &mut SftTrainer,
+    plan: &SftPlan,
+    batches: &Receiver<Result<Vec<SftExample>>>,
+    observe: &mut impl FnMut(u64, SftStats, &SftTrainer) -> Result<()>,
+) -> Result<()> {
+    for step in 0..plan.steps {
+        let batch = batches.recv().context("the loader of training studies ended early")??;
+        let stats = trainer.step(&batch)?;
+        observe(step, stats, trainer)?;
+    }
+    Ok(())
+}
+
+/// The policy with the trainer's present weights.
+pub fn trained(policy: &Policy, trainer: &SftTrainer) -> Result<Policy> {
+    let weights = Weights::new(trainer.parameters().clone(), Path::new("trained weights"));
+    let (config, tokenizer) = (policy.config().clone(), policy.tokenizer().clone());
+    Ok(Policy::new(config, weights, tokenizer, policy.images().clone(), policy.device().clone())?)
+}
+
+/// Batch `step` of the shuffled epochs.
+fn batch(policy: &Policy, dataset: &dyn Dataset, plan: &SftPlan, step: u64) -> Result<Vec<SftExample>> {
+    let first = step * plan.batch_size as u64;
+    let count = dataset.len() as u64;
+    let mut epoch = (u64::MAX, Vec::new());
+    (first..first + plan.batch_size as u64)
+        .map(|at| {
+            if epoch.0 != at / count {
+                epoch = (at / count, data_order(plan.seed, at / count, dataset.len()));
+            }
+            let study = dataset.study(epoch.1[(at % count) as usize])?;
+            let (prompt, images) = policy.tokenise(&Prompt::new(&study))?;
+            Ok(SftExample { prompt, images, response: policy.tokenizer().encode_report(study.reference.text())? })
+        })
+        .collect()
+}
