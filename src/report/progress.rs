@@ -72,7 +72,13 @@ impl Progress {
         Self { place: Arc::new(place) }
     }
 
-    /// Watches `steps` steps of reinforcement learning, called `name`.
+    /// Watches `steps` steps of reinforcement learning, called `name`:
+    ///
+    /// ```ignore
+    /// let training = progress.training("EditGRPO", config.steps);
+    /// let summary = pipeline.observer(training.observer()).run().await?;
+    /// training.finish();
+    /// ```
     pub fn training(&self, name: impl Into<String>, steps: u64) -> Training {
         Training::new(Job::new(self.clone(), name.into(), steps, 4))
     }

@@ -1,28 +1,58 @@
 //! Reinforcement learning: the figures of a step that matter, and what happens besides.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use addendum_actors::{Event, Scores, StepRecord};
 
 use super::{Job, row};
 use crate::report::terminal::{Paint, count, duration, sparkline};
 
-/// Watches a run through its [`Event`]s. Dropping it takes the bar away.
+/// Watches a run through its [`Event`]s.
 pub struct Training {
-    job: Job,
-    rewards: Vec<f64>,
+    watch: Arc<Mutex<Option<Watch>>>,
 }
 
 impl Training {
     pub(super) fn new(job: Job) -> Self {
-        Self {
+        let watch = Watch {
             job,
             rewards: Vec::new(),
+        };
+        Self {
+            watch: Arc::new(Mutex::new(Some(watch))),
         }
     }
 
-    /// Shows what an event says.
-    pub fn observe(&mut self, event: &Event) {
+    /// What a pipeline is to be given as its observer.
+    pub fn observer(&self) -> impl FnMut(&Event) + Send + use<> {
+        let watch = self.watch.clone();
+        move |event| {
+            if let Some(watch) = watch.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                watch.observe(event);
+            }
+        }
+    }
+
+    /// Takes the bar away and leaves a line that says what came of it. Later events are not shown.
+    pub fn finish(self) {
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(watch) = watch {
+            watch.finish();
+        }
+    }
+}
+
+struct Watch {
+    job: Job,
+    /// Of sampled reports, by step.
+    rewards: Vec<f64>,
+}
+
+impl Watch {
+    fn observe(&mut self, event: &Event) {
         let progress = &self.job.progress;
         let paint = progress.paint();
         match event {
@@ -43,8 +73,7 @@ impl Training {
         }
     }
 
-    /// Takes the bar away and leaves a line that says what came of it.
-    pub fn finish(self) {
+    fn finish(self) {
         let steps = count(self.rewards.len() as u64, "step", "steps");
         let took = duration(self.job.started.elapsed());
         let tenth = self.rewards.len().div_ceil(10);
@@ -203,9 +232,12 @@ mod tests {
 
     fn watch(events: &[Event]) -> String {
         let paper = Paper::default();
-        let mut training = Progress::plain(paper.clone()).training("EditGRPO", 2);
-        events.iter().for_each(|event| training.observe(event));
+        let training = Progress::plain(paper.clone()).training("EditGRPO", 2);
+        let mut observe = training.observer();
+        events.iter().for_each(&mut observe);
         training.finish();
+        observe(&Event::Step(Box::new(record(9))));
+        assert!(!paper.text().contains("10/"), "an event after the end was shown");
         paper.text()
     }
 
