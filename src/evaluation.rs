@@ -32,6 +32,15 @@ pub struct Evaluation {
     pub scores: ClinicalScores,
 }
 
+impl Evaluation {
+    /// The scores by name.
+    pub fn named(&self) -> Result<Scores> {
+        let json = serde_json::to_value(&self.scores)?;
+        let fields = json.as_object().context("scores are not an object")?;
+        Ok(fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect())
+    }
+}
+
 impl HeldOut {
     /// Writes and scores a report for every study. `progress` hears how many are written.
     ///
@@ -63,9 +72,6 @@ impl HeldOut {
 
 impl Evaluate<Adapter> for HeldOut {
     fn evaluate(&mut self, adapter: &Adapter) -> Result<Scores, BackendError> {
-        let scores = HeldOut::evaluate(self, Some(adapter), |_| {})?.scores;
-        let json = serde_json::to_value(scores)?;
-        let fields = json.as_object().ok_or("scores are not an object")?;
-        Ok(fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect())
+        Ok(HeldOut::evaluate(self, Some(adapter), |_| {})?.named()?)
     }
 }

@@ -3,7 +3,10 @@
 //!
 //! This crate is the facade: it joins the actors with the Qwen2.5-VL policy, the phantom studies and the run report.
 
+pub mod data;
 pub mod evaluation;
+pub mod metrics;
+pub mod paper;
 pub mod qwen;
 pub mod report;
 pub mod sft;

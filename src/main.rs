@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -121,7 +122,7 @@ fn sft(args: &SftArgs) -> Result<()> {
             writeln!(log, "{}", json!({"step": done, "validation": scores}))?;
             println!("step {done} {}", serde_json::to_string(&scores)?);
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(())
 }

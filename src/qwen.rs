@@ -32,7 +32,7 @@ impl Prompts {
         Self { policy, encoded: DashMap::new(), budget, used: AtomicUsize::new(0) }
     }
 
-    pub fn policy(&self) -> &Policy {
+    pub fn policy(&self) -> &Arc<Policy> {
         &self.policy
     }
 

@@ -1,6 +1,6 @@
 //! Supervised fine-tuning of a small policy from scratch, so that reinforcement learning has somewhere to start.
 
-use std::{path::Path, thread};
+use std::{ops::ControlFlow, path::Path, thread, time::Instant};
 
 use addendum_policy::{
     Config, Policy,
@@ -26,6 +26,7 @@ pub struct SftPlan {
     pub learning_rate: f64,
     pub warmup_steps: u64,
     pub weight_decay: f64,
+    pub course: Course,
     /// Largest vocabulary; the tokenizer is trained on the first studies.
     pub vocab_size: usize,
     pub seed: u64,
@@ -39,6 +40,7 @@ impl Default for SftPlan {
             learning_rate: 1.5e-3,
             warmup_steps: 200,
             weight_decay: 0.01,
+            course: Course::Cosine,
             vocab_size: 1024,
             seed: 0,
         }
@@ -72,12 +74,12 @@ pub fn fresh_policy(dataset: &dyn Dataset, plan: &SftPlan, device: &Device) -> R
     Ok(Policy::new(config, weights, tokenizer, images, device.clone())?)
 }
 
-/// Trains all weights of `policy` on `dataset`. `observe` hears every step; returning an error ends the training.
+/// Trains all weights of `policy` on `dataset`. `observe` hears every step and may end the training.
 pub fn train(
     policy: &Policy,
     dataset: &(dyn Dataset + 'static),
     plan: &SftPlan,
-    mut observe: impl FnMut(u64, SftStats, &SftTrainer) -> Result<()>,
+    mut observe: impl FnMut(u64, SftStats, &SftTrainer) -> Result<ControlFlow<()>>,
 ) -> Result<Policy> {
     if dataset.is_empty() || plan.batch_size == 0 || plan.steps == 0 {
         bail!("supervised training needs studies, a batch size and steps above 0");
@@ -87,7 +89,7 @@ pub fn train(
         optimizer: AdamWConfig { weight_decay: plan.weight_decay, ..AdamWConfig::default() },
         schedule: Schedule {
             learning_rate: plan.learning_rate,
-            course: Course::Cosine,
+            course: plan.course,
             warmup_steps: plan.warmup_steps.min(plan.steps / 2),
             total_steps: plan.steps,
         },
@@ -104,7 +106,8 @@ pub fn train(
                 }
             }
         });
-        learn(&mut trainer, plan, &batches, &mut observe)
+        // Taken by value, so that an early end hangs up on the loader.
+        learn(&mut trainer, plan, batches, &mut observe)
     })?;
     trained(policy, &trainer)
 }
@@ -112,13 +115,15 @@ pub fn train(
 fn learn(
     trainer: &mut SftTrainer,
     plan: &SftPlan,
-    batches: &Receiver<Result<Vec<SftExample>>>,
-    observe: &mut impl FnMut(u64, SftStats, &SftTrainer) -> Result<()>,
+    batches: Receiver<Result<Vec<SftExample>>>,
+    observe: &mut impl FnMut(u64, SftStats, &SftTrainer) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     for step in 0..plan.steps {
         let batch = batches.recv().context("the loader of training studies ended early")??;
         let stats = trainer.step(&batch)?;
-        observe(step, stats, trainer)?;
+        if observe(step, stats, trainer)?.is_break() {
+            break;
+        }
     }
     Ok(())
 }
@@ -145,4 +150,20 @@ fn batch(policy: &Policy, dataset: &dyn Dataset, plan: &SftPlan, step: u64) -> R
             Ok(SftExample { prompt, images, response: policy.tokenizer().encode_report(study.reference.text())? })
         })
         .collect()
+}
+
+/// More of the same supervision, at a constant rate, for so many seconds: what else the time could have been spent on.
+pub fn continued(policy: &Policy, dataset: &(dyn Dataset + 'static), seed: u64, seconds: f64) -> Result<Policy> {
+    let plan = SftPlan {
+        steps: u64::MAX >> 32,
+        learning_rate: 2e-4,
+        warmup_steps: 20,
+        course: Course::Constant,
+        seed,
+        ..SftPlan::default()
+    };
+    let clock = Instant::now();
+    train(policy, dataset, &plan, |_, _, _| {
+        Ok(if clock.elapsed().as_secs_f64() < seconds { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })
 }

@@ -39,8 +39,8 @@ impl CustomOp2 for RmsNorm {
         vectorised(|| {
             for (x, y) in x.chunks_exact(w.len()).zip(y.chunks_exact_mut(w.len())) {
                 let inverse = self.inverse(x);
-                for i in 0..w.len() {
-                    y[i] = x[i] * inverse * w[i];
+                for ((y, &x), &w) in y.iter_mut().zip(x).zip(w) {
+                    *y = x * inverse * w;
                 }
             }
         });
@@ -58,13 +58,13 @@ impl CustomOp2 for RmsNorm {
         vectorised(|| {
             for ((x, g), dx) in xs.chunks_exact(c).zip(gs.chunks_exact(c)).zip(dx.chunks_exact_mut(c)) {
                 let inverse = self.inverse(x);
-                for i in 0..c {
-                    gw[i] = g[i] * ws[i];
-                    dw[i] += g[i] * x[i] * inverse;
+                for (((gw, dw), (&g, &w)), &x) in gw.iter_mut().zip(&mut dw).zip(g.iter().zip(ws)).zip(x) {
+                    *gw = g * w;
+                    *dw += g * x * inverse;
                 }
                 let along = dot(&gw, x) * inverse * inverse / c as f32;
-                for i in 0..c {
-                    dx[i] = (gw[i] - x[i] * along) * inverse;
+                for ((dx, &x), &gw) in dx.iter_mut().zip(x).zip(&gw) {
+                    *dx = (gw - x * along) * inverse;
                 }
             }
         });

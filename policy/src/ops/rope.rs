@@ -69,10 +69,11 @@ impl Rope {
             for ((x, y), (c, s)) in tokens.zip(cos.chunks_exact(half).zip(sin.chunks_exact(half))) {
                 for (x, y) in x.chunks_exact(dim).zip(y.chunks_exact_mut(dim)) {
                     let ((a, b), (ya, yb)) = (x.split_at(half), y.split_at_mut(half));
-                    for i in 0..half {
-                        let (cos, sin) = (c[i], s[i] * self.sign);
-                        ya[i] = a[i] * cos - b[i] * sin;
-                        yb[i] = b[i] * cos + a[i] * sin;
+                    let inputs = a.iter().zip(b).zip(c.iter().zip(s));
+                    for ((ya, yb), ((&a, &b), (&cos, &sin))) in ya.iter_mut().zip(yb).zip(inputs) {
+                        let sin = sin * self.sign;
+                        *ya = a * cos - b * sin;
+                        *yb = b * cos + a * sin;
                     }
                 }
             }

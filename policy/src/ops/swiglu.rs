@@ -37,11 +37,12 @@ impl CustomOp2 for SwiGlu {
         let mut dgate = vec![0f32; gs.len()];
         let mut dup = vec![0f32; gs.len()];
         vectorised(|| {
-            for i in 0..gs.len().min(us.len()).min(ds.len()) {
-                let sigmoid = 1.0 / (1.0 + exp(-gs[i]));
-                let silu = gs[i] * sigmoid;
-                dup[i] = ds[i] * silu;
-                dgate[i] = ds[i] * us[i] * (sigmoid + silu * (1.0 - sigmoid));
+            let inputs = gs.iter().zip(us).zip(ds);
+            for ((dgate, dup), ((&g, &u), &d)) in dgate.iter_mut().zip(&mut dup).zip(inputs) {
+                let sigmoid = 1.0 / (1.0 + exp(-g));
+                let silu = g * sigmoid;
+                *dup = d * silu;
+                *dgate = d * u * (sigmoid + silu * (1.0 - sigmoid));
             }
         });
         Ok((Some(tensor(dgate, gate.shape())?), Some(tensor(dup, up.shape())?)))

@@ -1,0 +1,257 @@
+//! EditGRPO on chest X-rays, from a supervised checkpoint to a table of clinical scores.
+//!
+//!     cargo run --release --example editgrpo_cxr -- --help
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
+
+use addendum::{
+    actors::{
+        Pipeline,
+        stages::{EditStage, RewardStage},
+    },
+    data::{Counts, Data},
+    editor::Editor,
+    evaluation::HeldOut,
+    paper::{Arm, Settings},
+    policy::{Adapter, Policy, SamplingConfig},
+    qwen::{Learner, Prompts, Sampler, Tokenizer},
+    report::{
+        plots,
+        progress::Progress,
+        run_folder::RunFolder,
+        table::{Row, Table},
+        terminal::Paint,
+    },
+    rewards::{Backends, Scorer},
+    sft::{self, SftPlan},
+};
+use anyhow::{Context, Result, bail};
+use candle_core::{DType, Device};
+use clap::Parser;
+
+/// Post-train a chest X-ray report writer by asynchronous EditGRPO.
+#[derive(Parser)]
+struct Args {
+    /// Which method; `--compare` runs them all.
+    #[arg(long, value_enum, default_value = "edit-grpo")]
+    arm: Arm,
+    /// The paper's comparison: every method from the same checkpoint, over several seeds.
+    #[arg(long)]
+    compare: bool,
+    /// Seeds of `--compare`.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
+    seeds: Vec<u64>,
+    /// A smoke run of less than a minute.
+    #[arg(long)]
+    quick: bool,
+    /// A dataset folder (train.json, val.json, test.json and images) instead of the built-in phantoms.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The supervised checkpoint to start from.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/checkpoints/phantom-tiny"))]
+    policy: PathBuf,
+    /// Train a supervised checkpoint from scratch instead, for this many steps.
+    #[arg(long, value_name = "STEPS", num_args = 0..=1, default_missing_value = "1500")]
+    sft: Option<u64>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Learner steps.
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Reports per study, half of them edited.
+    #[arg(long, default_value_t = 8)]
+    group_size: usize,
+    /// How many versions a rollout may lag behind the learner.
+    #[arg(long, default_value_t = 1)]
+    staleness: u64,
+    #[arg(long, default_value_t = 1)]
+    samplers: usize,
+    #[arg(long, default_value_t = 1e-3)]
+    learning_rate: f64,
+    /// Studies per test set.
+    #[arg(long)]
+    test_studies: Option<usize>,
+    /// Serve Prometheus metrics at this address, such as 127.0.0.1:9464.
+    #[arg(long)]
+    metrics_addr: Option<SocketAddr>,
+    /// The run folder; `runs/editgrpo_cxr-N` without it.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let settings = settings(&args);
+    args.arm.settings(&settings).run.validate()?;
+    if let Some(address) = args.metrics_addr {
+        addendum::metrics::serve(address)?;
+    }
+    let folder = match &args.out {
+        Some(path) => RunFolder::create(path)?,
+        None => RunFolder::numbered("runs".as_ref(), "editgrpo_cxr")?,
+    };
+    let test = args.test_studies.unwrap_or(if args.quick { 32 } else { 300 });
+    let data = match &args.data {
+        Some(dir) => Data::folder(dir)?,
+        None => Data::phantoms(0, Counts { training: 20_000, validation: 300, test })?,
+    };
+    let progress = Progress::stderr();
+    let policy = Arc::new(match args.sft {
+        Some(steps) => supervised(steps, &data, &progress)?,
+        None => Policy::load(&args.policy, DType::F32, &Device::Cpu)?,
+    });
+    let job = Job { prompts: Arc::new(Prompts::new(policy, 512 << 20)), data, folder, progress };
+    if args.compare { compare(&args, &settings, &job).await } else { single(&args, &settings, &job).await }
+}
+
+struct Job {
+    prompts: Arc<Prompts>,
+    data: Data,
+    folder: RunFolder,
+    progress: Progress,
+}
+
+/// What the phantom benchmark was tuned to, on validation studies.
+fn settings(args: &Args) -> Settings {
+    let mut settings = Settings::default();
+    settings.run.steps = args.steps.unwrap_or(if args.quick { 6 } else { 100 });
+    settings.run.batch_groups = if args.quick { 2 } else { 8 };
+    settings.run.group_size = args.group_size;
+    settings.run.staleness = args.staleness;
+    settings.run.samplers = args.samplers;
+    settings.run.seed = args.seed;
+    settings.sampling.max_new_tokens = 96;
+    settings.learner.objective.norm_length = 96.0;
+    settings.learner.schedule.learning_rate = args.learning_rate;
+    settings
+}
+
+/// The method: sample, edit, score, learn.
+async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder) -> Result<Adapter> {
+    let settings = arm.settings(settings);
+    folder.config(&settings)?;
+    let prompts = job.prompts.clone();
+    let policy = prompts.policy().clone();
+    let adapter = Adapter::new(policy.config(), settings.lora.clone(), settings.run.seed, policy.device())?;
+    let backends = Backends::lexicon();
+    let editor = Arc::new(Editor::new(settings.edit.clone(), backends.entities.clone())?);
+    let scorer = Arc::new(Scorer::new(backends, &settings.reward)?);
+    let tokenizer = Arc::new(Tokenizer(policy.clone()));
+    let mut sampling = settings.sampling.clone();
+    sampling.suppressed_tokens = policy.tokenizer().misplaced_tokens();
+
+    let (samplers, learner) = (prompts.clone(), prompts);
+    let config = settings.learner.clone();
+    let mut training = job.progress.training(arm.name(), settings.run.steps);
+    let variant = settings.run.variant;
+    let summary = Pipeline::new(
+        settings.run.clone(),
+        job.data.training.clone(),
+        move |_| Ok(Sampler::new(samplers.clone(), sampling.clone())?),
+        move || Ok(Learner::new(learner, adapter, config)?),
+    )
+    .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant))
+    .stage("reward", 1, move || RewardStage::new(scorer.clone()))
+    .observer(move |event| training.observe(event))
+    .folder(folder.path())
+    .stop_when(async { _ = tokio::signal::ctrl_c().await })
+    .run()
+    .await?;
+    for (ticket, letter) in &summary.dead_letters {
+        job.progress.note(format!("gave up on ticket {ticket:?}: {letter:?}"));
+    }
+    let adapter = Adapter::clone(&summary.snapshot);
+    adapter.save_peft(&folder.path().join("adapter"), "phantom-tiny")?;
+    plots::write(folder.path())?;
+    Ok(adapter)
+}
+
+/// One method, and by how much it moved the checkpoint.
+async fn single(args: &Args, settings: &Settings, job: &Job) -> Result<()> {
+    let before = evaluate(job, &job.prompts, None)?;
+    let adapter = post_train(args.arm, settings, job, &job.folder).await?;
+    let after = evaluate(job, &job.prompts, Some(&adapter))?;
+    report(job, &[("SFT", vec![before]), (args.arm.name(), vec![after])])
+}
+
+/// The paper's table: the same checkpoint, studies and number of learner steps for every method.
+async fn compare(args: &Args, settings: &Settings, job: &Job) -> Result<()> {
+    let mut rows = vec![("SFT", vec![evaluate(job, &job.prompts, None)?]), ("SFT continued", vec![])];
+    rows.extend([Arm::DrGrpo, Arm::EditGrpo, Arm::EditGrpoPara].map(|arm| (arm.name(), vec![])));
+    for &seed in &args.seeds {
+        let mut settings = settings.clone();
+        settings.run.seed = seed;
+        let mut seconds = 0.0;
+        for (row, arm) in [(2, Arm::DrGrpo), (3, Arm::EditGrpo), (4, Arm::EditGrpoPara)] {
+            let folder = RunFolder::create(job.folder.path().join(format!("{}-{seed}", arm.name())))?;
+            let clock = Instant::now();
+            let adapter = post_train(arm, &settings, job, &folder).await?;
+            seconds = clock.elapsed().as_secs_f64();
+            rows[row].1.push(evaluate(job, &job.prompts, Some(&adapter))?);
+        }
+        let continued = sft::continued(job.prompts.policy(), &*job.data.training, seed, seconds)?;
+        rows[1].1.push(evaluate(job, &Prompts::new(Arc::new(continued), 0).into(), None)?);
+    }
+    report(job, &rows)
+}
+
+/// Scores by test set, of greedy reports.
+type Scores = Vec<BTreeMap<String, f64>>;
+
+fn evaluate(job: &Job, prompts: &Arc<Prompts>, adapter: Option<&Adapter>) -> Result<Scores> {
+    let tests = job.data.tests.iter().map(|(name, dataset)| {
+        let held_out = HeldOut {
+            prompts: prompts.clone(),
+            dataset: dataset.clone(),
+            sampling: SamplingConfig::greedy(96),
+            metrics: Backends::lexicon(),
+        };
+        let mut counting = job.progress.counting(format!("evaluating {name}"), dataset.len() as u64, "studies");
+        let mut seen = 0;
+        let evaluation = held_out.evaluate(adapter, |done| {
+            counting.advance((done - seen) as u64);
+            seen = done;
+        });
+        evaluation.and_then(|evaluation| evaluation.named()).with_context(|| format!("evaluation on {name}"))
+    });
+    tests.collect()
+}
+
+/// Prints a table per test set and writes them into the run folder.
+fn report(job: &Job, rows: &[(&str, Vec<Scores>)]) -> Result<()> {
+    let mut markdown = String::new();
+    for (index, (name, dataset)) in job.data.tests.iter().enumerate() {
+        let mut table = Table::clinical(format!("{name}, {} studies", dataset.len())).baseline(0);
+        for (method, seeds) in rows {
+            let scores: Vec<_> = seeds.iter().map(|tests| tests[index].clone()).collect();
+            table = table.row(Row::clinical(*method, &scores));
+        }
+        println!("\n{}", table.text(Paint::from_environment()));
+        markdown += &table.markdown();
+    }
+    job.folder.write("results.md", markdown.as_bytes())?;
+    job.folder.summary(&rows)?;
+    println!("Everything about this run is in {}", job.folder.path().display());
+    Ok(())
+}
+
+/// A checkpoint taught from scratch.
+fn supervised(steps: u64, data: &Data, progress: &Progress) -> Result<Policy> {
+    if steps == 0 {
+        bail!("--sft needs at least one step");
+    }
+    let plan = SftPlan { steps, ..SftPlan::default() };
+    let fresh = sft::fresh_policy(&*data.training, &plan, &Device::Cpu)?;
+    let mut fitting = progress.fitting("supervised fine-tuning", steps);
+    let clock = Instant::now();
+    let mut tokens = 0;
+    let policy = sft::train(&fresh, &*data.training, &plan, |step, stats, _| {
+        tokens += stats.tokens;
+        let speed = tokens as f64 / clock.elapsed().as_secs_f64();
+        fitting.step(step + 1, stats.loss, stats.learning_rate, speed);
+        Ok(std::ops::ControlFlow::Continue(()))
+    });
+    fitting.finish();
+    policy
+}

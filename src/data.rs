@@ -1,0 +1,49 @@
+//! Where a job's studies come from: the built-in phantoms, or a dataset folder.
+
+use std::{path::Path, sync::Arc};
+
+use addendum_studies::{Dataset, Folder, Phantom, PhantomConfig, Site, Split};
+use anyhow::Result;
+
+/// Training, validation and test studies. Nothing is tuned on the tests.
+#[derive(Clone)]
+pub struct Data {
+    pub training: Arc<dyn Dataset>,
+    pub validation: Arc<dyn Dataset>,
+    pub tests: Vec<(String, Arc<dyn Dataset>)>,
+}
+
+/// How many phantoms each split has.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    pub training: usize,
+    pub validation: usize,
+    pub test: usize,
+}
+
+impl Data {
+    /// Phantoms: trained and validated on site A, tested on A ("in-domain") and B ("out-of-domain").
+    pub fn phantoms(seed: u64, counts: Counts) -> Result<Self> {
+        let phantom = |site, split, count| -> Result<Arc<dyn Dataset>> {
+            Ok(Arc::new(Phantom::new(PhantomConfig { seed, site, split, count, ..PhantomConfig::default() })?))
+        };
+        Ok(Self {
+            training: phantom(Site::A, Split::Train, counts.training)?,
+            validation: phantom(Site::A, Split::Val, counts.validation)?,
+            tests: vec![
+                ("in-domain".into(), phantom(Site::A, Split::Test, counts.test)?),
+                ("out-of-domain".into(), phantom(Site::B, Split::Test, counts.test)?),
+            ],
+        })
+    }
+
+    /// A folder in the LLaVA-style form with `train.json`, `val.json` and `test.json`.
+    pub fn folder(dir: &Path) -> Result<Self> {
+        let split = |split| -> Result<Arc<dyn Dataset>> { Ok(Arc::new(Folder::load(dir, split)?)) };
+        Ok(Self {
+            training: split(Split::Train)?,
+            validation: split(Split::Val)?,
+            tests: vec![("test".into(), split(Split::Test)?)],
+        })
+    }
+}
