@@ -17,10 +17,10 @@ impl Fitting {
         }
     }
 
-    /// Step `step` (from zero) is done with this mean loss per token (nats) and learning rate.
-    pub fn step(&mut self, step: u64, loss: f64, learning_rate: f64, tokens_per_second: f64) {
+    /// So many steps are done, the last of them with this mean loss per token (nats) and learning rate.
+    pub fn step(&mut self, done: u64, loss: f64, learning_rate: f64, tokens_per_second: f64) {
         self.losses.push(loss);
-        self.job.reach(step + 1);
+        self.job.reach(done);
         let timing = self.job.timing();
         if self.job.is_live() {
             let paint = self.job.progress.paint();
@@ -68,8 +68,8 @@ mod tests {
     fn plain_fitting_writes_a_line_per_step_and_one_at_the_end() {
         let paper = Paper::default();
         let mut fitting = Progress::plain(paper.clone()).fitting("SFT", 2);
-        fitting.step(0, 2.5, 1e-3, 1234.0);
-        fitting.step(1, 1.25, 5e-4, 1234.0);
+        fitting.step(1, 2.5, 1e-3, 1234.0);
+        fitting.step(2, 1.25, 5e-4, 1234.0);
         fitting.finish();
         let text = paper.text();
         let lines: Vec<&str> = text.lines().collect();

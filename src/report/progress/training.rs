@@ -28,11 +28,16 @@ impl Training {
 
     /// What a pipeline is to be given as its observer.
     pub fn observer(&self) -> impl FnMut(&Event) + Send + use<> {
-        let watch = self.watch.clone();
-        move |event| {
-            if let Some(watch) = watch.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                watch.observe(event);
-            }
+        let mut training = Self {
+            watch: self.watch.clone(),
+        };
+        move |event| training.observe(event)
+    }
+
+    /// Shows what an event says.
+    pub fn observe(&mut self, event: &Event) {
+        if let Some(watch) = self.watch.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            watch.observe(event);
         }
     }
 

@@ -1,0 +1,76 @@
+//! A new kind of actor: a stage that takes reward away from reports that run on or repeat themselves.
+//!
+//!     cargo run --release --example length_penalty
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use addendum::{
+    actors::{Event, Pipeline, Stage, StageError, stages::EditStage, stages::RewardStage},
+    data::{Counts, Data},
+    editor::Editor,
+    paper::{Arm, Settings},
+    policy::{Adapter, Policy},
+    qwen::{Learner, Prompts, Sampler, Tokenizer},
+    replay::RolloutGroup,
+    rewards::{Backends, Scorer, sentences},
+};
+use candle_core::{DType, Device};
+
+/// Words of the longest report that costs nothing.
+const FREE_WORDS: usize = 20;
+
+struct LengthPenalty;
+
+impl Stage for LengthPenalty {
+    fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
+        for rollout in &mut group.rollouts {
+            let sentences = sentences::split(&rollout.text);
+            let repeated = sentences.len() - BTreeSet::from_iter(&sentences).len();
+            let excess = rollout.text.split_whitespace().count().saturating_sub(FREE_WORDS);
+            let penalty = 0.5 * repeated as f64 + 0.05 * excess as f64;
+            let reward = rollout.reward.as_mut().ok_or("the penalty comes after the rewards")?;
+            reward.total -= penalty;
+            reward.components.insert("penalty".into(), penalty);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut settings = Arm::EditGrpo.settings(&Settings::default());
+    settings.run.steps = 20;
+    settings.sampling.max_new_tokens = 96;
+    settings.learner.schedule.learning_rate = 2e-3;
+
+    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/checkpoints/phantom-tiny");
+    let policy = Arc::new(Policy::load(&checkpoint, DType::F32, &Device::Cpu)?);
+    let studies = Data::phantoms(0, Counts { training: 1000, validation: 1, test: 1 })?.training;
+    let adapter = Adapter::new(policy.config(), settings.lora, 0, &Device::Cpu)?;
+    let backends = Backends::lexicon();
+    let editor = Arc::new(Editor::new(settings.edit, backends.entities.clone())?);
+    let scorer = Arc::new(Scorer::new(backends, &settings.reward)?);
+    let tokenizer = Arc::new(Tokenizer(policy.clone()));
+    let (variant, sampling, learner) = (settings.run.variant, settings.sampling, settings.learner);
+    let prompts = Arc::new(Prompts::new(policy, 1 << 28));
+    let to_sample = prompts.clone();
+
+    Pipeline::new(
+        settings.run,
+        studies,
+        move |_| Ok(Sampler::new(to_sample.clone(), sampling.clone())?),
+        move || Ok(Learner::new(prompts, adapter, learner)?),
+    )
+    .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant))
+    .stage("reward", 1, move || RewardStage::new(scorer.clone()))
+    .stage("length_penalty", 1, || LengthPenalty)
+    .observer(|event| {
+        if let Event::Step(step) = event {
+            let [tokens, penalty] = [step.response_length, step.reward_components["penalty"]];
+            println!("step {:2}  {tokens:4.1} tokens per report  penalty {penalty:.3}", step.step);
+        }
+    })
+    .run()
+    .await?;
+    Ok(())
+}
