@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use addendum_replay::RolloutGroup;
 use addendum_studies::Prompt;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Any error of a back end; it ends up as the reason of a failed ticket or of the whole run.
 pub type BackendError = Box<dyn std::error::Error + Send + Sync>;
@@ -66,7 +66,8 @@ pub trait Tokenize: Send + Sync {
 /// Trains. One instance per run; it outlives restarts of the learner actor.
 pub trait Learner<S>: Send {
     /// One training step on whole groups (law 5), sorted by ticket. Transactional: if it returns an error or panics,
-    /// nothing has changed.
+    /// nothing has changed. Without groups (all tickets of the step are dead) it counts the step and changes nothing
+    /// else.
     ///
     /// # Errors
     /// The step is impossible; the run ends with this error.
@@ -115,22 +116,55 @@ pub trait Evaluate<S>: Send {
 #[serde(default)]
 pub struct StepStats {
     /// Policy loss including the KL term.
+    #[serde(deserialize_with = "or_nan")]
     pub loss: f64,
     /// KL to the reference policy, k3 estimate (nats).
+    #[serde(deserialize_with = "or_nan")]
     pub kl: f64,
     /// Entropy of the policy (nats).
+    #[serde(deserialize_with = "or_nan")]
     pub entropy: f64,
     /// L2 norm of the gradient before clipping.
+    #[serde(deserialize_with = "or_nan")]
     pub gradient_norm: f64,
     /// Share of tokens whose ratio was clipped.
+    #[serde(deserialize_with = "or_nan")]
     pub clip_fraction: f64,
     /// Mean absolute difference of behaviour and proximal log-probabilities (nats), over sampled tokens.
+    #[serde(deserialize_with = "or_nan")]
     pub logprob_difference: f64,
     /// Mean truncated importance weight over sampled tokens.
+    #[serde(deserialize_with = "or_nan")]
     pub importance_weight: f64,
     /// (Σw)² / (n Σw²) over sampled tokens, in (0, 1].
+    #[serde(deserialize_with = "or_nan")]
     pub effective_sample_size: f64,
     /// Whether the update was skipped because the gradient was not finite.
     pub skipped: bool,
+    #[serde(deserialize_with = "or_nan")]
     pub learning_rate: f64,
+}
+
+/// JSON has no NaN: what was not finite is written as `null`.
+fn or_nan<'a, D: Deserializer<'a>>(number: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(number)?.unwrap_or(f64::NAN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statistics_of_a_skipped_step_read_back_from_json() {
+        let stats = StepStats {
+            loss: f64::NAN,
+            gradient_norm: f64::INFINITY,
+            kl: 0.25,
+            skipped: true,
+            ..StepStats::default()
+        };
+        let read: StepStats = serde_json::from_str(&serde_json::to_string(&stats).unwrap()).unwrap();
+        assert!(read.loss.is_nan() && read.gradient_norm.is_nan() && read.skipped);
+        assert_eq!(read.kl, 0.25);
+    }
 }

@@ -19,6 +19,8 @@ pub enum RunError {
     NoStages,
     #[error("{actor} could not be started: {reason}")]
     Start { actor: String, reason: String },
+    #[error("the supervisor of the run was killed")]
+    SupervisorKilled,
     #[error("the learner failed at step {step}: {reason}")]
     Learner { step: u64, reason: String },
     #[error("{}: {source}", path.display())]

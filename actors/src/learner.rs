@@ -83,20 +83,18 @@ fn train<S: Send + Sync + 'static>(
     let fatal = |reason: String| context.fail(RunError::Learner { step, reason });
     let started = Instant::now();
     let mut record = StepRecord::of_batch(&batch);
-    if !batch.groups().is_empty() {
-        match guarded(|| trainer.learner.step(batch.groups())) {
-            Ok(stats) => record.stats = stats,
-            Err(Failure::Refused(reason)) => {
-                fatal(reason);
-                return Ok(());
+    match guarded(|| trainer.learner.step(batch.groups())) {
+        Ok(stats) => record.stats = stats,
+        Err(Failure::Refused(reason)) => {
+            fatal(reason);
+            return Ok(());
+        }
+        Err(crash) => {
+            trainer.panics += 1;
+            if trainer.panics >= context.config.max_attempts {
+                fatal(format!("{crash} ({} times in a row)", trainer.panics));
             }
-            Err(crash) => {
-                trainer.panics += 1;
-                if trainer.panics >= context.config.max_attempts {
-                    fatal(format!("{crash} ({} times in a row)", trainer.panics));
-                }
-                return Err(crash);
-            }
+            return Err(crash);
         }
     }
     trainer.panics = 0;

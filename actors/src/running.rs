@@ -77,10 +77,7 @@ impl<S: Send + Sync + 'static> Running<S> {
             biased;
             outcome = self.outcomes.recv() => outcome,
             () = &mut self.stop => None,
-            _ = &mut self.handle => Some(Outcome::Failed(RunError::Start {
-                actor: "the supervisor".into(),
-                reason: "it was killed".into(),
-            })),
+            _ = &mut self.handle => Some(Outcome::Failed(RunError::SupervisorKilled)),
         };
         self.context.gate.close();
         let summary = match outcome {

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use addendum_actors::{RunConfig, Variant};
+use addendum_actors::{RolloutSample, RunConfig, Variant};
 use addendum_replay::Mode;
 use common::{Heard, Trouble, calm, config, finish, pipeline, run};
 use ractor::ActorCell;
@@ -169,4 +169,36 @@ async fn latest_mode_ends_within_the_bound_and_resamples_what_grew_too_old() {
         evictions += heard.steps().last().unwrap().evictions;
     }
     assert!(evictions > 0, "no group ever grew too old: the test shows nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_are_made_of_what_the_variant_says() {
+    for (variant, expected) in [
+        (Variant::Grpo, [4, 0, 0]),
+        (Variant::EditGrpo, [2, 2, 0]),
+        (Variant::EditGrpoPara, [2, 1, 1]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = RunConfig {
+            variant,
+            recorded_groups: 3,
+            ..config()
+        };
+        run(pipeline(config, Trouble::default()).folder(folder.path()))
+            .await
+            .unwrap();
+        let text = std::fs::read_to_string(folder.path().join("rollouts.jsonl")).unwrap();
+        let samples: Vec<RolloutSample> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(samples.len(), 8 * 3 * 4);
+        for group in samples.chunks(4) {
+            let count = |origin: &str| group.iter().filter(|sample| sample.origin == origin).count();
+            assert_eq!(["sampled", "edited", "reference"].map(count), expected, "{variant:?}");
+            let edited = group.iter().filter(|sample| sample.origin == "edited");
+            for sample in edited {
+                let source = &group[sample.source.unwrap()];
+                assert_eq!(source.origin, "sampled");
+                assert_eq!(sample.edits.is_empty(), sample.text == source.text);
+            }
+        }
+    }
 }

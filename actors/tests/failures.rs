@@ -12,7 +12,7 @@ use std::{
 
 use addendum_actors::{BackendError, Evaluate, Event, Pipeline, RunConfig, Scores, Stage, StageError};
 use addendum_replay::{Mode, RolloutGroup};
-use common::{Heard, ToyLearner, Trouble, Weights, calm, config, pipeline, run, studies};
+use common::{Heard, ToyLearner, Trouble, Weights, calm, config, finish, pipeline, run, studies};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_with_studies_that_always_fail_finishes_and_says_why() {
@@ -230,6 +230,18 @@ async fn evaluations_happen_at_start_every_k_steps_and_at_the_end_and_their_fail
         .into_iter()
         .filter(|event| matches!(event, Event::EvaluationFailed { .. }));
     assert_eq!(failed.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_supervisor_ends_the_run_with_an_error() {
+    let trouble = Trouble {
+        delay: Duration::from_millis(5),
+        ..Trouble::default()
+    };
+    let running = pipeline(config(), trouble).start().await.unwrap();
+    running.actor("learner").unwrap().try_get_supervisor().unwrap().kill();
+    let error = finish(running).await.unwrap_err();
+    assert_eq!(error.to_string(), "the supervisor of the run was killed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -209,6 +209,10 @@ impl ToyLearner {
 
 impl Learner<Weights> for ToyLearner {
     fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, BackendError> {
+        if groups.is_empty() {
+            self.steps += 1;
+            return Ok(StepStats::default());
+        }
         let mut gradient = [0.0; 3];
         for rollout in groups.iter().flat_map(|group| &group.rollouts) {
             let reward = rollout.reward.as_ref().ok_or("no reward")?.total;
