@@ -14,7 +14,7 @@ use addendum::{
     qwen::Prompts,
     rewards::score::Backends,
     sft::{SftPlan, fresh_policy, train, trained},
-    studies::{Dataset, Folder, Phantom, PhantomConfig, Site, Split, folder},
+    studies::{Dataset, Folder, Phantom, PhantomConfig, Site, Split, Study, folder},
 };
 use anyhow::{Context, Result};
 use candle_core::Device;
@@ -54,10 +54,10 @@ struct SftArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Training phantoms.
-    #[arg(long, default_value_t = 40_000)]
+    #[arg(long, default_value_t = 6000)]
     studies: usize,
-    /// Steps between evaluations on validation studies.
-    #[arg(long, default_value_t = 1000)]
+    /// Steps between evaluations on validation studies; the checkpoint with the best average is kept.
+    #[arg(long, default_value_t = 500)]
     evaluate_every: u64,
 }
 
@@ -91,6 +91,8 @@ fn sft(args: &SftArgs) -> Result<()> {
         })
     };
     let (training, validation) = (split(Split::Train, args.studies)?, split(Split::Val, 300)?);
+    // Every study is seen many times: drawn once and kept.
+    let training: Vec<Study> = (0..training.len()).map(|i| training.study(i)).collect::<Result<_, _>>()?;
     let plan = SftPlan {
         steps: args.steps,
         batch_size: args.batch_size,
@@ -98,12 +100,12 @@ fn sft(args: &SftArgs) -> Result<()> {
         seed: args.seed,
         ..SftPlan::default()
     };
-    let start = fresh_policy(&*training, &plan, &Device::Cpu)?;
+    let start = fresh_policy(&training, &plan, &Device::Cpu)?;
     let path = args.out.join("sft.jsonl");
     let mut log = std::fs::File::create(&path).with_context(|| format!("{}: cannot be written", path.display()))?;
     let clock = Instant::now();
-    let (mut loss, mut since) = (0.0, 0);
-    train(&start, &*training, &plan, |step, stats, trainer| {
+    let (mut loss, mut since, mut best) = (0.0, 0, 0.0);
+    train(&start, &training, &plan, |step, stats, trainer| {
         loss += stats.loss;
         since += 1;
         let done = step + 1;
@@ -116,20 +118,23 @@ fn sft(args: &SftArgs) -> Result<()> {
             (loss, since) = (0.0, 0);
         }
         if done % args.evaluate_every == 0 || done == plan.steps {
-            let policy = trained(&start, trainer)?;
-            policy.save(&args.out)?;
-            let scores = evaluate(policy, validation.clone())?;
+            let policy = Arc::new(trained(&start, trainer)?);
+            let scores = evaluate(policy.clone(), validation.clone())?;
             writeln!(log, "{}", json!({"step": done, "validation": scores}))?;
-            println!("step {done} {}", serde_json::to_string(&scores)?);
+            println!("step {done}/{} validation average {:.4} (best before {best:.4})", plan.steps, scores.average);
+            if scores.average > best {
+                best = scores.average;
+                policy.save(&args.out)?;
+            }
         }
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(())
 }
 
-fn evaluate(policy: Policy, dataset: Arc<dyn Dataset>) -> Result<addendum::rewards::evaluate::ClinicalScores> {
+fn evaluate(policy: Arc<Policy>, dataset: Arc<dyn Dataset>) -> Result<addendum::rewards::evaluate::ClinicalScores> {
     let held_out = HeldOut {
-        prompts: Arc::new(Prompts::new(Arc::new(policy), 0)),
+        prompts: Arc::new(Prompts::new(policy, 0)),
         dataset,
         sampling: SamplingConfig::greedy(96),
         metrics: Backends::lexicon(),

@@ -35,11 +35,11 @@ pub struct SftPlan {
 impl Default for SftPlan {
     fn default() -> Self {
         Self {
-            steps: 6000,
+            steps: 4000,
             batch_size: 32,
             learning_rate: 1.5e-3,
             warmup_steps: 200,
-            weight_decay: 0.01,
+            weight_decay: 0.05,
             course: Course::Cosine,
             vocab_size: 1024,
             seed: 0,

@@ -1,5 +1,7 @@
 //! The detector and its habits: exposure, tone, noise, collimation and marker. This is what tells the sites apart.
 
+use std::ops::Range;
+
 use image::GrayImage;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -10,40 +12,44 @@ use crate::phantom::Site;
 /// Cells of the slow brightness variation across an image.
 const CELLS: usize = 5;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Habits {
     zoom: f32,
-    contrast: f32,
     /// Bend of the tone curve, positive is brighter in the middle.
-    bend: f32,
+    bend: Range<f32>,
     /// Standard deviation, of the full range.
-    noise: f32,
-    /// Width of the black frame.
-    frame: f32,
-    /// Top left corner of the side marker in the image.
-    marker: Option<(f32, f32)>,
+    noise: Range<f32>,
+    /// How often the collimator leaves a black frame, and how wide.
+    framed: f64,
+    frame: Range<f32>,
+    /// How often a side marker is in the image.
+    marked: f64,
 }
 
+/// Site A knows frames and markers, so that a policy can learn to look past them; at site B they are the rule.
 fn habits(site: Site) -> Habits {
     match site {
         Site::A => Habits {
             zoom: 1.,
-            contrast: 1.,
-            bend: 0.,
-            noise: 0.016,
-            frame: 0.,
-            marker: None,
+            bend: -0.18..0.18,
+            noise: 0.012..0.024,
+            framed: 0.3,
+            frame: 0.005..0.03,
+            marked: 0.4,
         },
         Site::B => Habits {
-            zoom: 0.95,
-            contrast: 0.86,
-            bend: 0.28,
-            noise: 0.026,
-            frame: 0.03,
-            marker: Some((0.88, 0.06)),
+            zoom: 0.96,
+            bend: 0.05..0.32,
+            noise: 0.02..0.032,
+            framed: 1.,
+            frame: 0.02..0.04,
+            marked: 1.,
         },
     }
 }
+
+/// Mean and standard deviation that the automatic window gives every image.
+const WINDOW: (f32, f32) = (0.45, 0.21);
 
 /// How a patient of that magnification is positioned for one exposure.
 pub fn position(site: Site, zoom: (f32, f32), rng: &mut ChaCha8Rng) -> Pose {
@@ -57,44 +63,54 @@ pub fn position(site: Site, zoom: (f32, f32), rng: &mut ChaCha8Rng) -> Pose {
 
 /// Exposes a canvas to 8-bit pixels.
 pub fn expose(site: Site, canvas: &Canvas, size: u32, rng: &mut ChaCha8Rng) -> GrayImage {
-    let Habits {
-        contrast,
-        bend,
-        noise,
-        frame,
-        marker,
-        ..
-    } = habits(site);
-    let gain = contrast * rng.random_range(0.93f32..1.07);
-    let offset = rng.random_range(-0.025f32..0.025);
-    let bend = bend + rng.random_range(-0.12f32..0.12);
+    let habits = habits(site);
+    let bend = rng.random_range(habits.bend);
+    let noise = rng.random_range(habits.noise);
+    let frame = if rng.random_bool(habits.framed) { rng.random_range(habits.frame) } else { 0. };
+    let corner = rng.random_range(0.84f32..0.88);
+    let marker = rng.random_bool(habits.marked).then_some((corner, 0.06));
     let mut field = [[0f32; CELLS + 1]; CELLS + 1];
     for value in field.iter_mut().flatten() {
         *value = rng.random_range(-0.02f32..0.02);
     }
     let side = size as usize;
-    let mut pixels = Vec::with_capacity(side * side);
-    for (i, &value) in canvas.values().iter().enumerate() {
-        let (x, y) = (
-            ((i % side) as f32 + 0.5) / size as f32,
-            ((i / side) as f32 + 0.5) / size as f32,
-        );
-        let grain = noise * normal(rng);
+    let place = |i: usize| (((i % side) as f32 + 0.5) / size as f32, ((i / side) as f32 + 0.5) / size as f32);
+    let tones: Vec<f32> = canvas
+        .values()
+        .iter()
+        .enumerate()
+        .map(|(i, value)| {
+            let (tone, (x, y)) = (value.clamp(0., 1.), place(i));
+            tone + bend * tone * (1. - tone) + slow(&field, x, y)
+        })
+        .collect();
+    let (gain, offset) = window(&tones, rng);
+    let mut pixels = Vec::with_capacity(tones.len());
+    for (i, tone) in tones.into_iter().enumerate() {
+        let (x, y) = place(i);
         let framed = x.min(y).min(1. - x).min(1. - y) < frame;
         let marked = marker.is_some_and(|corner| letter_l(x - corner.0, y - corner.1));
-        let tone = value.clamp(0., 1.);
-        let tone = 0.5 + (tone + bend * tone * (1. - tone) - 0.5) * gain + offset + slow(&field, x, y);
         let tone = if marked {
             0.95
         } else if framed {
             0.02
         } else {
-            tone
+            tone * gain + offset
         };
-        pixels.push(((tone + grain).clamp(0., 1.) * 255. + 0.5) as u8);
+        pixels.push(((tone + noise * normal(rng)).clamp(0., 1.) * 255. + 0.5) as u8);
     }
     let mut pixels = pixels.into_iter();
     GrayImage::from_fn(size, size, |_, _| image::Luma([pixels.next().unwrap_or(0)]))
+}
+
+/// The automatic window of the detector: gain and offset that bring an image to about the same mean and spread, as
+/// display software does, with a little slack.
+fn window(tones: &[f32], rng: &mut ChaCha8Rng) -> (f32, f32) {
+    let count = tones.len() as f32;
+    let mean = tones.iter().sum::<f32>() / count;
+    let variance = tones.iter().map(|tone| (tone - mean) * (tone - mean)).sum::<f32>() / count;
+    let gain = WINDOW.1 / variance.sqrt().max(0.02) * rng.random_range(0.96f32..1.04);
+    (gain, WINDOW.0 + rng.random_range(-0.015f32..0.015) - mean * gain)
 }
 
 /// Approximately normal: four uniform 16-bit numbers of one draw (Irwin–Hall), scaled to variance 1.
