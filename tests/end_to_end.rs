@@ -1,0 +1,184 @@
+//! The whole pipeline over the real network, small: the laws that only hold if every part keeps them.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use addendum::{
+    actors::{
+        Event, Pipeline, RunConfig, RunSummary, Stage, StageError,
+        stages::{EditStage, RewardStage},
+    },
+    data::{Counts, Data},
+    editor::Editor,
+    paper::{Arm, Settings},
+    policy::{Adapter, Config, LoraConfig, Policy, image::ImageConfig, model::Weights},
+    qwen::{Learner, Prompts, Sampler, Tokenizer},
+    replay::{Mode, RolloutGroup},
+    rewards::{Backends, Scorer},
+    sft::{SftPlan, fresh_policy},
+    studies::Dataset,
+};
+use candle_core::Device;
+
+const WATCHDOG: Duration = Duration::from_secs(240);
+
+fn studies(count: usize) -> Arc<dyn Dataset> {
+    Data::phantoms(7, Counts { training: count, validation: 1, test: 1 }).unwrap().training
+}
+
+/// Two narrow layers with random weights: every part of the real policy, at a fraction of its cost.
+fn policy(studies: &dyn Dataset) -> Arc<Policy> {
+    let plan = SftPlan { vocab_size: 400, ..SftPlan::default() };
+    let base = fresh_policy(studies, &plan, &Device::Cpu).unwrap();
+    let mut config: Config = base.config().clone();
+    (config.text.hidden_size, config.text.intermediate_size, config.text.layers) = (32, 64, 2);
+    (config.text.heads, config.text.kv_heads, config.text.mrope_section) = (2, 1, [2, 3, 3]);
+    (config.vision.hidden_size, config.vision.intermediate_size, config.vision.heads) = (32, 48, 2);
+    (config.vision.depth, config.vision.fullatt_block_indexes) = (1, vec![]);
+    config.vision.out_hidden_size = 32;
+    let weights = Weights::random(&config, 3, &Device::Cpu).unwrap();
+    let images = ImageConfig { ..base.images().clone() };
+    Arc::new(Policy::new(config, weights, base.tokenizer().clone(), images, Device::Cpu).unwrap())
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.run = RunConfig { steps: 4, batch_groups: 2, group_size: 4, seed: 5, ..RunConfig::default() };
+    settings.lora = LoraConfig { rank: 4, alpha: 8.0, ..LoraConfig::default() };
+    settings.sampling.max_new_tokens = 12;
+    settings.learner.schedule.learning_rate = 1e-2;
+    settings
+}
+
+/// Sleeps a while in front of another stage, differently at every call.
+struct Delayed<T>(T, Duration);
+
+impl<T: Stage> Stage for Delayed<T> {
+    fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
+        let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.subsec_nanos();
+        std::thread::sleep(self.1.mul_f64(f64::from(nanos % 1000) / 1000.0));
+        self.0.process(group)
+    }
+}
+
+fn pipeline(policy: &Arc<Policy>, studies: &Arc<dyn Dataset>, settings: Settings, delay: Duration) -> Pipeline<Adapter> {
+    let adapter = Adapter::new(policy.config(), settings.lora.clone(), 1, &Device::Cpu).unwrap();
+    let backends = Backends::lexicon();
+    let editor = Arc::new(Editor::new(settings.edit.clone(), backends.entities.clone()).unwrap());
+    let scorer = Arc::new(Scorer::new(backends, &settings.reward).unwrap());
+    let tokenizer = Arc::new(Tokenizer(policy.clone()));
+    let prompts = Arc::new(Prompts::new(policy.clone(), 1 << 24));
+    let (sampling, samplers, variant) = (settings.sampling.clone(), prompts.clone(), settings.run.variant);
+    Pipeline::new(
+        settings.run,
+        studies.clone(),
+        move |_| Ok(Sampler::new(samplers.clone(), sampling.clone())?),
+        move || Ok(Learner::new(prompts, adapter, settings.learner)?),
+    )
+    .stage("editor", 2, move || Delayed(EditStage::new(editor.clone(), tokenizer.clone(), variant), delay))
+    .stage("reward", 2, move || Delayed(RewardStage::new(scorer.clone()), delay))
+}
+
+async fn finish(pipeline: Pipeline<Adapter>) -> RunSummary<Adapter> {
+    tokio::time::timeout(WATCHDOG, pipeline.run()).await.expect("the run waits forever").unwrap()
+}
+
+fn bytes(summary: &RunSummary<Adapter>) -> Vec<u8> {
+    summary.snapshot.to_bytes().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_seed_gives_one_adapter_whatever_the_samplers_the_timing_and_the_deaths() {
+    let studies = studies(40);
+    let policy = policy(&*studies);
+    let start = Adapter::new(policy.config(), settings().lora, 1, &Device::Cpu).unwrap().to_bytes().unwrap();
+    let expected = bytes(&finish(pipeline(&policy, &studies, settings(), Duration::ZERO)).await);
+    assert_ne!(expected, start, "nothing was learnt");
+
+    let mut two = settings();
+    two.run.samplers = 2;
+    two.run.max_attempts = 1000;
+    let delayed = finish(pipeline(&policy, &studies, two.clone(), Duration::from_millis(20))).await;
+    assert_eq!(bytes(&delayed), expected, "two samplers and delays");
+
+    let running = pipeline(&policy, &studies, two, Duration::from_millis(20)).start().await.unwrap();
+    let mut killed = 0;
+    for name in ["sampler-0", "editor", "reward", "sampler-1", "learner"] {
+        tokio::time::sleep(Duration::from_millis(15)).await;
+        if let Some(actor) = running.actor(name) {
+            let worker = actor.get_children().pop().filter(|_| name != "learner").unwrap_or(actor);
+            worker.kill();
+            killed += 1;
+        }
+    }
+    let summary = tokio::time::timeout(WATCHDOG, running.wait()).await.expect("the run waits forever").unwrap();
+    assert_eq!(killed, 5);
+    assert!(summary.restarts >= 3, "only {} restarts", summary.restarts);
+    assert_eq!(bytes(&summary), expected, "killed actors");
+
+    let mut other = settings();
+    other.run.seed = 6;
+    assert_ne!(bytes(&finish(pipeline(&policy, &studies, other, Duration::ZERO)).await), expected, "another seed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_staleness_bound_is_kept() {
+    let studies = studies(40);
+    let policy = policy(&*studies);
+    for (staleness, mode) in [(0, Mode::FixedLag), (1, Mode::FixedLag), (4, Mode::FixedLag), (1, Mode::Latest)] {
+        let mut settings = settings();
+        (settings.run.staleness, settings.run.mode, settings.run.steps) = (staleness, mode, 6);
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let record = seen.clone();
+        let pipeline = pipeline(&policy, &studies, settings, Duration::ZERO).observer(move |event| {
+            if let Event::Step(step) = event {
+                record.lock().unwrap().push(step.staleness_max);
+            }
+        });
+        assert!(finish(pipeline).await.finished);
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), 6);
+        assert!(seen.iter().all(|&lag| lag <= staleness), "η = {staleness}: {seen:?}");
+        if mode == Mode::FixedLag {
+            let expected: Vec<u64> = (0..6).map(|step| step.min(staleness)).collect();
+            assert_eq!(*seen, expected, "in fixed-lag mode the age of a rollout is part of the algorithm");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_resumed_from_its_folder_ends_in_the_same_adapter() {
+    let studies = studies(40);
+    let policy = policy(&*studies);
+    let expected = bytes(&finish(pipeline(&policy, &studies, settings(), Duration::ZERO)).await);
+    let folder = tempfile::tempdir().unwrap();
+    let mut half = settings();
+    half.run.steps = 2;
+    finish(pipeline(&policy, &studies, half, Duration::ZERO).folder(folder.path())).await;
+    let resumed = pipeline(&policy, &studies, settings(), Duration::ZERO).folder(folder.path()).resume();
+    assert_eq!(bytes(&finish(resumed).await), expected);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_refused() {
+    let studies = studies(20);
+    let policy = policy(&*studies);
+    let dir = tempfile::tempdir().unwrap();
+    policy.save(dir.path()).unwrap();
+    let load = |dir: &Path| Policy::load(dir, candle_core::DType::F32, &Device::Cpu);
+    let back = load(dir.path()).unwrap();
+    assert_eq!(back.config(), policy.config());
+
+    let weights = dir.path().join("model.safetensors");
+    let whole = std::fs::read(&weights).unwrap();
+    for (cut, broken) in [("half", whole[..whole.len() / 2].to_vec()), ("empty", vec![]), ("huge header", vec![0xff; 64])] {
+        std::fs::write(&weights, broken).unwrap();
+        let message = load(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("model.safetensors"), "{cut}: {message}");
+    }
+    std::fs::write(&weights, &whole).unwrap();
+    let config = dir.path().join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")).unwrap();
+    let message = load(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("model.layers.2.") && message.contains("missing"), "{message}");
+}
