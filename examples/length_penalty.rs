@@ -1,23 +1,23 @@
 //! A new kind of actor: a stage that takes reward away from reports that run on or repeat themselves.
 //!
-//!     cargo run --release --example length_penalty
+//!     cargo run --release --example length_penalty [CHECKPOINT]
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use addendum::{
     actors::{Event, Pipeline, Stage, StageError, stages::EditStage, stages::RewardStage},
-    data::{Counts, Data},
     editor::Editor,
     paper::{Arm, Settings},
     policy::{Adapter, Policy},
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     replay::RolloutGroup,
     rewards::{Backends, Scorer, sentences},
+    studies::{Phantom, PhantomConfig},
 };
 use candle_core::{DType, Device};
 
 /// Words of the longest report that costs nothing.
-const FREE_WORDS: usize = 20;
+const FREE_WORDS: usize = 12;
 
 struct LengthPenalty;
 
@@ -27,7 +27,7 @@ impl Stage for LengthPenalty {
             let sentences = sentences::split(&rollout.text);
             let repeated = sentences.len() - BTreeSet::from_iter(&sentences).len();
             let excess = rollout.text.split_whitespace().count().saturating_sub(FREE_WORDS);
-            let penalty = 0.5 * repeated as f64 + 0.05 * excess as f64;
+            let penalty = 0.5 * repeated as f64 + 0.1 * excess as f64;
             let reward = rollout.reward.as_mut().ok_or("the penalty comes after the rewards")?;
             reward.total -= penalty;
             reward.components.insert("penalty".into(), penalty);
@@ -39,13 +39,14 @@ impl Stage for LengthPenalty {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut settings = Arm::EditGrpo.settings(&Settings::default());
-    settings.run.steps = 20;
+    settings.run.steps = 24;
+    settings.run.batch_groups = 8;
     settings.sampling.max_new_tokens = 96;
     settings.learner.schedule.learning_rate = 2e-3;
 
-    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/checkpoints/phantom-tiny");
-    let policy = Arc::new(Policy::load(&checkpoint, DType::F32, &Device::Cpu)?);
-    let studies = Data::phantoms(0, Counts { training: 1000, validation: 1, test: 1 })?.training;
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/checkpoints/phantom-tiny");
+    let checkpoint = std::env::args().nth(1).unwrap_or_else(|| shipped.into());
+    let policy = Arc::new(Policy::load(Path::new(&checkpoint), DType::F32, &Device::Cpu)?);
     let adapter = Adapter::new(policy.config(), settings.lora, 0, &Device::Cpu)?;
     let backends = Backends::lexicon();
     let editor = Arc::new(Editor::new(settings.edit, backends.entities.clone())?);
@@ -57,17 +58,19 @@ async fn main() -> anyhow::Result<()> {
 
     Pipeline::new(
         settings.run,
-        studies,
+        Arc::new(Phantom::new(PhantomConfig::default())?),
         move |_| Ok(Sampler::new(to_sample.clone(), sampling.clone())?),
         move || Ok(Learner::new(prompts, adapter, learner)?),
     )
-    .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant))
+    .stage("editor", 1, move || {
+        EditStage::new(editor.clone(), tokenizer.clone(), variant)
+    })
     .stage("reward", 1, move || RewardStage::new(scorer.clone()))
     .stage("length_penalty", 1, || LengthPenalty)
     .observer(|event| {
         if let Event::Step(step) = event {
-            let [tokens, penalty] = [step.response_length, step.reward_components["penalty"]];
-            println!("step {:2}  {tokens:4.1} tokens per report  penalty {penalty:.3}", step.step);
+            let (step, tokens, penalty) = (step.step, step.response_length, step.reward_components["penalty"]);
+            println!("step {step:2}  tokens {tokens:4.1}  penalty {penalty:.3}");
         }
     })
     .run()

@@ -54,7 +54,7 @@ impl Progress {
         }
         Self::at(Place::Live {
             bars,
-            paint: Paint::from_environment(),
+            paint: Paint::on(&io::stderr()),
         })
     }
 

@@ -1,6 +1,9 @@
 //! Text for a terminal: colours that can be switched off, durations, counts and tiny curves.
 
-use std::time::Duration;
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
 
 /// Colours text, or leaves it as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,10 +15,17 @@ impl Paint {
     pub const PLAIN: Self = Self { colours: false };
     pub const COLOURED: Self = Self { colours: true };
 
-    /// Colours, unless the environment variable `NO_COLOR` is set and not empty.
+    /// Colours on the standard output; see [`Paint::on`].
     pub fn from_environment() -> Self {
+        Self::on(&io::stdout())
+    }
+
+    /// Colours if the stream is a terminal, unless the environment variable `NO_COLOR` is set and not empty.
+    pub fn on(stream: &impl IsTerminal) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colours: !refused }
+        Self {
+            colours: stream.is_terminal() && !refused,
+        }
     }
 
     pub fn has_colours(self) -> bool {

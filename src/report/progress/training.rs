@@ -167,7 +167,8 @@ fn flow(record: &StepRecord) -> Vec<String> {
         format!("sampler {:.0} % busy", 100.0 * record.sampler_busy),
         format!("learner {:.0} % busy", 100.0 * record.learner_busy),
     ];
-    let longest = record.queue_wait.iter().max_by(|a, b| a.1.total_cmp(b.1));
+    let noticeable = record.queue_wait.iter().filter(|(_, seconds)| **seconds >= 0.005);
+    let longest = noticeable.max_by(|a, b| a.1.total_cmp(b.1));
     figures.extend(longest.map(|(stage, seconds)| {
         let wait = duration(Duration::try_from_secs_f64(*seconds).unwrap_or_default());
         match stage.as_str() {
@@ -264,6 +265,11 @@ mod tests {
         }
         assert!(!text.contains('\x1b'), "{text:?}");
         assert!(!line.contains("restart"), "{line}");
+        let idle = StepRecord {
+            queue_wait: BTreeMap::from([("editor".into(), 1e-4)]),
+            ..record(0)
+        };
+        assert!(!watch(&[Event::Step(Box::new(idle))]).contains("wait"));
     }
 
     #[test]
