@@ -2,30 +2,24 @@
 //!
 //!     cargo run --release --example editgrpo_cxr -- --help
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use addendum::{
     actors::{
-        Pipeline,
+        Pipeline, Scores,
         stages::{EditStage, RewardStage},
     },
     data::{Counts, Data},
     editor::Editor,
-    evaluation::HeldOut,
+    evaluation,
     paper::{Arm, Settings},
-    policy::{Adapter, Policy, SamplingConfig},
+    policy::{Adapter, Policy},
     qwen::{Learner, Prompts, Sampler, Tokenizer},
-    report::{
-        plots,
-        progress::Progress,
-        run_folder::RunFolder,
-        table::{Row, Table},
-        terminal::Paint,
-    },
+    report::{plots, progress::Progress, results, run_folder::RunFolder},
     rewards::{Backends, Scorer},
     sft::{self, SftPlan},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use candle_core::{DType, Device};
 use clap::Parser;
 
@@ -94,11 +88,11 @@ async fn main() -> Result<()> {
     let test = args.test_studies.unwrap_or(if args.quick { 32 } else { 300 });
     let data = match &args.data {
         Some(dir) => Data::folder(dir)?,
-        None => Data::phantoms(0, Counts { training: 20_000, validation: 300, test })?,
+        None => Data::phantoms(0, Counts { training: 6000, validation: 300, test })?,
     };
     let progress = Progress::stderr();
     let policy = Arc::new(match args.sft {
-        Some(steps) => supervised(steps, &data, &progress)?,
+        Some(steps) => sft::from_scratch(&*data.training, &SftPlan { steps, ..SftPlan::default() }, &progress)?,
         None => Policy::load(&args.policy, DType::F32, &Device::Cpu)?,
     });
     let job = Job { prompts: Arc::new(Prompts::new(policy, 512 << 20)), data, folder, progress };
@@ -110,6 +104,16 @@ struct Job {
     data: Data,
     folder: RunFolder,
     progress: Progress,
+}
+
+impl Job {
+    fn evaluate(&self, prompts: &Arc<Prompts>, adapter: Option<&Adapter>) -> Result<Vec<Scores>> {
+        evaluation::on_tests(&self.data.tests, prompts, adapter, &self.progress)
+    }
+
+    fn report(&self, rows: &[(&str, Vec<Vec<Scores>>)]) -> Result<()> {
+        results::publish(&self.data.tests, rows, &self.folder)
+    }
 }
 
 /// What the phantom benchmark was tuned to, on validation studies.
@@ -169,15 +173,15 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
 
 /// One method, and by how much it moved the checkpoint.
 async fn single(args: &Args, settings: &Settings, job: &Job) -> Result<()> {
-    let before = evaluate(job, &job.prompts, None)?;
+    let before = job.evaluate(&job.prompts, None)?;
     let adapter = post_train(args.arm, settings, job, &job.folder).await?;
-    let after = evaluate(job, &job.prompts, Some(&adapter))?;
-    report(job, &[("SFT", vec![before]), (args.arm.name(), vec![after])])
+    let after = job.evaluate(&job.prompts, Some(&adapter))?;
+    job.report(&[("SFT", vec![before]), (args.arm.name(), vec![after])])
 }
 
 /// The paper's table: the same checkpoint, studies and number of learner steps for every method.
 async fn compare(args: &Args, settings: &Settings, job: &Job) -> Result<()> {
-    let mut rows = vec![("SFT", vec![evaluate(job, &job.prompts, None)?]), ("SFT continued", vec![])];
+    let mut rows = vec![("SFT", vec![job.evaluate(&job.prompts, None)?]), ("SFT continued", vec![])];
     rows.extend([Arm::DrGrpo, Arm::EditGrpo, Arm::EditGrpoPara].map(|arm| (arm.name(), vec![])));
     for &seed in &args.seeds {
         let mut settings = settings.clone();
@@ -188,70 +192,10 @@ async fn compare(args: &Args, settings: &Settings, job: &Job) -> Result<()> {
             let clock = Instant::now();
             let adapter = post_train(arm, &settings, job, &folder).await?;
             seconds = clock.elapsed().as_secs_f64();
-            rows[row].1.push(evaluate(job, &job.prompts, Some(&adapter))?);
+            rows[row].1.push(job.evaluate(&job.prompts, Some(&adapter))?);
         }
         let continued = sft::continued(job.prompts.policy(), &*job.data.training, seed, seconds)?;
-        rows[1].1.push(evaluate(job, &Prompts::new(Arc::new(continued), 0).into(), None)?);
+        rows[1].1.push(job.evaluate(&Arc::new(Prompts::new(Arc::new(continued), 0)), None)?);
     }
-    report(job, &rows)
-}
-
-/// Scores by test set, of greedy reports.
-type Scores = Vec<BTreeMap<String, f64>>;
-
-fn evaluate(job: &Job, prompts: &Arc<Prompts>, adapter: Option<&Adapter>) -> Result<Scores> {
-    let tests = job.data.tests.iter().map(|(name, dataset)| {
-        let held_out = HeldOut {
-            prompts: prompts.clone(),
-            dataset: dataset.clone(),
-            sampling: SamplingConfig::greedy(96),
-            metrics: Backends::lexicon(),
-        };
-        let mut counting = job.progress.counting(format!("evaluating {name}"), dataset.len() as u64, "studies");
-        let mut seen = 0;
-        let evaluation = held_out.evaluate(adapter, |done| {
-            counting.advance((done - seen) as u64);
-            seen = done;
-        });
-        evaluation.and_then(|evaluation| evaluation.named()).with_context(|| format!("evaluation on {name}"))
-    });
-    tests.collect()
-}
-
-/// Prints a table per test set and writes them into the run folder.
-fn report(job: &Job, rows: &[(&str, Vec<Scores>)]) -> Result<()> {
-    let mut markdown = String::new();
-    for (index, (name, dataset)) in job.data.tests.iter().enumerate() {
-        let mut table = Table::clinical(format!("{name}, {} studies", dataset.len())).baseline(0);
-        for (method, seeds) in rows {
-            let scores: Vec<_> = seeds.iter().map(|tests| tests[index].clone()).collect();
-            table = table.row(Row::clinical(*method, &scores));
-        }
-        println!("\n{}", table.text(Paint::from_environment()));
-        markdown += &table.markdown();
-    }
-    job.folder.write("results.md", markdown.as_bytes())?;
-    job.folder.summary(&rows)?;
-    println!("Everything about this run is in {}", job.folder.path().display());
-    Ok(())
-}
-
-/// A checkpoint taught from scratch.
-fn supervised(steps: u64, data: &Data, progress: &Progress) -> Result<Policy> {
-    if steps == 0 {
-        bail!("--sft needs at least one step");
-    }
-    let plan = SftPlan { steps, ..SftPlan::default() };
-    let fresh = sft::fresh_policy(&*data.training, &plan, &Device::Cpu)?;
-    let mut fitting = progress.fitting("supervised fine-tuning", steps);
-    let clock = Instant::now();
-    let mut tokens = 0;
-    let policy = sft::train(&fresh, &*data.training, &plan, |step, stats, _| {
-        tokens += stats.tokens;
-        let speed = tokens as f64 / clock.elapsed().as_secs_f64();
-        fitting.step(step + 1, stats.loss, stats.learning_rate, speed);
-        Ok(std::ops::ControlFlow::Continue(()))
-    });
-    fitting.finish();
-    policy
+    job.report(&rows)
 }

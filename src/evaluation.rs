@@ -1,20 +1,27 @@
 //! Held-out evaluation: one report per study of a dataset, scored by every clinical metric.
 
-use std::sync::Arc;
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use addendum_actors::{BackendError, Evaluate, Scores};
-use addendum_policy::{Adapter, SamplingConfig, filter::TokenSampler, generate::GenerateRequest};
+use addendum_policy::{Adapter, SamplingConfig, filter::TokenSampler, generate::{GenerateRequest, Sample}, ops::serially};
 use addendum_rewards::{
     evaluate::{ClinicalScores, evaluate as clinical_scores},
     score::Backends,
 };
 use addendum_studies::Dataset;
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 
-use crate::qwen::Prompts;
+use crate::{qwen::Prompts, report::progress::Progress};
 
 /// Studies whose reports are written together.
-const BATCH: usize = 32;
+const BATCH: usize = 16;
+
+/// Tokens after which an evaluated report is cut.
+const LONGEST_REPORT: usize = 96;
 
 /// What is evaluated on what.
 #[derive(Clone)]
@@ -42,32 +49,73 @@ impl Evaluation {
 }
 
 impl HeldOut {
-    /// Writes and scores a report for every study. `progress` hears how many are written.
+    /// Writes and scores a report for every study. `progress` hears of some more studies at a time.
     ///
-    /// Studies are batched in order, so the result does not depend on threads or on what else runs.
-    pub fn evaluate(&self, adapter: Option<&Adapter>, mut progress: impl FnMut(usize)) -> Result<Evaluation> {
-        let policy = self.prompts.policy();
+    /// Studies are batched in order and a batch stays on one thread, so the result does not depend on threads or on
+    /// what else runs.
+    pub fn evaluate(&self, adapter: Option<&Adapter>, progress: impl FnMut(usize) + Send) -> Result<Evaluation> {
         let sampler = TokenSampler::new(self.sampling.clone())?;
-        let (mut reports, mut references) = (Vec::new(), Vec::new());
-        for first in (0..self.dataset.len()).step_by(BATCH) {
-            let mut requests = Vec::with_capacity(BATCH);
-            for index in first..(first + BATCH).min(self.dataset.len()) {
-                let study = self.dataset.study(index)?;
-                let prompt = self.prompts.encode(&study.id, &(&study).into())?;
-                requests.push(GenerateRequest { prompt, seeds: vec![index as u64] });
-                references.push(study.reference.text().to_string());
-            }
-            for samples in policy.generate(adapter, &requests, &sampler)? {
-                let sample = samples.first().context("no report was generated for a study")?;
-                reports.push(policy.tokenizer().decode(&sample.tokens));
-            }
-            progress(reports.len());
-        }
-        let written: Vec<&str> = reports.iter().map(String::as_str).collect();
-        let references: Vec<&str> = references.iter().map(String::as_str).collect();
-        let scores = clinical_scores(&self.metrics, &written, &references)?;
+        let progress = Mutex::new(progress);
+        let firsts: Vec<usize> = (0..self.dataset.len()).step_by(BATCH).collect();
+        let batches: Vec<Vec<(String, String)>> = firsts
+            .into_par_iter()
+            .map(|first| {
+                let batch = first..(first + BATCH).min(self.dataset.len());
+                let written = serially(|| self.write(batch, adapter, &sampler))?;
+                progress.lock().unwrap_or_else(PoisonError::into_inner)(written.len());
+                Ok(written)
+            })
+            .collect::<Result<_>>()?;
+        let (reports, references): (Vec<String>, Vec<String>) = batches.into_iter().flatten().unzip();
+        let texts: Vec<&str> = reports.iter().map(String::as_str).collect();
+        let truth: Vec<&str> = references.iter().map(String::as_str).collect();
+        let scores = clinical_scores(&self.metrics, &texts, &truth)?;
         Ok(Evaluation { reports, scores })
     }
+
+    /// Reports with their references.
+    fn write(
+        &self,
+        batch: Range<usize>,
+        adapter: Option<&Adapter>,
+        sampler: &TokenSampler,
+    ) -> Result<Vec<(String, String)>> {
+        let policy = self.prompts.policy();
+        let (mut requests, mut references) = (Vec::new(), Vec::new());
+        for index in batch {
+            let study = self.dataset.study(index)?;
+            let prompt = self.prompts.encode(&study.id, &(&study).into())?;
+            requests.push(GenerateRequest { prompt, seeds: vec![index as u64] });
+            references.push(study.reference.text().to_string());
+        }
+        let samples = policy.generate(adapter, &requests, sampler)?;
+        let report = |samples: Vec<Sample>| -> Result<String> {
+            let sample = samples.first().context("no report was generated for a study")?;
+            Ok(policy.tokenizer().decode(&sample.tokens))
+        };
+        samples.into_iter().map(report).zip(references).map(|(report, reference)| Ok((report?, reference))).collect()
+    }
+}
+
+/// Scores of greedy reports on every test set, in order.
+pub fn on_tests(
+    tests: &[(String, Arc<dyn Dataset>)],
+    prompts: &Arc<Prompts>,
+    adapter: Option<&Adapter>,
+    progress: &Progress,
+) -> Result<Vec<Scores>> {
+    let scores = tests.iter().map(|(name, dataset)| {
+        let held_out = HeldOut {
+            prompts: prompts.clone(),
+            dataset: dataset.clone(),
+            sampling: SamplingConfig::greedy(LONGEST_REPORT),
+            metrics: Backends::lexicon(),
+        };
+        let mut counting = progress.counting(format!("evaluating {name}"), dataset.len() as u64, "studies");
+        let evaluation = held_out.evaluate(adapter, |studies| counting.advance(studies as u64));
+        evaluation.and_then(|evaluation| evaluation.named()).with_context(|| format!("evaluation on {name}"))
+    });
+    scores.collect()
 }
 
 impl Evaluate<Adapter> for HeldOut {

@@ -7,6 +7,7 @@ pub mod chart;
 pub mod metrics;
 pub mod plots;
 pub mod progress;
+pub mod results;
 pub mod run_folder;
 mod scale;
 mod svg;

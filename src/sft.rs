@@ -17,6 +17,8 @@ use candle_core::Device;
 use crossbeam::channel::{Receiver, bounded};
 use serde::{Deserialize, Serialize};
 
+use crate::report::progress::Progress;
+
 /// How a policy is trained by supervision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -150,6 +152,21 @@ fn batch(policy: &Policy, dataset: &dyn Dataset, plan: &SftPlan, step: u64) -> R
             Ok(SftExample { prompt, images, response: policy.tokenizer().encode_report(study.reference.text())? })
         })
         .collect()
+}
+
+/// A policy taught from scratch, with progress shown.
+pub fn from_scratch(dataset: &(dyn Dataset + 'static), plan: &SftPlan, progress: &Progress) -> Result<Policy> {
+    let fresh = fresh_policy(dataset, plan, &Device::Cpu)?;
+    let mut fitting = progress.fitting("supervised fine-tuning", plan.steps);
+    let (clock, mut tokens) = (Instant::now(), 0);
+    let policy = train(&fresh, dataset, plan, |step, stats, _| {
+        tokens += stats.tokens;
+        let speed = tokens as f64 / clock.elapsed().as_secs_f64();
+        fitting.step(step + 1, stats.loss, stats.learning_rate, speed);
+        Ok(ControlFlow::Continue(()))
+    });
+    fitting.finish();
+    policy
 }
 
 /// More of the same supervision, at a constant rate, for so many seconds: what else the time could have been spent on.

@@ -9,7 +9,7 @@ use addendum::{
     },
     data::{Counts, Data},
     editor::Editor,
-    paper::{Arm, Settings},
+    paper::Settings,
     policy::{Adapter, Config, LoraConfig, Policy, image::ImageConfig, model::Weights},
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     replay::{Mode, RolloutGroup},
