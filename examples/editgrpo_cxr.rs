@@ -13,7 +13,10 @@ use addendum::{
     editor::Editor,
     evaluation,
     paper::{Arm, Settings},
-    policy::{Adapter, Policy},
+    policy::{
+        Adapter, Policy,
+        schedule::{Course, Schedule},
+    },
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     report::{plots, progress::Progress, results, run_folder::RunFolder},
     rewards::{Backends, Scorer},
@@ -52,6 +55,9 @@ struct Args {
     /// Learner steps.
     #[arg(long)]
     steps: Option<u64>,
+    /// Studies per learner step.
+    #[arg(long)]
+    studies: Option<u64>,
     /// Reports per study, half of them edited.
     #[arg(long, default_value_t = 8)]
     group_size: usize,
@@ -60,11 +66,17 @@ struct Args {
     staleness: u64,
     #[arg(long, default_value_t = 1)]
     samplers: usize,
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 2e-4)]
     learning_rate: f64,
+    /// Weight of the KL divergence to the checkpoint.
+    #[arg(long, default_value_t = 0.01)]
+    beta: f64,
     /// Studies per test set.
     #[arg(long)]
     test_studies: Option<usize>,
+    /// Score on validation studies instead of the tests: for choosing settings.
+    #[arg(long)]
+    validate: bool,
     /// Serve Prometheus metrics at this address, such as 127.0.0.1:9464.
     #[arg(long)]
     metrics_addr: Option<SocketAddr>,
@@ -86,10 +98,13 @@ async fn main() -> Result<()> {
         None => RunFolder::numbered("runs".as_ref(), "editgrpo_cxr")?,
     };
     let test = args.test_studies.unwrap_or(if args.quick { 32 } else { 300 });
-    let data = match &args.data {
+    let mut data = match &args.data {
         Some(dir) => Data::folder(dir)?,
-        None => Data::phantoms(0, Counts { training: 6000, validation: 300, test })?,
+        None => Data::phantoms(0, Counts { training: 6000, validation: test, test })?,
     };
+    if args.validate {
+        data.tests = data.validation.clone();
+    }
     let progress = Progress::stderr();
     let policy = Arc::new(match args.sft {
         Some(steps) => sft::from_scratch(&*data.training, &SftPlan { steps, ..SftPlan::default() }, &progress)?,
@@ -120,14 +135,20 @@ impl Job {
 fn settings(args: &Args) -> Settings {
     let mut settings = Settings::default();
     settings.run.steps = args.steps.unwrap_or(if args.quick { 6 } else { 100 });
-    settings.run.batch_groups = if args.quick { 2 } else { 8 };
+    settings.run.batch_groups = args.studies.unwrap_or(if args.quick { 2 } else { 16 });
     settings.run.group_size = args.group_size;
     settings.run.staleness = args.staleness;
     settings.run.samplers = args.samplers;
     settings.run.seed = args.seed;
     settings.sampling.max_new_tokens = 96;
     settings.learner.objective.norm_length = 96.0;
-    settings.learner.schedule.learning_rate = args.learning_rate;
+    settings.learner.objective.kl_coefficient = args.beta;
+    settings.learner.schedule = Schedule {
+        learning_rate: args.learning_rate,
+        course: Course::Linear,
+        warmup_steps: 0,
+        total_steps: settings.run.steps,
+    };
     settings
 }
 
@@ -147,7 +168,7 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
 
     let (samplers, learner) = (prompts.clone(), prompts);
     let config = settings.learner.clone();
-    let mut training = job.progress.training(arm.name(), settings.run.steps);
+    let training = job.progress.training(arm.name(), settings.run.steps);
     let variant = settings.run.variant;
     let summary = Pipeline::new(
         settings.run.clone(),
@@ -157,11 +178,12 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
     )
     .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant))
     .stage("reward", 1, move || RewardStage::new(scorer.clone()))
-    .observer(move |event| training.observe(event))
+    .observer(training.observer())
     .folder(folder.path())
     .stop_when(async { _ = tokio::signal::ctrl_c().await })
     .run()
     .await?;
+    training.finish();
     for (ticket, letter) in &summary.dead_letters {
         job.progress.note(format!("gave up on ticket {ticket:?}: {letter:?}"));
     }

@@ -62,9 +62,7 @@ async fn main() -> anyhow::Result<()> {
         move |_| Ok(Sampler::new(to_sample.clone(), sampling.clone())?),
         move || Ok(Learner::new(prompts, adapter, learner)?),
     )
-    .stage("editor", 1, move || {
-        EditStage::new(editor.clone(), tokenizer.clone(), variant)
-    })
+    .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant))
     .stage("reward", 1, move || RewardStage::new(scorer.clone()))
     .stage("length_penalty", 1, || LengthPenalty)
     .observer(|event| {

@@ -9,7 +9,7 @@ use anyhow::Result;
 #[derive(Clone)]
 pub struct Data {
     pub training: Arc<dyn Dataset>,
-    pub validation: Arc<dyn Dataset>,
+    pub validation: Vec<(String, Arc<dyn Dataset>)>,
     pub tests: Vec<(String, Arc<dyn Dataset>)>,
 }
 
@@ -22,18 +22,21 @@ pub struct Counts {
 }
 
 impl Data {
-    /// Phantoms: trained and validated on site A, tested on A ("in-domain") and B ("out-of-domain").
+    /// Phantoms: trained on site A, validated and tested on A ("in-domain") and B ("out-of-domain").
     pub fn phantoms(seed: u64, counts: Counts) -> Result<Self> {
         let phantom = |site, split, count| -> Result<Arc<dyn Dataset>> {
             Ok(Arc::new(Phantom::new(PhantomConfig { seed, site, split, count, ..PhantomConfig::default() })?))
         };
+        let both = |split, count| -> Result<Vec<(String, Arc<dyn Dataset>)>> {
+            Ok(vec![
+                ("in-domain".into(), phantom(Site::A, split, count)?),
+                ("out-of-domain".into(), phantom(Site::B, split, count)?),
+            ])
+        };
         Ok(Self {
             training: phantom(Site::A, Split::Train, counts.training)?,
-            validation: phantom(Site::A, Split::Val, counts.validation)?,
-            tests: vec![
-                ("in-domain".into(), phantom(Site::A, Split::Test, counts.test)?),
-                ("out-of-domain".into(), phantom(Site::B, Split::Test, counts.test)?),
-            ],
+            validation: both(Split::Val, counts.validation)?,
+            tests: both(Split::Test, counts.test)?,
         })
     }
 
@@ -42,7 +45,7 @@ impl Data {
         let split = |split| -> Result<Arc<dyn Dataset>> { Ok(Arc::new(Folder::load(dir, split)?)) };
         Ok(Self {
             training: split(Split::Train)?,
-            validation: split(Split::Val)?,
+            validation: vec![("validation".into(), split(Split::Val)?)],
             tests: vec![("test".into(), split(Split::Test)?)],
         })
     }

@@ -6,7 +6,12 @@ use std::{
 };
 
 use addendum_actors::{BackendError, Evaluate, Scores};
-use addendum_policy::{Adapter, SamplingConfig, filter::TokenSampler, generate::{GenerateRequest, Sample}, ops::serially};
+use addendum_policy::{
+    Adapter, SamplingConfig,
+    filter::TokenSampler,
+    generate::{GenerateRequest, Sample},
+    ops::serially,
+};
 use addendum_rewards::{
     evaluate::{ClinicalScores, evaluate as clinical_scores},
     score::Backends,
@@ -113,6 +118,7 @@ pub fn on_tests(
         };
         let mut counting = progress.counting(format!("evaluating {name}"), dataset.len() as u64, "studies");
         let evaluation = held_out.evaluate(adapter, |studies| counting.advance(studies as u64));
+        counting.finish();
         evaluation.and_then(|evaluation| evaluation.named()).with_context(|| format!("evaluation on {name}"))
     });
     scores.collect()

@@ -24,11 +24,7 @@ pub enum ReportError {
     Io { path: PathBuf, source: io::Error },
     /// A line of a file is not a JSON object.
     #[error("{}, line {line}: {source}", path.display())]
-    Line {
-        path: PathBuf,
-        line: usize,
-        source: serde_json::Error,
-    },
+    Line { path: PathBuf, line: usize, source: serde_json::Error },
     /// Something could not be written as JSON.
     #[error("{}: {source}", path.display())]
     Json { path: PathBuf, source: serde_json::Error },

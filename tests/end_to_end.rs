@@ -60,7 +60,12 @@ impl<T: Stage> Stage for Delayed<T> {
     }
 }
 
-fn pipeline(policy: &Arc<Policy>, studies: &Arc<dyn Dataset>, settings: Settings, delay: Duration) -> Pipeline<Adapter> {
+fn pipeline(
+    policy: &Arc<Policy>,
+    studies: &Arc<dyn Dataset>,
+    settings: Settings,
+    delay: Duration,
+) -> Pipeline<Adapter> {
     let adapter = Adapter::new(policy.config(), settings.lora.clone(), 1, &Device::Cpu).unwrap();
     let backends = Backends::lexicon();
     let editor = Arc::new(Editor::new(settings.edit.clone(), backends.entities.clone()).unwrap());
@@ -170,7 +175,9 @@ fn a_damaged_checkpoint_is_named_and_refused() {
 
     let weights = dir.path().join("model.safetensors");
     let whole = std::fs::read(&weights).unwrap();
-    for (cut, broken) in [("half", whole[..whole.len() / 2].to_vec()), ("empty", vec![]), ("huge header", vec![0xff; 64])] {
+    for (cut, broken) in
+        [("half", whole[..whole.len() / 2].to_vec()), ("empty", vec![]), ("huge header", vec![0xff; 64])]
+    {
         std::fs::write(&weights, broken).unwrap();
         let message = load(dir.path()).unwrap_err().to_string();
         assert!(message.contains("model.safetensors"), "{cut}: {message}");

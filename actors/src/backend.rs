@@ -156,13 +156,8 @@ mod tests {
 
     #[test]
     fn the_statistics_of_a_skipped_step_read_back_from_json() {
-        let stats = StepStats {
-            loss: f64::NAN,
-            gradient_norm: f64::INFINITY,
-            kl: 0.25,
-            skipped: true,
-            ..StepStats::default()
-        };
+        let stats =
+            StepStats { loss: f64::NAN, gradient_norm: f64::INFINITY, kl: 0.25, skipped: true, ..StepStats::default() };
         let read: StepStats = serde_json::from_str(&serde_json::to_string(&stats).unwrap()).unwrap();
         assert!(read.loss.is_nan() && read.gradient_norm.is_nan() && read.skipped);
         assert_eq!(read.kl, 0.25);

@@ -49,13 +49,10 @@ struct Entry {
 
 impl Entry {
     fn of(content: &[u8]) -> Self {
-        let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self {
-            bytes: content.len() as u64,
-            fnv1a: format!("{hash:016x}"),
-        }
+        let hash = content
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        Self { bytes: content.len() as u64, fnv1a: format!("{hash:016x}") }
     }
 }
 
@@ -78,11 +75,7 @@ impl Checkpoint {
             files.insert(name.clone(), Entry::of(&content));
             write_synced(&beside.join(name), &content)?;
         }
-        let manifest = Manifest {
-            format: FORMAT,
-            config: self.config.clone(),
-            files,
-        };
+        let manifest = Manifest { format: FORMAT, config: self.config.clone(), files };
         let manifest = to_json(&manifest, &beside)?;
         write_synced(&beside.join(MANIFEST), &manifest)?;
         sync(&beside)?;
@@ -96,15 +89,9 @@ impl Checkpoint {
     }
 
     fn files(&self, path: &Path) -> Result<Vec<(String, Vec<u8>)>, RunError> {
-        let mut files = vec![
-            (GATE.to_string(), to_json(&self.gate, path)?),
-            (LEARNER.to_string(), self.learner.clone()),
-        ];
-        files.extend(
-            self.snapshots
-                .iter()
-                .map(|(version, bytes)| (snapshot_name(*version), bytes.clone())),
-        );
+        let mut files =
+            vec![(GATE.to_string(), to_json(&self.gate, path)?), (LEARNER.to_string(), self.learner.clone())];
+        files.extend(self.snapshots.iter().map(|(version, bytes)| (snapshot_name(*version), bytes.clone())));
         Ok(files)
     }
 
@@ -129,10 +116,7 @@ impl Checkpoint {
         let manifest: Manifest = serde_json::from_slice(&read(MANIFEST)?)
             .map_err(|error| refuse(format!("`{MANIFEST}` is damaged: {error}")))?;
         if manifest.format != FORMAT {
-            return Err(refuse(format!(
-                "`{MANIFEST}` has format {}, expected {FORMAT}",
-                manifest.format
-            )));
+            return Err(refuse(format!("`{MANIFEST}` has format {}, expected {FORMAT}", manifest.format)));
         }
         let mut files = BTreeMap::new();
         for (name, expected) in &manifest.files {
@@ -146,11 +130,7 @@ impl Checkpoint {
             }
             files.insert(name.clone(), content);
         }
-        let mut take = |name: &str| {
-            files
-                .remove(name)
-                .ok_or_else(|| refuse(format!("`{MANIFEST}` lacks `{name}`")))
-        };
+        let mut take = |name: &str| files.remove(name).ok_or_else(|| refuse(format!("`{MANIFEST}` lacks `{name}`")));
         let gate = serde_json::from_slice(&take(GATE)?).map_err(|error| refuse(format!("`{GATE}`: {error}")))?;
         let learner = take(LEARNER)?;
         let mut snapshots = BTreeMap::new();
@@ -159,12 +139,7 @@ impl Checkpoint {
                 snapshot_version(&name).ok_or_else(|| refuse(format!("`{MANIFEST}` names the unknown `{name}`")))?;
             snapshots.insert(version, content);
         }
-        Ok(Self {
-            config: manifest.config,
-            gate,
-            learner,
-            snapshots,
-        })
+        Ok(Self { config: manifest.config, gate, learner, snapshots })
     }
 }
 
@@ -173,11 +148,7 @@ fn snapshot_name(version: PolicyVersion) -> String {
 }
 
 fn snapshot_version(name: &str) -> Option<PolicyVersion> {
-    name.strip_prefix("snapshot-")?
-        .strip_suffix(".bin")?
-        .parse()
-        .ok()
-        .map(PolicyVersion)
+    name.strip_prefix("snapshot-")?.strip_suffix(".bin")?.parse().ok().map(PolicyVersion)
 }
 
 /// Complete checkpoints, oldest first.
@@ -200,15 +171,11 @@ fn to_json(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, RunError> {
 
 fn write_synced(path: &Path, content: &[u8]) -> Result<(), RunError> {
     let mut file = File::create(path).map_err(RunError::io(path))?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(RunError::io(path))
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(RunError::io(path))
 }
 
 fn sync(folder: &Path) -> Result<(), RunError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(RunError::io(folder))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(RunError::io(folder))
 }
 
 fn remove(folder: &Path) -> Result<(), RunError> {

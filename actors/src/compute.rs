@@ -29,11 +29,7 @@ pub struct Compute<T> {
 
 impl<T> Clone for Compute<T> {
     fn clone(&self) -> Self {
-        Self {
-            name: self.name.clone(),
-            jobs: self.jobs.clone(),
-            room: self.room.clone(),
-        }
+        Self { name: self.name.clone(), jobs: self.jobs.clone(), room: self.room.clone() }
     }
 }
 
@@ -108,11 +104,7 @@ impl<T: Send + 'static> Compute<T> {
             })
             .map_err(|error| Failure::Refused(error.to_string()))?;
         let answer = started.await.unwrap_or_else(|_| Err(gone(name)));
-        answer.map(|()| Self {
-            name: name.into(),
-            jobs,
-            room: Arc::new(Semaphore::new(QUEUE)),
-        })
+        answer.map(|()| Self { name: name.into(), jobs, room: Arc::new(Semaphore::new(QUEUE)) })
     }
 
     /// Runs `job` on the thread. If the caller stops waiting, the job is done nevertheless.
@@ -169,8 +161,7 @@ pub fn guarded<R, E: IntoFailure>(work: impl FnOnce() -> Result<R, E>) -> Result
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".to_string())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_string())
 }
 
 #[cfg(test)]
@@ -180,9 +171,7 @@ mod tests {
     #[tokio::test]
     async fn a_panicking_job_is_an_error_and_the_next_job_still_runs() {
         let compute = Compute::spawn("counter", 1, || Ok::<_, Failure>(0)).await.unwrap();
-        let crash = compute
-            .run(|_: &mut i32| -> Result<(), Failure> { panic!("no {}", 7) })
-            .await;
+        let crash = compute.run(|_: &mut i32| -> Result<(), Failure> { panic!("no {}", 7) }).await;
         assert_eq!(crash, Err(Failure::Crashed("no 7".into())));
         let count = compute.run(|count| {
             *count += 1;
@@ -205,21 +194,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_that_cannot_be_built_is_reported_to_the_starter() {
-        let refused = Compute::<()>::spawn("x", 1, || Err(Failure::Refused("no such file".into())))
-            .await
-            .err();
+        let refused = Compute::<()>::spawn("x", 1, || Err(Failure::Refused("no such file".into()))).await.err();
         assert_eq!(refused, Some(Failure::Refused("no such file".into())));
-        let crashed = Compute::<()>::spawn("x", 1, || -> Result<(), Failure> { panic!("boom") })
-            .await
-            .err();
+        let crashed = Compute::<()>::spawn("x", 1, || -> Result<(), Failure> { panic!("boom") }).await.err();
         assert_eq!(crashed, Some(Failure::Crashed("boom".into())));
     }
 
     #[tokio::test]
     async fn more_jobs_than_the_queue_holds_wait_without_blocking_the_executor() {
-        let compute = Compute::spawn("busy", 1, || Ok::<_, Failure>(Vec::new()))
-            .await
-            .unwrap();
+        let compute = Compute::spawn("busy", 1, || Ok::<_, Failure>(Vec::new())).await.unwrap();
         let jobs = (0..10).map(|i| {
             let compute = compute.clone();
             async move {

@@ -30,12 +30,7 @@ pub struct Threads {
 
 impl Default for Threads {
     fn default() -> Self {
-        Self {
-            sampler: 1,
-            stage: 1,
-            learner: 1,
-            evaluator: 1,
-        }
+        Self { sampler: 1, stage: 1, learner: 1, evaluator: 1 }
     }
 }
 
@@ -158,29 +153,12 @@ mod tests {
         let message = |config: RunConfig| config.validate().unwrap_err().to_string();
         let base = RunConfig::default;
         assert!(base().validate().is_ok());
-        assert_eq!(
-            message(RunConfig { steps: 0, ..base() }),
-            "config: `steps` is 0, expected at least 1"
-        );
+        assert_eq!(message(RunConfig { steps: 0, ..base() }), "config: `steps` is 0, expected at least 1");
         assert!(
-            message(RunConfig {
-                group_size: 7,
-                ..base()
-            })
-            .starts_with("config: `group_size` is 7, expected an even")
+            message(RunConfig { group_size: 7, ..base() }).starts_with("config: `group_size` is 7, expected an even")
         );
-        assert!(
-            message(RunConfig {
-                group_size: 1,
-                ..base()
-            })
-            .contains("at least 2")
-        );
-        let odd_grpo = RunConfig {
-            group_size: 7,
-            variant: Variant::Grpo,
-            ..base()
-        };
+        assert!(message(RunConfig { group_size: 1, ..base() }).contains("at least 2"));
+        let odd_grpo = RunConfig { group_size: 7, variant: Variant::Grpo, ..base() };
         assert!(odd_grpo.validate().is_ok());
     }
 }

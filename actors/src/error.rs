@@ -6,11 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error("config: `{field}` is {value}, expected {expected}")]
-    Config {
-        field: &'static str,
-        value: String,
-        expected: &'static str,
-    },
+    Config { field: &'static str, value: String, expected: &'static str },
     #[error("the training set is empty")]
     NoStudies,
     #[error(transparent)]
@@ -33,11 +29,7 @@ pub enum RunError {
 
 impl RunError {
     pub(crate) fn config(field: &'static str, value: impl ToString, expected: &'static str) -> Self {
-        Self::Config {
-            field,
-            value: value.to_string(),
-            expected,
-        }
+        Self::Config { field, value: value.to_string(), expected }
     }
 
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
@@ -46,9 +38,6 @@ impl RunError {
     }
 
     pub(crate) fn checkpoint(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
-        Self::Checkpoint {
-            path: path.into(),
-            reason: reason.to_string(),
-        }
+        Self::Checkpoint { path: path.into(), reason: reason.to_string() }
     }
 }

@@ -30,11 +30,7 @@ pub(crate) struct Trainer<S> {
 
 impl<S> Trainer<S> {
     pub fn new(learner: Box<dyn Learner<S>>) -> Self {
-        Self {
-            learner,
-            reported: GateStats::default(),
-            panics: 0,
-        }
+        Self { learner, reported: GateStats::default(), panics: 0 }
     }
 }
 
@@ -64,10 +60,7 @@ impl<S: Send + Sync + 'static> Actor for LearnerActor<S> {
         context.meter.waited("learner", waiting.elapsed());
         let shared = context.clone();
         // A panic is reported by returning it: the supervisor replaces this actor and the batch is sampled again.
-        context
-            .trainer
-            .run(move |trainer| train(trainer, batch, &shared))
-            .await?;
+        context.trainer.run(move |trainer| train(trainer, batch, &shared)).await?;
         myself.cast(Train)?;
         Ok(())
     }
@@ -111,13 +104,8 @@ fn publish<S: Send + Sync + 'static>(
     started: Instant,
     context: &Context<S>,
 ) -> Result<(), Failure> {
-    let snapshot = trainer
-        .learner
-        .snapshot()
-        .map_err(|error| Failure::Refused(error.to_string()))?;
-    context
-        .snapshots
-        .insert(PolicyVersion(batch.step()).next(), snapshot.clone());
+    let snapshot = trainer.learner.snapshot().map_err(|error| Failure::Refused(error.to_string()))?;
+    context.snapshots.insert(PolicyVersion(batch.step()).next(), snapshot.clone());
     let samples = RolloutSample::of_batch(&batch, context.config.recorded_groups);
     telemetry::batch(&batch);
     let version = batch.publish();
@@ -128,10 +116,7 @@ fn publish<S: Send + Sync + 'static>(
     let stats = context.gate.stats();
     record.complete(stats, context.meter.read());
     report(&record, compute, stats, &mut trainer.reported);
-    context.recorder.send(RecorderMessage::Step {
-        record: Box::new(record),
-        samples,
-    });
+    context.recorder.send(RecorderMessage::Step { record: Box::new(record), samples });
     let due = |every: u64| every > 0 && version.0.is_multiple_of(every) && version.0 < context.config.steps;
     if due(context.config.checkpoint_every) {
         let checkpoint = capture(trainer, context)?;
@@ -144,12 +129,7 @@ fn publish<S: Send + Sync + 'static>(
 }
 
 fn report(record: &StepRecord, compute: Duration, now: GateStats, before: &mut GateStats) {
-    telemetry::step(
-        record,
-        compute,
-        now.evictions - before.evictions,
-        now.retries - before.retries,
-    );
+    telemetry::step(record, compute, now.evictions - before.evictions, now.retries - before.retries);
     *before = now;
 }
 

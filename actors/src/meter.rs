@@ -38,10 +38,7 @@ pub(crate) struct Reading {
 
 impl Meter {
     pub fn new(samplers: usize) -> Self {
-        Self {
-            samplers,
-            tally: Mutex::new(Tally::new(0)),
-        }
+        Self { samplers, tally: Mutex::new(Tally::new(0)) }
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {

@@ -83,11 +83,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         workers: usize,
         build: impl Fn() -> T + Send + Sync + 'static,
     ) -> Self {
-        self.stages.push((
-            name.into(),
-            workers,
-            Arc::new(move || Ok(Box::new(build()) as Box<dyn Stage>)),
-        ));
+        self.stages.push((name.into(), workers, Arc::new(move || Ok(Box::new(build()) as Box<dyn Stage>))));
         self
     }
 
@@ -152,12 +148,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         let resumed_at = checkpoint.as_ref().map(|(_, checkpoint)| checkpoint.gate.version);
         let (trainer, snapshots) = start_learner(self.learner, self.config.threads.learner, checkpoint).await?;
         let folder = match &self.folder {
-            Some(path) => Some(open_folder(
-                path,
-                self.config.keep_checkpoints,
-                self.resume,
-                resumed_at,
-            )?),
+            Some(path) => Some(open_folder(path, self.config.keep_checkpoints, self.resume, resumed_at)?),
             None => None,
         };
         let has_folder = folder.is_some();
@@ -167,12 +158,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
 
         let meter = Arc::new(Meter::new(self.config.samplers));
         let buffer = ReplayBuffer::new(&gate);
-        let (pools, first) = chain(
-            self.stages,
-            self.config.threads.stage,
-            Hop::Buffer(buffer.clone()),
-            &meter,
-        );
+        let (pools, first) = chain(self.stages, self.config.threads.stage, Hop::Buffer(buffer.clone()), &meter);
         let (outcome, outcomes) = mpsc::unbounded_channel();
         let evaluator: Slot<EvaluatorMessage<S>> = Slot::default();
         let context = Arc::new(Context {
@@ -199,10 +185,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         };
         let (supervisor, handle) = Actor::spawn(None, supervisor, ())
             .await
-            .map_err(|error| RunError::Start {
-                actor: "the run".into(),
-                reason: error.to_string(),
-            })?;
+            .map_err(|error| RunError::Start { actor: "the run".into(), reason: error.to_string() })?;
         let running = Running {
             context,
             roster,
@@ -232,11 +215,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
                 return Err(RunError::config("workers of a stage", 0, "at least 1"));
             }
             if self.stages[..index].iter().any(|(other, ..)| other == name) {
-                return Err(RunError::config(
-                    "name of a stage",
-                    name,
-                    "a name that no other stage has",
-                ));
+                return Err(RunError::config("name of a stage", name, "a name that no other stage has"));
             }
         }
         Ok(())
@@ -267,10 +246,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
 fn check_snapshots(path: &Path, checkpoint: &Checkpoint, gate: &FreshnessGate) -> Result<(), RunError> {
     for version in gate.oldest_needed().0..=gate.version().0 {
         if !checkpoint.snapshots.contains_key(&PolicyVersion(version)) {
-            return Err(RunError::checkpoint(
-                path,
-                format!("the snapshot of version {version} is missing"),
-            ));
+            return Err(RunError::checkpoint(path, format!("the snapshot of version {version} is missing")));
         }
     }
     Ok(())
@@ -293,10 +269,7 @@ fn open_folder(
 
 fn start_error(actor: &str) -> impl FnOnce(Failure) -> RunError {
     let actor = actor.to_string();
-    move |failure| RunError::Start {
-        actor,
-        reason: failure.to_string(),
-    }
+    move |failure| RunError::Start { actor, reason: failure.to_string() }
 }
 
 type Started<S> = (Compute<Trainer<S>>, Snapshots<S>);
@@ -314,10 +287,7 @@ async fn start_learner<S: Send + Sync + 'static>(
             .await
             .map_err(|failure| RunError::checkpoint(path, failure))?,
         None => {
-            let snapshot = trainer
-                .run(|trainer| trainer.learner.snapshot())
-                .await
-                .map_err(start_error("learner"))?;
+            let snapshot = trainer.run(|trainer| trainer.learner.snapshot()).await.map_err(start_error("learner"))?;
             BTreeMap::from([(PolicyVersion(0), snapshot)])
         }
     };
@@ -330,15 +300,7 @@ fn chain(stages: Vec<(String, usize, BuildStage)>, threads: usize, last: Hop, me
     let mut pools = Vec::new();
     for (name, workers, build) in stages.into_iter().rev() {
         let slot = Slot::default();
-        let pool = Pool {
-            name: name.into(),
-            workers,
-            threads,
-            build,
-            next,
-            meter: meter.clone(),
-            slot: slot.clone(),
-        };
+        let pool = Pool { name: name.into(), workers, threads, build, next, meter: meter.clone(), slot: slot.clone() };
         pools.push(pool);
         next = Hop::Pool(slot);
     }

@@ -30,10 +30,7 @@ pub(crate) struct Work {
 
 impl Work {
     pub fn new(group: RolloutGroup) -> Self {
-        Self {
-            group,
-            queued: Instant::now(),
-        }
+        Self { group, queued: Instant::now() }
     }
 }
 

@@ -145,11 +145,7 @@ impl RolloutSample {
                         _ => Vec::new(),
                     },
                     reward: total(rollout),
-                    components: rollout
-                        .reward
-                        .as_ref()
-                        .map(|reward| reward.components.clone())
-                        .unwrap_or_default(),
+                    components: rollout.reward.as_ref().map(|reward| reward.components.clone()).unwrap_or_default(),
                     text: rollout.text.clone(),
                 })
             })
@@ -169,9 +165,7 @@ fn total(rollout: &Rollout) -> f64 {
 }
 
 fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
-    let (sum, count) = values
-        .into_iter()
-        .fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
+    let (sum, count) = values.into_iter().fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
     if count == 0 { 0.0 } else { sum / f64::from(count) }
 }
 

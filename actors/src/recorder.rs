@@ -21,10 +21,7 @@ use crate::{
 pub(crate) struct RecorderActor<S>(pub Arc<Context<S>>);
 
 pub(crate) enum RecorderMessage {
-    Step {
-        record: Box<StepRecord>,
-        samples: Vec<RolloutSample>,
-    },
+    Step { record: Box<StepRecord>, samples: Vec<RolloutSample> },
     Checkpoint(Box<Checkpoint>),
     Event(Event),
 }
@@ -60,11 +57,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub fn new(folder: Option<RunFolder>, observer: Box<dyn FnMut(&Event) + Send>) -> Self {
-        Self {
-            folder,
-            observer,
-            evaluations: Vec::new(),
-        }
+        Self { folder, observer, evaluations: Vec::new() }
     }
 
     fn write(&mut self, message: RecorderMessage) -> Result<(), RunError> {
@@ -80,19 +73,13 @@ impl Writer {
                 let Some(folder) = &self.folder else { return Ok(()) };
                 let path = checkpoint.write(&folder.checkpoints, folder.keep)?;
                 telemetry::checkpointed();
-                Event::Checkpoint {
-                    version: checkpoint.gate.version,
-                    path,
-                }
+                Event::Checkpoint { version: checkpoint.gate.version, path }
             }
             RecorderMessage::Event(event) => event,
         };
         if let Event::Evaluated { version, scores } = &event {
             if let Some(folder) = &mut self.folder {
-                let line = Evaluation {
-                    version: version.0,
-                    scores: scores.clone(),
-                };
+                let line = Evaluation { version: version.0, scores: scores.clone() };
                 folder.evaluations.append([&line])?;
             }
             self.evaluations.push((*version, scores.clone()));
@@ -147,8 +134,7 @@ impl RunFolder {
         let done = checkpoint.map_or(0, |version| version.0);
         self.metrics.cut(|line: &Stepped| line.step < done)?;
         self.rollouts.cut(|line: &Stepped| line.step < done)?;
-        self.evaluations
-            .cut(|line: &Evaluation| checkpoint.is_some() && line.version <= done)
+        self.evaluations.cut(|line: &Evaluation| checkpoint.is_some() && line.version <= done)
     }
 }
 
@@ -165,11 +151,7 @@ struct Lines {
 
 impl Lines {
     fn open(path: PathBuf) -> Result<Self, RunError> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(RunError::io(&path))?;
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(RunError::io(&path))?;
         Ok(Self { path, file })
     }
 

@@ -102,17 +102,10 @@ impl<S: Send + Sync + 'static> Running<S> {
         }
         let context = self.context.clone();
         let version = context.gate.version();
-        let failed = |failure: Failure| RunError::Learner {
-            step: version.0,
-            reason: failure.to_string(),
-        };
+        let failed = |failure: Failure| RunError::Learner { step: version.0, reason: failure.to_string() };
         if self.has_folder {
             let shared = context.clone();
-            let checkpoint = context
-                .trainer
-                .run(move |trainer| capture(trainer, &shared))
-                .await
-                .map_err(failed)?;
+            let checkpoint = context.trainer.run(move |trainer| capture(trainer, &shared)).await.map_err(failed)?;
             context.recorder.send(RecorderMessage::Checkpoint(Box::new(checkpoint)));
         }
         let finished = version.0 >= context.config.steps;
@@ -120,10 +113,10 @@ impl<S: Send + Sync + 'static> Running<S> {
             self.evaluate();
             let _ = evaluator.get_cell().drain_and_wait(None).await;
         }
-        let snapshot = context.snapshots.get(version).ok_or_else(|| RunError::Learner {
-            step: version.0,
-            reason: format!("the snapshot {version} is gone"),
-        })?;
+        let snapshot = context
+            .snapshots
+            .get(version)
+            .ok_or_else(|| RunError::Learner { step: version.0, reason: format!("the snapshot {version} is gone") })?;
         Ok(RunSummary {
             version,
             snapshot,
@@ -139,9 +132,7 @@ impl<S: Send + Sync + 'static> Running<S> {
     pub(crate) fn evaluate(&self) {
         let version = self.context.gate.version();
         if let Some(snapshot) = self.context.snapshots.get(version) {
-            self.context
-                .evaluator
-                .send(EvaluatorMessage::Evaluate { version, snapshot });
+            self.context.evaluator.send(EvaluatorMessage::Evaluate { version, snapshot });
         }
     }
 
@@ -173,10 +164,7 @@ impl<S: Send + Sync + 'static> Running<S> {
     }
 
     async fn evaluations(&self) -> Vec<(PolicyVersion, Scores)> {
-        let read = self
-            .context
-            .writer
-            .run(|writer| Ok::<_, Failure>(std::mem::take(&mut writer.evaluations)));
+        let read = self.context.writer.run(|writer| Ok::<_, Failure>(std::mem::take(&mut writer.evaluations)));
         read.await.unwrap_or_default()
     }
 }

@@ -54,10 +54,7 @@ impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
         };
         self.context.meter.waited("sampler", waiting.elapsed());
         let context = self.context.clone();
-        match compute
-            .run(move |sampler| sample(sampler.as_mut(), ticket, &context))
-            .await
-        {
+        match compute.run(move |sampler| sample(sampler.as_mut(), ticket, &context)).await {
             Ok(group) => self.context.first.forward(group),
             Err(failure) => {
                 telemetry::stage_failed("sampler");
@@ -78,26 +75,17 @@ fn sample<S>(sampler: &mut dyn Sampler<S>, ticket: Ticket, context: &Context<S>)
         Ok((study, reports)) => {
             let lengths: Vec<usize> = reports.iter().map(|report| report.tokens.len()).collect();
             let truncated = reports.iter().filter(|report| report.truncated).count();
-            context
-                .meter
-                .sampled(lengths.iter().sum::<usize>() as u64, started.elapsed());
+            context.meter.sampled(lengths.iter().sum::<usize>() as u64, started.elapsed());
             telemetry::sampled(&lengths, truncated, started.elapsed());
             let version = ticket.snapshot();
             let rollouts = reports.into_iter().map(|report| Rollout {
                 tokens: report.tokens,
                 text: report.text,
-                origin: Origin::Sampled {
-                    logprobs: report.logprobs,
-                    version,
-                },
+                origin: Origin::Sampled { logprobs: report.logprobs, version },
                 truncated: report.truncated,
                 reward: None,
             });
-            Ok(RolloutGroup {
-                rollouts: rollouts.collect(),
-                study: Arc::new(study),
-                ticket,
-            })
+            Ok(RolloutGroup { rollouts: rollouts.collect(), study: Arc::new(study), ticket })
         }
         Err(failure) => {
             ticket.fail(&failure);
@@ -113,14 +101,9 @@ fn draw<S>(
 ) -> Result<(Study, Vec<Sampled>), BackendError> {
     let study = context.dataset.study(ticket.study())?;
     let version = ticket.snapshot();
-    let snapshot = context
-        .snapshots
-        .get(version)
-        .ok_or_else(|| format!("the snapshot {version} is gone"))?;
+    let snapshot = context.snapshots.get(version).ok_or_else(|| format!("the snapshot {version} is gone"))?;
     let wanted = context.config.sampled_per_group();
-    let seeds: Vec<u64> = (0..wanted as u64)
-        .map(|rollout| ticket.stream(Stream::Sample, rollout).next_u64())
-        .collect();
+    let seeds: Vec<u64> = (0..wanted as u64).map(|rollout| ticket.stream(Stream::Sample, rollout).next_u64()).collect();
     let reports = sampler.sample(Request {
         study: &study.id,
         prompt: &Prompt::new(&study),

@@ -25,10 +25,7 @@ impl<S> Snapshots<S> {
 
     /// Every snapshot from `oldest` to `newest`.
     pub fn range(&self, oldest: PolicyVersion, newest: PolicyVersion) -> BTreeMap<PolicyVersion, Arc<S>> {
-        self.all()
-            .range(oldest..=newest)
-            .map(|(version, snapshot)| (*version, snapshot.clone()))
-            .collect()
+        self.all().range(oldest..=newest).map(|(version, snapshot)| (*version, snapshot.clone())).collect()
     }
 
     pub fn insert(&self, version: PolicyVersion, snapshot: Arc<S>) {

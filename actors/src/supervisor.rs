@@ -43,11 +43,7 @@ pub(crate) struct Roster {
 
 impl Roster {
     pub fn actor(&self, name: &str) -> Option<ActorCell> {
-        self.actors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     pub fn close(&self) {
@@ -73,16 +69,9 @@ impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
         let pools = (0..self.pools.len()).map(Role::Pool);
         let samplers = (0..self.context.config.samplers).map(Role::Sampler);
         let evaluator = self.evaluator.as_ref().map(|_| Role::Evaluator);
-        let roles = [Role::Recorder]
-            .into_iter()
-            .chain(evaluator)
-            .chain(pools)
-            .chain([Role::Learner])
-            .chain(samplers);
+        let roles = [Role::Recorder].into_iter().chain(evaluator).chain(pools).chain([Role::Learner]).chain(samplers);
         for role in roles {
-            self.start(role, &myself, &mut children)
-                .await
-                .map_err(|error| self.start_error(role, &error))?;
+            self.start(role, &myself, &mut children).await.map_err(|error| self.start_error(role, &error))?;
         }
         Ok(children)
     }
@@ -106,9 +95,7 @@ impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
         }
         let name = self.name(role);
         self.context.meter.restarted(&name);
-        self.context
-            .recorder
-            .send(RecorderMessage::Event(Event::Restarted { actor: name, reason }));
+        self.context.recorder.send(RecorderMessage::Event(Event::Restarted { actor: name, reason }));
         if let Err(error) = self.start(role, &myself, children).await {
             self.context.fail(self.start_error(role, &error));
         }
@@ -132,34 +119,20 @@ impl<S: Send + Sync + 'static> Supervisor<S> {
             }
             (Role::Evaluator, None) => return Ok(()),
             (Role::Evaluator, Some(build)) => {
-                let evaluator = EvaluatorActor {
-                    context: context.clone(),
-                    build: build.clone(),
-                };
+                let evaluator = EvaluatorActor { context: context.clone(), build: build.clone() };
                 let (actor, _) = Actor::spawn_linked(None, evaluator, (), supervisor).await?;
                 context.evaluator.set(actor.clone());
                 actor.get_cell()
             }
             (Role::Pool(index), _) => self.pools[index].start(supervisor).await?.get_cell(),
-            (Role::Learner, _) => Actor::spawn_linked(None, LearnerActor(context), (), supervisor)
-                .await?
-                .0
-                .get_cell(),
+            (Role::Learner, _) => Actor::spawn_linked(None, LearnerActor(context), (), supervisor).await?.0.get_cell(),
             (Role::Sampler(index), _) => {
-                let sampler = SamplerActor {
-                    index,
-                    context,
-                    build: self.samplers.clone(),
-                };
+                let sampler = SamplerActor { index, context, build: self.samplers.clone() };
                 Actor::spawn_linked(None, sampler, (), supervisor).await?.0.get_cell()
             }
         };
         children.insert(cell.get_id(), role);
-        self.roster
-            .actors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(self.name(role), cell);
+        self.roster.actors.lock().unwrap_or_else(PoisonError::into_inner).insert(self.name(role), cell);
         Ok(())
     }
 
@@ -174,9 +147,6 @@ impl<S: Send + Sync + 'static> Supervisor<S> {
     }
 
     fn start_error(&self, role: Role, error: &dyn fmt::Display) -> RunError {
-        RunError::Start {
-            actor: self.name(role),
-            reason: error.to_string(),
-        }
+        RunError::Start { actor: self.name(role), reason: error.to_string() }
     }
 }

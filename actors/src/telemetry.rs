@@ -15,25 +15,14 @@ pub const BUCKETS: &[(&str, &[f64])] = &[
     ("addendum_stage_queue_wait_seconds", SECONDS),
     ("addendum_sampler_group_duration_seconds", SECONDS),
     ("addendum_learner_step_duration_seconds", SECONDS),
-    (
-        "addendum_sampler_response_length_tokens",
-        &[8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0],
-    ),
+    ("addendum_sampler_response_length_tokens", &[8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0]),
     ("addendum_reward_component_score", SCORES),
     ("addendum_reward_group_score", SCORES),
-    (
-        "addendum_editor_gain_score",
-        &[-1.0, -0.5, -0.2, -0.1, 0.0, 0.1, 0.2, 0.5, 1.0, 2.0],
-    ),
-    (
-        "addendum_replay_staleness_versions",
-        &[0.0, 1.0, 2.0, 3.0, 4.0, 8.0, 16.0],
-    ),
+    ("addendum_editor_gain_score", &[-1.0, -0.5, -0.2, -0.1, 0.0, 0.1, 0.2, 0.5, 1.0, 2.0]),
+    ("addendum_replay_staleness_versions", &[0.0, 1.0, 2.0, 3.0, 4.0, 8.0, 16.0]),
 ];
 
-const SECONDS: &[f64] = &[
-    0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
-];
+const SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 const SCORES: &[f64] = &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2.0, 3.0];
 
 /// Registers the help text of every metric with the installed recorder.
@@ -46,118 +35,47 @@ pub fn describe() {
 fn describe_sampling() {
     describe_counter!("addendum_sampler_rollouts_total", "Reports sampled");
     describe_counter!("addendum_sampler_tokens_total", "Tokens sampled");
-    describe_counter!(
-        "addendum_sampler_truncated_rollouts_total",
-        "Sampled reports that hit the length limit"
-    );
-    describe_gauge!(
-        "addendum_sampler_truncated_ratio",
-        "Share of the last batch's sampled reports that hit the limit"
-    );
+    describe_counter!("addendum_sampler_truncated_rollouts_total", "Sampled reports that hit the length limit");
+    describe_gauge!("addendum_sampler_truncated_ratio", "Share of the last batch's sampled reports that hit the limit");
     describe_gauge!("addendum_sampler_busy_ratio", "Share of the time that samplers compute");
-    describe_gauge!(
-        "addendum_sampler_throughput_tokens_per_second",
-        "Tokens sampled per second over the last step"
-    );
-    describe_histogram!(
-        "addendum_sampler_group_duration_seconds",
-        Unit::Seconds,
-        "Time to sample a group"
-    );
-    describe_histogram!(
-        "addendum_sampler_response_length_tokens",
-        "Length of sampled reports, end token included"
-    );
-    describe_counter!(
-        "addendum_editor_edits_total",
-        "Edits by operation and rule, none included"
-    );
-    describe_histogram!(
-        "addendum_editor_gain_score",
-        "Reward of an edited report minus that of its source"
-    );
+    describe_gauge!("addendum_sampler_throughput_tokens_per_second", "Tokens sampled per second over the last step");
+    describe_histogram!("addendum_sampler_group_duration_seconds", Unit::Seconds, "Time to sample a group");
+    describe_histogram!("addendum_sampler_response_length_tokens", "Length of sampled reports, end token included");
+    describe_counter!("addendum_editor_edits_total", "Edits by operation and rule, none included");
+    describe_histogram!("addendum_editor_gain_score", "Reward of an edited report minus that of its source");
     describe_histogram!("addendum_reward_group_score", "Mean reward of a group");
-    describe_histogram!(
-        "addendum_reward_component_score",
-        "Mean of a reward component over a group, unweighted"
-    );
-    describe_gauge!(
-        "addendum_reward_batch_mean_score",
-        "Mean reward of the last batch by origin of the report"
-    );
-    describe_counter!(
-        "addendum_reward_zero_variance_groups_total",
-        "Groups whose rewards are all equal"
-    );
+    describe_histogram!("addendum_reward_component_score", "Mean of a reward component over a group, unweighted");
+    describe_gauge!("addendum_reward_batch_mean_score", "Mean reward of the last batch by origin of the report");
+    describe_counter!("addendum_reward_zero_variance_groups_total", "Groups whose rewards are all equal");
 }
 
 fn describe_learning() {
-    describe_gauge!(
-        "addendum_learner_advantage_spread_score",
-        "Mean standard deviation of rewards within a group"
-    );
-    describe_gauge!(
-        "addendum_learner_policy_loss_nats",
-        "Loss of the last step, KL term included"
-    );
-    describe_gauge!(
-        "addendum_learner_reference_kl_nats",
-        "KL to the reference policy, k3 estimate"
-    );
+    describe_gauge!("addendum_learner_advantage_spread_score", "Mean standard deviation of rewards within a group");
+    describe_gauge!("addendum_learner_policy_loss_nats", "Loss of the last step, KL term included");
+    describe_gauge!("addendum_learner_reference_kl_nats", "KL to the reference policy, k3 estimate");
     describe_gauge!("addendum_learner_entropy_nats", "Entropy of the policy per token");
     describe_gauge!(
         "addendum_learner_logprob_difference_nats",
         "Mean absolute difference of behaviour and proximal log-probabilities"
     );
-    describe_gauge!(
-        "addendum_learner_importance_weight_ratio",
-        "Mean truncated importance weight of sampled tokens"
-    );
-    describe_gauge!(
-        "addendum_learner_effective_sample_size_ratio",
-        "Effective share of the sampled tokens"
-    );
-    describe_gauge!(
-        "addendum_learner_clip_fraction_ratio",
-        "Share of tokens whose ratio was clipped"
-    );
-    describe_gauge!(
-        "addendum_learner_gradient_norm",
-        "L2 norm of the gradient before clipping"
-    );
+    describe_gauge!("addendum_learner_importance_weight_ratio", "Mean truncated importance weight of sampled tokens");
+    describe_gauge!("addendum_learner_effective_sample_size_ratio", "Effective share of the sampled tokens");
+    describe_gauge!("addendum_learner_clip_fraction_ratio", "Share of tokens whose ratio was clipped");
+    describe_gauge!("addendum_learner_gradient_norm", "L2 norm of the gradient before clipping");
     describe_gauge!("addendum_learner_learning_rate_ratio", "Learning rate of the last step");
     describe_counter!("addendum_learner_steps_total", "Training steps done");
-    describe_counter!(
-        "addendum_learner_skipped_steps_total",
-        "Updates skipped because of a gradient not finite"
-    );
-    describe_histogram!(
-        "addendum_learner_step_duration_seconds",
-        Unit::Seconds,
-        "Compute time of a training step"
-    );
-    describe_gauge!(
-        "addendum_learner_busy_ratio",
-        "Share of the time that the learner computes"
-    );
+    describe_counter!("addendum_learner_skipped_steps_total", "Updates skipped because of a gradient not finite");
+    describe_histogram!("addendum_learner_step_duration_seconds", Unit::Seconds, "Compute time of a training step");
+    describe_gauge!("addendum_learner_busy_ratio", "Share of the time that the learner computes");
     describe_gauge!("addendum_learner_policy_version", "Newest published policy version");
-    describe_gauge!(
-        "addendum_evaluator_score_ratio",
-        "Scores of the last evaluation by name"
-    );
+    describe_gauge!("addendum_evaluator_score_ratio", "Scores of the last evaluation by name");
     describe_counter!("addendum_evaluator_evaluations_total", "Evaluations done, by outcome");
 }
 
 fn describe_running() {
-    describe_histogram!(
-        "addendum_replay_staleness_versions",
-        "Age of groups when they are trained on"
-    );
+    describe_histogram!("addendum_replay_staleness_versions", "Age of groups when they are trained on");
     describe_gauge!("addendum_replay_tickets_in_flight", "Tickets out of the gate");
-    describe_counter!(
-        "addendum_replay_evictions_total",
-        "Groups evicted because they grew too old"
-    );
+    describe_counter!("addendum_replay_evictions_total", "Groups evicted because they grew too old");
     describe_counter!("addendum_replay_retries_total", "Tickets issued again");
     describe_gauge!("addendum_replay_dead_letters", "Tickets that used up their attempts");
     describe_histogram!(
@@ -213,11 +131,7 @@ pub(crate) fn batch(batch: &Batch) {
         let rewards = || group.rollouts.iter().filter_map(|rollout| rollout.reward.as_ref());
         let size = rewards().count().max(1) as f64;
         histogram!("addendum_reward_group_score").record(rewards().map(|reward| reward.total).sum::<f64>() / size);
-        let names = rewards()
-            .next()
-            .map(|reward| reward.components.keys())
-            .into_iter()
-            .flatten();
+        let names = rewards().next().map(|reward| reward.components.keys()).into_iter().flatten();
         for name in names {
             let sum: f64 = rewards().filter_map(|reward| reward.components.get(name)).sum();
             histogram!("addendum_reward_component_score", "component" => name.clone()).record(sum / size);
@@ -250,11 +164,9 @@ pub(crate) fn step(record: &StepRecord, compute: Duration, evictions: u64, retri
     counter!("addendum_replay_evictions_total").increment(evictions);
     counter!("addendum_replay_retries_total").increment(retries);
     histogram!("addendum_learner_step_duration_seconds").record(compute);
-    for (origin, mean) in [
-        ("all", record.reward_mean),
-        ("sampled", record.reward_sampled),
-        ("edited", record.reward_edited),
-    ] {
+    for (origin, mean) in
+        [("all", record.reward_mean), ("sampled", record.reward_sampled), ("edited", record.reward_edited)]
+    {
         gauge!("addendum_reward_batch_mean_score", "origin" => origin).set(mean);
     }
     let stats = &record.stats;

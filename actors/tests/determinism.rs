@@ -15,20 +15,10 @@ async fn the_number_of_samplers_and_the_timing_change_nothing() {
         let config = RunConfig { staleness, ..config() };
         let expected = calm(config.clone()).await;
         for samplers in [1, 2, 4] {
-            let trouble = Trouble {
-                delay: Duration::from_millis(2),
-                ..Trouble::default()
-            };
-            let config = RunConfig {
-                samplers,
-                ..config.clone()
-            };
+            let trouble = Trouble { delay: Duration::from_millis(2), ..Trouble::default() };
+            let config = RunConfig { samplers, ..config.clone() };
             let summary = run(pipeline(config, trouble)).await.unwrap();
-            assert_eq!(
-                summary.snapshot.bytes(),
-                expected,
-                "{samplers} samplers, staleness {staleness}"
-            );
+            assert_eq!(summary.snapshot.bytes(), expected, "{samplers} samplers, staleness {staleness}");
             assert!(summary.finished && summary.dead_letters.is_empty());
         }
     }
@@ -39,18 +29,9 @@ async fn seed_staleness_and_variant_change_the_weights() {
     let base = calm(config()).await;
     for other in [
         RunConfig { seed: 12, ..config() },
-        RunConfig {
-            staleness: 0,
-            ..config()
-        },
-        RunConfig {
-            variant: Variant::Grpo,
-            ..config()
-        },
-        RunConfig {
-            variant: Variant::EditGrpoPara,
-            ..config()
-        },
+        RunConfig { staleness: 0, ..config() },
+        RunConfig { variant: Variant::Grpo, ..config() },
+        RunConfig { variant: Variant::EditGrpoPara, ..config() },
     ] {
         assert_ne!(calm(other.clone()).await, base, "{other:?}");
     }
@@ -66,11 +47,7 @@ async fn panics_in_every_kind_of_actor_change_nothing_but_the_number_of_restarts
         delay: Duration::from_millis(1),
         ..Trouble::default()
     };
-    let config = RunConfig {
-        samplers: 2,
-        max_attempts: 9,
-        ..config()
-    };
+    let config = RunConfig { samplers: 2, max_attempts: 9, ..config() };
     let expected = calm(config.clone()).await;
     let heard = Heard::default();
     let summary = run(pipeline(config, trouble).observer(heard.listen())).await.unwrap();
@@ -82,17 +59,9 @@ async fn panics_in_every_kind_of_actor_change_nothing_but_the_number_of_restarts
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_actors_of_every_kind_change_nothing() {
-    let config = RunConfig {
-        samplers: 2,
-        max_attempts: 1000,
-        steps: 12,
-        ..config()
-    };
+    let config = RunConfig { samplers: 2, max_attempts: 1000, steps: 12, ..config() };
     let expected = calm(config.clone()).await;
-    let trouble = Trouble {
-        delay: Duration::from_millis(4),
-        ..Trouble::default()
-    };
+    let trouble = Trouble { delay: Duration::from_millis(4), ..Trouble::default() };
     let running = pipeline(config, trouble).start().await.unwrap();
     let children = |name: &str| running.actor(name).map(|pool| pool.get_children()).unwrap_or_default();
     let mut kills = 0;
@@ -118,25 +87,15 @@ async fn killed_actors_of_every_kind_change_nothing() {
     let summary = finish(running).await.unwrap();
     assert_eq!(summary.snapshot.bytes(), expected);
     assert!(kills >= 7, "only {kills} kills: the run was over too soon");
-    assert!(
-        summary.restarts >= 5,
-        "only {} restarts of {kills} kills",
-        summary.restarts
-    );
+    assert!(summary.restarts >= 5, "only {} restarts of {kills} kills", summary.restarts);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_rollout_is_older_than_the_bound_and_none_is_younger_in_fixed_lag() {
     for staleness in [0, 1, 4] {
         let heard = Heard::default();
-        let config = RunConfig {
-            staleness,
-            samplers: 3,
-            ..config()
-        };
-        run(pipeline(config, Trouble::default()).observer(heard.listen()))
-            .await
-            .unwrap();
+        let config = RunConfig { staleness, samplers: 3, ..config() };
+        run(pipeline(config, Trouble::default()).observer(heard.listen())).await.unwrap();
         let steps = heard.steps();
         assert_eq!(steps.len(), 8);
         for record in steps {
@@ -151,18 +110,9 @@ async fn latest_mode_ends_within_the_bound_and_resamples_what_grew_too_old() {
     let mut evictions = 0;
     for _ in 0..5 {
         let heard = Heard::default();
-        let config = RunConfig {
-            mode: Mode::Latest,
-            staleness: 1,
-            samplers: 4,
-            batch_groups: 1,
-            steps: 40,
-            ..config()
-        };
-        let trouble = Trouble {
-            delay: Duration::from_millis(3),
-            ..Trouble::default()
-        };
+        let config =
+            RunConfig { mode: Mode::Latest, staleness: 1, samplers: 4, batch_groups: 1, steps: 40, ..config() };
+        let trouble = Trouble { delay: Duration::from_millis(3), ..Trouble::default() };
         let summary = run(pipeline(config, trouble).observer(heard.listen())).await.unwrap();
         assert!(summary.finished && summary.dead_letters.is_empty());
         assert!(heard.steps().iter().all(|record| record.staleness_max <= 1));
@@ -173,20 +123,12 @@ async fn latest_mode_ends_within_the_bound_and_resamples_what_grew_too_old() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_are_made_of_what_the_variant_says() {
-    for (variant, expected) in [
-        (Variant::Grpo, [4, 0, 0]),
-        (Variant::EditGrpo, [2, 2, 0]),
-        (Variant::EditGrpoPara, [2, 1, 1]),
-    ] {
+    for (variant, expected) in
+        [(Variant::Grpo, [4, 0, 0]), (Variant::EditGrpo, [2, 2, 0]), (Variant::EditGrpoPara, [2, 1, 1])]
+    {
         let folder = tempfile::tempdir().unwrap();
-        let config = RunConfig {
-            variant,
-            recorded_groups: 3,
-            ..config()
-        };
-        run(pipeline(config, Trouble::default()).folder(folder.path()))
-            .await
-            .unwrap();
+        let config = RunConfig { variant, recorded_groups: 3, ..config() };
+        run(pipeline(config, Trouble::default()).folder(folder.path())).await.unwrap();
         let text = std::fs::read_to_string(folder.path().join("rollouts.jsonl")).unwrap();
         let samples: Vec<RolloutSample> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(samples.len(), 8 * 3 * 4);

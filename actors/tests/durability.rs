@@ -10,16 +10,11 @@ use tokio::sync::oneshot;
 
 fn steps(folder: &Path) -> Vec<u64> {
     let text = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str::<StepRecord>(line).unwrap().step)
-        .collect()
+    text.lines().map(|line| serde_json::from_str::<StepRecord>(line).unwrap().step).collect()
 }
 
 fn slow() -> Trouble {
-    Trouble {
-        delay: Duration::from_millis(3),
-        ..Trouble::default()
-    }
+    Trouble { delay: Duration::from_millis(3), ..Trouble::default() }
 }
 
 /// Completes when the step is heard, together with the ear that hears it.
@@ -40,26 +35,16 @@ fn at_step(step: u64) -> (impl FnMut(&Event) + Send, impl Future<Output = ()> + 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_run_writes_a_checkpoint_and_resumes_to_the_same_weights() {
     for staleness in [0, 1, 4] {
-        let config = RunConfig {
-            staleness,
-            samplers: 2,
-            checkpoint_every: 0,
-            ..config()
-        };
+        let config = RunConfig { staleness, samplers: 2, checkpoint_every: 0, ..config() };
         let expected = calm(config.clone()).await;
         let folder = tempfile::tempdir().unwrap();
         let (ear, signal) = at_step(3);
-        let chain = pipeline(config.clone(), slow())
-            .folder(folder.path())
-            .observer(ear)
-            .stop_when(signal);
+        let chain = pipeline(config.clone(), slow()).folder(folder.path()).observer(ear).stop_when(signal);
         let stopped = run(chain).await.unwrap();
         assert!(!stopped.finished);
         assert!((4..8).contains(&stopped.version.0), "stopped at {}", stopped.version);
 
-        let resumed = run(pipeline(config, slow()).folder(folder.path()).resume())
-            .await
-            .unwrap();
+        let resumed = run(pipeline(config, slow()).folder(folder.path()).resume()).await.unwrap();
         assert!(resumed.finished);
         assert_eq!(resumed.snapshot.bytes(), expected, "staleness {staleness}");
         assert_eq!(steps(folder.path()), (0..8).collect::<Vec<_>>());
@@ -68,28 +53,19 @@ async fn a_stopped_run_writes_a_checkpoint_and_resumes_to_the_same_weights() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_killed_again_and_again_ends_in_the_same_weights() {
-    let config = RunConfig {
-        samplers: 2,
-        checkpoint_every: 1,
-        ..config()
-    };
+    let config = RunConfig { samplers: 2, checkpoint_every: 1, ..config() };
     let expected = calm(config.clone()).await;
     let folder = tempfile::tempdir().unwrap();
     for step in [0, 2, 5] {
         let (ear, signal) = at_step(step);
-        let chain = pipeline(config.clone(), slow())
-            .folder(folder.path())
-            .resume()
-            .observer(ear);
+        let chain = pipeline(config.clone(), slow()).folder(folder.path()).resume().observer(ear);
         let running = chain.start().await.unwrap();
         signal.await;
         drop(running);
         // The recorder's thread may still be writing; a killed process would not.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let resumed = run(pipeline(config, slow()).folder(folder.path()).resume())
-        .await
-        .unwrap();
+    let resumed = run(pipeline(config, slow()).folder(folder.path()).resume()).await.unwrap();
     assert_eq!(resumed.snapshot.bytes(), expected);
     assert_eq!(steps(folder.path()), (0..8).collect::<Vec<_>>());
 }
@@ -97,13 +73,7 @@ async fn a_run_killed_again_and_again_ends_in_the_same_weights() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_run_folder_holds_metrics_sample_rollouts_with_their_edits_and_few_checkpoints() {
     let (folder, heard) = (tempfile::tempdir().unwrap(), Heard::default());
-    let chain = pipeline(
-        RunConfig {
-            checkpoint_every: 1,
-            ..config()
-        },
-        Trouble::default(),
-    );
+    let chain = pipeline(RunConfig { checkpoint_every: 1, ..config() }, Trouble::default());
     run(chain.folder(folder.path()).observer(heard.listen())).await.unwrap();
     assert_eq!(steps(folder.path()), (0..8).collect::<Vec<_>>());
 
@@ -112,58 +82,33 @@ async fn the_run_folder_holds_metrics_sample_rollouts_with_their_edits_and_few_c
     assert_eq!(samples.len(), 8 * 4);
     let edited: Vec<_> = samples.iter().filter(|sample| sample.origin == "edited").collect();
     assert_eq!(edited.len(), 16);
-    assert!(
-        edited
-            .iter()
-            .any(|sample| sample.edits.len() == 1 && sample.edits[0].operation == "replace")
-    );
+    assert!(edited.iter().any(|sample| sample.edits.len() == 1 && sample.edits[0].operation == "replace"));
 
     let checkpoints: Vec<_> = fs::read_dir(folder.path().join("checkpoints")).unwrap().collect();
     assert_eq!(checkpoints.len(), 2);
-    let written = heard
-        .events()
-        .into_iter()
-        .filter(|event| matches!(event, Event::Checkpoint { .. }));
+    let written = heard.events().into_iter().filter(|event| matches!(event, Event::Checkpoint { .. }));
     assert_eq!(written.count(), 8);
     let gains: Vec<f64> = heard.steps().iter().map(|record| record.edit_gain).collect();
-    assert!(
-        gains.iter().sum::<f64>() > 0.0,
-        "edits towards the reference gain nothing: {gains:?}"
-    );
+    assert!(gains.iter().sum::<f64>() > 0.0, "edits towards the reference gain nothing: {gains:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_checkpoint_or_one_of_another_run_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    run(pipeline(config(), Trouble::default()).folder(folder.path()))
-        .await
-        .unwrap();
+    run(pipeline(config(), Trouble::default()).folder(folder.path())).await.unwrap();
     let resume = |config: RunConfig| run(pipeline(config, Trouble::default()).folder(folder.path()).resume());
     let longer = RunConfig { steps: 12, ..config() };
 
-    let other = resume(RunConfig {
-        seed: 5,
-        ..longer.clone()
-    })
-    .await
-    .unwrap_err();
+    let other = resume(RunConfig { seed: 5, ..longer.clone() }).await.unwrap_err();
     assert!(other.to_string().contains("`seed` = 11"), "{other}");
-    let other = resume(RunConfig {
-        group_size: 6,
-        ..longer.clone()
-    })
-    .await
-    .unwrap_err();
+    let other = resume(RunConfig { group_size: 6, ..longer.clone() }).await.unwrap_err();
     assert!(other.to_string().contains("groups of 4"), "{other}");
 
     let learner = folder.path().join("checkpoints/step-00000008/learner.bin");
     let whole = fs::read(&learner).unwrap();
     fs::write(&learner, &whole[1..]).unwrap();
     let damaged = resume(longer.clone()).await.unwrap_err().to_string();
-    assert!(
-        damaged.contains("step-00000008") && damaged.contains("`learner.bin` is damaged"),
-        "{damaged}"
-    );
+    assert!(damaged.contains("step-00000008") && damaged.contains("`learner.bin` is damaged"), "{damaged}");
 
     fs::write(&learner, whole).unwrap();
     let expected = calm(longer.clone()).await;
@@ -173,19 +118,13 @@ async fn a_damaged_checkpoint_or_one_of_another_run_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_holds_another_run_or_cannot_be_written_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    run(pipeline(config(), Trouble::default()).folder(folder.path()))
-        .await
-        .unwrap();
-    let again = run(pipeline(config(), Trouble::default()).folder(folder.path()))
-        .await
-        .unwrap_err();
+    run(pipeline(config(), Trouble::default()).folder(folder.path())).await.unwrap();
+    let again = run(pipeline(config(), Trouble::default()).folder(folder.path())).await.unwrap_err();
     assert!(matches!(again, RunError::NotEmpty { .. }), "{again}");
 
     let file = folder.path().join("a-file");
     fs::write(&file, "").unwrap();
-    let error = run(pipeline(config(), Trouble::default()).folder(&file))
-        .await
-        .unwrap_err();
+    let error = run(pipeline(config(), Trouble::default()).folder(&file)).await.unwrap_err();
     assert!(error.to_string().contains("a-file"), "{error}");
 }
 

@@ -23,31 +23,14 @@ async fn a_run_with_studies_that_always_fail_finishes_and_says_why() {
                 unscorable: vec!["study-5".into()],
                 ..Trouble::default()
             };
-            let config = RunConfig {
-                mode,
-                staleness,
-                samplers: 2,
-                ..config()
-            };
+            let config = RunConfig { mode, staleness, samplers: 2, ..config() };
             let heard = Heard::default();
             let summary = run(pipeline(config, trouble).observer(heard.listen())).await.unwrap();
             assert!(summary.finished);
-            let errors: Vec<&str> = summary
-                .dead_letters
-                .values()
-                .map(|letter| letter.error.as_str())
-                .collect();
-            assert!(
-                errors.contains(&"study study-2: the image cannot be decoded"),
-                "{errors:?}"
-            );
+            let errors: Vec<&str> = summary.dead_letters.values().map(|letter| letter.error.as_str()).collect();
+            assert!(errors.contains(&"study study-2: the image cannot be decoded"), "{errors:?}");
             assert!(errors.contains(&"panicked: cannot score study-5"), "{errors:?}");
-            assert!(
-                summary
-                    .dead_letters
-                    .values()
-                    .all(|letter| letter.attempts == 3 && [2, 5].contains(&letter.study))
-            );
+            assert!(summary.dead_letters.values().all(|letter| letter.attempts == 3 && [2, 5].contains(&letter.study)));
             let trained: usize = heard.steps().iter().map(|record| record.groups).sum();
             assert_eq!(trained + summary.dead_letters.len(), 24);
         }
@@ -56,40 +39,25 @@ async fn a_run_with_studies_that_always_fail_finishes_and_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_in_which_every_study_fails_finishes_with_the_weights_it_started_with() {
-    let trouble = Trouble {
-        unreadable: (0..7).map(|i| format!("study-{i}")).collect(),
-        ..Trouble::default()
-    };
+    let trouble = Trouble { unreadable: (0..7).map(|i| format!("study-{i}")).collect(), ..Trouble::default() };
     let summary = run(pipeline(config(), trouble)).await.unwrap();
     assert!(summary.finished);
     assert_eq!(summary.dead_letters.len(), 24);
-    assert_eq!(
-        summary.snapshot.bytes(),
-        ToyLearner::new(Arc::default()).weights.bytes()
-    );
+    assert_eq!(summary.snapshot.bytes(), ToyLearner::new(Arc::default()).weights.bytes());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_the_learner_ends_the_run_with_it() {
-    let trouble = Trouble {
-        learner_error: Some(3),
-        ..Trouble::default()
-    };
+    let trouble = Trouble { learner_error: Some(3), ..Trouble::default() };
     let error = run(pipeline(config(), trouble)).await.unwrap_err();
     assert_eq!(error.to_string(), "the learner failed at step 3: out of memory");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_learner_that_panics_at_every_step_ends_the_run_with_an_error() {
-    let trouble = Trouble {
-        learner_panics: (0..100).collect(),
-        ..Trouble::default()
-    };
+    let trouble = Trouble { learner_panics: (0..100).collect(), ..Trouble::default() };
     let error = run(pipeline(config(), trouble)).await.unwrap_err().to_string();
-    assert!(
-        error.starts_with("the learner failed at step 0: panicked: the learner broke at call"),
-        "{error}"
-    );
+    assert!(error.starts_with("the learner failed at step 0: panicked: the learner broke at call"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,14 +68,8 @@ async fn parts_that_cannot_be_built_are_named() {
         |_| Err::<NoSampler, BackendError>("no such device".into()),
         || Ok(ToyLearner::new(Arc::default())),
     );
-    let error = run(sampler.stage("reward", 1, || Panicking))
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("sampler-0") && error.contains("no such device"),
-        "{error}"
-    );
+    let error = run(sampler.stage("reward", 1, || Panicking)).await.unwrap_err().to_string();
+    assert!(error.contains("sampler-0") && error.contains("no such device"), "{error}");
 
     let learner = Pipeline::new(
         config(),
@@ -115,10 +77,7 @@ async fn parts_that_cannot_be_built_are_named() {
         |_| Ok(NoSampler),
         || Err::<ToyLearner, BackendError>("no such checkpoint".into()),
     );
-    let error = run(learner.stage("reward", 1, || Panicking))
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = run(learner.stage("reward", 1, || Panicking)).await.unwrap_err().to_string();
     assert_eq!(error, "learner could not be started: no such checkpoint");
 
     let stage = pipeline(config(), Trouble::default()).stage("broken", 1, || -> Panicking { panic!("no weights") });
@@ -148,18 +107,11 @@ impl Stage for Panicking {
 #[tokio::test(flavor = "multi_thread")]
 async fn impossible_runs_are_refused_before_anything_starts() {
     let refusal = |config: RunConfig| async move { run(pipeline(config, Trouble::default())).await.unwrap_err() };
-    let odd = refusal(RunConfig {
-        group_size: 5,
-        ..config()
-    })
-    .await
-    .to_string();
+    let odd = refusal(RunConfig { group_size: 5, ..config() }).await.to_string();
     assert!(odd.contains("`group_size` is 5"), "{odd}");
     let none = refusal(RunConfig { steps: 0, ..config() }).await.to_string();
     assert!(none.contains("`steps` is 0"), "{none}");
-    let twice = run(pipeline(config(), Trouble::default()).stage("reward", 1, || Panicking))
-        .await
-        .unwrap_err();
+    let twice = run(pipeline(config(), Trouble::default()).stage("reward", 1, || Panicking)).await.unwrap_err();
     assert!(twice.to_string().contains("`name of a stage` is reward"), "{twice}");
 }
 
@@ -183,12 +135,7 @@ async fn a_stage_of_ones_own_is_part_of_the_chain() {
     for record in heard.steps() {
         assert_eq!((record.reward_mean, record.zero_variance_groups), (0.0, 3));
     }
-    assert!(
-        heard
-            .steps()
-            .iter()
-            .any(|record| record.queue_wait.contains_key("zero"))
-    );
+    assert!(heard.steps().iter().any(|record| record.queue_wait.contains_key("zero")));
 }
 
 /// Fails, panics, or works, in turn.
@@ -208,36 +155,22 @@ impl Evaluate<Weights> for Moody {
 async fn evaluations_happen_at_start_every_k_steps_and_at_the_end_and_their_failures_harm_nobody() {
     let expected = calm(config()).await;
     let (calls, heard) = (Arc::new(AtomicU64::new(0)), Heard::default());
-    let config = RunConfig {
-        evaluate_every: 2,
-        ..config()
-    };
+    let config = RunConfig { evaluate_every: 2, ..config() };
     // Slow steps let the evaluator keep up, so that a crash finds no other evaluation in its mailbox.
-    let trouble = Trouble {
-        delay: Duration::from_millis(20),
-        ..Trouble::default()
-    };
-    let chain = pipeline(config, trouble)
-        .evaluator(move || Ok(Moody(calls.clone())))
-        .observer(heard.listen());
+    let trouble = Trouble { delay: Duration::from_millis(20), ..Trouble::default() };
+    let chain = pipeline(config, trouble).evaluator(move || Ok(Moody(calls.clone()))).observer(heard.listen());
     let summary = run(chain).await.unwrap();
     assert_eq!(summary.snapshot.bytes(), expected);
     let versions: Vec<u64> = summary.evaluations.iter().map(|(version, _)| version.0).collect();
     assert_eq!(versions, [0, 6, 8]);
     assert_eq!(summary.evaluations[2].1["first"], summary.snapshot.0[0]);
-    let failed = heard
-        .events()
-        .into_iter()
-        .filter(|event| matches!(event, Event::EvaluationFailed { .. }));
+    let failed = heard.events().into_iter().filter(|event| matches!(event, Event::EvaluationFailed { .. }));
     assert_eq!(failed.count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_supervisor_ends_the_run_with_an_error() {
-    let trouble = Trouble {
-        delay: Duration::from_millis(5),
-        ..Trouble::default()
-    };
+    let trouble = Trouble { delay: Duration::from_millis(5), ..Trouble::default() };
     let running = pipeline(config(), trouble).start().await.unwrap();
     running.actor("learner").unwrap().try_get_supervisor().unwrap().kill();
     let error = finish(running).await.unwrap_err();

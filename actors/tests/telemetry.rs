@@ -25,9 +25,7 @@ impl Evaluate<Weights> for First {
 async fn exposition() -> String {
     let mut builder = PrometheusBuilder::new();
     for (name, bounds) in telemetry::BUCKETS {
-        builder = builder
-            .set_buckets_for_metric(Matcher::Full((*name).into()), bounds)
-            .unwrap();
+        builder = builder.set_buckets_for_metric(Matcher::Full((*name).into()), bounds).unwrap();
     }
     let handle = builder.install_recorder().unwrap();
     telemetry::describe();
@@ -38,13 +36,8 @@ async fn exposition() -> String {
         ..Trouble::default()
     };
     let folder = tempfile::tempdir().unwrap();
-    let config = RunConfig {
-        samplers: 2,
-        ..config()
-    };
-    run(pipeline(config, trouble).folder(folder.path()).evaluator(|| Ok(First)))
-        .await
-        .unwrap();
+    let config = RunConfig { samplers: 2, ..config() };
+    run(pipeline(config, trouble).folder(folder.path()).evaluator(|| Ok(First))).await.unwrap();
     handle.render()
 }
 
@@ -109,20 +102,14 @@ async fn every_promised_metric_is_exported_described_and_well_named() {
         assert_ne!(kind, "summary", "{name} has no buckets");
     }
     assert!(text.contains("addendum_learner_steps_total 8"), "{text}");
-    assert!(
-        text.contains(r#"addendum_supervisor_restarts_total{actor="reward"} 1"#),
-        "{text}"
-    );
+    assert!(text.contains(r#"addendum_supervisor_restarts_total{actor="reward"} 1"#), "{text}");
     promtool(&text);
 }
 
 /// The judge itself, where it is installed.
 fn promtool(text: &str) {
-    let check = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+    let check =
+        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let Ok(mut check) = check else { return };
     check.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = check.wait_with_output().unwrap();

@@ -26,20 +26,9 @@ pub(crate) struct Alignment<'a> {
 impl<'a> Alignment<'a> {
     pub fn new(generated: &[&'a Annotated], reference: &[&'a Annotated], config: &EditConfig) -> Self {
         let (generated, reference) = (placed(generated), placed(reference));
-        let row = |g: &Placed| {
-            reference
-                .iter()
-                .map(|r| cosine(&g.entity.embedding, &r.entity.embedding))
-                .collect()
-        };
+        let row = |g: &Placed| reference.iter().map(|r| cosine(&g.entity.embedding, &r.entity.embedding)).collect();
         let cosines = generated.iter().map(row).collect();
-        Self {
-            generated,
-            reference,
-            cosines,
-            tau: config.tau,
-            reading: config.reading,
-        }
+        Self { generated, reference, cosines, tau: config.tau, reading: config.reading }
     }
 
     pub fn cosine(&self, g: usize, r: usize) -> f64 {
@@ -51,10 +40,7 @@ impl<'a> Alignment<'a> {
     }
 
     fn labels(&self, g: usize, r: usize) -> (Presence, Presence) {
-        (
-            self.generated[g].entity.kind.presence(),
-            self.reference[r].entity.kind.presence(),
-        )
+        (self.generated[g].entity.kind.presence(), self.reference[r].entity.kind.presence())
     }
 
     fn same_label(&self, g: usize, r: usize) -> bool {
@@ -65,10 +51,8 @@ impl<'a> Alignment<'a> {
 
     /// Rule (a)'s condition: one asserts what the other denies.
     pub fn contradict(&self, g: usize, r: usize) -> bool {
-        let opposite = matches!(
-            self.labels(g, r),
-            (Presence::Present, Presence::Absent) | (Presence::Absent, Presence::Present)
-        );
+        let opposite =
+            matches!(self.labels(g, r), (Presence::Present, Presence::Absent) | (Presence::Absent, Presence::Present));
         let same_finding = if self.reading.conflict_needs_same_text {
             let words = |placed: &Placed| placed.entity.text.to_lowercase();
             words(&self.generated[g]) == words(&self.reference[r])
@@ -96,10 +80,7 @@ impl<'a> Alignment<'a> {
 
     /// max cos(e, e') of rule (b), e' in the reference sentence; `None` when that has no entity.
     pub fn nearest(&self, g: usize, sentence: usize) -> Option<f64> {
-        let own = self
-            .of_reference(sentence)
-            .map(|r| self.cosine(g, r))
-            .reduce(f64::max)?;
+        let own = self.of_reference(sentence).map(|r| self.cosine(g, r)).reduce(f64::max)?;
         if !self.reading.b_over_all_of_e {
             return Some(own);
         }

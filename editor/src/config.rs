@@ -57,22 +57,13 @@ impl Reading {
 
 impl Default for Reading {
     fn default() -> Self {
-        Self {
-            a_only_if_spurious: true,
-            verbatim_sentences_stay: true,
-            ..Self::CANONICAL
-        }
+        Self { a_only_if_spurious: true, verbatim_sentences_stay: true, ..Self::CANONICAL }
     }
 }
 
 impl Default for EditConfig {
     fn default() -> Self {
-        Self {
-            tau: 0.6,
-            replace_threshold: None,
-            operations: 1,
-            reading: Reading::default(),
-        }
+        Self { tau: 0.6, replace_threshold: None, operations: 1, reading: Reading::default() }
     }
 }
 
@@ -87,11 +78,7 @@ impl EditConfig {
         similarity("tau", self.tau)?;
         similarity("replace_threshold", self.replace_threshold())?;
         if self.operations == 0 {
-            return Err(Error::Config {
-                field: "operations",
-                value: "0".into(),
-                expected: "at least 1",
-            });
+            return Err(Error::Config { field: "operations", value: "0".into(), expected: "at least 1" });
         }
         Ok(())
     }
@@ -101,11 +88,7 @@ fn similarity(field: &'static str, value: f64) -> Result<()> {
     if (0. ..=1.).contains(&value) {
         return Ok(());
     }
-    Err(Error::Config {
-        field,
-        value: value.to_string(),
-        expected: "a number from 0 to 1",
-    })
+    Err(Error::Config { field, value: value.to_string(), expected: "a number from 0 to 1" })
 }
 
 #[cfg(test)]
@@ -124,50 +107,24 @@ mod tests {
             refused(EditConfig { tau: 1.5, ..default() }),
             "edit config: tau is 1.5, expected a number from 0 to 1"
         );
+        assert!(refused(EditConfig { tau: f64::NAN, ..default() }).contains("tau is NaN"));
         assert!(
-            refused(EditConfig {
-                tau: f64::NAN,
-                ..default()
-            })
-            .contains("tau is NaN")
+            refused(EditConfig { replace_threshold: Some(-0.1), ..default() }).contains("replace_threshold is -0.1")
         );
-        assert!(
-            refused(EditConfig {
-                replace_threshold: Some(-0.1),
-                ..default()
-            })
-            .contains("replace_threshold is -0.1")
-        );
-        assert!(
-            refused(EditConfig {
-                operations: 0,
-                ..default()
-            })
-            .contains("operations is 0, expected at least 1")
-        );
+        assert!(refused(EditConfig { operations: 0, ..default() }).contains("operations is 0, expected at least 1"));
     }
 
     #[test]
     fn absent_fields_take_their_defaults_and_unknown_ones_are_refused() {
         let config: EditConfig = serde_json::from_str(r#"{"tau": 0.5, "reading": {"b_over_all_of_e": true}}"#).unwrap();
         assert_eq!(config.replace_threshold(), 0.5);
-        assert_eq!(
-            config.reading,
-            Reading {
-                b_over_all_of_e: true,
-                ..Reading::default()
-            }
-        );
+        assert_eq!(config.reading, Reading { b_over_all_of_e: true, ..Reading::default() });
         assert!(serde_json::from_str::<EditConfig>(r#"{"threshold": 0.5}"#).is_err());
     }
 
     #[test]
     fn a_config_survives_json() {
-        let config = EditConfig {
-            replace_threshold: Some(0.3),
-            operations: 2,
-            ..EditConfig::default()
-        };
+        let config = EditConfig { replace_threshold: Some(0.3), operations: 2, ..EditConfig::default() };
         let json = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<EditConfig>(&json).unwrap(), config);
     }

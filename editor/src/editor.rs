@@ -34,11 +34,7 @@ impl Editor {
     /// Fails with [`Error::Config`] when a value of `config` is out of range.
     pub fn new(config: EditConfig, extractor: Arc<dyn EntityExtractor>) -> Result<Self> {
         config.validate()?;
-        Ok(Self {
-            config,
-            extractor,
-            references: Mutex::default(),
-        })
+        Ok(Self { config, extractor, references: Mutex::default() })
     }
 
     /// Corrects `report` towards `reference` (EditGRPO, section 2). All choices come from `rng`.
@@ -49,11 +45,7 @@ impl Editor {
         let sentences = split(report);
         let generated = self.annotate("report", &sentences)?;
         let log = rule::edit(&generated, &reference, &self.config, rng);
-        let text = if log.is_empty() {
-            report.to_owned()
-        } else {
-            splice::apply(report, &sentences, &log)
-        };
+        let text = if log.is_empty() { report.to_owned() } else { splice::apply(report, &sentences, &log) };
         Ok(Edited { text, log })
     }
 
@@ -70,21 +62,11 @@ impl Editor {
     }
 
     fn annotate(&self, of: &'static str, sentences: &[&str]) -> Result<Vec<Annotated>> {
-        let lists = self
-            .extractor
-            .extract(sentences)
-            .map_err(|source| Error::Extract { of, source })?;
+        let lists = self.extractor.extract(sentences).map_err(|source| Error::Extract { of, source })?;
         if lists.len() != sentences.len() {
-            return Err(Error::Lists {
-                of,
-                lists: lists.len(),
-                sentences: sentences.len(),
-            });
+            return Err(Error::Lists { of, lists: lists.len(), sentences: sentences.len() });
         }
-        let annotated = |(&text, entities): (&&str, _)| Annotated {
-            text: text.to_owned(),
-            entities,
-        };
+        let annotated = |(&text, entities): (&&str, _)| Annotated { text: text.to_owned(), entities };
         Ok(sentences.iter().zip(lists).map(annotated).collect())
     }
 }

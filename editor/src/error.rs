@@ -3,24 +3,13 @@
 pub enum Error {
     /// A value of [`EditConfig`](crate::EditConfig) is out of range.
     #[error("edit config: {field} is {value}, expected {expected}")]
-    Config {
-        field: &'static str,
-        value: String,
-        expected: &'static str,
-    },
+    Config { field: &'static str, value: String, expected: &'static str },
     /// The entity extractor failed; the report must not count as unedited.
     #[error("entities of the {of}: {source}")]
-    Extract {
-        of: &'static str,
-        source: addendum_rewards::Error,
-    },
+    Extract { of: &'static str, source: addendum_rewards::Error },
     /// The entity extractor broke its contract of one list per sentence.
     #[error("entities of the {of}: the extractor returned {lists} lists for {sentences} sentences")]
-    Lists {
-        of: &'static str,
-        lists: usize,
-        sentences: usize,
-    },
+    Lists { of: &'static str, lists: usize, sentences: usize },
 }
 
 pub type Result<T> = std::result::Result<T, Error>;

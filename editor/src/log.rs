@@ -70,18 +70,8 @@ impl fmt::Display for Rule {
 impl fmt::Display for Edit {
     /// One line for run logs: `replace sentence 2 (conflict: effusion): "No effusion." -> "Small effusion."`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            operation,
-            rule,
-            position,
-            ..
-        } = self;
-        write!(
-            f,
-            "{operation} sentence {} ({rule}: {})",
-            position + 1,
-            self.triggers.join(", ")
-        )?;
+        let Self { operation, rule, position, .. } = self;
+        write!(f, "{operation} sentence {} ({rule}: {})", position + 1, self.triggers.join(", "))?;
         match (&self.source, &self.target) {
             (Some(source), Some(target)) => write!(f, ": {source:?} -> {target:?}"),
             (Some(sentence), None) | (None, Some(sentence)) => write!(f, ": {sentence:?}"),
@@ -104,10 +94,7 @@ mod tests {
             target: Some("Small effusion.".into()),
             triggers: vec!["effusion".into()],
         };
-        assert_eq!(
-            edit.to_string(),
-            r#"replace sentence 2 (conflict: effusion): "No effusion." -> "Small effusion.""#
-        );
+        assert_eq!(edit.to_string(), r#"replace sentence 2 (conflict: effusion): "No effusion." -> "Small effusion.""#);
         let json = serde_json::to_string(&edit).unwrap();
         assert!(json.contains(r#""operation":"replace","rule":"conflict""#), "{json}");
         assert_eq!(serde_json::from_str::<Edit>(&json).unwrap(), edit);

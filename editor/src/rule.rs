@@ -35,11 +35,7 @@ pub fn edit(generated: &[Annotated], reference: &[Annotated], config: &EditConfi
         && let Some(last) = log.last_mut()
     {
         let original: Vec<&Annotated> = generated.iter().collect();
-        let before = if config.reading.fallback_from_original_false_negatives {
-            &original
-        } else {
-            &current
-        };
+        let before = if config.reading.fallback_from_original_false_negatives { &original } else { &current };
         let missing = Pass::new(before, &reference, config).sentences_with_missing_entities();
         if let Some(&sentence) = missing.choose(rng) {
             last.operation = Operation::Replace;
@@ -100,13 +96,7 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(x: &'a [&'a Annotated], y: &'a [&'a Annotated], config: &'a EditConfig) -> Self {
         let alignment = Alignment::new(x, y, config);
-        let mut pass = Self {
-            x,
-            y,
-            config,
-            alignment,
-            spurious: vec![Vec::new(); x.len()],
-        };
+        let mut pass = Self { x, y, config, alignment, spurious: vec![Vec::new(); x.len()] };
         for (g, placed) in pass.alignment.generated.iter().enumerate() {
             if pass.alignment.spurious(g) && !pass.stays(placed.sentence) {
                 pass.spurious[placed.sentence].push(g);
@@ -159,12 +149,7 @@ impl<'a> Pass<'a> {
             .collect();
         let (i, nearest) = candidates.choose(rng)?;
         let target = *nearest.choose(rng)?;
-        Some(Step {
-            rule: Rule::Similar,
-            source: Some(*i),
-            target: Some(target),
-            triggers: self.spurious_words(*i),
-        })
+        Some(Step { rule: Rule::Similar, source: Some(*i), target: Some(target), triggers: self.spurious_words(*i) })
     }
 
     /// E_fp is a subset of E\[y_j\] for no j.
@@ -198,12 +183,7 @@ impl<'a> Pass<'a> {
     fn delete_spurious(&self, rng: &mut dyn RngCore) -> Option<Step> {
         let sentences: Vec<usize> = (0..self.x.len()).filter(|&i| !self.spurious[i].is_empty()).collect();
         let i = *sentences.choose(rng)?;
-        Some(Step {
-            rule: Rule::Spurious,
-            source: Some(i),
-            target: None,
-            triggers: self.spurious_words(i),
-        })
+        Some(Step { rule: Rule::Spurious, source: Some(i), target: None, triggers: self.spurious_words(i) })
     }
 
     /// (d) One reference sentence with a missing entity comes last.
@@ -212,12 +192,7 @@ impl<'a> Pass<'a> {
         let missing = |&r: &usize| self.alignment.reference[r].sentence == j && self.alignment.missing(r);
         let triggers = (0..self.alignment.reference.len()).filter(missing);
         let words = |r: usize| self.alignment.reference[r].entity.text.clone();
-        Some(Step {
-            rule: Rule::Missing,
-            source: None,
-            target: Some(j),
-            triggers: triggers.map(words).collect(),
-        })
+        Some(Step { rule: Rule::Missing, source: None, target: Some(j), triggers: triggers.map(words).collect() })
     }
 
     fn sentences_with_missing_entities(&self) -> Vec<usize> {
@@ -240,10 +215,7 @@ impl<'a> Pass<'a> {
     }
 
     fn spurious_words(&self, i: usize) -> Vec<String> {
-        self.spurious[i]
-            .iter()
-            .map(|&g| self.alignment.generated[g].entity.text.clone())
-            .collect()
+        self.spurious[i].iter().map(|&g| self.alignment.generated[g].entity.text.clone()).collect()
     }
 }
 
@@ -262,31 +234,21 @@ mod tests {
             kind: EntityType::Disease,
             embedding: vec![degrees.to_radians().cos(), degrees.to_radians().sin()],
         };
-        Annotated {
-            text: text.into(),
-            entities: degrees.iter().map(entity).collect(),
-        }
+        Annotated { text: text.into(), entities: degrees.iter().map(entity).collect() }
     }
 
     fn logs(x: &[Annotated], y: &[Annotated], config: &EditConfig) -> Vec<Vec<Edit>> {
-        (0..300)
-            .map(|seed| edit(x, y, config, &mut ChaCha8Rng::seed_from_u64(seed)))
-            .collect()
+        (0..300).map(|seed| edit(x, y, config, &mut ChaCha8Rng::seed_from_u64(seed))).collect()
     }
 
     fn times(logs: &[Vec<Edit>], target: &str) -> usize {
-        logs.iter()
-            .filter(|log| log[0].target.as_deref() == Some(target))
-            .count()
+        logs.iter().filter(|log| log[0].target.as_deref() == Some(target)).count()
     }
 
     #[test]
     fn a_lower_replace_threshold_turns_deletions_into_replacements() {
         let (x, y) = ([findings("x.", &[0.])], [findings("y.", &[60.])]);
-        let config = |threshold| EditConfig {
-            replace_threshold: threshold,
-            ..EditConfig::default()
-        };
+        let config = |threshold| EditConfig { replace_threshold: threshold, ..EditConfig::default() };
         let [strict, loose] = [None, Some(0.4)].map(|threshold| logs(&x, &y, &config(threshold))[0][0].clone());
         assert_eq!((strict.rule, loose.rule), (Rule::Empty, Rule::Similar));
         assert_eq!(loose.operation, Operation::Replace);
@@ -302,14 +264,7 @@ mod tests {
             findings("as near.", &[60.]),
             findings("farther.", &[80.]),
         ];
-        let logs = logs(
-            &x,
-            &y,
-            &EditConfig {
-                replace_threshold: Some(0.1),
-                ..EditConfig::default()
-            },
-        );
+        let logs = logs(&x, &y, &EditConfig { replace_threshold: Some(0.1), ..EditConfig::default() });
         let (near, as_near) = (times(&logs, "near."), times(&logs, "as near."));
         assert_eq!(near + as_near, 300);
         assert!(near.abs_diff(as_near) < 90, "{near} and {as_near}");
@@ -323,11 +278,7 @@ mod tests {
         assert_eq!(many + one, 300);
         assert!(many.abs_diff(one) < 90, "{many} and {one}");
         let triggers = |target: &str| {
-            logs.iter()
-                .find(|log| log[0].target.as_deref() == Some(target))
-                .unwrap()[0]
-                .triggers
-                .clone()
+            logs.iter().find(|log| log[0].target.as_deref() == Some(target)).unwrap()[0].triggers.clone()
         };
         assert_eq!(triggers("many."), ["0", "90", "180", "270"]);
     }

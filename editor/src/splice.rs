@@ -34,16 +34,10 @@ impl Draft {
         let mut pieces = Vec::with_capacity(sentences.len());
         for &sentence in sentences {
             let (gap, after) = tail.split_once(sentence).unwrap_or((" ", tail));
-            pieces.push(Piece {
-                gap: gap.to_owned(),
-                sentence: sentence.to_owned(),
-            });
+            pieces.push(Piece { gap: gap.to_owned(), sentence: sentence.to_owned() });
             tail = after;
         }
-        Self {
-            pieces,
-            tail: tail.to_owned(),
-        }
+        Self { pieces, tail: tail.to_owned() }
     }
 
     fn apply(&mut self, edit: &Edit) {
@@ -91,10 +85,7 @@ impl Draft {
             *split(&joined) == [&joined[..end], here.sentence.as_str()]
         };
         let as_it_is = if here.gap.is_empty() { " " } else { here.gap.as_str() };
-        let gap = [as_it_is, " ", ". ", "\n", ".\n"]
-            .into_iter()
-            .find(separates)
-            .unwrap_or(as_it_is);
+        let gap = [as_it_is, " ", ". ", "\n", ".\n"].into_iter().find(separates).unwrap_or(as_it_is);
         here.gap = gap.to_owned();
     }
 
@@ -114,14 +105,7 @@ mod tests {
 
     fn spliced(text: &str, operation: Operation, position: usize, target: Option<&str>) -> String {
         let target = target.map(str::to_owned);
-        let edit = Edit {
-            operation,
-            rule: Rule::Empty,
-            position,
-            source: None,
-            target,
-            triggers: Vec::new(),
-        };
+        let edit = Edit { operation, rule: Rule::Empty, position, source: None, target, triggers: Vec::new() };
         apply(text, &split(text), &[edit])
     }
 
@@ -140,10 +124,7 @@ mod tests {
     #[test]
     fn bytes_outside_the_edit_stay() {
         let text = " No effusion.  Heart\nis normal.\n\nClear lungs.\n";
-        assert_eq!(
-            replaced(text, 1, "Cardiomegaly."),
-            " No effusion.  Cardiomegaly.\n\nClear lungs.\n"
-        );
+        assert_eq!(replaced(text, 1, "Cardiomegaly."), " No effusion.  Cardiomegaly.\n\nClear lungs.\n");
         assert_eq!(deleted(text, 0), " Heart\nis normal.\n\nClear lungs.\n");
         assert_eq!(deleted(text, 1), " No effusion.  Clear lungs.\n");
         assert_eq!(deleted(text, 2), " No effusion.  Heart\nis normal.\n");
@@ -154,10 +135,7 @@ mod tests {
     fn sentences_are_joined_by_one_space() {
         assert_eq!(appended("No effusion.", "No edema."), "No effusion. No edema.");
         assert_eq!(replaced("A lesion. B lesion.", 1, "No edema."), "A lesion. No edema.");
-        assert_eq!(
-            deleted("First thing. Second thing. Third thing.", 1),
-            "First thing. Third thing."
-        );
+        assert_eq!(deleted("First thing. Second thing. Third thing.", 1), "First thing. Third thing.");
     }
 
     #[test]
@@ -170,14 +148,8 @@ mod tests {
     #[test]
     fn a_missing_full_stop_does_not_weld_sentences() {
         assert_eq!(appended("Heart is normal", "No edema."), "Heart is normal. No edema.");
-        assert_eq!(
-            replaced("No edema. Heart is normal.", 0, "Mild edema"),
-            "Mild edema. Heart is normal."
-        );
-        assert_eq!(
-            replaced("Lungs clear\nHeart normal", 1, "mild edema"),
-            "Lungs clear. mild edema"
-        );
+        assert_eq!(replaced("No edema. Heart is normal.", 0, "Mild edema"), "Mild edema. Heart is normal.");
+        assert_eq!(replaced("Lungs clear\nHeart normal", 1, "mild edema"), "Lungs clear. mild edema");
         assert_eq!(
             replaced("No edema.No effusion.Normal heart.", 1, "2 cm mass."),
             "No edema. 2 cm mass. Normal heart."

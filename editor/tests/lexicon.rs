@@ -13,9 +13,7 @@ fn editor() -> Editor {
 }
 
 fn edit(report: &str, reference: &str) -> Edited {
-    editor()
-        .edit(report, reference, &mut ChaCha8Rng::seed_from_u64(0))
-        .unwrap()
+    editor().edit(report, reference, &mut ChaCha8Rng::seed_from_u64(0)).unwrap()
 }
 
 #[test]
@@ -24,22 +22,14 @@ fn a_denied_finding_is_replaced_by_its_assertion() {
         "The heart is enlarged. No pleural effusion. No pneumothorax.",
         "There is cardiomegaly. Small left pleural effusion. No pneumothorax.",
     );
-    assert_eq!(
-        edited.text, "The heart is enlarged. Small left pleural effusion. No pneumothorax.",
-        "{:?}",
-        edited.log
-    );
+    assert_eq!(edited.text, "The heart is enlarged. Small left pleural effusion. No pneumothorax.", "{:?}", edited.log);
     assert_eq!(edited.log[0].rule, Rule::Conflict);
 }
 
 #[test]
 fn a_missing_finding_is_appended() {
     let edited = edit("No pneumothorax.", "No pneumothorax. There is a rib fracture.");
-    assert_eq!(
-        edited.text, "No pneumothorax. There is a rib fracture.",
-        "{:?}",
-        edited.log
-    );
+    assert_eq!(edited.text, "No pneumothorax. There is a rib fracture.", "{:?}", edited.log);
     assert_eq!(edited.log[0].rule, Rule::Missing);
 }
 

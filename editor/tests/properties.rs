@@ -29,28 +29,15 @@ const WORDS: [(&str, [f32; 4]); 7] = [
 impl EntityExtractor for Toy {
     fn extract(&self, sentences: &[&str]) -> addendum_rewards::Result<Vec<Vec<Entity>>> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Ok(sentences
-            .iter()
-            .map(|sentence| entities(&sentence.to_lowercase()))
-            .collect())
+        Ok(sentences.iter().map(|sentence| entities(&sentence.to_lowercase())).collect())
     }
 }
 
 fn entities(sentence: &str) -> Vec<Entity> {
-    let finding = if sentence.starts_with("no") {
-        EntityType::NonDisease
-    } else {
-        EntityType::Disease
-    };
+    let finding = if sentence.starts_with("no") { EntityType::NonDisease } else { EntityType::Disease };
     let kind = |word| if word == "heart" { EntityType::Anatomy } else { finding };
     let found = WORDS.iter().filter(|(word, _)| sentence.contains(word));
-    found
-        .map(|&(word, vector)| Entity {
-            text: word.into(),
-            kind: kind(word),
-            embedding: vector.into(),
-        })
-        .collect()
+    found.map(|&(word, vector)| Entity { text: word.into(), kind: kind(word), embedding: vector.into() }).collect()
 }
 
 fn stream(seed: u64) -> ChaCha8Rng {
@@ -63,16 +50,7 @@ fn edit(report: &str, reference: &str, seed: u64) -> Edited {
 }
 
 fn sentence() -> impl Strategy<Value = String> {
-    let opening = prop::sample::select(vec![
-        "No ",
-        "There is ",
-        "Small ",
-        "no ",
-        "1. ",
-        "- ",
-        "2.5 cm ",
-        "Approx. ",
-    ]);
+    let opening = prop::sample::select(vec!["No ", "There is ", "Small ", "no ", "1. ", "- ", "2.5 cm ", "Approx. "]);
     let middle = prop::sample::select(vec!["", "left ", "basal\n", "Dr. Roe's "]);
     let noun = prop::sample::select(WORDS.iter().map(|(word, _)| *word).chain(["lung"]).collect::<Vec<_>>());
     let end = prop::sample::select(vec![".", ".", ".", ".", "", "!", ".)"]);
@@ -94,12 +72,7 @@ fn same(a: &str, b: &str) -> bool {
 fn difference(before: &[&str], after: &[&str]) -> (usize, usize) {
     let prefix = before.iter().zip(after).take_while(|(a, b)| same(a, b)).count();
     let (before, after) = (&before[prefix..], &after[prefix..]);
-    let suffix = before
-        .iter()
-        .rev()
-        .zip(after.iter().rev())
-        .take_while(|(a, b)| same(a, b))
-        .count();
+    let suffix = before.iter().rev().zip(after.iter().rev()).take_while(|(a, b)| same(a, b)).count();
     (before.len() - suffix, after.len() - suffix)
 }
 
@@ -167,23 +140,15 @@ proptest! {
 
 #[test]
 fn repeated_operations_end_in_agreement_with_the_reference() {
-    let config = EditConfig {
-        operations: 20,
-        ..EditConfig::default()
-    };
+    let config = EditConfig { operations: 20, ..EditConfig::default() };
     let editor = Editor::new(config, Arc::new(Toy::default())).unwrap();
-    let (report, reference) = (
-        "No effusion. A fracture. The lungs. Some mass.",
-        "Effusion. No mass. The heart. Edema.",
-    );
+    let (report, reference) =
+        ("No effusion. A fracture. The lungs. Some mass.", "Effusion. No mass. The heart. Edema.");
     let edited = editor.edit(report, reference, &mut stream(1)).unwrap();
     assert!(edited.log.len() < 20, "{:#?}", edited.log);
     let mut sentences = split(&edited.text);
     sentences.sort_unstable();
-    assert_eq!(
-        sentences,
-        ["Edema.", "Effusion.", "No mass.", "The heart.", "The lungs."]
-    );
+    assert_eq!(sentences, ["Edema.", "Effusion.", "No mass.", "The heart.", "The lungs."]);
 }
 
 #[test]
@@ -191,9 +156,7 @@ fn a_reference_is_analysed_once() {
     let toy = Arc::new(Toy::default());
     let editor = Editor::new(EditConfig::default(), toy.clone()).unwrap();
     for seed in 0..5 {
-        editor
-            .edit("No effusion.", "Small effusion.", &mut stream(seed))
-            .unwrap();
+        editor.edit("No effusion.", "Small effusion.", &mut stream(seed)).unwrap();
     }
     assert_eq!(toy.calls.load(Ordering::Relaxed), 5 + 1);
 }
@@ -208,35 +171,22 @@ impl EntityExtractor for Broken {
         if self.loses_a_sentence {
             return Ok(vec![Vec::new(); sentences.len() - 1]);
         }
-        Err(addendum_rewards::Error::Component {
-            component: "toy",
-            reason: "out of order".into(),
-        })
+        Err(addendum_rewards::Error::Component { component: "toy", reason: "out of order".into() })
     }
 }
 
 #[test]
 fn a_broken_extractor_is_an_error_and_not_an_unedited_report() {
     let editor = |loses_a_sentence| Editor::new(EditConfig::default(), Arc::new(Broken { loses_a_sentence })).unwrap();
-    let error = |editor: Editor| {
-        editor
-            .edit("No effusion.", "Effusion. Edema.", &mut stream(0))
-            .unwrap_err()
-    };
-    assert_eq!(
-        error(editor(false)).to_string(),
-        "entities of the reference: toy: out of order"
-    );
+    let error = |editor: Editor| editor.edit("No effusion.", "Effusion. Edema.", &mut stream(0)).unwrap_err();
+    assert_eq!(error(editor(false)).to_string(), "entities of the reference: toy: out of order");
     let lists = "entities of the reference: the extractor returned 1 lists for 2 sentences";
     assert_eq!(error(editor(true)).to_string(), lists);
 }
 
 #[test]
 fn an_impossible_config_makes_no_editor() {
-    let config = EditConfig {
-        tau: -1.,
-        ..EditConfig::default()
-    };
+    let config = EditConfig { tau: -1., ..EditConfig::default() };
     let refused = Editor::new(config, Arc::new(Toy::default())).err();
     assert!(matches!(refused, Some(Error::Config { field: "tau", .. })));
 }

@@ -23,7 +23,8 @@ pub fn parse(bytes: &[u8], device: &Device) -> Result<BTreeMap<String, Tensor>> 
 
 /// The tensor names of a safetensors buffer.
 pub fn names(bytes: &[u8]) -> Result<BTreeSet<String>> {
-    let parsed = safetensors::SafeTensors::deserialize(bytes).map_err(|e| Error::invalid("safetensors", e.to_string()))?;
+    let parsed =
+        safetensors::SafeTensors::deserialize(bytes).map_err(|e| Error::invalid("safetensors", e.to_string()))?;
     Ok(parsed.names().into_iter().map(str::to_string).collect())
 }
 
@@ -55,7 +56,9 @@ fn shards(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
     let map = json["weight_map"].as_object().ok_or_else(|| Error::file(&path, "weight_map: expected an object"))?;
     let files: BTreeSet<&str> = map
         .iter()
-        .map(|(name, file)| file.as_str().ok_or_else(|| Error::file(&path, format!("weight_map.{name}: expected a file name"))))
+        .map(|(name, file)| {
+            file.as_str().ok_or_else(|| Error::file(&path, format!("weight_map.{name}: expected a file name")))
+        })
         .collect::<Result<_>>()?;
     let plain = |file: &str| matches!(Path::new(file).components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
     match files.iter().find(|file| !plain(file) || !file.ends_with(".safetensors")) {

@@ -48,11 +48,7 @@ impl Default for SamplingConfig {
 impl SamplingConfig {
     /// Always the most likely token.
     pub fn greedy(max_new_tokens: usize) -> Self {
-        Self {
-            temperature: 0.0,
-            max_new_tokens,
-            ..Self::default()
-        }
+        Self { temperature: 0.0, max_new_tokens, ..Self::default() }
     }
 
     /// # Errors
@@ -61,44 +57,18 @@ impl SamplingConfig {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let top_k = self.top_k.unwrap_or(1);
         let checks = [
-            (
-                "temperature",
-                self.temperature,
-                self.temperature == 0.0 || positive(self.temperature),
-                "0 or above",
-            ),
+            ("temperature", self.temperature, self.temperature == 0.0 || positive(self.temperature), "0 or above"),
             ("top_k", top_k as f64, top_k > 0, "at least 1"),
-            (
-                "top_p",
-                self.top_p,
-                self.top_p > 0.0 && self.top_p <= 1.0,
-                "above 0 and at most 1",
-            ),
-            (
-                "min_p",
-                self.min_p,
-                (0.0..=1.0).contains(&self.min_p),
-                "between 0 and 1",
-            ),
-            (
-                "repetition_penalty",
-                self.repetition_penalty,
-                positive(self.repetition_penalty),
-                "finite and above 0",
-            ),
-            (
-                "max_new_tokens",
-                self.max_new_tokens as f64,
-                self.max_new_tokens > 0,
-                "at least 1",
-            ),
+            ("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0 and at most 1"),
+            ("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "between 0 and 1"),
+            ("repetition_penalty", self.repetition_penalty, positive(self.repetition_penalty), "finite and above 0"),
+            ("max_new_tokens", self.max_new_tokens as f64, self.max_new_tokens > 0, "at least 1"),
         ];
         match checks.into_iter().find(|(_, _, valid, _)| !valid) {
             None => Ok(()),
-            Some((field, value, _, expected)) => Err(Error::invalid(
-                format!("sampling.{field}"),
-                format!("{value} is not {expected}"),
-            )),
+            Some((field, value, _, expected)) => {
+                Err(Error::invalid(format!("sampling.{field}"), format!("{value} is not {expected}")))
+            }
         }
     }
 }
@@ -142,16 +112,9 @@ impl TokenSampler {
         } else {
             inverse_cdf(&probabilities, unit(rng))
         };
-        let temperature = if self.config.temperature == 0.0 {
-            1.0
-        } else {
-            self.config.temperature
-        };
+        let temperature = if self.config.temperature == 0.0 { 1.0 } else { self.config.temperature };
         let logprob = f64::from(logits[token]) / temperature - log_sum_exp(logits, temperature);
-        Ok(Drawn {
-            token: token as u32,
-            logprob: logprob as f32,
-        })
+        Ok(Drawn { token: token as u32, logprob: logprob as f32 })
     }
 
     /// The distribution that [`TokenSampler::draw`] draws from; removed tokens have probability exactly 0. A greedy
@@ -160,14 +123,8 @@ impl TokenSampler {
     /// # Errors
     /// As [`TokenSampler::draw`].
     pub fn probabilities(&self, logits: &[f32], history: &[u32]) -> Result<Vec<f64>> {
-        if let Some(token) = logits
-            .iter()
-            .position(|logit| logit.is_nan() || *logit == f32::INFINITY)
-        {
-            return Err(Error::invalid(
-                format!("logit of token {token}"),
-                format!("is {}", logits[token]),
-            ));
+        if let Some(token) = logits.iter().position(|logit| logit.is_nan() || *logit == f32::INFINITY) {
+            return Err(Error::invalid(format!("logit of token {token}"), format!("is {}", logits[token])));
         }
         let mut row: Vec<f64> = logits.iter().copied().map(f64::from).collect();
         self.penalize(&mut row, history);
@@ -177,10 +134,7 @@ impl TokenSampler {
             }
         }
         if row.iter().all(|&logit| logit == f64::NEG_INFINITY) {
-            return Err(Error::invalid(
-                "logits",
-                format!("none of {} tokens can be drawn", row.len()),
-            ));
+            return Err(Error::invalid("logits", format!("none of {} tokens can be drawn", row.len())));
         }
         if self.config.temperature == 0.0 {
             let best = first_largest(&row);
@@ -195,9 +149,7 @@ impl TokenSampler {
         }
         if self.config.min_p > 0.0 {
             let cut = largest(&row) + self.config.min_p.ln();
-            row.iter_mut()
-                .filter(|logit| **logit < cut)
-                .for_each(|logit| *logit = f64::NEG_INFINITY);
+            row.iter_mut().filter(|logit| **logit < cut).for_each(|logit| *logit = f64::NEG_INFINITY);
         }
         softmax(&mut row);
         Ok(row)
@@ -213,11 +165,7 @@ impl TokenSampler {
         seen.dedup();
         for token in seen {
             if let Some(logit) = row.get_mut(token as usize) {
-                *logit = if *logit < 0.0 {
-                    *logit * penalty
-                } else {
-                    *logit / penalty
-                };
+                *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
             }
         }
     }
@@ -238,9 +186,7 @@ fn keep_top_k(row: &mut [f64], k: usize) {
     }
     let mut sorted = row.to_vec();
     let (_, &mut cut, _) = sorted.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
-    row.iter_mut()
-        .filter(|logit| **logit < cut)
-        .for_each(|logit| *logit = f64::NEG_INFINITY);
+    row.iter_mut().filter(|logit| **logit < cut).for_each(|logit| *logit = f64::NEG_INFINITY);
 }
 
 /// Removes from the least likely upward while the cumulative probability is at most 1 − `top_p`. Of equally likely
@@ -273,11 +219,7 @@ fn inverse_cdf(probabilities: &[f64], u: f64) -> usize {
     let threshold = u * probabilities.iter().sum::<f64>();
     let mut cumulative = 0.0;
     let mut last = 0;
-    for (token, &probability) in probabilities
-        .iter()
-        .enumerate()
-        .filter(|(_, probability)| **probability > 0.0)
-    {
+    for (token, &probability) in probabilities.iter().enumerate().filter(|(_, probability)| **probability > 0.0) {
         cumulative += probability;
         last = token;
         if cumulative > threshold {
@@ -305,9 +247,7 @@ mod tests {
 
     fn draw_many(sampler: &TokenSampler, logits: &[f32], seed: u64, count: usize) -> Vec<Drawn> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        (0..count)
-            .map(|_| sampler.draw(logits, &[], &mut rng).unwrap())
-            .collect()
+        (0..count).map(|_| sampler.draw(logits, &[], &mut rng).unwrap()).collect()
     }
 
     #[test]
@@ -318,10 +258,7 @@ mod tests {
         let drawn = draw_many(&sampler, &logits, 7, 20_000);
         for (token, expected) in expected.iter().enumerate() {
             let share = drawn.iter().filter(|drawn| drawn.token == token as u32).count() as f64 / 20_000.0;
-            assert!(
-                (share - expected).abs() < 0.015,
-                "token {token}: {share} against {expected}"
-            );
+            assert!((share - expected).abs() < 0.015, "token {token}: {share} against {expected}");
         }
     }
 
@@ -352,69 +289,32 @@ mod tests {
     #[test]
     fn greedy_takes_the_first_of_equal_tokens_and_no_random_number() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let drawn = sampler(SamplingConfig::greedy(8))
-            .draw(&[1.0, 2.0, 2.0], &[], &mut rng)
-            .unwrap();
+        let drawn = sampler(SamplingConfig::greedy(8)).draw(&[1.0, 2.0, 2.0], &[], &mut rng).unwrap();
         assert_eq!(drawn.token, 1);
         assert_eq!(rng.next_u64(), ChaCha8Rng::seed_from_u64(5).next_u64());
     }
 
     #[test]
     fn impossible_rows_are_refused() {
-        let suppress_all = sampler(SamplingConfig {
-            suppressed_tokens: vec![0, 1],
-            ..Default::default()
-        });
+        let suppress_all = sampler(SamplingConfig { suppressed_tokens: vec![0, 1], ..Default::default() });
         assert!(suppress_all.probabilities(&[0.0, 1.0], &[]).is_err());
         assert!(suppress_all.probabilities(&[], &[]).is_err());
-        let error = suppress_all
-            .probabilities(&[0.0, f32::NAN], &[])
-            .unwrap_err()
-            .to_string();
+        let error = suppress_all.probabilities(&[0.0, f32::NAN], &[]).unwrap_err().to_string();
         assert_eq!(error, "logit of token 1: is NaN");
     }
 
     #[test]
     fn settings_out_of_range_are_refused_by_name() {
         let refused = [
-            SamplingConfig {
-                temperature: -1.0,
-                ..Default::default()
-            },
-            SamplingConfig {
-                temperature: f64::NAN,
-                ..Default::default()
-            },
-            SamplingConfig {
-                top_k: Some(0),
-                ..Default::default()
-            },
-            SamplingConfig {
-                top_p: 0.0,
-                ..Default::default()
-            },
-            SamplingConfig {
-                min_p: 1.5,
-                ..Default::default()
-            },
-            SamplingConfig {
-                repetition_penalty: 0.0,
-                ..Default::default()
-            },
-            SamplingConfig {
-                max_new_tokens: 0,
-                ..Default::default()
-            },
+            SamplingConfig { temperature: -1.0, ..Default::default() },
+            SamplingConfig { temperature: f64::NAN, ..Default::default() },
+            SamplingConfig { top_k: Some(0), ..Default::default() },
+            SamplingConfig { top_p: 0.0, ..Default::default() },
+            SamplingConfig { min_p: 1.5, ..Default::default() },
+            SamplingConfig { repetition_penalty: 0.0, ..Default::default() },
+            SamplingConfig { max_new_tokens: 0, ..Default::default() },
         ];
-        let names = [
-            "temperature",
-            "temperature",
-            "top_k",
-            "top_p",
-            "min_p",
-            "repetition_penalty",
-            "max_new_tokens",
-        ];
+        let names = ["temperature", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_new_tokens"];
         for (config, name) in refused.iter().zip(names) {
             let error = config.validate().unwrap_err().to_string();
             assert!(error.starts_with(&format!("sampling.{name}: ")), "{error}");

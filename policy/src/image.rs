@@ -47,9 +47,7 @@ impl ImageProcessor {
         config.validate()?;
         let levels = [0, 1, 2].map(|channel| {
             let (mean, std) = (config.image_mean[channel], config.image_std[channel]);
-            (0..=u8::MAX)
-                .map(|level| ((f64::from(level) / 255.0 - mean) / std) as f32)
-                .collect()
+            (0..=u8::MAX).map(|level| ((f64::from(level) / 255.0 - mean) / std) as f32).collect()
         });
         Ok(Self { config, levels })
     }
@@ -102,11 +100,7 @@ impl ImageProcessor {
     pub fn resize(&self, pixels: &Pixels) -> Result<Pixels> {
         let (height, width) = self.first_size(pixels.height(), pixels.width())?;
         let target = self.target_size(pixels.height(), pixels.width())?;
-        Ok(resize_bicubic(
-            &resize_bicubic(pixels, height, width),
-            target.0,
-            target.1,
-        ))
+        Ok(resize_bicubic(&resize_bicubic(pixels, height, width), target.0, target.1))
     }
 
     fn first_size(&self, height: usize, width: usize) -> Result<(usize, usize)> {
@@ -127,10 +121,7 @@ impl ImageProcessor {
                 self.push_row(pixels, top, left, &mut rows);
             }
         }
-        Patches {
-            rows,
-            grid: [1, grid_height, grid_width],
-        }
+        Patches { rows, grid: [1, grid_height, grid_width] }
     }
 
     fn push_row(&self, pixels: &Pixels, top: usize, left: usize, rows: &mut Vec<f32>) {
@@ -158,11 +149,7 @@ mod tests {
     use super::*;
 
     fn processor() -> ImageProcessor {
-        ImageProcessor::from_config(ImageConfig {
-            patch_size: 8,
-            ..Default::default()
-        })
-        .unwrap()
+        ImageProcessor::from_config(ImageConfig { patch_size: 8, ..Default::default() }).unwrap()
     }
 
     #[test]
@@ -174,11 +161,7 @@ mod tests {
         assert_eq!(patches.grid, [1, 8, 8]);
         assert_eq!(patches.rows.len(), 64 * processor.row_length());
         let level = |value: f32| (255.0 * (f64::from(value) * 0.26862954 + 0.48145466)).round() as u32;
-        let rows: Vec<u32> = patches
-            .rows
-            .chunks(processor.row_length())
-            .map(|row| level(row[0]))
-            .collect();
+        let rows: Vec<u32> = patches.rows.chunks(processor.row_length()).map(|row| level(row[0])).collect();
         assert_eq!(rows[..8], [0, 1, 10, 11, 2, 3, 12, 13]);
         let row = &patches.rows[..processor.row_length()];
         assert_eq!(row[..64], row[64..128]);
@@ -187,13 +170,7 @@ mod tests {
 
     #[test]
     fn an_empty_image_is_refused() {
-        let error = processor()
-            .process(&DynamicImage::new_luma8(0, 4))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("4 x 0") || error.contains("height 4, width 0"),
-            "{error}"
-        );
+        let error = processor().process(&DynamicImage::new_luma8(0, 4)).unwrap_err().to_string();
+        assert!(error.contains("4 x 0") || error.contains("height 4, width 0"), "{error}");
     }
 }

@@ -178,8 +178,7 @@ impl Learner {
 
     /// One update from whole groups. An empty batch only counts the step.
     pub fn step(&mut self, groups: &[TrainGroup]) -> Result<StepStats> {
-        let mut stats =
-            StepStats { learning_rate: self.config.schedule.at(self.steps), ..StepStats::default() };
+        let mut stats = StepStats { learning_rate: self.config.schedule.at(self.steps), ..StepStats::default() };
         let advantages: Vec<Vec<f64>> = groups
             .iter()
             .map(|g| {
@@ -207,10 +206,9 @@ impl Learner {
         // Parts may run in parallel; they are always added in order.
         let parts: Vec<Part> = match &self.micro_batches(groups, &advantages)[..] {
             [whole] => vec![self.part(whole, batch, &live, &vars)?],
-            parts => parts
-                .par_iter()
-                .map(|part| serially(|| self.part(part, batch, &live, &vars)))
-                .collect::<Result<_>>()?,
+            parts => {
+                parts.par_iter().map(|part| serially(|| self.part(part, batch, &live, &vars))).collect::<Result<_>>()?
+            }
         };
 
         let mut gradients = Tensors::new();

@@ -11,12 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Config, Error, Result,
-    config::TextConfig,
-    ops::LoraPair,
-    optim::Tensors,
-};
+use crate::{Config, Error, Result, config::TextConfig, ops::LoraPair, optim::Tensors};
 
 /// A linear layer of a decoder layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -203,7 +198,6 @@ impl Adapter {
 impl PartialEq for Adapter {
     /// Equal settings and bitwise equal weights.
     fn eq(&self, other: &Self) -> bool {
-        self.config == other.config
-            && matches!((self.to_bytes(), other.to_bytes()), (Ok(a), Ok(b)) if a == b)
+        self.config == other.config && matches!((self.to_bytes(), other.to_bytes()), (Ok(a), Ok(b)) if a == b)
     }
 }

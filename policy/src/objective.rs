@@ -129,17 +129,11 @@ impl Objective {
         let share = batch.weight(self.config.aggregation, response.length(), self.config.norm_length);
         let sequence_log_ratio = token::sequence_log_ratio(response);
         let mut gradient = vec![0.0; response.new.len()];
-        for (position, slot) in gradient
-            .iter_mut()
-            .enumerate()
-            .filter(|(position, _)| response.counts(*position))
-        {
+        for (position, slot) in gradient.iter_mut().enumerate().filter(|(position, _)| response.counts(*position)) {
             let token = token::Token::at(response, position);
             let weight = token::importance(&self.config, token, sequence_log_ratio);
             let policy = token::policy(&self.config, token, response.advantage, weight.value);
-            let kl = token
-                .reference
-                .map(|reference| token::kl(self.config.kl, token.new - reference));
+            let kl = token.reference.map(|reference| token::kl(self.config.kl, token.new - reference));
             output.policy_loss += share * policy.loss;
             output.kl += share * kl.map_or(0.0, |kl| kl.value);
             let slope = policy.slope + self.config.kl_coefficient * kl.map_or(0.0, |kl| kl.slope);

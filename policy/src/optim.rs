@@ -41,13 +41,7 @@ pub struct AdamWConfig {
 
 impl Default for AdamWConfig {
     fn default() -> Self {
-        Self {
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            weight_decay: 0.01,
-            max_gradient_norm: Some(1.0),
-        }
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01, max_gradient_norm: Some(1.0) }
     }
 }
 
@@ -60,31 +54,15 @@ impl AdamWConfig {
         let checks = [
             ("beta1", self.beta1, decay(self.beta1), "between 0 and 1"),
             ("beta2", self.beta2, decay(self.beta2), "between 0 and 1"),
-            (
-                "epsilon",
-                self.epsilon,
-                self.epsilon.is_finite() && self.epsilon > 0.0,
-                "finite and above 0",
-            ),
-            (
-                "weight_decay",
-                self.weight_decay,
-                decay(self.weight_decay),
-                "between 0 and 1",
-            ),
-            (
-                "max_gradient_norm",
-                max_norm,
-                max_norm.is_finite() && max_norm > 0.0,
-                "finite and above 0",
-            ),
+            ("epsilon", self.epsilon, self.epsilon.is_finite() && self.epsilon > 0.0, "finite and above 0"),
+            ("weight_decay", self.weight_decay, decay(self.weight_decay), "between 0 and 1"),
+            ("max_gradient_norm", max_norm, max_norm.is_finite() && max_norm > 0.0, "finite and above 0"),
         ];
         match checks.into_iter().find(|(_, _, valid, _)| !valid) {
             None => Ok(()),
-            Some((field, value, _, expected)) => Err(Error::invalid(
-                format!("optimizer.{field}"),
-                format!("{value} is not {expected}"),
-            )),
+            Some((field, value, _, expected)) => {
+                Err(Error::invalid(format!("optimizer.{field}"), format!("{value} is not {expected}")))
+            }
         }
     }
 }
@@ -102,11 +80,7 @@ pub struct AdamW {
 #[derive(Debug, Clone)]
 pub enum Step {
     /// The parameters and the optimiser after the step. `gradient_norm` is the norm before clipping.
-    Taken {
-        parameters: Tensors,
-        optimizer: AdamW,
-        gradient_norm: f64,
-    },
+    Taken { parameters: Tensors, optimizer: AdamW, gradient_norm: f64 },
     /// The gradient norm is not finite: parameters and optimiser stay as they are.
     Skipped { gradient_norm: f64 },
 }
@@ -126,12 +100,7 @@ impl AdamW {
             }
             zeros.insert(name.clone(), parameter.zeros_like()?);
         }
-        Ok(Self {
-            config,
-            steps: 0,
-            first: zeros.clone(),
-            second: zeros,
-        })
+        Ok(Self { config, steps: 0, first: zeros.clone(), second: zeros })
     }
 
     /// Steps taken so far; skipped ones do not count.
@@ -156,10 +125,7 @@ impl AdamW {
     /// is negative or not finite.
     pub fn step(&self, parameters: &Tensors, gradients: &Tensors, learning_rate: f64) -> Result<Step> {
         if !(learning_rate.is_finite() && learning_rate >= 0.0) {
-            return Err(Error::invalid(
-                "learning rate",
-                format!("{learning_rate} is not finite and not negative"),
-            ));
+            return Err(Error::invalid("learning rate", format!("{learning_rate} is not finite and not negative")));
         }
         same_tensors("parameter", parameters, &self.first)?;
         same_tensors("gradient", gradients, &self.first)?;
@@ -169,41 +135,24 @@ impl AdamW {
         }
         let max_norm = self.config.max_gradient_norm.unwrap_or(f64::INFINITY);
         let scale = (max_norm / (gradient_norm + NORM_FLOOR)).min(1.0);
-        let mut optimizer = Self {
-            steps: self.steps + 1,
-            ..self.clone()
-        };
+        let mut optimizer = Self { steps: self.steps + 1, ..self.clone() };
         let update = optimizer.update(scale, learning_rate);
         let mut updated = Tensors::new();
         for (name, parameter) in parameters {
             // Proof: `same_tensors` found every parameter's name in all three maps.
             let [gradient, first, second] = [gradients, &self.first, &self.second].map(|tensors| &tensors[name]);
-            let now = Moving {
-                parameter: parameter.clone(),
-                first: first.clone(),
-                second: second.clone(),
-            };
+            let now = Moving { parameter: parameter.clone(), first: first.clone(), second: second.clone() };
             let next = update.apply(&now, gradient)?;
             updated.insert(name.clone(), next.parameter);
             optimizer.first.insert(name.clone(), next.first);
             optimizer.second.insert(name.clone(), next.second);
         }
-        Ok(Step::Taken {
-            parameters: updated,
-            optimizer,
-            gradient_norm,
-        })
+        Ok(Step::Taken { parameters: updated, optimizer, gradient_norm })
     }
 
     /// The shared numbers of the step that `self.steps` already counts.
     fn update(&self, scale: f64, learning_rate: f64) -> Update {
-        let AdamWConfig {
-            beta1,
-            beta2,
-            epsilon,
-            weight_decay,
-            ..
-        } = self.config;
+        let AdamWConfig { beta1, beta2, epsilon, weight_decay, .. } = self.config;
         let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
         Update {
             scale,
@@ -243,10 +192,7 @@ impl AdamW {
         let expected = 1 + 2 * parameters.len();
         let found = file.tensors().len();
         if found != expected {
-            return Err(Error::invalid(
-                "optimizer state",
-                format!("holds {found} tensors, expected {expected}"),
-            ));
+            return Err(Error::invalid("optimizer state", format!("holds {found} tensors, expected {expected}")));
         }
         let step = named(&file, STEP, &Device::Cpu)?.to_scalar::<i64>()?;
         state.steps =
@@ -254,17 +200,11 @@ impl AdamW {
         for (prefix, moments) in [(FIRST, &mut state.first), (SECOND, &mut state.second)] {
             let mut read = Tensors::new();
             for (name, parameter) in parameters {
-                read.insert(
-                    name.clone(),
-                    named(&file, &format!("{prefix}{name}"), parameter.device())?,
-                );
+                read.insert(name.clone(), named(&file, &format!("{prefix}{name}"), parameter.device())?);
             }
             same_tensors(&format!("moment {prefix}"), &read, moments)?;
             if !global_norm(&read)?.is_finite() {
-                return Err(Error::invalid(
-                    "optimizer state",
-                    format!("some {prefix}* value is not finite"),
-                ));
+                return Err(Error::invalid("optimizer state", format!("some {prefix}* value is not finite")));
             }
             *moments = read;
         }
@@ -274,15 +214,10 @@ impl AdamW {
 
 fn named(file: &BufferedSafetensors, name: &str, device: &Device) -> Result<Tensor> {
     let what = || format!("optimizer state: {name}");
-    let tensor = file
-        .load(name, device)
-        .map_err(|error| Error::invalid(what(), error.to_string()))?;
+    let tensor = file.load(name, device).map_err(|error| Error::invalid(what(), error.to_string()))?;
     let expected = if name == STEP { DType::I64 } else { DType::F32 };
     if tensor.dtype() != expected {
-        return Err(Error::invalid(
-            what(),
-            format!("is {:?}, expected {expected:?}", tensor.dtype()),
-        ));
+        return Err(Error::invalid(what(), format!("is {:?}, expected {expected:?}", tensor.dtype())));
     }
     Ok(tensor)
 }
@@ -320,10 +255,7 @@ mod tests {
     use super::*;
 
     fn tensors(values: &[(&str, &[f32])]) -> Tensors {
-        values
-            .iter()
-            .map(|(name, v)| (name.to_string(), Tensor::new(*v, &Device::Cpu).unwrap()))
-            .collect()
+        values.iter().map(|(name, v)| (name.to_string(), Tensor::new(*v, &Device::Cpu).unwrap())).collect()
     }
 
     fn read(tensors: &Tensors, name: &str) -> Vec<f32> {
@@ -332,9 +264,7 @@ mod tests {
 
     fn take(optimizer: &AdamW, parameters: &Tensors, gradients: &Tensors) -> (Tensors, AdamW) {
         match optimizer.step(parameters, gradients, 0.01).unwrap() {
-            Step::Taken {
-                parameters, optimizer, ..
-            } => (parameters, optimizer),
+            Step::Taken { parameters, optimizer, .. } => (parameters, optimizer),
             Step::Skipped { gradient_norm } => panic!("skipped at norm {gradient_norm}"),
         }
     }
@@ -367,20 +297,14 @@ mod tests {
         let parameters = tensors(&[("a", &[1.0, 2.0]), ("b", &[3.0])]);
         let optimizer = AdamW::new(AdamWConfig::default(), &parameters).unwrap();
         let error = |gradients: &[(&str, &[f32])]| {
-            optimizer
-                .step(&parameters, &tensors(gradients), 0.01)
-                .unwrap_err()
-                .to_string()
+            optimizer.step(&parameters, &tensors(gradients), 0.01).unwrap_err().to_string()
         };
         assert_eq!(error(&[("a", &[0.0, 0.0])]), "gradient b: missing");
         assert_eq!(
             error(&[("a", &[0.0, 0.0]), ("b", &[0.0]), ("c", &[0.0])]),
             "gradient c: not known to the optimizer"
         );
-        assert_eq!(
-            error(&[("a", &[0.0]), ("b", &[0.0])]),
-            "gradient a: has shape [1], expected [2]"
-        );
+        assert_eq!(error(&[("a", &[0.0]), ("b", &[0.0])]), "gradient a: has shape [1], expected [2]");
     }
 
     #[test]
@@ -392,10 +316,7 @@ mod tests {
         let bytes = optimizer.to_bytes().unwrap();
         assert_eq!(bytes, optimizer.to_bytes().unwrap());
         let restored = AdamW::from_bytes(AdamWConfig::default(), &bytes, &parameters).unwrap();
-        let (straight, detour) = (
-            take(&optimizer, &parameters, &gradients),
-            take(&restored, &parameters, &gradients),
-        );
+        let (straight, detour) = (take(&optimizer, &parameters, &gradients), take(&restored, &parameters, &gradients));
         assert_eq!(read(&straight.0, "a"), read(&detour.0, "a"));
         assert_eq!(straight.1.to_bytes().unwrap(), detour.1.to_bytes().unwrap());
     }
@@ -403,10 +324,7 @@ mod tests {
     #[test]
     fn a_damaged_or_foreign_state_is_refused() {
         let parameters = tensors(&[("a", &[1.0, 2.0])]);
-        let bytes = AdamW::new(AdamWConfig::default(), &parameters)
-            .unwrap()
-            .to_bytes()
-            .unwrap();
+        let bytes = AdamW::new(AdamWConfig::default(), &parameters).unwrap().to_bytes().unwrap();
         let load = |bytes: &[u8], parameters: &Tensors| AdamW::from_bytes(AdamWConfig::default(), bytes, parameters);
         assert!(load(&bytes[..bytes.len() - 1], &parameters).is_err());
         assert!(load(b"", &parameters).is_err());
@@ -425,21 +343,8 @@ mod tests {
 
     #[test]
     fn settings_out_of_range_are_refused_by_name() {
-        let config = AdamWConfig {
-            beta2: 1.0,
-            ..Default::default()
-        };
-        assert_eq!(
-            config.validate().unwrap_err().to_string(),
-            "optimizer.beta2: 1 is not between 0 and 1"
-        );
-        assert!(
-            AdamWConfig {
-                max_gradient_norm: Some(0.0),
-                ..Default::default()
-            }
-            .validate()
-            .is_err()
-        );
+        let config = AdamWConfig { beta2: 1.0, ..Default::default() };
+        assert_eq!(config.validate().unwrap_err().to_string(), "optimizer.beta2: 1 is not between 0 and 1");
+        assert!(AdamWConfig { max_gradient_norm: Some(0.0), ..Default::default() }.validate().is_err());
     }
 }

@@ -54,7 +54,10 @@ impl Policy {
             return Err(Error::invalid("tokenizer", reason));
         }
         let special = tokenizer.special();
-        let ids = [("image_token_id", config.image_token_id, special.image_pad), ("eos_token_id", config.eos_token_id, special.turn_end)];
+        let ids = [
+            ("image_token_id", config.image_token_id, special.image_pad),
+            ("eos_token_id", config.eos_token_id, special.turn_end),
+        ];
         if let Some((field, found, expected)) = ids.into_iter().find(|(_, found, expected)| found != expected) {
             return Err(Error::invalid(field, format!("{found} in the config, {expected} in the tokenizer")));
         }

@@ -34,12 +34,7 @@ pub struct Schedule {
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self {
-            learning_rate: 1e-6,
-            course: Course::Constant,
-            warmup_steps: 0,
-            total_steps: 0,
-        }
+        Self { learning_rate: 1e-6, course: Course::Constant, warmup_steps: 0, total_steps: 0 }
     }
 }
 
@@ -52,11 +47,7 @@ impl Schedule {
             return Err(Error::invalid("schedule.learning_rate", reason));
         }
         if self.course != Course::Constant && self.total_steps < self.warmup_steps.max(1) {
-            let reason = format!(
-                "{} is below the {} steps of the warm-up",
-                self.total_steps,
-                self.warmup_steps.max(1)
-            );
+            let reason = format!("{} is below the {} steps of the warm-up", self.total_steps, self.warmup_steps.max(1));
             return Err(Error::invalid("schedule.total_steps", reason));
         }
         Ok(())
@@ -88,46 +79,16 @@ mod tests {
 
     #[test]
     fn a_linear_course_warms_up_then_falls_to_zero_and_stays_there() {
-        let schedule = Schedule {
-            learning_rate: 2.0,
-            course: Course::Linear,
-            warmup_steps: 2,
-            total_steps: 6,
-        };
+        let schedule = Schedule { learning_rate: 2.0, course: Course::Linear, warmup_steps: 2, total_steps: 6 };
         let rates: Vec<f64> = (0..8).map(|step| schedule.at(step)).collect();
         assert_eq!(rates, [0.0, 1.0, 2.0, 1.5, 1.0, 0.5, 0.0, 0.0]);
     }
 
     #[test]
     fn a_course_that_ends_before_its_warm_up_is_refused() {
-        let schedule = Schedule {
-            course: Course::Cosine,
-            warmup_steps: 10,
-            total_steps: 5,
-            ..Default::default()
-        };
-        assert!(
-            schedule
-                .validate()
-                .unwrap_err()
-                .to_string()
-                .contains("5 is below the 10 steps")
-        );
-        assert!(
-            Schedule {
-                course: Course::Constant,
-                ..schedule
-            }
-            .validate()
-            .is_ok()
-        );
-        assert!(
-            Schedule {
-                learning_rate: -1.0,
-                ..Default::default()
-            }
-            .validate()
-            .is_err()
-        );
+        let schedule = Schedule { course: Course::Cosine, warmup_steps: 10, total_steps: 5, ..Default::default() };
+        assert!(schedule.validate().unwrap_err().to_string().contains("5 is below the 10 steps"));
+        assert!(Schedule { course: Course::Constant, ..schedule }.validate().is_ok());
+        assert!(Schedule { learning_rate: -1.0, ..Default::default() }.validate().is_err());
     }
 }

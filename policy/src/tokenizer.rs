@@ -47,26 +47,8 @@ pub struct SpecialIds {
 impl SpecialIds {
     /// From all ids, in the order of [`SPECIAL_TOKENS`].
     fn of(ids: [u32; 8]) -> Self {
-        let [
-            end_of_text,
-            turn_start,
-            turn_end,
-            vision_start,
-            vision_end,
-            vision_pad,
-            image_pad,
-            video_pad,
-        ] = ids;
-        Self {
-            end_of_text,
-            turn_start,
-            turn_end,
-            vision_start,
-            vision_end,
-            vision_pad,
-            image_pad,
-            video_pad,
-        }
+        let [end_of_text, turn_start, turn_end, vision_start, vision_end, vision_pad, image_pad, video_pad] = ids;
+        Self { end_of_text, turn_start, turn_end, vision_start, vision_end, vision_pad, image_pad, video_pad }
     }
 
     /// All ids, in the order of [`SPECIAL_TOKENS`].
@@ -122,12 +104,7 @@ impl ReportTokenizer {
         inner.with_truncation(None).map_err(invalid)?;
         inner.with_padding(None);
         inner.set_encode_special_tokens(true);
-        Ok(Self {
-            inner,
-            normalizer,
-            special,
-            bytes,
-        })
+        Ok(Self { inner, normalizer, special, bytes })
     }
 
     /// The contents of a `tokenizer.json`. The same tokenizer gives the same bytes.
@@ -159,12 +136,7 @@ impl ReportTokenizer {
     /// The special tokens that have no place in a report, all but [`ReportTokenizer::stop_tokens`], in the order of
     /// their ids: the ones to suppress when sampling.
     pub fn misplaced_tokens(&self) -> Vec<u32> {
-        let mut ids: Vec<u32> = self
-            .special
-            .all()
-            .into_iter()
-            .filter(|id| !self.stop_tokens().contains(id))
-            .collect();
+        let mut ids: Vec<u32> = self.special.all().into_iter().filter(|id| !self.stop_tokens().contains(id)).collect();
         ids.sort_unstable();
         ids
     }
@@ -228,10 +200,7 @@ fn find_special(inner: &Tokenizer) -> Result<SpecialIds> {
     let found: Vec<u32> = SPECIAL_TOKENS.into_iter().filter_map(id).collect();
     match found.try_into() {
         Ok(ids) => Ok(SpecialIds::of(ids)),
-        Err(_) => Err(Error::invalid(
-            "tokenizer",
-            format!("lacks the special tokens {}", missing.join(" ")),
-        )),
+        Err(_) => Err(Error::invalid("tokenizer", format!("lacks the special tokens {}", missing.join(" ")))),
     }
 }
 

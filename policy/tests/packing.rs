@@ -74,10 +74,7 @@ fn group(prompt: &EncodedPrompt, responses: &[Vec<u32>]) -> TrainGroup {
         behaviour: (i % 2 == 0).then(|| vec![-2.0; tokens.len()]),
         reward: (i * i) as f64,
     };
-    TrainGroup {
-        prompt: Arc::new(prompt.clone()),
-        responses: responses.iter().enumerate().map(response).collect(),
-    }
+    TrainGroup { prompt: Arc::new(prompt.clone()), responses: responses.iter().enumerate().map(response).collect() }
 }
 
 fn learner(micro_batch_tokens: usize) -> Learner {
@@ -169,7 +166,9 @@ fn a_learner_restored_from_its_state_goes_on_bit_for_bit() {
     assert!(one.adapter() == two.adapter());
     assert_eq!(two.steps(), 2);
     for cut in [0, 10, 40] {
-        assert!(LearnerState::from_bytes(&state.to_bytes()[..cut]).and_then(|s| two.restore(&s, &Device::Cpu)).is_err());
+        assert!(
+            LearnerState::from_bytes(&state.to_bytes()[..cut]).and_then(|s| two.restore(&s, &Device::Cpu)).is_err()
+        );
     }
 }
 

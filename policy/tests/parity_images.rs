@@ -81,12 +81,7 @@ fn open(case: &Case) -> ::image::DynamicImage {
 fn parity_resampling_follows_pillow_level_for_level() {
     for case in cases() {
         let resized = case.processor().resize(&Pixels::from_image(&open(&case))).unwrap();
-        assert_eq!(
-            (resized.height(), resized.width()),
-            (case.resized_height, case.resized_width),
-            "{}",
-            case.key
-        );
+        assert_eq!((resized.height(), resized.width()), (case.resized_height, case.resized_width), "{}", case.key);
         let expected = expected(&format!("{}.resized_u8", case.key));
         let channels = expected.dim(2).unwrap();
         let expected: Vec<u8> = expected.flatten_all().unwrap().to_vec1().unwrap();
@@ -104,12 +99,7 @@ fn parity_patch_rows_end_to_end() {
         let patches = processor.process(&open(&case)).unwrap();
         assert_eq!(patches.grid, case.image_grid_thw, "{}", case.key);
         assert_eq!(processor.tokens(patches.grid), case.image_tokens, "{}", case.key);
-        assert_eq!(
-            patches.rows.len(),
-            case.patch_rows * processor.row_length(),
-            "{}",
-            case.key
-        );
+        assert_eq!(patches.rows.len(), case.patch_rows * processor.row_length(), "{}", case.key);
         let expected: Vec<Vec<f32>> = expected(&format!("{}.pixel_values", case.key)).to_vec2().unwrap();
         let rows = case.rows();
         assert_eq!(rows.len(), expected.len(), "{}", case.key);
@@ -122,12 +112,7 @@ fn parity_patch_rows_end_to_end() {
         }
         let count = patches.rows.len() as f64;
         let mean = patches.rows.iter().copied().map(f64::from).sum::<f64>() / count;
-        let square = patches
-            .rows
-            .iter()
-            .map(|value| (f64::from(*value) - mean).powi(2))
-            .sum::<f64>()
-            / count;
+        let square = patches.rows.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / count;
         assert_close(mean, case.pixel_mean, 0.0, 1e-3, &case.key);
         assert_close(square.sqrt(), case.pixel_std, 0.0, 1e-3, &case.key);
     }
@@ -148,10 +133,7 @@ fn parity_smart_resize_table() {
     let rows: Vec<Row> = json("image_processor/smart_resize.json");
     assert_eq!(rows.len(), 51);
     for row in rows {
-        let limits = PixelLimits {
-            min: row.min_pixels,
-            max: row.max_pixels,
-        };
+        let limits = PixelLimits { min: row.min_pixels, max: row.max_pixels };
         let found = smart_resize(row.height, row.width, row.factor, limits);
         let what = format!("{} x {}", row.height, row.width);
         match (row.expected.filter(|&size| size != (0, 0)), row.error.as_deref()) {
@@ -187,18 +169,9 @@ fn parity_two_stage_sizes() {
     let rows: Vec<Row> = json("image_processor/two_stage_resize.json");
     assert_eq!(rows.len(), 44);
     for row in rows {
-        let limits = PixelLimits {
-            min: row.min_pixels,
-            max: row.max_pixels,
-        };
-        assert_eq!(
-            first_stage_size(row.height, row.width, limits).unwrap(),
-            row.first_stage
-        );
-        let config = ImageConfig {
-            first_stage: Some(limits),
-            ..Default::default()
-        };
+        let limits = PixelLimits { min: row.min_pixels, max: row.max_pixels };
+        assert_eq!(first_stage_size(row.height, row.width, limits).unwrap(), row.first_stage);
+        let config = ImageConfig { first_stage: Some(limits), ..Default::default() };
         let processor = ImageProcessor::from_config(config).unwrap();
         let (height, width) = processor.target_size(row.height, row.width).unwrap();
         assert_eq!((height, width), row.r#final);
@@ -212,10 +185,7 @@ fn parity_first_stage_size_of_the_large_radiograph() {
     let cases = cases();
     let case = cases.iter().find(|case| case.first_stage_size.is_some()).unwrap();
     let image = open(case);
-    let limits = PixelLimits {
-        min: case.first_stage_min_pixels.unwrap(),
-        max: case.first_stage_max_pixels.unwrap(),
-    };
+    let limits = PixelLimits { min: case.first_stage_min_pixels.unwrap(), max: case.first_stage_max_pixels.unwrap() };
     let found = first_stage_size(image.height() as usize, image.width() as usize, limits).unwrap();
     assert_eq!(Some([found.0, found.1]), case.first_stage_size);
 }

@@ -15,12 +15,7 @@ use serde_json::Value;
 
 type Rows = Vec<Vec<f64>>;
 
-const MODES: [&str; 4] = [
-    "token-mean",
-    "seq-mean-token-sum",
-    "seq-mean-token-mean",
-    "seq-mean-token-sum-norm",
-];
+const MODES: [&str; 4] = ["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"];
 
 fn spelled<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_value(Value::from(name)).unwrap()
@@ -44,26 +39,16 @@ struct Inputs {
 
 impl Inputs {
     fn of(file: &Value) -> Self {
-        let rows = |key: &str| {
-            file.get(key)
-                .map(|v| serde_json::from_value::<Vec<Vec<f32>>>(v.clone()).unwrap())
-        };
+        let rows = |key: &str| file.get(key).map(|v| serde_json::from_value::<Vec<Vec<f32>>>(v.clone()).unwrap());
         let new = rows("new_logp").or_else(|| rows("logp")).unwrap();
-        let mask: Vec<Vec<bool>> = rows("mask")
-            .unwrap()
-            .iter()
-            .map(|row| row.iter().map(|&m| m == 1.0).collect())
-            .collect();
+        let mask: Vec<Vec<bool>> =
+            rows("mask").unwrap().iter().map(|row| row.iter().map(|&m| m == 1.0).collect()).collect();
         let advantages = rows("advantages").unwrap_or_else(|| vec![vec![0.0; new[0].len()]; new.len()]);
         Self {
             proximal: rows("old_logp").unwrap_or_else(|| new.clone()),
             behaviour: rows("old_rollout_logp"),
             reference: rows("ref_logp"),
-            advantages: advantages
-                .iter()
-                .zip(&mask)
-                .map(|(row, mask)| shared_advantage(row, mask))
-                .collect(),
+            advantages: advantages.iter().zip(&mask).map(|(row, mask)| shared_advantage(row, mask)).collect(),
             norm_length: file["norm_len"].as_f64().unwrap(),
             new,
             mask,
@@ -71,10 +56,7 @@ impl Inputs {
     }
 
     fn evaluate(&self, config: ObjectiveConfig) -> ObjectiveOutput {
-        let config = ObjectiveConfig {
-            norm_length: self.norm_length,
-            ..config
-        };
+        let config = ObjectiveConfig { norm_length: self.norm_length, ..config };
         let terms: Vec<_> = (0..self.new.len())
             .map(|i| ResponseTerms {
                 new: &self.new[i],
@@ -91,10 +73,7 @@ impl Inputs {
 
 fn shared_advantage(row: &[f32], mask: &[bool]) -> f64 {
     let counted: Vec<f32> = row.iter().zip(mask).filter(|(_, m)| **m).map(|(a, _)| *a).collect();
-    assert!(
-        counted.windows(2).all(|pair| pair[0] == pair[1]),
-        "an advantage is shared by the tokens of a row"
-    );
+    assert!(counted.windows(2).all(|pair| pair[0] == pair[1]), "an advantage is shared by the tokens of a row");
     counted.first().copied().map_or(0.0, f64::from)
 }
 
@@ -123,11 +102,7 @@ fn check_gradient(found: &[Vec<f32>], expected: &Rows, what: &str) {
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert_eq!(found.len(), expected.len(), "{what}");
         for (t, (found, expected)) in found.iter().zip(expected).enumerate() {
-            close(
-                f64::from(*found),
-                *expected,
-                &format!("{what}: gradient of token {t} of row {i}"),
-            );
+            close(f64::from(*found), *expected, &format!("{what}: gradient of token {t} of row {i}"));
         }
     }
 }
@@ -137,10 +112,7 @@ fn check_case(inputs: &Inputs, case: &Case, base: &ObjectiveConfig, what: &str) 
     for (name, mode) in &case.modes {
         let what = format!("{what}, {name}, clip {} {}", case.clip_low, case.clip_high);
         let output = inputs.evaluate(ObjectiveConfig {
-            clip: ClipRange {
-                low: case.clip_low,
-                high: case.clip_high,
-            },
+            clip: ClipRange { low: case.clip_low, high: case.clip_high },
             dual_clip: case.dual_clip,
             aggregation: spelled(name),
             ..base.clone()
@@ -151,31 +123,19 @@ fn check_case(inputs: &Inputs, case: &Case, base: &ObjectiveConfig, what: &str) 
         close(metrics.clip_fraction, case.clip_fraction, &what);
         close(metrics.clip_fraction_high, case.clip_fraction_high, &what);
         close(metrics.clip_fraction_low, case.clip_fraction_low, &what);
-        close(
-            metrics.dual_clip_fraction,
-            case.dual_clip_fraction.unwrap_or(0.0),
-            &what,
-        );
+        close(metrics.dual_clip_fraction, case.dual_clip_fraction.unwrap_or(0.0), &what);
         close(metrics.approximate_kl_k1, case.approx_kl_k1, &what);
         close(metrics.approximate_kl_k3, case.approx_kl_k3, &what);
     }
 }
 
 fn no_kl() -> ObjectiveConfig {
-    ObjectiveConfig {
-        kl_coefficient: 0.0,
-        ..Default::default()
-    }
+    ObjectiveConfig { kl_coefficient: 0.0, ..Default::default() }
 }
 
 #[test]
 fn parity_policy_loss_in_all_files_clip_ranges_and_modes() {
-    let files = [
-        ("policy", 3),
-        ("policy_dual_clip", 1),
-        ("policy_empty_row", 1),
-        ("policy_extreme", 2),
-    ];
+    let files = [("policy", 3), ("policy_dual_clip", 1), ("policy_empty_row", 1), ("policy_extreme", 2)];
     for (name, count) in files {
         let file: Value = json(&format!("losses/{name}.json"));
         let cases: Vec<Case> = serde_json::from_value(file["cases"].clone()).unwrap();
@@ -201,12 +161,8 @@ fn parity_kl_of_every_kind_mode_and_gradient() {
     for (kind, expected) in &kinds {
         for (mode, value) in &expected.modes {
             let aggregation: Aggregation = spelled(mode);
-            let config = ObjectiveConfig {
-                kl: spelled::<KlKind>(kind),
-                kl_coefficient: 1.0,
-                aggregation,
-                ..Default::default()
-            };
+            let config =
+                ObjectiveConfig { kl: spelled::<KlKind>(kind), kl_coefficient: 1.0, aggregation, ..Default::default() };
             let output = inputs.evaluate(config);
             close(output.kl, *value, &format!("{kind}, {mode}"));
             close(output.loss, *value, &format!("{kind}, {mode}"));
@@ -252,21 +208,13 @@ fn parity_importance_sampling_in_all_variants() {
     assert_eq!(variants.len(), 3);
     for (name, variant) in &variants {
         let importance: Importance = spelled(&name.replace('_', "-"));
-        let config = ObjectiveConfig {
-            importance,
-            importance_cap: cap,
-            ..no_kl()
-        };
+        let config = ObjectiveConfig { importance, importance_cap: cap, ..no_kl() };
         check_case(&inputs, &variant.policy, &config, name);
         let metrics = inputs.evaluate(config).metrics();
         close(metrics.importance_weight_mean, variant.mean_weight, name);
         close(metrics.importance_weight_largest, variant.max_uncapped_weight, name);
         close(metrics.importance_above_cap, variant.fraction_above_cap, name);
-        close(
-            -metrics.behaviour_log_ratio_mean,
-            file["mismatch_kl_k1"].as_f64().unwrap(),
-            name,
-        );
+        close(-metrics.behaviour_log_ratio_mean, file["mismatch_kl_k1"].as_f64().unwrap(), name);
     }
 }
 
@@ -284,10 +232,7 @@ fn parity_group_advantages() {
     let cases: Vec<Groups> = json("losses/advantages.json");
     assert_eq!(cases.len(), 8);
     for case in &cases {
-        for (normalize, expected) in [
-            (Normalize::Mean, &case.unnormalised),
-            (Normalize::Std, &case.normalised),
-        ] {
+        for (normalize, expected) in [(Normalize::Mean, &case.unnormalised), (Normalize::Std, &case.normalised)] {
             for group in &case.groups {
                 let members: Vec<usize> = (0..case.groups.len()).filter(|&i| case.groups[i] == *group).collect();
                 let rewards: Vec<f64> = members.iter().map(|&i| case.scores[i]).collect();
@@ -338,13 +283,7 @@ fn parity_entropy_and_its_gradient() {
             for (token, logits) in logits.iter().enumerate().filter(|(token, _)| counted(row, *token)) {
                 let found = entropy_gradient(logits, case.temperature);
                 for (found, expected) in found.iter().zip(&case.grad_logits_token_mean[row][token]) {
-                    assert_close(
-                        found / batch.tokens as f64,
-                        *expected,
-                        0.0,
-                        1e-5,
-                        "gradient of the entropy",
-                    );
+                    assert_close(found / batch.tokens as f64, *expected, 0.0, 1e-5, "gradient of the entropy");
                 }
             }
         }

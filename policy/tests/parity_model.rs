@@ -199,10 +199,8 @@ fn parity_greedy_generation() {
     let model = Model::new(&config, &weights).unwrap();
     let expected: Value = json("qwen2_5_vl_tiny/generate.json");
     let sampler = TokenSampler::new(SamplingConfig::greedy(24)).unwrap();
-    let requests = ["a", "b", "c"].map(|name| GenerateRequest {
-        prompt: Arc::new(case(name, &config, &model).prompt),
-        seeds: vec![0],
-    });
+    let requests = ["a", "b", "c"]
+        .map(|name| GenerateRequest { prompt: Arc::new(case(name, &config, &model).prompt), seeds: vec![0] });
     // All three in one call, which also covers a batch of different prompts. No token ends it.
     let samples = generate(&model.language, None, &requests, &sampler, &[]).unwrap();
     for (name, samples) in ["a", "b", "c"].iter().zip(samples) {
@@ -320,9 +318,8 @@ fn parity_supervised_loss_and_gradients() {
     let loss = log_probs.mean_all().unwrap().neg().unwrap();
     assert_close(loss.to_scalar::<f32>().unwrap().into(), expected["loss"].as_f64().unwrap(), 1e-5, 0.0, "loss");
     let store = loss.backward().unwrap();
-    let gradient = |name: &str| {
-        store.get(vars[name].as_tensor()).unwrap_or_else(|| panic!("{name} received no gradient")).clone()
-    };
+    let gradient =
+        |name: &str| store.get(vars[name].as_tensor()).unwrap_or_else(|| panic!("{name} received no gradient")).clone();
     for (name, norm) in expected["base_grad_norms"].as_object().unwrap() {
         let found = gradient(name).sqr().unwrap().sum_all().unwrap().sqrt().unwrap();
         // Norms near zero are rounding noise (a key bias shifts all scores alike).

@@ -21,10 +21,7 @@ struct Settings {
 /// The tensors whose name starts with `prefix` and a dot, under the rest of their name.
 fn under(file: &Tensors, prefix: &str) -> Tensors {
     let strip = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_string());
-    let tensors: Tensors = file
-        .iter()
-        .filter_map(|(name, tensor)| Some((strip(name)?, tensor.clone())))
-        .collect();
+    let tensors: Tensors = file.iter().filter_map(|(name, tensor)| Some((strip(name)?, tensor.clone()))).collect();
     assert_eq!(tensors.len(), 3, "{prefix}");
     tensors
 }
@@ -33,13 +30,7 @@ fn check(found: &Tensors, expected: &Tensors, tolerance: f64, what: &str) {
     for (name, expected) in expected {
         let flat = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         for (found, expected) in flat(&found[name]).into_iter().zip(flat(expected)) {
-            assert_close(
-                f64::from(found),
-                f64::from(expected),
-                0.0,
-                tolerance,
-                &format!("{what} of {name}"),
-            );
+            assert_close(f64::from(found), f64::from(expected), 0.0, tolerance, &format!("{what} of {name}"));
         }
     }
 }
@@ -64,30 +55,16 @@ fn parity_five_adamw_steps_with_clipping() {
     for (i, norm) in (1..).zip(settings.grad_norms_before_clipping) {
         let gradients = under(&file, &format!("grad{i}"));
         match optimizer.step(&parameters, &gradients, settings.lr).unwrap() {
-            Step::Taken {
-                parameters: moved,
-                optimizer: next,
-                gradient_norm,
-            } => {
+            Step::Taken { parameters: moved, optimizer: next, gradient_norm } => {
                 assert_close(gradient_norm, norm, 1e-5, 0.0, "gradient norm");
                 (parameters, optimizer) = (moved, next);
             }
             Step::Skipped { gradient_norm } => panic!("step {i} was skipped at norm {gradient_norm}"),
         }
-        check(
-            &parameters,
-            &under(&file, &format!("param{i}")),
-            1e-6,
-            &format!("value after step {i}"),
-        );
+        check(&parameters, &under(&file, &format!("param{i}")), 1e-6, &format!("value after step {i}"));
     }
     check(optimizer.moments().0, &under(&file, "exp_avg5"), 1e-7, "first moment");
-    check(
-        optimizer.moments().1,
-        &under(&file, "exp_avg_sq5"),
-        1e-8,
-        "second moment",
-    );
+    check(optimizer.moments().1, &under(&file, "exp_avg_sq5"), 1e-8, "second moment");
 }
 
 #[test]
@@ -115,13 +92,7 @@ fn parity_learning_rate_schedules() {
         };
         assert_eq!(case.lr.len(), 50);
         for (step, expected) in (0..).zip(case.lr) {
-            assert_close(
-                schedule.at(step),
-                expected,
-                0.0,
-                1e-9,
-                &format!("{} at step {step}", case.name),
-            );
+            assert_close(schedule.at(step), expected, 0.0, 1e-9, &format!("{} at step {step}", case.name));
         }
     }
 }

@@ -33,11 +33,7 @@ fn parity_sampling_distributions_of_all_configurations() {
             assert_eq!(found.len(), expected.len());
             for (token, (&found, &expected)) in found.iter().zip(expected).enumerate() {
                 let what = format!("{:?}, row {row}, token {token}", case.config);
-                assert_eq!(
-                    found == 0.0,
-                    expected == 0.0,
-                    "{what}: found {found}, expected {expected}"
-                );
+                assert_eq!(found == 0.0, expected == 0.0, "{what}: found {found}, expected {expected}");
                 assert_close(found, expected, 0.0, 1e-6, &what);
             }
         }

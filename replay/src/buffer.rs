@@ -25,18 +25,9 @@ pub enum PushError {
     #[error("{ticket}: rollout {rollout} has no reward")]
     NotScored { ticket: TicketId, rollout: usize },
     #[error("{ticket}: the reward of rollout {rollout} is {total}, expected a finite number")]
-    NotFinite {
-        ticket: TicketId,
-        rollout: usize,
-        total: String,
-    },
+    NotFinite { ticket: TicketId, rollout: usize, total: String },
     #[error("{ticket}: rollout {rollout} was sampled with {found}, the ticket asked for {expected}")]
-    WrongVersion {
-        ticket: TicketId,
-        rollout: usize,
-        found: PolicyVersion,
-        expected: PolicyVersion,
-    },
+    WrongVersion { ticket: TicketId, rollout: usize, found: PolicyVersion, expected: PolicyVersion },
     #[error("{ticket} was issued by another gate")]
     Foreign { ticket: TicketId },
 }
@@ -70,10 +61,7 @@ enum Attempt {
 
 impl ReplayBuffer {
     pub fn new(gate: &FreshnessGate) -> Self {
-        Self {
-            gate: gate.shared.clone(),
-            groups: Arc::default(),
-        }
+        Self { gate: gate.shared.clone(), groups: Arc::default() }
     }
 
     /// Takes a scored group.
@@ -105,11 +93,7 @@ impl ReplayBuffer {
             match &member.reward {
                 None => return Err(PushError::NotScored { ticket, rollout }),
                 Some(reward) if !reward.total.is_finite() => {
-                    return Err(PushError::NotFinite {
-                        ticket,
-                        rollout,
-                        total: reward.total.to_string(),
-                    });
+                    return Err(PushError::NotFinite { ticket, rollout, total: reward.total.to_string() });
                 }
                 Some(_) => {}
             }
@@ -118,12 +102,7 @@ impl ReplayBuffer {
                 Origin::Sampled { version: found, .. }
                     if found < expected || (found > expected && mode == Mode::FixedLag) =>
                 {
-                    return Err(PushError::WrongVersion {
-                        ticket,
-                        rollout,
-                        found,
-                        expected,
-                    });
+                    return Err(PushError::WrongVersion { ticket, rollout, found, expected });
                 }
                 _ => {}
             }
@@ -175,9 +154,8 @@ impl ReplayBuffer {
         let mut evicted = Vec::new();
         let attempt = {
             let mut groups = lock(&self.groups);
-            let (config, version, batch_out, closed) = self
-                .gate
-                .read(|ledger| (ledger.config.clone(), ledger.version, ledger.batch_out, ledger.closed));
+            let (config, version, batch_out, closed) =
+                self.gate.read(|ledger| (ledger.config.clone(), ledger.version, ledger.batch_out, ledger.closed));
             let step = version.0;
             if closed || step >= config.steps {
                 Attempt::Finished
@@ -195,12 +173,7 @@ impl ReplayBuffer {
                     Some((ids, dead)) => {
                         self.gate.read(|ledger| ledger.batch_out = true);
                         let groups = ids.iter().filter_map(|id| groups.remove(id)).collect();
-                        Attempt::Batch(Batch {
-                            step,
-                            groups,
-                            dead,
-                            turn: Turn(self.gate.clone()),
-                        })
+                        Attempt::Batch(Batch { step, groups, dead, turn: Turn(self.gate.clone()) })
                     }
                     None => Attempt::Wait,
                 }
@@ -242,11 +215,7 @@ impl ReplayBuffer {
 /// Removes the groups whose version lags more than the bound.
 fn evict(groups: &mut BTreeMap<TicketId, RolloutGroup>, now: PolicyVersion, staleness: u64) -> Vec<RolloutGroup> {
     let too_old = |group: &RolloutGroup| now.lag_of(group.oldest_version()) > staleness;
-    let old: Vec<_> = groups
-        .iter()
-        .filter(|(_, group)| too_old(group))
-        .map(|(id, _)| *id)
-        .collect();
+    let old: Vec<_> = groups.iter().filter(|(_, group)| too_old(group)).map(|(id, _)| *id).collect();
     old.iter().filter_map(|id| groups.remove(id)).collect()
 }
 

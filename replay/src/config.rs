@@ -40,11 +40,7 @@ pub enum ConfigError {
     #[error("steps × batch_groups = {steps} × {batch_groups} does not fit into 64 bits")]
     TooManyTickets { steps: u64, batch_groups: u64 },
     #[error("the saved run has `{field}` = {saved}, this one {expected}: resume with the saved value")]
-    Mismatch {
-        field: &'static str,
-        saved: String,
-        expected: String,
-    },
+    Mismatch { field: &'static str, saved: String, expected: String },
     #[error("the saved gate state is inconsistent: {reason}")]
     Inconsistent { reason: String },
 }
@@ -59,12 +55,9 @@ impl GateConfig {
             Self { batch_groups: 0, .. } => zero("batch_groups"),
             Self { studies: 0, .. } => zero("studies"),
             Self { max_attempts: 0, .. } => zero("max_attempts"),
-            Self {
-                steps, batch_groups, ..
-            } if steps.checked_mul(*batch_groups).is_none() => Err(ConfigError::TooManyTickets {
-                steps: *steps,
-                batch_groups: *batch_groups,
-            }),
+            Self { steps, batch_groups, .. } if steps.checked_mul(*batch_groups).is_none() => {
+                Err(ConfigError::TooManyTickets { steps: *steps, batch_groups: *batch_groups })
+            }
             _ => Ok(()),
         }
     }

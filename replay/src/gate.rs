@@ -60,26 +60,14 @@ impl FreshnessGate {
     }
 
     fn with(ledger: Ledger) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                books: Mutex::new(Books {
-                    ledger,
-                    waiting: Vec::new(),
-                }),
-            }),
-        }
+        Self { shared: Arc::new(Shared { books: Mutex::new(Books { ledger, waiting: Vec::new() }) }) }
     }
 
     /// A ticket, if one may be issued now.
     pub fn try_issue(&self) -> Issue {
         let (next, seed) = self.shared.read(|ledger| (ledger.issue(), ledger.config.seed));
         match next {
-            Next::Permit(Permit {
-                id,
-                study,
-                attempt,
-                snapshot,
-            }) => Issue::Ticket(Ticket {
+            Next::Permit(Permit { id, study, attempt, snapshot }) => Issue::Ticket(Ticket {
                 id,
                 study,
                 attempt,

@@ -112,11 +112,7 @@ impl Ledger {
                 (id, open)
             }
             None if self.next.0 >= self.config.tickets() => {
-                return if self.in_flight.is_empty() {
-                    Next::Finished
-                } else {
-                    Next::Wait
-                };
+                return if self.in_flight.is_empty() { Next::Finished } else { Next::Wait };
             }
             None if self.config.required_version(self.next) > self.version => return Next::Wait,
             None => {
@@ -125,12 +121,8 @@ impl Ledger {
                 (id, OpenTicket::default())
             }
         };
-        let permit = Permit {
-            id,
-            study: self.order.study_of(id),
-            attempt: open.attempts + 1,
-            snapshot: self.snapshot(id),
-        };
+        let permit =
+            Permit { id, study: self.order.study_of(id), attempt: open.attempts + 1, snapshot: self.snapshot(id) };
         self.in_flight.insert(id, (permit.snapshot, open));
         Next::Permit(permit)
     }
@@ -156,14 +148,7 @@ impl Ledger {
                 open.attempts += 1;
                 if open.attempts >= self.config.max_attempts {
                     let study = self.order.study_of(id);
-                    self.dead.insert(
-                        id,
-                        DeadLetter {
-                            study,
-                            attempts: open.attempts,
-                            error,
-                        },
-                    );
+                    self.dead.insert(id, DeadLetter { study, attempts: open.attempts, error });
                     return;
                 }
                 open.last_error = Some(error);
@@ -175,10 +160,7 @@ impl Ledger {
     /// Dead tickets among those of one step.
     pub fn dead_in_step(&self, step: u64) -> BTreeSet<TicketId> {
         let batch = self.config.batch_groups;
-        self.dead
-            .range(TicketId(step * batch)..TicketId((step + 1) * batch))
-            .map(|(id, _)| *id)
-            .collect()
+        self.dead.range(TicketId(step * batch)..TicketId((step + 1) * batch)).map(|(id, _)| *id).collect()
     }
 
     /// Dead tickets that have not taken their place in a batch yet (of any step).
@@ -197,9 +179,7 @@ impl Ledger {
         let returned = self.returned.keys().map(|id| self.snapshot(*id));
         // In fixed-lag mode an in-flight ticket may come back and ask for the same version again.
         let in_flight = self.in_flight.values().map(|(snapshot, _)| *snapshot);
-        returned
-            .chain(in_flight)
-            .fold(self.snapshot(self.next), PolicyVersion::min)
+        returned.chain(in_flight).fold(self.snapshot(self.next), PolicyVersion::min)
     }
 
     pub fn dead_letters(&self) -> &BTreeMap<TicketId, DeadLetter> {

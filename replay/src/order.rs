@@ -22,11 +22,7 @@ struct Epoch {
 impl StudyOrder {
     /// `studies` must be at least one.
     pub fn new(seed: u64, studies: usize) -> Self {
-        Self {
-            seed,
-            studies: studies.max(1),
-            recent: [None, None],
-        }
+        Self { seed, studies: studies.max(1), recent: [None, None] }
     }
 
     /// The index of the study that `ticket` draws. Each epoch visits every study once.
@@ -60,11 +56,7 @@ mod tests {
     #[test]
     fn every_epoch_visits_every_study_once_in_an_order_of_its_own() {
         let mut order = StudyOrder::new(7, 50);
-        let mut epoch = |e: u64| {
-            (0..50)
-                .map(|i| order.study_of(TicketId(e * 50 + i)))
-                .collect::<Vec<_>>()
-        };
+        let mut epoch = |e: u64| (0..50).map(|i| order.study_of(TicketId(e * 50 + i))).collect::<Vec<_>>();
         let (first, second, first_again) = (epoch(0), epoch(1), epoch(0));
         assert_ne!(first, second);
         assert_eq!(first, first_again);
@@ -78,10 +70,7 @@ mod tests {
     fn going_back_and_forth_between_three_epochs_gives_the_same_studies() {
         let mut jumping = StudyOrder::new(3, 5);
         for id in [0, 12, 6, 1, 11, 0, 7, 13, 2] {
-            assert_eq!(
-                jumping.study_of(TicketId(id)),
-                StudyOrder::new(3, 5).study_of(TicketId(id))
-            );
+            assert_eq!(jumping.study_of(TicketId(id)), StudyOrder::new(3, 5).study_of(TicketId(id)));
         }
     }
 }

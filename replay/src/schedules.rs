@@ -17,15 +17,7 @@ use crate::{
 const ITERATIONS: usize = 1000;
 
 fn config(mode: Mode, staleness: u64) -> GateConfig {
-    GateConfig {
-        steps: 3,
-        batch_groups: 2,
-        staleness,
-        mode,
-        studies: 4,
-        seed: 5,
-        max_attempts: 3,
-    }
+    GateConfig { steps: 3, batch_groups: 2, staleness, mode, studies: 4, seed: 5, max_attempts: 3 }
 }
 
 fn study() -> Arc<Study> {
@@ -43,32 +35,18 @@ fn scored(ticket: Ticket) -> RolloutGroup {
     let rollout = Rollout {
         tokens: vec![1],
         text: "Clear.".into(),
-        origin: Origin::Sampled {
-            logprobs: vec![0.0],
-            version: ticket.snapshot(),
-        },
+        origin: Origin::Sampled { logprobs: vec![0.0], version: ticket.snapshot() },
         truncated: false,
-        reward: Some(Scored {
-            total: 1.0,
-            components: BTreeMap::new(),
-        }),
+        reward: Some(Scored { total: 1.0, components: BTreeMap::new() }),
     };
-    RolloutGroup {
-        ticket,
-        study: study(),
-        rollouts: vec![rollout],
-    }
+    RolloutGroup { ticket, study: study(), rollouts: vec![rollout] }
 }
 
 /// Samples until the gate is finished; `drop_first` loses the first attempt of every ticket it names.
 fn sampler(gate: FreshnessGate, buffer: ReplayBuffer, drop_first: fn(TicketId) -> bool) {
     let required = gate.config();
     while let Some(ticket) = block_on(gate.issue()) {
-        assert!(
-            gate.version() >= required.required_version(ticket.id()),
-            "{} was issued too early",
-            ticket.id()
-        );
+        assert!(gate.version() >= required.required_version(ticket.id()), "{} was issued too early", ticket.id());
         if drop_first(ticket.id()) && ticket.attempt() == 1 {
             continue;
         }
@@ -82,10 +60,7 @@ fn learner(gate: FreshnessGate, buffer: ReplayBuffer, trained: Trained) {
     while let Some(batch) = block_on(buffer.next_batch()) {
         assert_eq!(batch.step(), gate.version().0);
         assert!(batch.staleness().all(|lag| lag <= gate.config().staleness));
-        trained
-            .lock()
-            .unwrap()
-            .push(batch.groups().iter().map(|group| group.ticket.id().0).collect());
+        trained.lock().unwrap().push(batch.groups().iter().map(|group| group.ticket.id().0).collect());
         batch.publish();
     }
 }
@@ -156,10 +131,7 @@ fn closing_the_gate_ends_everybody_in_every_schedule() {
             learning.join().unwrap();
             buffer.clear();
             let state = gate.state();
-            assert!(
-                state.open.values().all(|open| open.attempts == 0),
-                "closing counted as a failure"
-            );
+            assert!(state.open.values().all(|open| open.attempts == 0), "closing counted as a failure");
             assert_eq!(gate.stats().in_flight, 0, "a ticket was lost");
             FreshnessGate::resume(gate.config(), state).unwrap();
         },
@@ -192,10 +164,7 @@ fn tickets_that_keep_failing_die_in_every_schedule_and_the_run_ends() {
             assert_eq!(*trained.lock().unwrap(), [vec![0, 1], vec![], vec![4, 5]]);
             let dead = gate.dead_letters();
             assert_eq!(dead.keys().map(|id| id.0).collect::<Vec<_>>(), [2, 3]);
-            assert!(
-                dead.values()
-                    .all(|letter| letter.error == "unreadable image" && letter.attempts == 3)
-            );
+            assert!(dead.values().all(|letter| letter.error == "unreadable image" && letter.attempts == 3));
         },
         ITERATIONS,
     );

@@ -55,10 +55,7 @@ impl GateState {
 
         let inconsistent = |reason: String| Err(ConfigError::Inconsistent { reason });
         if self.version.0 > config.steps {
-            return inconsistent(format!(
-                "{} steps are done, only {} are asked for",
-                self.version.0, config.steps
-            ));
+            return inconsistent(format!("{} steps are done, only {} are asked for", self.version.0, config.steps));
         }
         let total = config.tickets();
         if self.next.0 > total {
@@ -78,10 +75,7 @@ impl GateState {
             Mode::Latest => self.dead.len() as u64,
         };
         if self.dead_in_batches > counted {
-            return inconsistent(format!(
-                "{} dead tickets were counted, {counted} exist",
-                self.dead_in_batches
-            ));
+            return inconsistent(format!("{} dead tickets were counted, {counted} exist", self.dead_in_batches));
         }
         let trained = self.next.0 - (self.open.len() + self.dead.len()) as u64;
         if trained + self.dead_in_batches != first_open {
@@ -98,9 +92,5 @@ fn same<T: PartialEq + ToString>(field: &'static str, saved: T, expected: T) -> 
     if saved == expected {
         return Ok(());
     }
-    Err(ConfigError::Mismatch {
-        field,
-        saved: saved.to_string(),
-        expected: expected.to_string(),
-    })
+    Err(ConfigError::Mismatch { field, saved: saved.to_string(), expected: expected.to_string() })
 }

@@ -79,7 +79,6 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.gate
-            .settle(self.id, std::mem::replace(&mut self.fate, Fate::Trained));
+        self.gate.settle(self.id, std::mem::replace(&mut self.fate, Fate::Trained));
     }
 }

@@ -72,15 +72,9 @@ fn group(ticket: Ticket) -> RolloutGroup {
     let rollout = Rollout {
         tokens: vec![1, 2],
         text: "The heart is enlarged.".into(),
-        origin: Origin::Sampled {
-            logprobs: vec![-0.5, -0.1],
-            version: ticket.snapshot(),
-        },
+        origin: Origin::Sampled { logprobs: vec![-0.5, -0.1], version: ticket.snapshot() },
         truncated: false,
-        reward: Some(Scored {
-            total: 0.5,
-            components: BTreeMap::new(),
-        }),
+        reward: Some(Scored { total: 0.5, components: BTreeMap::new() }),
     };
     let study = Study {
         id: ticket.study().to_string(),
@@ -90,25 +84,14 @@ fn group(ticket: Ticket) -> RolloutGroup {
         comparison: None,
         reference: Reference::new("Cardiomegaly."),
     };
-    RolloutGroup {
-        ticket,
-        study: Arc::new(study),
-        rollouts: vec![rollout],
-    }
+    RolloutGroup { ticket, study: Arc::new(study), rollouts: vec![rollout] }
 }
 
 impl World {
     fn new(config: GateConfig) -> Self {
         let gate = FreshnessGate::new(config.clone()).unwrap();
         let buffer = ReplayBuffer::new(&gate);
-        Self {
-            gate,
-            buffer,
-            config,
-            at_hand: Vec::new(),
-            steps: Vec::new(),
-            failures: BTreeMap::new(),
-        }
+        Self { gate, buffer, config, at_hand: Vec::new(), steps: Vec::new(), failures: BTreeMap::new() }
     }
 
     fn happen(&mut self, event: &Event) {
@@ -162,26 +145,15 @@ impl World {
         let Issue::Ticket(ticket) = self.gate.try_issue() else {
             return false;
         };
-        assert!(
-            version >= self.config.required_version(ticket.id()),
-            "{} came too early",
-            ticket.id()
-        );
+        assert!(version >= self.config.required_version(ticket.id()), "{} came too early", ticket.id());
         match self.config.mode {
             Mode::FixedLag => assert_eq!(ticket.snapshot(), self.config.required_version(ticket.id())),
             Mode::Latest => assert_eq!(ticket.snapshot(), version),
         }
-        assert!(
-            self.at_hand.iter().all(|other| other.id() != ticket.id()),
-            "{} was issued twice",
-            ticket.id()
-        );
+        assert!(self.at_hand.iter().all(|other| other.id() != ticket.id()), "{} was issued twice", ticket.id());
         let failures = self.failures.get(&ticket.id()).copied().unwrap_or(0);
         assert_eq!(ticket.attempt(), failures + 1);
-        assert!(
-            self.gate.oldest_needed() <= ticket.snapshot(),
-            "a needed snapshot would have been dropped"
-        );
+        assert!(self.gate.oldest_needed() <= ticket.snapshot(), "a needed snapshot would have been dropped");
         self.at_hand.push(ticket);
         true
     }
@@ -192,20 +164,12 @@ impl World {
             return false;
         };
         assert_eq!(batch.step(), self.steps.len() as u64);
-        assert!(
-            batch.staleness().all(|lag| lag <= self.config.staleness),
-            "trained on a stale group"
-        );
+        assert!(batch.staleness().all(|lag| lag <= self.config.staleness), "trained on a stale group");
         assert_eq!(batch.groups().len() as u64 + batch.dead(), self.config.batch_groups);
         assert!(self.buffer.try_next_batch().is_none(), "two batches were out at once");
         let step = batch.groups().iter().map(|group| {
             let ticket = &group.ticket;
-            (
-                ticket.id().0,
-                ticket.study(),
-                ticket.snapshot().0,
-                ticket.stream(Stream::Sample, 0).next_u64(),
-            )
+            (ticket.id().0, ticket.study(), ticket.snapshot().0, ticket.stream(Stream::Sample, 0).next_u64())
         });
         self.steps.push(step.collect());
         self.check_tickets_of_step(&batch);
@@ -221,10 +185,7 @@ impl World {
         let present: BTreeSet<u64> = batch.groups().iter().map(|group| group.ticket.id().0).collect();
         let dead = self.gate.dead_letters();
         for id in first..first + size {
-            assert!(
-                present.contains(&id) != dead.contains_key(&TicketId(id)),
-                "ticket {id} is missing from its step"
-            );
+            assert!(present.contains(&id) != dead.contains_key(&TicketId(id)), "ticket {id} is missing from its step");
         }
     }
 
@@ -255,20 +216,13 @@ impl World {
                 break;
             }
         }
-        assert!(
-            matches!(self.gate.try_issue(), Issue::Finished),
-            "the run waits forever"
-        );
+        assert!(matches!(self.gate.try_issue(), Issue::Finished), "the run waits forever");
         assert_eq!(self.steps.len() as u64, self.config.steps);
         let trained: Vec<u64> = self.steps.iter().flatten().map(|entry| entry.0).collect();
         let dead: Vec<u64> = self.gate.dead_letters().keys().map(|id| id.0).collect();
         let mut ended = [trained, dead].concat();
         ended.sort_unstable();
-        assert_eq!(
-            ended,
-            (0..self.config.tickets()).collect::<Vec<_>>(),
-            "not every ticket ended exactly once"
-        );
+        assert_eq!(ended, (0..self.config.tickets()).collect::<Vec<_>>(), "not every ticket ended exactly once");
         for (id, letter) in self.gate.dead_letters() {
             assert_eq!(self.failures.get(&id).copied(), Some(letter.attempts));
             assert_eq!(letter.attempts, self.config.max_attempts);
@@ -318,15 +272,7 @@ proptest! {
 }
 
 fn small(mode: Mode, staleness: u64) -> GateConfig {
-    GateConfig {
-        steps: 4,
-        batch_groups: 2,
-        staleness,
-        mode,
-        studies: 3,
-        seed: 0,
-        max_attempts: 3,
-    }
+    GateConfig { steps: 4, batch_groups: 2, staleness, mode, studies: 3, seed: 0, max_attempts: 3 }
 }
 
 #[test]
@@ -367,17 +313,11 @@ fn groups_without_all_rewards_or_of_the_wrong_version_are_refused_and_their_tick
 
     let mut wrong = next();
     assert_eq!((wrong.ticket.id(), wrong.ticket.attempt()), (ticket, 2));
-    wrong.rollouts[0].origin = Origin::Sampled {
-        logprobs: vec![],
-        version: addendum_replay::PolicyVersion(3),
-    };
+    wrong.rollouts[0].origin = Origin::Sampled { logprobs: vec![], version: addendum_replay::PolicyVersion(3) };
     assert!(matches!(buffer.push(wrong), Err(PushError::WrongVersion { .. })));
 
     let mut not_finite = next();
-    not_finite.rollouts[0].reward = Some(Scored {
-        total: f64::NAN,
-        components: BTreeMap::new(),
-    });
+    not_finite.rollouts[0].reward = Some(Scored { total: f64::NAN, components: BTreeMap::new() });
     assert!(matches!(buffer.push(not_finite), Err(PushError::NotFinite { .. })));
     assert!(gate.dead_letters()[&ticket].error.contains("NaN"));
     assert!(buffer.is_empty());
@@ -387,9 +327,7 @@ fn groups_without_all_rewards_or_of_the_wrong_version_are_refused_and_their_tick
 fn a_panic_while_a_ticket_is_held_returns_it_as_dropped() {
     let gate = FreshnessGate::new(small(Mode::FixedLag, 1)).unwrap();
     for _ in 0..3 {
-        let Issue::Ticket(ticket) = gate.try_issue() else {
-            panic!("no ticket")
-        };
+        let Issue::Ticket(ticket) = gate.try_issue() else { panic!("no ticket") };
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _held = ticket;
             panic!("stage");
@@ -406,20 +344,11 @@ fn a_checkpoint_of_another_run_or_a_damaged_one_is_refused_by_name() {
     world.at_hand.clear();
     let state = world.gate.state();
     let refuse = |config: GateConfig, state: GateState| FreshnessGate::resume(config, state).unwrap_err().to_string();
-    let seed = GateConfig {
-        seed: 9,
-        ..small(Mode::FixedLag, 1)
-    };
-    assert_eq!(
-        refuse(seed, state.clone()),
-        "the saved run has `seed` = 0, this one 9: resume with the saved value"
-    );
+    let seed = GateConfig { seed: 9, ..small(Mode::FixedLag, 1) };
+    assert_eq!(refuse(seed, state.clone()), "the saved run has `seed` = 0, this one 9: resume with the saved value");
     let mut damaged = state.clone();
     damaged.open.clear();
     assert!(refuse(small(Mode::FixedLag, 1), damaged).contains("inconsistent"));
-    let zero = GateConfig {
-        steps: 0,
-        ..small(Mode::FixedLag, 1)
-    };
+    let zero = GateConfig { steps: 0, ..small(Mode::FixedLag, 1) };
     assert_eq!(refuse(zero, state), "`steps` is 0, expected at least 1");
 }

@@ -60,9 +60,5 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
         aa += x * x;
         bb += y * y;
     }
-    if aa == 0. || bb == 0. {
-        0.
-    } else {
-        dot / (aa.sqrt() * bb.sqrt())
-    }
+    if aa == 0. || bb == 0. { 0. } else { dot / (aa.sqrt() * bb.sqrt()) }
 }

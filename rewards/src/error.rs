@@ -11,11 +11,7 @@ pub enum Error {
     #[error("no reward component has a positive weight; name at least one of {known} in `weights`")]
     NoComponent { known: String },
     #[error("{component}: {got} annotations for {expected} reports")]
-    Count {
-        component: &'static str,
-        expected: usize,
-        got: usize,
-    },
+    Count { component: &'static str, expected: usize, got: usize },
     #[error("{component}: score {value} is not a finite number")]
     NotFinite { component: &'static str, value: f64 },
     #[error("evaluation: {hypotheses} hypotheses and {references} references; expected as many of both, at least one")]

@@ -50,10 +50,7 @@ pub struct ClinicalScores {
 /// Unequal or zero numbers of reports, and whatever a back end reports.
 pub fn evaluate(backends: &Backends, hypotheses: &[&str], references: &[&str]) -> Result<ClinicalScores> {
     if hypotheses.is_empty() || hypotheses.len() != references.len() {
-        return Err(Error::Pairs {
-            hypotheses: hypotheses.len(),
-            references: references.len(),
-        });
+        return Err(Error::Pairs { hypotheses: hypotheses.len(), references: references.len() });
     }
     let labels = backends.labels(hypotheses)?;
     let rows: Vec<chexbert::Row> = labels.iter().map(binary).collect();
@@ -61,16 +58,10 @@ pub fn evaluate(backends: &Backends, hypotheses: &[&str], references: &[&str]) -
     let all = chexbert::report(&rows, &truth, &Observation::ALL);
     let five = chexbert::report(&rows, &truth, &Observation::FIVE);
 
-    let graphs = backends
-        .graphs(hypotheses)?
-        .into_iter()
-        .zip(backends.graphs(references)?);
+    let graphs = backends.graphs(hypotheses)?.into_iter().zip(backends.graphs(references)?);
     let radgraph_f1 = mean(graphs.map(|(h, r)| radgraph::score(&h, &r, Level::Partial).f1));
     let weights = rate::Weights::default();
-    let entities = backends
-        .entities(hypotheses)?
-        .into_iter()
-        .zip(backends.entities(references)?);
+    let entities = backends.entities(hypotheses)?.into_iter().zip(backends.entities(references)?);
     let rate = mean(entities.map(|(h, r)| rate::score(&r, &h, &weights).clamp(0., 1.)));
     for (component, value) in [("radgraph", radgraph_f1), ("rate", rate)] {
         if !value.is_finite() {
@@ -78,22 +69,13 @@ pub fn evaluate(backends: &Backends, hypotheses: &[&str], references: &[&str]) -
         }
     }
 
-    let table = [
-        all.micro.f1,
-        all.macro_.f1,
-        five.micro.f1,
-        five.macro_.f1,
-        radgraph_f1,
-        rate,
-    ];
+    let table = [all.micro.f1, all.macro_.f1, five.micro.f1, five.macro_.f1, radgraph_f1, rate];
     let normal = |labels: &[Label; 14]| labels[Observation::NoFinding.index()] == Label::Positive;
     let distinct: BTreeSet<String> = hypotheses.iter().map(|report| spaced(report)).collect();
     let cut: Vec<Vec<&str>> = hypotheses.iter().map(|report| sentences::split(report)).collect();
     let said: usize = cut.iter().map(Vec::len).sum();
-    let unique: usize = cut
-        .iter()
-        .map(|sentences| sentences.iter().map(|s| spaced(s)).collect::<BTreeSet<_>>().len())
-        .sum();
+    let unique: usize =
+        cut.iter().map(|sentences| sentences.iter().map(|s| spaced(s)).collect::<BTreeSet<_>>().len()).sum();
     Ok(ClinicalScores {
         micro_f1_14: all.micro.f1,
         macro_f1_14: all.macro_.f1,
@@ -108,11 +90,7 @@ pub fn evaluate(backends: &Backends, hypotheses: &[&str], references: &[&str]) -
         distinct_share: distinct.len() as f64 / hypotheses.len() as f64,
         mean_words: mean(hypotheses.iter().map(|report| report.split_whitespace().count() as f64)),
         mean_sentences: mean(cut.iter().map(|sentences| sentences.len() as f64)),
-        repeated_sentence_share: if said == 0 {
-            0.
-        } else {
-            (said - unique) as f64 / said as f64
-        },
+        repeated_sentence_share: if said == 0 { 0. } else { (said - unique) as f64 / said as f64 },
     })
 }
 
@@ -122,11 +100,7 @@ fn spaced(text: &str) -> String {
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = values.len();
-    if count == 0 {
-        0.
-    } else {
-        values.sum::<f64>() / count as f64
-    }
+    if count == 0 { 0. } else { values.sum::<f64>() / count as f64 }
 }
 
 #[cfg(test)]
@@ -135,60 +109,30 @@ mod tests {
 
     #[test]
     fn perfect_reports_score_one_wherever_the_metric_can() {
-        let reports = [
-            "Cardiomegaly. Small left effusion.",
-            "Mild edema. Bibasilar atelectasis. Consolidation.",
-        ];
+        let reports = ["Cardiomegaly. Small left effusion.", "Mild edema. Bibasilar atelectasis. Consolidation."];
         let scores = evaluate(&Backends::lexicon(), &reports, &reports).unwrap();
-        for value in [
-            scores.micro_f1_14,
-            scores.micro_f1_5,
-            scores.macro_f1_5,
-            scores.radgraph_f1,
-            scores.rate,
-        ] {
+        for value in [scores.micro_f1_14, scores.micro_f1_5, scores.macro_f1_5, scores.radgraph_f1, scores.rate] {
             assert!((value - 1.).abs() < 1e-6, "{scores:?}");
         }
         // Nine of fourteen observations do not occur and count 0.
         assert!((scores.macro_f1_14 - 5. / 14.).abs() < 1e-12);
-        let six = [
-            scores.micro_f1_14,
-            scores.macro_f1_14,
-            scores.micro_f1_5,
-            scores.macro_f1_5,
-            scores.radgraph_f1,
-        ];
+        let six = [scores.micro_f1_14, scores.macro_f1_14, scores.micro_f1_5, scores.macro_f1_5, scores.radgraph_f1];
         assert!((scores.average - (six.iter().sum::<f64>() + scores.rate) / 6.).abs() < 1e-12);
     }
 
     #[test]
     fn blandness_and_repetition_are_measured() {
-        let hypotheses = [
-            "The lungs are clear. The lungs are clear.",
-            "The lungs are clear. The lungs  are clear.",
-        ];
+        let hypotheses = ["The lungs are clear. The lungs are clear.", "The lungs are clear. The lungs  are clear."];
         let references = ["Left pneumothorax.", "The lungs are clear."];
         let scores = evaluate(&Backends::lexicon(), &hypotheses, &references).unwrap();
-        assert_eq!(
-            (
-                scores.normal_share,
-                scores.distinct_share,
-                scores.repeated_sentence_share
-            ),
-            (1., 0.5, 0.5)
-        );
+        assert_eq!((scores.normal_share, scores.distinct_share, scores.repeated_sentence_share), (1., 0.5, 0.5));
         assert_eq!((scores.mean_words, scores.mean_sentences), (8., 2.));
         assert_eq!((scores.micro_precision_14, scores.micro_recall_14), (0.5, 0.5));
     }
 
     #[test]
     fn unequal_or_empty_sets_are_refused() {
-        assert!(
-            evaluate(&Backends::lexicon(), &["a"], &[])
-                .unwrap_err()
-                .to_string()
-                .contains("1 hypotheses")
-        );
+        assert!(evaluate(&Backends::lexicon(), &["a"], &[]).unwrap_err().to_string().contains("1 hypotheses"));
         assert!(evaluate(&Backends::lexicon(), &[], &[]).is_err());
     }
 }

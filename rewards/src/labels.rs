@@ -49,13 +49,8 @@ impl Observation {
     ];
 
     /// The five observations of CheXpert's competition, which "F1-5" averages over.
-    pub const FIVE: [Self; 5] = [
-        Self::Cardiomegaly,
-        Self::Edema,
-        Self::Consolidation,
-        Self::Atelectasis,
-        Self::PleuralEffusion,
-    ];
+    pub const FIVE: [Self; 5] =
+        [Self::Cardiomegaly, Self::Edema, Self::Consolidation, Self::Atelectasis, Self::PleuralEffusion];
 
     /// The name as CheXpert writes it.
     pub fn name(self) -> &'static str {

@@ -88,11 +88,7 @@ impl Backends {
     /// The lexicon for everything.
     pub fn lexicon() -> Self {
         let lexicon = Arc::new(Lexicon::new());
-        Self {
-            labeller: lexicon.clone(),
-            entities: lexicon.clone(),
-            graphs: lexicon,
-        }
+        Self { labeller: lexicon.clone(), entities: lexicon.clone(), graphs: lexicon }
     }
 
     pub(crate) fn labels(&self, reports: &[&str]) -> Result<Vec<Labels>> {
@@ -108,21 +104,14 @@ impl Backends {
         let cut: Vec<Vec<&str>> = reports.iter().map(|report| sentences::split(report)).collect();
         let flat: Vec<&str> = cut.iter().flatten().copied().collect();
         let mut found = counted("entity extractor", self.entities.extract(&flat)?, flat.len())?.into_iter();
-        Ok(cut
-            .iter()
-            .map(|sentences| found.by_ref().take(sentences.len()).flatten().collect())
-            .collect())
+        Ok(cut.iter().map(|sentences| found.by_ref().take(sentences.len()).flatten().collect()).collect())
     }
 }
 
 fn counted<T>(component: &'static str, annotations: Vec<T>, expected: usize) -> Result<Vec<T>> {
     match annotations.len() {
         got if got == expected => Ok(annotations),
-        got => Err(Error::Count {
-            component,
-            expected,
-            got,
-        }),
+        got => Err(Error::Count { component, expected, got }),
     }
 }
 
@@ -159,41 +148,22 @@ impl Scorer {
         let mut weights = BTreeMap::new();
         for (name, &value) in &config.weights {
             let Some(component) = Component::ALL.into_iter().find(|component| component.name() == name) else {
-                return Err(Error::UnknownComponent {
-                    name: name.clone(),
-                    known: Component::known(),
-                });
+                return Err(Error::UnknownComponent { name: name.clone(), known: Component::known() });
             };
             if !value.is_finite() || value < 0. {
-                return Err(Error::Weight {
-                    name: name.clone(),
-                    value,
-                });
+                return Err(Error::Weight { name: name.clone(), value });
             }
             weights.insert(component, value);
         }
         if !weights.values().any(|&weight| weight > 0.) {
-            return Err(Error::NoComponent {
-                known: Component::known(),
-            });
+            return Err(Error::NoComponent { known: Component::known() });
         }
         let negation = config.negation_weight;
         if !(0. ..=1.).contains(&negation) {
-            return Err(Error::Weight {
-                name: "negation_weight".into(),
-                value: negation,
-            });
+            return Err(Error::Weight { name: "negation_weight".into(), value: negation });
         }
-        let rate = rate::Weights {
-            negation,
-            ..rate::Weights::default()
-        };
-        Ok(Self {
-            backends,
-            weights,
-            rate,
-            references: Cache::new(config.cached_references),
-        })
+        let rate = rate::Weights { negation, ..rate::Weights::default() };
+        Ok(Self { backends, weights, rate, references: Cache::new(config.cached_references) })
     }
 
     /// The back ends, for [`crate::evaluate::evaluate`].
@@ -207,10 +177,7 @@ impl Scorer {
     /// Whatever a back end reports, and scores that are not finite.
     pub fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Reward>> {
         let reference = self.references.get(reference, || self.annotate(&[reference]))?;
-        self.annotate(hypotheses)?
-            .iter()
-            .map(|hypothesis| self.reward(hypothesis, &reference))
-            .collect()
+        self.annotate(hypotheses)?.iter().map(|hypothesis| self.reward(hypothesis, &reference)).collect()
     }
 
     /// How many references were found annotated, and how many were not.
@@ -246,10 +213,7 @@ impl Scorer {
     }
 
     fn reward(&self, hypothesis: &Annotation, reference: &Annotation) -> Result<Reward> {
-        let mut reward = Reward {
-            total: 0.,
-            components: BTreeMap::new(),
-        };
+        let mut reward = Reward { total: 0., components: BTreeMap::new() };
         for (&component, weight) in &self.weights {
             let value = match component {
                 Component::Chexbert => chexbert::micro_f1_14(&hypothesis.row, &reference.row),
@@ -257,10 +221,7 @@ impl Scorer {
                 Component::Rate => rate::score(&reference.entities, &hypothesis.entities, &self.rate),
             };
             if !value.is_finite() {
-                return Err(Error::NotFinite {
-                    component: component.name(),
-                    value,
-                });
+                return Err(Error::NotFinite { component: component.name(), value });
             }
             // Cosines of real embeddings may be negative or exceed 1 by rounding.
             let value = value.clamp(0., 1.);
@@ -334,14 +295,8 @@ mod tests {
     #[test]
     fn the_reference_itself_scores_one_in_each_component() {
         let reward = &scorer(&RewardConfig::default()).score(REFERENCE, &[REFERENCE]).unwrap()[0];
-        assert_eq!(
-            reward.components.keys().collect::<Vec<_>>(),
-            ["chexbert", "radgraph", "rate"]
-        );
-        assert!(
-            reward.components.values().all(|value| (value - 1.).abs() < 1e-6),
-            "{reward:?}"
-        );
+        assert_eq!(reward.components.keys().collect::<Vec<_>>(), ["chexbert", "radgraph", "rate"]);
+        assert!(reward.components.values().all(|value| (value - 1.).abs() < 1e-6), "{reward:?}");
         assert!((reward.total - 3.).abs() < 1e-6);
     }
 
@@ -368,21 +323,12 @@ mod tests {
     #[test]
     fn impossible_configurations_are_refused_by_name() {
         let refusal = |weights: &[(&str, f64)]| {
-            let weights = weights
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), *value))
-                .collect();
-            let config = RewardConfig {
-                weights,
-                ..RewardConfig::default()
-            };
+            let weights = weights.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+            let config = RewardConfig { weights, ..RewardConfig::default() };
             Scorer::new(Backends::lexicon(), &config).err().unwrap().to_string()
         };
         let unknown = refusal(&[("bleu", 1.)]);
-        assert!(
-            unknown.contains("`bleu`") && unknown.contains("`radgraph`"),
-            "{unknown}"
-        );
+        assert!(unknown.contains("`bleu`") && unknown.contains("`radgraph`"), "{unknown}");
         assert!(refusal(&[("rate", -1.)]).contains("-1"));
         assert!(refusal(&[("rate", f64::NAN)]).contains("NaN"));
         assert!(refusal(&[("rate", 0.)]).contains("positive weight"));
@@ -390,18 +336,9 @@ mod tests {
 
     #[test]
     fn references_are_annotated_once_and_the_cache_is_bounded() {
-        let config = RewardConfig {
-            cached_references: 2,
-            ..RewardConfig::default()
-        };
+        let config = RewardConfig { cached_references: 2, ..RewardConfig::default() };
         let scorer = scorer(&config);
-        for reference in [
-            "No effusion.",
-            "No effusion.",
-            "Edema.",
-            "Normal heart.",
-            "No effusion.",
-        ] {
+        for reference in ["No effusion.", "No effusion.", "Edema.", "Normal heart.", "No effusion."] {
             scorer.score(reference, &["Edema."]).unwrap();
         }
         assert_eq!(scorer.cache_counts(), CacheCounts { hits: 1, misses: 4 });
@@ -412,27 +349,15 @@ mod tests {
 
     impl Labeller for Broken {
         fn label(&self, _: &[&str]) -> Result<Vec<Labels>> {
-            Err(Error::Component {
-                component: "labeller",
-                reason: "out of memory".into(),
-            })
+            Err(Error::Component { component: "labeller", reason: "out of memory".into() })
         }
     }
 
     #[test]
     fn a_failing_back_end_is_an_error_and_not_a_zero() {
-        let backends = Backends {
-            labeller: Arc::new(Broken),
-            ..Backends::lexicon()
-        };
+        let backends = Backends { labeller: Arc::new(Broken), ..Backends::lexicon() };
         let scorer = Scorer::new(backends, &RewardConfig::default()).unwrap();
-        assert!(
-            scorer
-                .score(REFERENCE, &[REFERENCE])
-                .unwrap_err()
-                .to_string()
-                .contains("out of memory")
-        );
+        assert!(scorer.score(REFERENCE, &[REFERENCE]).unwrap_err().to_string().contains("out of memory"));
         assert_eq!(scorer.references.entries.len(), 0);
     }
 

@@ -66,11 +66,7 @@ fn push<'a>(sentences: &mut Vec<&'a str>, piece: &'a str) {
 
 /// The bytes of closing quotes and brackets that belong to the sentence before them.
 fn closers(after: &str) -> usize {
-    after
-        .chars()
-        .take_while(|c| matches!(c, '"' | '\'' | ')' | ']' | '}' | '”' | '’' | '»'))
-        .map(char::len_utf8)
-        .sum()
+    after.chars().take_while(|c| matches!(c, '"' | '\'' | ')' | ']' | '}' | '”' | '’' | '»')).map(char::len_utf8).sum()
 }
 
 /// Whether the stops `stops` between `before` (the sentence so far) and `after` end a sentence.
@@ -139,11 +135,7 @@ fn is_enumerator(sentence: &str) -> bool {
 /// Whether a line break (at the start of `after`) between `before` and the next line ends a sentence.
 fn line_break_ends(before: &str, after: &str) -> bool {
     let breaks = after.chars().take_while(|c| c.is_whitespace());
-    let lines = breaks
-        .clone()
-        .filter(|&c| c == '\n')
-        .count()
-        .max(breaks.filter(|&c| c == '\r').count());
+    let lines = breaks.clone().filter(|&c| c == '\n').count().max(breaks.filter(|&c| c == '\r').count());
     let next = after.trim_start();
     let before = before.trim();
     if before.is_empty() || next.is_empty() || lines > 1 || starts_item(next) {
@@ -183,11 +175,7 @@ fn line_break_ends(before: &str, after: &str) -> bool {
             | "mrs."
             | "st."
     );
-    !open
-        && next
-            .chars()
-            .next()
-            .is_some_and(|c| !c.is_lowercase() && !c.is_numeric() && !"(≥≤<>~".contains(c))
+    !open && next.chars().next().is_some_and(|c| !c.is_lowercase() && !c.is_numeric() && !"(≥≤<>~".contains(c))
 }
 
 /// Whether a line starts as a list item does: "- ", "• ", "* ", "1. ", "2) ", "a) ".
@@ -236,18 +224,9 @@ mod tests {
 
     #[test]
     fn list_items_and_abbreviations_are_kept_whole() {
-        assert_eq!(
-            split("FINDINGS:\n- No effusion\n- Heart normal"),
-            ["FINDINGS:", "- No effusion", "- Heart normal"]
-        );
-        assert_eq!(
-            split("Opacity, e.g. atelectasis. No edema."),
-            ["Opacity, e.g. atelectasis.", "No edema."]
-        );
-        assert_eq!(
-            split("Seen at 3 p.m. The heart is large."),
-            ["Seen at 3 p.m.", "The heart is large."]
-        );
+        assert_eq!(split("FINDINGS:\n- No effusion\n- Heart normal"), ["FINDINGS:", "- No effusion", "- Heart normal"]);
+        assert_eq!(split("Opacity, e.g. atelectasis. No edema."), ["Opacity, e.g. atelectasis.", "No edema."]);
+        assert_eq!(split("Seen at 3 p.m. The heart is large."), ["Seen at 3 p.m.", "The heart is large."]);
         assert_eq!(split("Is there effusion? No."), ["Is there effusion?", "No."]);
     }
 

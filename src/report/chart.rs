@@ -17,9 +17,7 @@ const BOTTOM: f64 = 52.0;
 const LINE_HEIGHT: f64 = 17.0;
 
 /// Colours that remain different for colour-blind eyes and legible as text on white (after Okabe and Ito).
-pub const PALETTE: [&str; 7] = [
-    "#0072b2", "#d55e00", "#00875f", "#b04f93", "#a87400", "#2f93c9", "#5c5c5c",
-];
+pub const PALETTE: [&str; 7] = ["#0072b2", "#d55e00", "#00875f", "#b04f93", "#a87400", "#2f93c9", "#5c5c5c"];
 
 /// For what is there but does not matter.
 pub const GREY: &str = "#a3aab2";
@@ -106,25 +104,13 @@ impl Figure {
 
     /// Room for the longest name and its value.
     fn label_width(&self) -> f64 {
-        let names = self
-            .panels
-            .iter()
-            .flat_map(|panel| &panel.series)
-            .map(|series| series.name.chars().count());
+        let names = self.panels.iter().flat_map(|panel| &panel.series).map(|series| series.name.chars().count());
         f64::max(96.0, 74.0 + 7.4 * names.max().unwrap_or(0) as f64).min(WIDTH / 3.0)
     }
 
     fn panel(&self, svg: &mut Svg, panel: &Panel, x: Scale, (top, bottom): (f64, f64), is_last: bool) {
-        let width = if panel.kind == Kind::Measured {
-            1
-        } else {
-            window(self.steps.len())
-        };
-        let smooth: Vec<Vec<f64>> = panel
-            .series
-            .iter()
-            .map(|series| moving_average(&series.values, width))
-            .collect();
+        let width = if panel.kind == Kind::Measured { 1 } else { window(self.steps.len()) };
+        let smooth: Vec<Vec<f64>> = panel.series.iter().map(|series| moving_average(&series.values, width)).collect();
         let values = panel.series.iter().flat_map(|series| &series.values).copied();
         let (limits, step) = match panel.kind {
             Kind::Lines | Kind::Measured => round_range(values, 4),
@@ -139,11 +125,7 @@ impl Figure {
         for tick in y.ticks(step) {
             let at = y.pixel(tick);
             svg.line((LEFT, at), (x.pixel(x.high), at), if tick == 0.0 { AXIS } else { GRID });
-            svg.text(
-                LEFT - 9.0,
-                at + 4.0,
-                &Text::new(&number(tick, 0)).size(11.5).faint().end(),
-            );
+            svg.text(LEFT - 9.0, at + 4.0, &Text::new(&number(tick, 0)).size(11.5).faint().end());
         }
         self.horizontal_axis(svg, x, bottom, is_last);
         let curves = match panel.kind {
@@ -153,11 +135,7 @@ impl Figure {
         let named = panel.series.iter().zip(curves);
         let ends = named.filter_map(|(series, end)| {
             let (value, height) = end?;
-            Some(End {
-                series,
-                number: number(value, 1),
-                height,
-            })
+            Some(End { series, number: number(value, 1), height })
         });
         labels(svg, ends.collect(), x.pixel(x.high) + 12.0, (top, bottom));
     }
@@ -169,20 +147,12 @@ impl Figure {
             let at = x.pixel(tick);
             svg.line((at, bottom), (at, bottom + 4.0), AXIS);
             if is_last {
-                svg.text(
-                    at,
-                    bottom + 19.0,
-                    &Text::new(&number(tick, step, 0)).size(11.5).faint().middle(),
-                );
+                svg.text(at, bottom + 19.0, &Text::new(&number(tick, step, 0)).size(11.5).faint().middle());
             }
         }
         if is_last {
             let middle = (LEFT + x.pixel(x.high)) / 2.0;
-            svg.text(
-                middle,
-                bottom + 40.0,
-                &Text::new(&self.axis).size(12.0).faint().middle(),
-            );
+            svg.text(middle, bottom + 40.0, &Text::new(&self.axis).size(12.0).faint().middle());
         }
     }
 
@@ -201,18 +171,14 @@ impl Figure {
             svg.path(&open_path(&points(smooth)), series.colour, 2.4, 1.0);
         }
         let last = |values: &Vec<f64>| values.iter().rev().copied().find(|value| value.is_finite());
-        smooth
-            .iter()
-            .map(|values| last(values).map(|value| (value, y.pixel(value))))
-            .collect()
+        smooth.iter().map(|values| last(values).map(|value| (value, y.pixel(value)))).collect()
     }
 
     /// Draws the areas; returns the last share of each and the height of its middle.
     fn areas(&self, svg: &mut Svg, panel: &Panel, smooth: &[Vec<f64>], x: Scale, y: Scale) -> Vec<Option<(f64, f64)>> {
         let at = |values: &Vec<f64>, step: usize| values.get(step).copied().filter(|v| v.is_finite()).unwrap_or(0.0);
-        let totals: Vec<f64> = (0..self.steps.len())
-            .map(|step| smooth.iter().map(|values| at(values, step)).sum())
-            .collect();
+        let totals: Vec<f64> =
+            (0..self.steps.len()).map(|step| smooth.iter().map(|values| at(values, step)).sum()).collect();
         let mut floor = vec![0.0; self.steps.len()];
         let mut ends = Vec::new();
         for (series, values) in panel.series.iter().zip(smooth) {
@@ -255,13 +221,7 @@ fn labels(svg: &mut Svg, mut ends: Vec<End<'_>>, left: f64, (top, bottom): (f64,
     }
     for (end, height) in ends.iter().zip(heights) {
         svg.line((left - 8.0, end.height), (left - 2.0, height), end.series.colour);
-        svg.named_value(
-            left + 2.0,
-            height + 4.0,
-            &end.series.name,
-            end.series.colour,
-            &end.number,
-        );
+        svg.named_value(left + 2.0, height + 4.0, &end.series.name, end.series.colour, &end.number);
     }
 }
 
@@ -271,11 +231,7 @@ mod tests {
     use crate::report::svg::tests::assert_well_formed;
 
     fn series(name: &str, values: &[f64]) -> Series {
-        Series {
-            name: name.into(),
-            colour: PALETTE[0],
-            values: values.to_vec(),
-        }
+        Series { name: name.into(), colour: PALETTE[0], values: values.to_vec() }
     }
 
     fn drawing(kind: Kind, series: Vec<Series>) -> String {
@@ -285,11 +241,7 @@ mod tests {
             subtitle: String::new(),
             axis: "step".into(),
             steps: (0..steps).map(|step| step as f64).collect(),
-            panels: vec![Panel {
-                title: "score".into(),
-                kind,
-                series,
-            }],
+            panels: vec![Panel { title: "score".into(), kind, series }],
         };
         figure.svg()
     }
@@ -297,13 +249,7 @@ mod tests {
     #[test]
     fn every_kind_of_chart_is_well_formed_and_names_its_series() {
         for kind in [Kind::Lines, Kind::Measured, Kind::Percent, Kind::Shares] {
-            let svg = drawing(
-                kind,
-                vec![
-                    series("rate & co", &[0.1, 0.5, 0.3]),
-                    series("kl", &[0.3, 0.2, f64::NAN]),
-                ],
-            );
+            let svg = drawing(kind, vec![series("rate & co", &[0.1, 0.5, 0.3]), series("kl", &[0.3, 0.2, f64::NAN])]);
             assert_well_formed(&svg);
             assert!(svg.contains("rate &amp; co") && svg.contains(">kl<") && svg.contains("Reward &lt;all"));
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
@@ -341,14 +287,7 @@ mod tests {
     fn labels_of_equal_lines_do_not_overlap() {
         let mut svg = Svg(String::new());
         let named: Vec<Series> = ["a", "b", "c"].map(|name| series(name, &[])).into();
-        let ends = named
-            .iter()
-            .map(|series| End {
-                series,
-                number: String::new(),
-                height: 99.0,
-            })
-            .collect();
+        let ends = named.iter().map(|series| End { series, number: String::new(), height: 99.0 }).collect();
         labels(&mut svg, ends, 0.0, (0.0, 100.0));
         let heights: Vec<f64> = svg
             .0
@@ -357,10 +296,7 @@ mod tests {
             .map(|line| line.split('"').nth(3).unwrap().parse().unwrap())
             .collect();
         assert_eq!(heights.len(), 3);
-        assert!(
-            heights.windows(2).all(|pair| pair[1] - pair[0] >= LINE_HEIGHT - 0.01),
-            "{heights:?}"
-        );
+        assert!(heights.windows(2).all(|pair| pair[1] - pair[0] >= LINE_HEIGHT - 0.01), "{heights:?}");
         assert!(heights[2] <= 104.1, "{heights:?}");
     }
 }

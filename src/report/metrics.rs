@@ -33,11 +33,7 @@ impl Metrics {
                 Err(_) if !line.ends_with('\n') => {}
                 Err(_) if line.trim().is_empty() => {}
                 Err(source) => {
-                    return Err(ReportError::Line {
-                        path: path.into(),
-                        line: index + 1,
-                        source,
-                    });
+                    return Err(ReportError::Line { path: path.into(), line: index + 1, source });
                 }
             }
         }
@@ -62,11 +58,7 @@ impl Metrics {
     pub fn columns(&self, name: &str) -> BTreeMap<String, Column> {
         let inner = || self.lines.iter().map(|line| line.get(name).and_then(Value::as_object));
         let names: BTreeSet<&String> = inner().flatten().flat_map(Map::keys).collect();
-        let column = |key: &String| {
-            inner()
-                .map(|object| number(object.and_then(|object| object.get(key))))
-                .collect()
-        };
+        let column = |key: &String| inner().map(|object| number(object.and_then(|object| object.get(key)))).collect();
         names.into_iter().map(|key| (key.clone(), column(key))).collect()
     }
 }

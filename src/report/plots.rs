@@ -39,10 +39,7 @@ pub fn figures(metrics: &Metrics) -> Vec<(&'static str, Figure)> {
         ("policy", policy(metrics)),
         ("flow", flow(metrics)),
     ];
-    plots
-        .into_iter()
-        .filter(|(_, figure)| !figure.panels.is_empty())
-        .collect()
+    plots.into_iter().filter(|(_, figure)| !figure.panels.is_empty()).collect()
 }
 
 fn reward(metrics: &Metrics) -> Figure {
@@ -52,41 +49,20 @@ fn reward(metrics: &Metrics) -> Figure {
     };
     let gain = &totals[1..].iter().map(|_| ("edit_gain", "gain")).collect::<Vec<_>>();
     let panels = vec![
-        panel(
-            "Mean reward of the reports of a step",
-            Kind::Lines,
-            named(metrics, totals),
-        ),
-        panel(
-            "Its components, unweighted",
-            Kind::Lines,
-            inner(metrics, "reward_components"),
-        ),
-        panel(
-            "Reward of edited reports minus that of their sources",
-            Kind::Lines,
-            named(metrics, gain),
-        ),
+        panel("Mean reward of the reports of a step", Kind::Lines, named(metrics, totals)),
+        panel("Its components, unweighted", Kind::Lines, inner(metrics, "reward_components")),
+        panel("Reward of edited reports minus that of their sources", Kind::Lines, named(metrics, gain)),
     ];
     figure(metrics, "Reward", SMOOTHING, panels)
 }
 
 fn edits(metrics: &Metrics) -> Figure {
     let mut series = inner(metrics, "edits");
-    let rank = |name: &str| {
-        ["replace", "delete", "append"]
-            .iter()
-            .position(|known| *known == name)
-            .unwrap_or(3)
-    };
+    let rank = |name: &str| ["replace", "delete", "append"].iter().position(|known| *known == name).unwrap_or(3);
     series.sort_by_key(|series| (series.name == "none", rank(&series.name)));
     recolour(&mut series);
     for series in &mut series {
-        series
-            .values
-            .iter_mut()
-            .filter(|value| value.is_nan())
-            .for_each(|value| *value = 0.0);
+        series.values.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
         if series.name == "none" {
             series.name = "no edit".into();
             series.colour = GREY;
@@ -100,28 +76,15 @@ fn edits(metrics: &Metrics) -> Figure {
 fn staleness(metrics: &Metrics) -> Figure {
     let lags = named(metrics, &[("staleness_max", "oldest"), ("staleness_mean", "mean")]);
     let subtitle = "How many versions the policy that sampled a report was behind the one that trained on it.";
-    figure(
-        metrics,
-        "Staleness",
-        subtitle,
-        vec![panel("Policy versions", Kind::Measured, lags)],
-    )
+    figure(metrics, "Staleness", subtitle, vec![panel("Policy versions", Kind::Measured, lags)])
 }
 
 fn policy(metrics: &Metrics) -> Figure {
     let one = |column, name| named(metrics, &[(column, name)]);
     let panels = vec![
-        panel(
-            "KL to the reference policy, nats per token",
-            Kind::Lines,
-            one("kl", "KL"),
-        ),
+        panel("KL to the reference policy, nats per token", Kind::Lines, one("kl", "KL")),
         panel("Entropy, nats per token", Kind::Lines, one("entropy", "entropy")),
-        panel(
-            "Tokens per sampled report",
-            Kind::Lines,
-            one("response_length", "length"),
-        ),
+        panel("Tokens per sampled report", Kind::Lines, one("response_length", "length")),
     ];
     figure(metrics, "Policy", SMOOTHING, panels)
 }
@@ -129,20 +92,12 @@ fn policy(metrics: &Metrics) -> Figure {
 fn flow(metrics: &Metrics) -> Figure {
     let busy = named(metrics, &[("sampler_busy", "sampler"), ("learner_busy", "learner")]);
     let mut waits = inner(metrics, "queue_wait");
-    waits.sort_by_key(|series| {
-        busy.iter()
-            .position(|busy| busy.name == series.name)
-            .unwrap_or(busy.len())
-    });
+    waits.sort_by_key(|series| busy.iter().position(|busy| busy.name == series.name).unwrap_or(busy.len()));
     recolour(&mut waits);
     let panels = vec![
         panel("Share of the time spent computing", Kind::Percent, busy),
         panel("Mean wait, seconds", Kind::Lines, waits),
-        panel(
-            "Sampled tokens per second",
-            Kind::Lines,
-            named(metrics, &[("tokens_per_second", "tokens/s")]),
-        ),
+        panel("Sampled tokens per second", Kind::Lines, named(metrics, &[("tokens_per_second", "tokens/s")])),
     ];
     let subtitle = "Samplers wait for tickets, the learner for a batch, groups for a free worker of a stage.";
     figure(metrics, "Who waits on whom", subtitle, panels)
@@ -150,12 +105,8 @@ fn flow(metrics: &Metrics) -> Figure {
 
 /// A figure of those panels that have anything to show.
 fn figure(metrics: &Metrics, title: &str, subtitle: &str, panels: Vec<Panel>) -> Figure {
-    let has_data = |panel: &Panel| {
-        panel
-            .series
-            .iter()
-            .any(|series| series.values.iter().any(|value| value.is_finite()))
-    };
+    let has_data =
+        |panel: &Panel| panel.series.iter().any(|series| series.values.iter().any(|value| value.is_finite()));
     Figure {
         title: title.into(),
         subtitle: subtitle.into(),
@@ -166,11 +117,7 @@ fn figure(metrics: &Metrics, title: &str, subtitle: &str, panels: Vec<Panel>) ->
 }
 
 fn panel(title: &str, kind: Kind, series: Vec<Series>) -> Panel {
-    Panel {
-        title: title.into(),
-        kind,
-        series,
-    }
+    Panel { title: title.into(), kind, series }
 }
 
 fn named(metrics: &Metrics, columns: &[(&str, &str)]) -> Vec<Series> {
@@ -183,11 +130,8 @@ fn inner(metrics: &Metrics, object: &str) -> Vec<Series> {
 }
 
 fn coloured(columns: impl IntoIterator<Item = (String, Vec<f64>)>) -> Vec<Series> {
-    let series = columns.into_iter().map(|(name, values)| Series {
-        name: name.replace('_', " "),
-        colour: GREY,
-        values,
-    });
+    let series =
+        columns.into_iter().map(|(name, values)| Series { name: name.replace('_', " "), colour: GREY, values });
     let mut series: Vec<Series> = series.collect();
     recolour(&mut series);
     series
@@ -211,35 +155,15 @@ mod tests {
     fn a_run_folder_gets_its_plots_and_the_same_bytes_again() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("metrics.jsonl"), STEPS).unwrap();
-        let read = |paths: &[PathBuf]| {
-            paths
-                .iter()
-                .map(|path| fs::read_to_string(path).unwrap())
-                .collect::<Vec<_>>()
-        };
+        let read = |paths: &[PathBuf]| paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect::<Vec<_>>();
         let paths = write(folder.path()).unwrap();
-        let names: Vec<_> = paths
-            .iter()
-            .map(|path| path.file_name().unwrap().to_str().unwrap())
-            .collect();
-        assert_eq!(
-            names,
-            ["reward.svg", "edits.svg", "staleness.svg", "policy.svg", "flow.svg"]
-        );
+        let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["reward.svg", "edits.svg", "staleness.svg", "policy.svg", "flow.svg"]);
         let first = read(&paths);
-        for (plot, series) in [
-            (0, "edited"),
-            (0, "rate"),
-            (1, "replace"),
-            (1, "no edit"),
-            (2, "oldest"),
-            (4, "learner"),
-        ] {
-            assert!(
-                first[plot].contains(&format!(">{series}<")),
-                "{series} in {}",
-                names[plot]
-            );
+        for (plot, series) in
+            [(0, "edited"), (0, "rate"), (1, "replace"), (1, "no edit"), (2, "oldest"), (4, "learner")]
+        {
+            assert!(first[plot].contains(&format!(">{series}<")), "{series} in {}", names[plot]);
         }
         assert_eq!(read(&write(folder.path()).unwrap()), first);
     }
@@ -248,11 +172,7 @@ mod tests {
     fn a_run_without_edits_has_no_plot_of_edits() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        fs::write(
-            &path,
-            "{\"step\":0,\"reward_sampled\":1,\"reward_edited\":0,\"edits\":{}}\n",
-        )
-        .unwrap();
+        fs::write(&path, "{\"step\":0,\"reward_sampled\":1,\"reward_edited\":0,\"edits\":{}}\n").unwrap();
         let figures = figures(&Metrics::read(&path).unwrap());
         assert!(figures.iter().all(|(name, _)| *name != "edits"));
         assert!(!figures[0].1.svg().contains(">edited<"));
@@ -264,11 +184,7 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         fs::write(&path, STEPS).unwrap();
         let figure = edits(&Metrics::read(&path).unwrap());
-        let names: Vec<&str> = figure.panels[0]
-            .series
-            .iter()
-            .map(|series| series.name.as_str())
-            .collect();
+        let names: Vec<&str> = figure.panels[0].series.iter().map(|series| series.name.as_str()).collect();
         assert_eq!(names, ["replace", "delete", "append", "no edit"]);
     }
 

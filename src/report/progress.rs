@@ -52,10 +52,7 @@ impl Progress {
         if bars.is_hidden() {
             return Self::plain(io::stderr());
         }
-        Self::at(Place::Live {
-            bars,
-            paint: Paint::on(&io::stderr()),
-        })
+        Self::at(Place::Live { bars, paint: Paint::on(&io::stderr()) })
     }
 
     /// Plain lines, written to `writer`.
@@ -129,16 +126,8 @@ struct Job {
 impl Job {
     fn new(progress: Progress, name: String, total: u64, rows: usize) -> Self {
         let now = Instant::now();
-        let mut job = Self {
-            name,
-            total,
-            done: 0,
-            started: now,
-            pace: Pace::new(now),
-            bar: None,
-            rows: Vec::new(),
-            progress,
-        };
+        let mut job =
+            Self { name, total, done: 0, started: now, pace: Pace::new(now), bar: None, rows: Vec::new(), progress };
         if let Place::Live { bars, paint } = &*job.progress.place {
             let bar = bars.add(ProgressBar::new(total));
             bar.set_style(bar_style(*paint));
@@ -204,10 +193,7 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.rows
-            .iter()
-            .chain(&self.bar)
-            .for_each(ProgressBar::finish_and_clear);
+        self.rows.iter().chain(&self.bar).for_each(ProgressBar::finish_and_clear);
     }
 }
 
@@ -215,11 +201,7 @@ impl Drop for Job {
 const NAME: usize = 10;
 
 fn bar_style(paint: Paint) -> ProgressStyle {
-    let bar = if paint.has_colours() {
-        "{bar:32.cyan/black.bright}"
-    } else {
-        "{bar:32}"
-    };
+    let bar = if paint.has_colours() { "{bar:32.cyan/black.bright}" } else { "{bar:32}" };
     template(&format!("{{prefix}} {bar} {{pos}}/{{len}}  {{msg}}")).progress_chars("━╸─")
 }
 
@@ -243,9 +225,7 @@ impl Pace {
     const WINDOW: usize = 16;
 
     fn new(now: Instant) -> Self {
-        Self {
-            reached: VecDeque::from([(now, 0)]),
-        }
+        Self { reached: VecDeque::from([(now, 0)]) }
     }
 
     fn reach(&mut self, now: Instant, done: u64) {
@@ -292,10 +272,7 @@ mod tests {
                 job.is_due()
             };
             let lines = (1..=total).map(is_due).filter(|due| *due).count();
-            assert!(
-                lines <= 151 && lines >= total.min(100) as usize,
-                "{lines} lines for {total} steps"
-            );
+            assert!(lines <= 151 && lines >= total.min(100) as usize, "{lines} lines for {total} steps");
         }
     }
 }

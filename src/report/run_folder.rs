@@ -43,11 +43,7 @@ impl RunFolder {
         let path = path.into();
         make(&path)?;
         if let Some(entry) = fs::read_dir(&path).map_err(ReportError::io(&path))?.next() {
-            let found = entry
-                .map_err(ReportError::io(&path))?
-                .file_name()
-                .to_string_lossy()
-                .into_owned();
+            let found = entry.map_err(ReportError::io(&path))?.file_name().to_string_lossy().into_owned();
             return Err(ReportError::NotEmpty { path, found });
         }
         probe(&path)?;
@@ -85,10 +81,7 @@ impl RunFolder {
                 Err(source) => return Err(ReportError::NotWritable { path, source }),
             }
         }
-        Err(ReportError::NotEmpty {
-            path: parent.into(),
-            found: name.into(),
-        })
+        Err(ReportError::NotEmpty { path: parent.into(), found: name.into() })
     }
 
     pub fn path(&self) -> &Path {
@@ -116,10 +109,8 @@ impl RunFolder {
     /// # Errors
     /// As [`RunFolder::config`].
     pub fn json(&self, name: &str, value: &impl Serialize) -> Result<PathBuf, ReportError> {
-        let mut text = serde_json::to_vec_pretty(value).map_err(|source| ReportError::Json {
-            path: self.path.join(name),
-            source,
-        })?;
+        let mut text = serde_json::to_vec_pretty(value)
+            .map_err(|source| ReportError::Json { path: self.path.join(name), source })?;
         text.push(b'\n');
         self.write(name, &text)
     }
@@ -145,22 +136,14 @@ fn make(path: &Path) -> Result<(), ReportError> {
     if path.is_file() {
         return Err(ReportError::NotAFolder { path: path.into() });
     }
-    fs::create_dir_all(path).map_err(|source| ReportError::NotWritable {
-        path: path.into(),
-        source,
-    })
+    fs::create_dir_all(path).map_err(|source| ReportError::NotWritable { path: path.into(), source })
 }
 
 /// Finds out by writing: permissions alone do not tell of full or read-only disks.
 fn probe(path: &Path) -> Result<(), ReportError> {
     let file = path.join(".writable");
-    let written = File::create(&file)
-        .and_then(|mut probe| probe.write_all(b"?"))
-        .and_then(|()| fs::remove_file(&file));
-    written.map_err(|source| ReportError::NotWritable {
-        path: path.into(),
-        source,
-    })
+    let written = File::create(&file).and_then(|mut probe| probe.write_all(b"?")).and_then(|()| fs::remove_file(&file));
+    written.map_err(|source| ReportError::NotWritable { path: path.into(), source })
 }
 
 #[cfg(test)]
@@ -182,12 +165,7 @@ mod tests {
         let file = parent.path().join("taken");
         fs::write(&file, "").unwrap();
         for error in [RunFolder::create(&file), RunFolder::open(&file)] {
-            assert!(
-                error
-                    .unwrap_err()
-                    .to_string()
-                    .contains("taken is a file, expected a folder")
-            );
+            assert!(error.unwrap_err().to_string().contains("taken is a file, expected a folder"));
         }
         let below = RunFolder::create(file.join("run")).unwrap_err().to_string();
         assert!(below.contains("taken/run is not writable"), "{below}");
@@ -209,14 +187,8 @@ mod tests {
         let folder = RunFolder::create(parent.path().join("a/b")).unwrap();
         folder.config(&[1, 2]).unwrap();
         let path = folder.config(&[3]).unwrap();
-        assert_eq!(
-            serde_json::from_slice::<Vec<u8>>(&fs::read(path).unwrap()).unwrap(),
-            [3]
-        );
-        let mut names: Vec<_> = fs::read_dir(folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+        assert_eq!(serde_json::from_slice::<Vec<u8>>(&fs::read(path).unwrap()).unwrap(), [3]);
+        let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["README.md", "config.json"]);
         assert_eq!(RunFolder::open(folder.path()).unwrap(), folder);

@@ -12,11 +12,7 @@ pub(super) struct Scale {
 impl Scale {
     /// Maps `low` to pixel `start` and `high` to pixel `end`. An empty range is widened around its value.
     pub fn new((low, high): (f64, f64), (start, end): (f64, f64)) -> Self {
-        let (low, high) = if high > low {
-            (low, high)
-        } else {
-            (low - 0.5, low + 0.5)
-        };
+        let (low, high) = if high > low { (low, high) } else { (low - 0.5, low + 0.5) };
         Self { low, high, start, end }
     }
 
@@ -31,10 +27,7 @@ impl Scale {
 
     /// The multiples of `step` within the range.
     pub fn ticks(&self, step: f64) -> Vec<f64> {
-        let (first, last) = (
-            (self.low / step - 1e-9).ceil() as i64,
-            (self.high / step + 1e-9).floor() as i64,
-        );
+        let (first, last) = ((self.low / step - 1e-9).ceil() as i64, (self.high / step + 1e-9).floor() as i64);
         (first..=last).map(|multiple| multiple as f64 * step).collect()
     }
 }
@@ -62,27 +55,20 @@ pub(super) fn round_range(values: impl IntoIterator<Item = f64>, count: usize) -
         high = 0.0;
     }
     let step = round_step(high - low, count);
-    (
-        ((low / step + 1e-9).floor() * step, (high / step - 1e-9).ceil() * step),
-        step,
-    )
+    (((low / step + 1e-9).floor() * step, (high / step - 1e-9).ceil() * step), step)
 }
 
 /// The smallest and the greatest finite value; reversed infinities if there is none.
 pub(super) fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     let finite = values.into_iter().filter(|value| value.is_finite());
-    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-        (low.min(value), high.max(value))
-    })
+    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
 }
 
 /// 1, 2 or 5 times a power of ten.
 fn round_step(span: f64, count: usize) -> f64 {
     let rough = span / count.max(1) as f64;
     let power = 10f64.powi(rough.log10().floor() as i32);
-    let digit = [1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|digit| digit * power >= rough * (1.0 - 1e-9));
+    let digit = [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power >= rough * (1.0 - 1e-9));
     digit.unwrap_or(10.0) * power
 }
 
@@ -110,10 +96,7 @@ mod tests {
         assert_eq!(scale.ticks(scale.step(6)), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0]);
         assert_eq!(scale.pixel(30.0), 150.0);
         let odd = Scale::new((0.13, 0.87), (300.0, 0.0)).ticks(0.2);
-        assert!(
-            odd.iter().all(|tick| (0.13..=0.87).contains(tick)) && odd.len() >= 3,
-            "{odd:?}"
-        );
+        assert!(odd.iter().all(|tick| (0.13..=0.87).contains(tick)) && odd.len() >= 3, "{odd:?}");
     }
 
     #[test]

@@ -18,13 +18,7 @@ pub(super) struct Text<'a> {
 
 impl<'a> Text<'a> {
     pub fn new(content: &'a str) -> Self {
-        Self {
-            content,
-            size: 12.0,
-            weight: 400,
-            colour: INK,
-            anchor: "start",
-        }
+        Self { content, size: 12.0, weight: 400, colour: INK, anchor: "start" }
     }
 
     pub fn size(self, size: f64) -> Self {
@@ -36,17 +30,11 @@ impl<'a> Text<'a> {
     }
 
     pub fn faint(self) -> Self {
-        Self {
-            colour: FAINT_INK,
-            ..self
-        }
+        Self { colour: FAINT_INK, ..self }
     }
 
     pub fn middle(self) -> Self {
-        Self {
-            anchor: "middle",
-            ..self
-        }
+        Self { anchor: "middle", ..self }
     }
 
     pub fn end(self) -> Self {
@@ -72,13 +60,7 @@ impl Svg {
     }
 
     pub fn text(&mut self, x: f64, y: f64, text: &Text<'_>) {
-        let Text {
-            size,
-            weight,
-            colour,
-            anchor,
-            ..
-        } = text;
+        let Text { size, weight, colour, anchor, .. } = text;
         let content = escape(text.content);
         self.push(format_args!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" font-weight=\"{weight}\" fill=\"{colour}\" \
@@ -174,15 +156,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_gap_interrupts_the_line_and_a_lonely_point_is_a_dot() {
-        let gap = [
-            Some((0.0, 1.0)),
-            Some((1.0, 1.0)),
-            None,
-            Some((3.0, 2.0)),
-            None,
-            Some((5.0, 3.0)),
-            Some((6.0, 3.0)),
-        ];
+        let gap =
+            [Some((0.0, 1.0)), Some((1.0, 1.0)), None, Some((3.0, 2.0)), None, Some((5.0, 3.0)), Some((6.0, 3.0))];
         assert_eq!(open_path(&gap), "M0.0 1.0L1.0 1.0M3.0 2.0h0M5.0 3.0L6.0 3.0");
         assert_eq!(open_path(&[None, None]), "");
     }

@@ -55,10 +55,7 @@ impl Row {
             let values = seeds.iter().map(|scores| scores.get(*score).copied());
             Stat::of(&values.collect::<Option<Vec<f64>>>()?)
         };
-        Self {
-            name: name.into(),
-            values: CLINICAL.iter().map(stat).collect(),
-        }
+        Self { name: name.into(), values: CLINICAL.iter().map(stat).collect() }
     }
 }
 
@@ -106,24 +103,11 @@ impl Table {
         let differences = self.differences();
         let header: Vec<String> = [self.title.clone()].into_iter().chain(self.columns.clone()).collect();
         // The space under a star belongs to numbers only.
-        let header = header
-            .iter()
-            .enumerate()
-            .map(|(column, name)| if column == 0 { name.clone() } else { format!("{name} ") });
-        let lines: Vec<Vec<String>> = [header.collect()]
-            .into_iter()
-            .chain(rows)
-            .chain(differences.clone())
-            .collect();
+        let header =
+            header.iter().enumerate().map(|(column, name)| if column == 0 { name.clone() } else { format!("{name} ") });
+        let lines: Vec<Vec<String>> = [header.collect()].into_iter().chain(rows).chain(differences.clone()).collect();
         let widths: Vec<usize> = (0..=self.columns.len())
-            .map(|column| {
-                lines
-                    .iter()
-                    .filter_map(|line| line.get(column))
-                    .map(|cell| cell.width())
-                    .max()
-                    .unwrap_or(0)
-            })
+            .map(|column| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.width()).max().unwrap_or(0))
             .collect();
         let rule = paint.dim("─".repeat(widths.iter().sum::<usize>() + 2 * self.columns.len()));
         let mut text = String::new();
@@ -140,18 +124,10 @@ impl Table {
             text += cells.collect::<Vec<_>>().join("  ").trim_end();
             text.push('\n');
         }
-        if let Some(seeds) = self
-            .rows
-            .iter()
-            .flat_map(|row| &row.values)
-            .flatten()
-            .map(|stat| stat.n)
-            .max()
-            .filter(|n| *n > 1)
+        if let Some(seeds) =
+            self.rows.iter().flat_map(|row| &row.values).flatten().map(|stat| stat.n).max().filter(|n| *n > 1)
         {
-            text += &paint.dim(format!(
-                "± is the standard deviation over {seeds} seeds; * is the best of a column"
-            ));
+            text += &paint.dim(format!("± is the standard deviation over {seeds} seeds; * is the best of a column"));
             text.push('\n');
         }
         text
@@ -165,18 +141,10 @@ impl Table {
         let lines = [header].into_iter().chain(rows).chain(self.differences());
         let mut text = String::new();
         for (index, line) in lines.enumerate() {
-            let cells = line
-                .iter()
-                .enumerate()
-                .map(|(column, cell)| if column == 0 { escape(cell) } else { cell.clone() });
-            let _ = writeln!(
-                text,
-                "| {} |",
-                cells
-                    .map(|cell| cell.trim_end().to_string())
-                    .collect::<Vec<_>>()
-                    .join(" | ")
-            );
+            let cells =
+                line.iter().enumerate().map(|(column, cell)| if column == 0 { escape(cell) } else { cell.clone() });
+            let _ =
+                writeln!(text, "| {} |", cells.map(|cell| cell.trim_end().to_string()).collect::<Vec<_>>().join(" | "));
             if index == 0 {
                 let _ = writeln!(text, "|:--|{}", "--:|".repeat(self.columns.len()));
             }
@@ -186,15 +154,9 @@ impl Table {
 
     /// One line per row: its name, then mean, spread and number of seeds of every column, unrounded and not in percent.
     pub fn csv(&self) -> String {
-        let header = self
-            .columns
-            .iter()
-            .flat_map(|name| ["mean", "spread", "n"].map(|part| quote(&format!("{name} {part}"))));
-        let mut text = [quote(&self.title)]
-            .into_iter()
-            .chain(header)
-            .collect::<Vec<_>>()
-            .join(",");
+        let header =
+            self.columns.iter().flat_map(|name| ["mean", "spread", "n"].map(|part| quote(&format!("{name} {part}"))));
+        let mut text = [quote(&self.title)].into_iter().chain(header).collect::<Vec<_>>().join(",");
         text.push('\n');
         for row in &self.rows {
             text += &quote(&row.name);
@@ -221,11 +183,7 @@ impl Table {
     fn cells(&self, mark: impl Fn(String, bool) -> String) -> Vec<Vec<String>> {
         let best: Vec<Option<String>> = (0..self.columns.len())
             .map(|column| {
-                let means = self
-                    .rows
-                    .iter()
-                    .filter_map(|row| value(row, column))
-                    .map(|stat| stat.mean);
+                let means = self.rows.iter().filter_map(|row| value(row, column)).map(|stat| stat.mean);
                 means.max_by(f64::total_cmp).filter(|_| self.rows.len() > 1).map(points)
             })
             .collect();
@@ -253,10 +211,7 @@ impl Table {
         let others = self.rows.iter().enumerate().filter(|(other, _)| *other != index);
         let line = |(_, row): (usize, &Row)| {
             let cells = (0..self.columns.len()).map(|column| difference(row, column));
-            [format!("{} − {}", row.name, base.name)]
-                .into_iter()
-                .chain(cells)
-                .collect()
+            [format!("{} − {}", row.name, base.name)].into_iter().chain(cells).collect()
         };
         others.map(line).collect()
     }
@@ -289,11 +244,7 @@ fn signed(difference: f64) -> String {
 
 fn pad(text: &str, width: usize, to_the_right: bool) -> String {
     let space = " ".repeat(width.saturating_sub(text.width()));
-    if to_the_right {
-        space + text
-    } else {
-        text.to_string() + &space
-    }
+    if to_the_right { space + text } else { text.to_string() + &space }
 }
 
 fn quote(text: &str) -> String {
@@ -308,10 +259,7 @@ mod tests {
     use super::*;
 
     fn row(name: &str, values: &[&[f64]]) -> Row {
-        Row {
-            name: name.into(),
-            values: values.iter().map(|values| Stat::of(values)).collect(),
-        }
+        Row { name: name.into(), values: values.iter().map(|values| Stat::of(values)).collect() }
     }
 
     fn table() -> Table {
@@ -325,14 +273,7 @@ mod tests {
     #[test]
     fn the_spread_is_that_of_a_sample() {
         let stat = Stat::of(&[1.0, 2.0, 3.0]).unwrap();
-        assert_eq!(
-            stat,
-            Stat {
-                mean: 2.0,
-                spread: 1.0,
-                n: 3
-            }
-        );
+        assert_eq!(stat, Stat { mean: 2.0, spread: 1.0, n: 3 });
         assert_eq!(Stat::of(&[0.3]).unwrap().spread, 0.0);
         assert_eq!(Stat::of(&[0.3, f64::NAN]), None);
         assert_eq!(Stat::of(&[]), None);
@@ -381,13 +322,8 @@ EditGRPO β − SFT        +4.5     0.0
 
     #[test]
     fn csv_and_json_keep_every_digit() {
-        let table = Table::new("a, \"b\"", ["x"])
-            .row(row("r", &[&[0.125, 0.375]]))
-            .row(row("none", &[&[]]));
-        assert_eq!(
-            table.csv(),
-            "\"a, \"\"b\"\"\",x mean,x spread,x n\nr,0.25,0.1767766952966369,2\nnone,,,\n"
-        );
+        let table = Table::new("a, \"b\"", ["x"]).row(row("r", &[&[0.125, 0.375]])).row(row("none", &[&[]]));
+        assert_eq!(table.csv(), "\"a, \"\"b\"\"\",x mean,x spread,x n\nr,0.25,0.1767766952966369,2\nnone,,,\n");
         assert_eq!(serde_json::from_str::<Table>(&table.json().unwrap()).unwrap(), table);
     }
 

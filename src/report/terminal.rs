@@ -23,9 +23,7 @@ impl Paint {
     /// Colours if the stream is a terminal, unless the environment variable `NO_COLOR` is set and not empty.
     pub fn on(stream: &impl IsTerminal) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
-            colours: stream.is_terminal() && !refused,
-        }
+        Self { colours: stream.is_terminal() && !refused }
     }
 
     pub fn has_colours(self) -> bool {
@@ -100,11 +98,7 @@ pub fn sparkline(values: &[f64], width: usize) -> String {
     let (low, high) = super::scale::range(means.iter().copied());
     let bar = |value: &f64| {
         let height = (value - low) / (high - low) * 7.0;
-        if !value.is_finite() {
-            ' '
-        } else {
-            BARS[if high > low { height.round() as usize } else { 3 }.min(7)]
-        }
+        if !value.is_finite() { ' ' } else { BARS[if high > low { height.round() as usize } else { 3 }.min(7)] }
     };
     means.iter().map(bar).collect()
 }

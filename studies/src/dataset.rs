@@ -29,10 +29,7 @@ impl Dataset for Vec<Study> {
     }
 
     fn study(&self, index: usize) -> Result<Study> {
-        self.get(index).cloned().ok_or(Error::OutOfRange {
-            index,
-            len: Vec::len(self),
-        })
+        self.get(index).cloned().ok_or(Error::OutOfRange { index, len: Vec::len(self) })
     }
 }
 

@@ -16,22 +16,13 @@ pub enum Error {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: no {split} file in this dataset folder; expected one of {expected}", dir.display())]
-    NoSplit {
-        dir: PathBuf,
-        split: &'static str,
-        expected: String,
-    },
+    NoSplit { dir: PathBuf, split: &'static str, expected: String },
     #[error("{}: not valid JSON: {source}", path.display())]
     Json { path: PathBuf, source: serde_json::Error },
     #[error("{}: expected a JSON array of studies at the top level, found {found}", path.display())]
     NotAnArray { path: PathBuf, found: &'static str },
     #[error("{}: entry {entry}: field `{field}`: {reason}", path.display())]
-    Entry {
-        path: PathBuf,
-        entry: usize,
-        field: String,
-        reason: String,
-    },
+    Entry { path: PathBuf, entry: usize, field: String, reason: String },
     #[error("{}: cannot decode the image: {source}", path.display())]
     Image { path: PathBuf, source: image::ImageError },
     #[error("{}: cannot write the image: {source}", path.display())]

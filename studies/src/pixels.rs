@@ -33,14 +33,9 @@ fn decode(path: &Path) -> Result<GrayImage> {
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_DECODED_BYTES);
-    let mut reader = ImageReader::open(path)
-        .and_then(ImageReader::with_guessed_format)
-        .map_err(Error::io(path))?;
+    let mut reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(Error::io(path))?;
     reader.limits(limits);
-    let image = reader.decode().map_err(|source| Error::Image {
-        path: path.to_owned(),
-        source,
-    })?;
+    let image = reader.decode().map_err(|source| Error::Image { path: path.to_owned(), source })?;
     Ok(to_gray(image))
 }
 
@@ -52,9 +47,7 @@ fn to_gray(image: DynamicImage) -> GrayImage {
         DynamicImage::ImageLumaA16(image) => map(&image, |p| narrow(p[0])),
         DynamicImage::ImageRgb8(image) => map(&image, |p| luma([p[0], p[1], p[2]])),
         DynamicImage::ImageRgba8(image) => map(&image, |p| luma([p[0], p[1], p[2]])),
-        other => map(&other.into_rgb16(), |p| {
-            luma([narrow(p[0]), narrow(p[1]), narrow(p[2])])
-        }),
+        other => map(&other.into_rgb16(), |p| luma([narrow(p[0]), narrow(p[1]), narrow(p[2])])),
     }
 }
 

@@ -30,26 +30,17 @@ pub enum Part {
 impl Prompt {
     /// Builds the prompt of `study`. White space in the clinical context is collapsed, image markers in it are dropped.
     pub fn new(study: &Study) -> Self {
-        let mut pieces: Vec<String> = study
-            .views
-            .iter()
-            .map(|view| format!("{}: {IMAGE_MARKER}", role(view)))
-            .collect();
-        let context = [
-            ("Indication", &study.indication),
-            ("Technique", &study.technique),
-            ("Comparison", &study.comparison),
-        ];
+        let mut pieces: Vec<String> =
+            study.views.iter().map(|view| format!("{}: {IMAGE_MARKER}", role(view))).collect();
+        let context =
+            [("Indication", &study.indication), ("Technique", &study.technique), ("Comparison", &study.comparison)];
         for (heading, text) in context {
             if let Some(text) = text.as_deref().map(one_line).filter(|text| !text.is_empty()) {
                 pieces.push(format!("{heading}: {text}"));
             }
         }
         pieces.push(INSTRUCTION.to_owned());
-        Self {
-            views: study.views.clone(),
-            text: pieces.join(" "),
-        }
+        Self { views: study.views.clone(), text: pieces.join(" ") }
     }
 
     /// The text cut at its markers, with each view in the place of its marker. Empty text pieces are left out.
@@ -103,20 +94,13 @@ mod tests {
     use crate::{ImageSource, Reference};
 
     fn view(projection: Projection, timing: Timing) -> View {
-        View {
-            projection,
-            timing,
-            image: ImageSource::File(PathBuf::from("x.png")),
-        }
+        View { projection, timing, image: ImageSource::File(PathBuf::from("x.png")) }
     }
 
     fn study(indication: Option<String>, reference: &str) -> Study {
         Study {
             id: "s".into(),
-            views: vec![
-                view(Projection::Frontal, Timing::Current),
-                view(Projection::Frontal, Timing::Prior),
-            ],
+            views: vec![view(Projection::Frontal, Timing::Current), view(Projection::Frontal, Timing::Prior)],
             indication,
             technique: None,
             comparison: Some("Prior\n film.".into()),
@@ -131,11 +115,7 @@ mod tests {
             prompt.text,
             "Current frontal: <image> Prior frontal: <image> Indication: Cough. Comparison: Prior film. Write the findings."
         );
-        let shape: Vec<bool> = prompt
-            .parts()
-            .iter()
-            .map(|part| matches!(part, Part::Image(_)))
-            .collect();
+        let shape: Vec<bool> = prompt.parts().iter().map(|part| matches!(part, Part::Image(_))).collect();
         assert_eq!(shape, [false, true, false, true, false]);
     }
 

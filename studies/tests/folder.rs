@@ -34,11 +34,7 @@ fn entry(image: &str, human: &str) -> String {
 }
 
 fn file(path: PathBuf) -> View {
-    View {
-        projection: Projection::Frontal,
-        timing: Timing::Current,
-        image: ImageSource::File(path),
-    }
+    View { projection: Projection::Frontal, timing: Timing::Current, image: ImageSource::File(path) }
 }
 
 fn pixels(path: PathBuf) -> Vec<u8> {
@@ -48,22 +44,14 @@ fn pixels(path: PathBuf) -> Vec<u8> {
 #[test]
 fn what_is_written_comes_back_the_same() {
     let dir = fresh("roundtrip");
-    let phantom = Phantom::new(PhantomConfig {
-        count: 30,
-        size: 56,
-        ..PhantomConfig::default()
-    })
-    .unwrap();
+    let phantom = Phantom::new(PhantomConfig { count: 30, size: 56, ..PhantomConfig::default() }).unwrap();
     folder::write(&dir, Split::Train, &phantom).unwrap();
     let loaded = Folder::load(&dir, Split::Train).unwrap();
     assert_eq!(loaded.len(), 30);
     for i in 0..30 {
         let (a, b) = (phantom.study(i).unwrap(), loaded.study(i).unwrap());
         assert_eq!((&a.id, &a.reference), (&b.id, &b.reference));
-        assert_eq!(
-            (&a.indication, &a.technique, &a.comparison),
-            (&b.indication, &b.technique, &b.comparison)
-        );
+        assert_eq!((&a.indication, &a.technique, &a.comparison), (&b.indication, &b.technique, &b.comparison));
         assert_eq!(Prompt::new(&a).text, Prompt::new(&b).text);
         assert_eq!(a.views.len(), b.views.len());
         for (a, b) in a.views.iter().zip(&b.views) {
@@ -76,12 +64,7 @@ fn what_is_written_comes_back_the_same() {
 #[test]
 fn our_own_folders_are_understood_without_our_extra_keys() {
     let dir = fresh("plain");
-    let phantom = Phantom::new(PhantomConfig {
-        count: 30,
-        size: 56,
-        ..PhantomConfig::default()
-    })
-    .unwrap();
+    let phantom = Phantom::new(PhantomConfig { count: 30, size: 56, ..PhantomConfig::default() }).unwrap();
     folder::write(&dir, Split::Val, &phantom).unwrap();
     let path = dir.join("val.json");
     let mut entries: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -127,23 +110,14 @@ fn malformed_folders_are_refused_with_file_and_field() {
         (format!("[{{{turns}}}]"), &["entry 0", "`image`", "missing"]),
         (format!(r#"[{{"image":5,{turns}}}]"#), &["`image`", "found a number"]),
         (format!(r#"[{{"image":[],{turns}}}]"#), &["`image`", "empty"]),
-        (
-            format!(r#"[{{"image":["a.png",null],{turns}}}]"#),
-            &["`image[1]`", "found null"],
-        ),
-        (
-            format!(r#"[{{"image":"a.png","id":[],{turns}}}]"#),
-            &["`id`", "found an array"],
-        ),
+        (format!(r#"[{{"image":["a.png",null],{turns}}}]"#), &["`image[1]`", "found null"]),
+        (format!(r#"[{{"image":"a.png","id":[],{turns}}}]"#), &["`id`", "found an array"]),
         (
             format!(r#"[{{"image":"a.png","id":"x",{turns}}},{{"image":"a.png","id":"x",{turns}}}]"#),
             &["entry 1", "`id`", "`x`", "entry 0"],
         ),
         (r#"[{"image":"a.png"}]"#.into(), &["`conversations`", "missing"]),
-        (
-            r#"[{"image":"a.png","conversations":[{"from":"human","value":"<image>"}]}]"#.into(),
-            &["no turn from `gpt`"],
-        ),
+        (r#"[{"image":"a.png","conversations":[{"from":"human","value":"<image>"}]}]"#.into(), &["no turn from `gpt`"]),
         (
             r#"[{"image":"a.png","conversations":[{"from":"human","value":"<image>"},{"from":"gpt","value":" "}]}]"#
                 .into(),
@@ -153,29 +127,14 @@ fn malformed_folders_are_refused_with_file_and_field() {
             r#"[{"image":"a.png","conversations":[{"from":"human","value":1},{"from":"gpt","value":"x"}]}]"#.into(),
             &["`conversations[0].value`", "found a number"],
         ),
-        (
-            entry(r#""a.png""#, "<image><image>"),
-            &["2 <image> markers", "1 images"],
-        ),
-        (
-            entry(r#"["a.png","a.png"]"#, "<image>"),
-            &["1 <image> markers", "2 images"],
-        ),
+        (entry(r#""a.png""#, "<image><image>"), &["2 <image> markers", "1 images"]),
+        (entry(r#"["a.png","a.png"]"#, "<image>"), &["1 <image> markers", "2 images"]),
         (entry(r#""none.png""#, "<image>"), &["`image`", "none.png"]),
-        (
-            entry(r#""../a.png""#, "<image>"),
-            &["`image`", "../a.png", "not allowed"],
-        ),
+        (entry(r#""../a.png""#, "<image>"), &["`image`", "../a.png", "not allowed"]),
         (entry(r#""..\\\\a.png""#, "<image>"), &["`image`", "not allowed"]),
-        (
-            entry(r#""/etc/hostname""#, "<image>"),
-            &["`image`", "/etc/hostname", "outside"],
-        ),
+        (entry(r#""/etc/hostname""#, "<image>"), &["`image`", "/etc/hostname", "outside"]),
         (entry(r#""images""#, "<image>"), &["`image`", "images"]),
-        (
-            format!(r#"[{{"image":"a.png","views":[],{turns}}}]"#),
-            &["`views`", "0 views, but 1 images"],
-        ),
+        (format!(r#"[{{"image":"a.png","views":[],{turns}}}]"#), &["`views`", "0 views, but 1 images"]),
         (
             format!(r#"[{{"image":"a.png","views":[{{"projection":"oblique","timing":"current"}}],{turns}}}]"#),
             &["`views`", "oblique"],
@@ -207,31 +166,22 @@ fn a_missing_folder_and_a_missing_split_are_named() {
     let message = Folder::load("/nonexistent/data", Split::Train).unwrap_err().to_string();
     assert!(message.contains("/nonexistent/data"), "{message}");
     let message = Folder::load(fresh("nosplit"), Split::Val).unwrap_err().to_string();
-    assert!(
-        message.contains("nosplit") && message.contains("validation.json"),
-        "{message}"
-    );
+    assert!(message.contains("nosplit") && message.contains("validation.json"), "{message}");
 }
 
 #[test]
 fn gray_and_colour_of_8_and_16_bits_become_8_bit_gray() {
     let dir = fresh("depths");
     let path = |name: &str| dir.join(name);
-    ImageBuffer::from_fn(3, 1, |x, _| Luma([[0u16, 32_768, 65_535][x as usize]]))
-        .save(path("l16.png"))
-        .unwrap();
+    ImageBuffer::from_fn(3, 1, |x, _| Luma([[0u16, 32_768, 65_535][x as usize]])).save(path("l16.png")).unwrap();
     assert_eq!(pixels(path("l16.png")), [0, 128, 255]);
     ImageBuffer::from_fn(3, 1, |x, _| Rgb([[9u8, 0, 0], [200, 0, 9], [9, 255, 9]][x as usize]))
         .save(path("rgb.png"))
         .unwrap();
     assert_eq!(pixels(path("rgb.png")), [3, 61, 153]);
-    ImageBuffer::from_pixel(1, 1, Rgba([80u8, 80, 80, 0]))
-        .save(path("rgba.png"))
-        .unwrap();
+    ImageBuffer::from_pixel(1, 1, Rgba([80u8, 80, 80, 0])).save(path("rgba.png")).unwrap();
     assert_eq!(pixels(path("rgba.png")), [80]);
-    ImageBuffer::from_pixel(1, 1, Rgb([65_535u16; 3]))
-        .save(path("rgb16.png"))
-        .unwrap();
+    ImageBuffer::from_pixel(1, 1, Rgb([65_535u16; 3])).save(path("rgb16.png")).unwrap();
     assert_eq!(pixels(path("rgb16.png")), [255]);
     GrayImage::from_pixel(8, 8, Luma([100])).save(path("gray.jpg")).unwrap();
     fs::rename(path("gray.jpg"), path("really_a_jpeg.png")).unwrap();
@@ -258,9 +208,7 @@ fn images_that_would_fill_the_memory_are_refused() {
     for (name, width, height) in [("wide.png", 20_000, 1), ("heavy.png", 16_000, 16_000)] {
         fs::write(dir.join(name), png_header(width, height)).unwrap();
         let error = file(dir.join(name)).load().unwrap_err();
-        let Error::Image { path, source } = error else {
-            panic!("{error}")
-        };
+        let Error::Image { path, source } = error else { panic!("{error}") };
         assert!(path.ends_with(name));
         assert!(matches!(source, image::ImageError::Limits(_)), "{name}: {source}");
     }
@@ -271,21 +219,13 @@ fn png_header(width: u32, height: u32) -> Vec<u8> {
     let chunk = |kind: &[u8], data: &[u8]| {
         let body = [kind, data].concat();
         let crc = !body.iter().fold(!0u32, |crc, &byte| {
-            (0..8).fold(crc ^ u32::from(byte), |c, _| {
-                (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg())
-            })
+            (0..8).fold(crc ^ u32::from(byte), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
         });
         [&(data.len() as u32).to_be_bytes()[..], &body, &crc.to_be_bytes()].concat()
     };
     let size = [width.to_be_bytes(), height.to_be_bytes()].concat();
     let header = chunk(b"IHDR", &[&size[..], &[16, 6, 0, 0, 0]].concat());
-    [
-        b"\x89PNG\r\n\x1a\n",
-        &header[..],
-        &chunk(b"IDAT", &[0x78, 0x9c, 3, 0, 0, 0, 0, 1]),
-        &chunk(b"IEND", b""),
-    ]
-    .concat()
+    [b"\x89PNG\r\n\x1a\n", &header[..], &chunk(b"IDAT", &[0x78, 0x9c, 3, 0, 0, 0, 0, 1]), &chunk(b"IEND", b"")].concat()
 }
 
 proptest! {

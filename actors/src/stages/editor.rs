@@ -17,19 +17,13 @@ pub struct EditStage {
 
 impl EditStage {
     pub fn new(editor: Arc<Editor>, tokenizer: Arc<dyn Tokenize>, variant: Variant) -> Self {
-        Self {
-            editor,
-            tokenizer,
-            variant,
-        }
+        Self { editor, tokenizer, variant }
     }
 
     fn edited(&self, group: &RolloutGroup, source: usize) -> Result<Rollout, StageError> {
         let sampled = group.rollouts.get(source).ok_or("the source of an edit is missing")?;
         let mut rng = group.ticket.stream(Stream::Edit, source as u64);
-        let edited = self
-            .editor
-            .edit(&sampled.text, group.study.reference.text(), &mut rng)?;
+        let edited = self.editor.edit(&sampled.text, group.study.reference.text(), &mut rng)?;
         let tokens = match edited.log.is_empty() {
             true => sampled.tokens.clone(),
             false => self.tokenizer.splice(&sampled.tokens, &edited.text)?,
@@ -40,9 +34,7 @@ impl EditStage {
             truncated: edited.log.is_empty() && sampled.truncated,
             origin: Origin::Edited {
                 source,
-                record: EditRecord {
-                    operations: edited.log.iter().map(operation).collect::<Result<_, _>>()?,
-                },
+                record: EditRecord { operations: edited.log.iter().map(operation).collect::<Result<_, _>>()? },
             },
             reward: None,
         })
@@ -66,9 +58,7 @@ impl Stage for EditStage {
             return Ok(());
         }
         let sources = 0..group.rollouts.len();
-        let mut copies = sources
-            .map(|source| self.edited(group, source))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut copies = sources.map(|source| self.edited(group, source)).collect::<Result<Vec<_>, _>>()?;
         if self.variant == Variant::EditGrpoPara && !copies.is_empty() {
             let replaced = group.ticket.stream(Stream::Group, 0).random_range(0..copies.len());
             copies[replaced] = self.reference(group)?;

@@ -27,10 +27,7 @@ where
 impl Score for addendum_rewards::Scorer {
     fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Scored>, StageError> {
         let rewards = addendum_rewards::Scorer::score(self, reference, hypotheses)?;
-        let scored = |reward: addendum_rewards::Reward| Scored {
-            total: reward.total,
-            components: reward.components,
-        };
+        let scored = |reward: addendum_rewards::Reward| Scored { total: reward.total, components: reward.components };
         Ok(rewards.into_iter().map(scored).collect())
     }
 }

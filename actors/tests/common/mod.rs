@@ -90,15 +90,8 @@ impl Sampler<Weights> for ToySampler {
         if self.0.unreadable.iter().any(|study| study == request.study) {
             return Err(format!("study {}: the image cannot be decoded", request.study).into());
         }
-        assert!(
-            !request.prompt.text.contains("reference"),
-            "the reference reached the prompt"
-        );
-        let digest = request
-            .snapshot
-            .0
-            .iter()
-            .fold(0u64, |digest, w| digest.rotate_left(7) ^ w.to_bits());
+        assert!(!request.prompt.text.contains("reference"), "the reference reached the prompt");
+        let digest = request.snapshot.0.iter().fold(0u64, |digest, w| digest.rotate_left(7) ^ w.to_bits());
         Ok(request.seeds.iter().map(|seed| report(seed ^ digest)).collect())
     }
 }
@@ -109,19 +102,11 @@ fn report(seed: u64) -> Sampled {
     let sentences: Vec<&str> = SENTENCES.choose_multiple(&mut rng, count).copied().collect();
     let text = sentences.join(" ");
     let tokens = tokens(&text);
-    Sampled {
-        logprobs: tokens.iter().map(|_| -rng.random::<f32>()).collect(),
-        tokens,
-        text,
-        truncated: false,
-    }
+    Sampled { logprobs: tokens.iter().map(|_| -rng.random::<f32>()).collect(), tokens, text, truncated: false }
 }
 
 fn tokens(text: &str) -> Vec<u32> {
-    text.split_whitespace()
-        .map(|word| word.bytes().map(u32::from).sum())
-        .chain([0])
-        .collect()
+    text.split_whitespace().map(|word| word.bytes().map(u32::from).sum()).chain([0]).collect()
 }
 
 struct Words;
@@ -198,12 +183,7 @@ pub struct ToyLearner {
 
 impl ToyLearner {
     pub fn new(trouble: Arc<Trouble>) -> Self {
-        Self {
-            weights: Weights(vec![0.1, -0.2, 0.3]),
-            momentum: vec![0.0; 3],
-            steps: 0,
-            trouble,
-        }
+        Self { weights: Weights(vec![0.1, -0.2, 0.3]), momentum: vec![0.0; 3], steps: 0, trouble }
     }
 }
 
@@ -225,8 +205,7 @@ impl Learner<Weights> for ToyLearner {
                 gradient[i % 3] += reward * weight * (f64::from(*token) * 0.37 + i as f64).sin();
             }
         }
-        self.trouble
-            .strike(&self.trouble.stepped, &self.trouble.learner_panics, "the learner");
+        self.trouble.strike(&self.trouble.stepped, &self.trouble.learner_panics, "the learner");
         if self.trouble.learner_error == Some(self.steps) {
             return Err("out of memory".into());
         }
@@ -235,11 +214,7 @@ impl Learner<Weights> for ToyLearner {
             *weight += 0.01 * *momentum / (1.0 + self.steps as f64);
         }
         self.steps += 1;
-        Ok(StepStats {
-            loss: gradient.iter().sum(),
-            learning_rate: 0.01,
-            ..StepStats::default()
-        })
+        Ok(StepStats { loss: gradient.iter().sum(), learning_rate: 0.01, ..StepStats::default() })
     }
 
     fn snapshot(&self) -> Result<Arc<Weights>, BackendError> {
@@ -247,10 +222,7 @@ impl Learner<Weights> for ToyLearner {
     }
 
     fn save(&self) -> Result<Vec<u8>, BackendError> {
-        let numbers = [self.steps as f64]
-            .into_iter()
-            .chain(self.momentum.clone())
-            .chain(self.weights.0.clone());
+        let numbers = [self.steps as f64].into_iter().chain(self.momentum.clone()).chain(self.weights.0.clone());
         Ok(Weights(numbers.collect()).bytes())
     }
 
@@ -347,11 +319,7 @@ pub fn pipeline(config: RunConfig, trouble: Trouble) -> Pipeline<Weights> {
             inner: RewardStage::new(Arc::new(score)),
             strike: Box::new(move |group| {
                 trouble.strike(&trouble.scored, &trouble.reward_panics, "the reward");
-                assert!(
-                    !trouble.unscorable.contains(&group.study.id),
-                    "cannot score {}",
-                    group.study.id
-                );
+                assert!(!trouble.unscorable.contains(&group.study.id), "cannot score {}", group.study.id);
             }),
         }
     })
@@ -359,22 +327,14 @@ pub fn pipeline(config: RunConfig, trouble: Trouble) -> Pipeline<Weights> {
 
 /// Waits for the end of a run, but not forever.
 pub async fn finish(running: Running<Weights>) -> Result<RunSummary<Weights>, RunError> {
-    tokio::time::timeout(WATCHDOG, running.wait())
-        .await
-        .expect("the run waits forever")
+    tokio::time::timeout(WATCHDOG, running.wait()).await.expect("the run waits forever")
 }
 
 pub async fn run(pipeline: Pipeline<Weights>) -> Result<RunSummary<Weights>, RunError> {
-    tokio::time::timeout(WATCHDOG, pipeline.run())
-        .await
-        .expect("the run waits forever")
+    tokio::time::timeout(WATCHDOG, pipeline.run()).await.expect("the run waits forever")
 }
 
 /// The final weights of a run in which nothing goes wrong.
 pub async fn calm(config: RunConfig) -> Vec<u8> {
-    run(pipeline(config, Trouble::default()))
-        .await
-        .unwrap()
-        .snapshot
-        .bytes()
+    run(pipeline(config, Trouble::default())).await.unwrap().snapshot.bytes()
 }

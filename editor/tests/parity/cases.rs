@@ -68,10 +68,7 @@ impl Case {
 
 impl Sentence {
     fn annotated(&self) -> Annotated {
-        Annotated {
-            text: self.text.clone(),
-            entities: self.entities.iter().map(LabelledEntity::entity).collect(),
-        }
+        Annotated { text: self.text.clone(), entities: self.entities.iter().map(LabelledEntity::entity).collect() }
     }
 }
 
@@ -79,19 +76,13 @@ impl LabelledEntity {
     fn entity(&self) -> Entity {
         let kinds = [EntityType::Disease, EntityType::NonDisease, EntityType::Anatomy];
         let kind = kinds.into_iter().find(|kind| kind.presence() == self.presence).unwrap();
-        Entity {
-            text: self.text.clone(),
-            kind,
-            embedding: self.embedding.clone(),
-        }
+        Entity { text: self.text.clone(), kind, embedding: self.embedding.clone() }
     }
 }
 
 pub fn cases() -> Vec<Case> {
-    let root = std::env::var_os("ADDENDUM_FIXTURES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures")),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("ADDENDUM_FIXTURES")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures")), PathBuf::from);
     let path = root.join("rewards/editor/cases.json");
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let file: File = serde_json::from_slice(&bytes).unwrap();

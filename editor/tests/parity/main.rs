@@ -20,25 +20,16 @@ type Switch = (&'static str, fn(&mut Reading));
 const SWITCHES: [Switch; 8] = [
     ("conflict_needs_same_text", |r| r.conflict_needs_same_text = true),
     ("a_only_if_spurious", |r| r.a_only_if_spurious = true),
-    ("verbatim_reference_sentences_are_never_replaced", |r| {
-        r.verbatim_sentences_stay = true
-    }),
+    ("verbatim_reference_sentences_are_never_replaced", |r| r.verbatim_sentences_stay = true),
     ("b_over_all_of_E", |r| r.b_over_all_of_e = true),
     ("b_without_subset_test", |r| r.b_without_subset_test = true),
     ("missing_ignores_label", |r| r.missing_ignores_label = true),
     ("neutral_matches_anything", |r| r.neutral_matches_anything = true),
-    ("fallback_from_original_false_negatives", |r| {
-        r.fallback_from_original_false_negatives = true
-    }),
+    ("fallback_from_original_false_negatives", |r| r.fallback_from_original_false_negatives = true),
 ];
 
 fn config(case: &Case, reading: Reading, operations: usize) -> EditConfig {
-    EditConfig {
-        tau: case.tau,
-        operations,
-        reading,
-        ..EditConfig::default()
-    }
+    EditConfig { tau: case.tau, operations, reading, ..EditConfig::default() }
 }
 
 /// The sentences after the rule, and its log.
@@ -123,11 +114,7 @@ fn parity_of_two_and_three_operations() {
         for (&operations, acceptable) in &case.acceptable_after_edits {
             for seed in 0..SEEDS {
                 let (sentences, log) = edited(&case, &config(&case, Reading::CANONICAL, operations), seed);
-                assert!(
-                    acceptable.contains(&sentences),
-                    "{} x{operations}: {sentences:#?}",
-                    case.name
-                );
+                assert!(acceptable.contains(&sentences), "{} x{operations}: {sentences:#?}", case.name);
                 assert!(log.len() <= operations);
             }
         }
@@ -141,9 +128,8 @@ fn parity_of_the_choices_every_acceptable_result_is_reached() {
         if case.name == "b_tie" {
             continue;
         }
-        let reached: BTreeSet<Vec<String>> = (0..400)
-            .map(|seed| edited(&case, &config(&case, Reading::CANONICAL, 1), seed).0)
-            .collect();
+        let reached: BTreeSet<Vec<String>> =
+            (0..400).map(|seed| edited(&case, &config(&case, Reading::CANONICAL, 1), seed).0).collect();
         let acceptable: BTreeSet<Vec<String>> = case.acceptable_after_edits[&1].iter().cloned().collect();
         assert_eq!(reached, acceptable, "{}", case.name);
     }
@@ -151,16 +137,11 @@ fn parity_of_the_choices_every_acceptable_result_is_reached() {
 
 #[test]
 fn parity_of_conflict_odds_each_entity_pair_is_as_likely() {
-    let case = cases()
-        .into_iter()
-        .find(|case| case.name == "a_entity_pairs_weighting")
-        .unwrap();
+    let case = cases().into_iter().find(|case| case.name == "a_entity_pairs_weighting").unwrap();
     let pairs = case.conflicts_generated_to_reference.as_ref().unwrap();
     let mut drawn: BTreeMap<Vec<String>, usize> = BTreeMap::new();
     for seed in 0..3000 {
-        *drawn
-            .entry(edited(&case, &config(&case, Reading::CANONICAL, 1), seed).0)
-            .or_default() += 1;
+        *drawn.entry(edited(&case, &config(&case, Reading::CANONICAL, 1), seed).0).or_default() += 1;
     }
     for (j, sentence) in case.reference().into_iter().enumerate() {
         let expected = 1000 * pairs[&format!("0->{j}")];
@@ -182,27 +163,16 @@ impl EntityExtractor for Known {
 fn parity_of_the_edited_text() {
     for case in cases() {
         let (generated, reference) = (case.generated(), case.reference());
-        let known = reference
-            .iter()
-            .chain(&generated)
-            .map(|s| (s.text.clone(), s.entities.clone()))
-            .collect();
+        let known = reference.iter().chain(&generated).map(|s| (s.text.clone(), s.entities.clone())).collect();
         let editor = Editor::new(config(&case, Reading::CANONICAL, 1), Arc::new(Known(known))).unwrap();
         let text = |sentences: &[Annotated]| {
             let texts: Vec<&str> = sentences.iter().map(|sentence| sentence.text.as_str()).collect();
             texts.join(" ")
         };
         for seed in 0..SEEDS {
-            let edited = editor
-                .edit(&text(&generated), &text(&reference), &mut stream(seed))
-                .unwrap();
+            let edited = editor.edit(&text(&generated), &text(&reference), &mut stream(seed)).unwrap();
             let acceptable = &case.acceptable_text_after_one_edit;
-            assert!(
-                acceptable.contains(&edited.text),
-                "{}: {:?} is not in {acceptable:#?}",
-                case.name,
-                edited.text
-            );
+            assert!(acceptable.contains(&edited.text), "{}: {:?} is not in {acceptable:#?}", case.name, edited.text);
         }
     }
 }

@@ -97,15 +97,9 @@ impl ImageConfig {
                 return Err(invalid(field, format!("{value} is not between 1 and 256")));
             }
         }
-        for (field, limits) in [
-            ("max_pixels", Some(self.limits())),
-            ("first_stage.max", self.first_stage),
-        ] {
+        for (field, limits) in [("max_pixels", Some(self.limits())), ("first_stage.max", self.first_stage)] {
             if let Some(PixelLimits { min, max }) = limits.filter(|l| l.max < l.min.max(1) || l.max > MOST_PIXELS) {
-                return Err(invalid(
-                    field,
-                    format!("{max} is not between {} and {MOST_PIXELS}", min.max(1)),
-                ));
+                return Err(invalid(field, format!("{max} is not between {} and {MOST_PIXELS}", min.max(1))));
             }
         }
         if let Some(mean) = self.image_mean.iter().find(|mean| !mean.is_finite()) {
@@ -119,10 +113,7 @@ impl ImageConfig {
 
     /// The area limits of the processor's own resize.
     pub fn limits(&self) -> PixelLimits {
-        PixelLimits {
-            min: self.min_pixels,
-            max: self.max_pixels,
-        }
+        PixelLimits { min: self.min_pixels, max: self.max_pixels }
     }
 }
 
@@ -137,34 +128,10 @@ mod tests {
     #[test]
     fn settings_out_of_range_are_refused_by_name() {
         let refused = [
-            (
-                ImageConfig {
-                    patch_size: 0,
-                    ..Default::default()
-                },
-                "patch_size: 0",
-            ),
-            (
-                ImageConfig {
-                    max_pixels: 10,
-                    ..Default::default()
-                },
-                "max_pixels: 10",
-            ),
-            (
-                ImageConfig {
-                    image_std: [0.2, 0.0, 0.2],
-                    ..Default::default()
-                },
-                "image_std: 0",
-            ),
-            (
-                ImageConfig {
-                    max_pixels: usize::MAX,
-                    ..Default::default()
-                },
-                "max_pixels: 1844",
-            ),
+            (ImageConfig { patch_size: 0, ..Default::default() }, "patch_size: 0"),
+            (ImageConfig { max_pixels: 10, ..Default::default() }, "max_pixels: 10"),
+            (ImageConfig { image_std: [0.2, 0.0, 0.2], ..Default::default() }, "image_std: 0"),
+            (ImageConfig { max_pixels: usize::MAX, ..Default::default() }, "max_pixels: 1844"),
         ];
         for (config, expected) in refused {
             let error = config.validate().unwrap_err().to_string();

@@ -19,9 +19,8 @@ pub fn decode_image(name: &str, bytes: &[u8]) -> Result<DynamicImage> {
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_DECODED_BYTES);
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| refuse(error.to_string()))?;
+    let mut reader =
+        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| refuse(error.to_string()))?;
     reader.limits(limits);
     reader.decode().map_err(|error| refuse(error.to_string()))
 }
@@ -34,9 +33,7 @@ mod tests {
 
     fn png(width: u32, height: u32) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
-        GrayImage::new(width, height)
-            .write_to(&mut bytes, ImageFormat::Png)
-            .unwrap();
+        GrayImage::new(width, height).write_to(&mut bytes, ImageFormat::Png).unwrap();
         bytes.into_inner()
     }
 

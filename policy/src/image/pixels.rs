@@ -13,12 +13,7 @@ impl Pixels {
     /// `levels` holds height × width × channels values, row by row; values beyond that are dropped, missing ones are 0.
     pub(super) fn new(height: usize, width: usize, channels: usize, mut levels: Vec<u8>) -> Self {
         levels.resize(height * width * channels, 0);
-        Self {
-            height,
-            width,
-            channels,
-            levels,
-        }
+        Self { height, width, channels, levels }
     }
 
     /// Gray stays gray, everything else becomes RGB. 16-bit values are scaled from their full range to their high byte

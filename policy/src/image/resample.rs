@@ -41,9 +41,7 @@ fn horizontal(pixels: &Pixels, width: usize) -> Pixels {
         for window in &windows {
             for channel in 0..channels {
                 let source = row[window.start * channels + channel..].iter().step_by(channels);
-                levels.push(level(
-                    window.weights.iter().zip(source).map(|(w, l)| w * i32::from(*l)).sum(),
-                ));
+                levels.push(level(window.weights.iter().zip(source).map(|(w, l)| w * i32::from(*l)).sum()));
             }
         }
     }
@@ -59,11 +57,7 @@ fn vertical(pixels: &Pixels, height: usize) -> Pixels {
     let mut sums = vec![0i32; stride];
     for window in windows(pixels.height(), height) {
         sums.fill(0);
-        for (weight, row) in window
-            .weights
-            .iter()
-            .zip(pixels.levels()[window.start * stride..].chunks_exact(stride))
-        {
+        for (weight, row) in window.weights.iter().zip(pixels.levels()[window.start * stride..].chunks_exact(stride)) {
             for (sum, &source) in sums.iter_mut().zip(row) {
                 *sum += weight * i32::from(source);
             }
@@ -91,10 +85,7 @@ fn windows(source: usize, target: usize) -> Vec<Window> {
             let weights: Vec<f64> = (start..end).map(kernel).collect();
             let total: f64 = weights.iter().sum();
             let share = |weight: f64| if total == 0.0 { weight } else { weight / total };
-            Window {
-                start,
-                weights: weights.into_iter().map(|weight| fixed(share(weight))).collect(),
-            }
+            Window { start, weights: weights.into_iter().map(|weight| fixed(share(weight))).collect() }
         })
         .collect()
 }

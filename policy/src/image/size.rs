@@ -62,10 +62,7 @@ fn check(height: usize, width: usize) -> Result<()> {
 
 fn finish(height: usize, width: usize, target: [f64; 2]) -> Result<(usize, usize)> {
     if !target.iter().all(|side| *side >= 1.0 && side.is_finite()) {
-        return Err(Error::invalid(
-            image(height, width),
-            "has no pixel left after its resize",
-        ));
+        return Err(Error::invalid(image(height, width), "has no pixel left after its resize"));
     }
     Ok((target[0] as usize, target[1] as usize))
 }
@@ -93,12 +90,7 @@ mod tests {
 
     #[test]
     fn a_first_stage_that_leaves_no_pixel_is_refused() {
-        let error = first_stage_size(1, 100_000, PixelLimits { min: 0, max: 100 })
-            .unwrap_err()
-            .to_string();
-        assert_eq!(
-            error,
-            "image of height 1, width 100000: has no pixel left after its resize"
-        );
+        let error = first_stage_size(1, 100_000, PixelLimits { min: 0, max: 100 }).unwrap_err().to_string();
+        assert_eq!(error, "image of height 1, width 100000: has no pixel left after its resize");
     }
 }

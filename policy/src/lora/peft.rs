@@ -26,8 +26,9 @@ impl Adapter {
     pub fn from_bytes(model: &Config, config: LoraConfig, bytes: &[u8], device: &Device) -> Result<Self> {
         let mut tensors = Tensors::new();
         for (name, tensor) in checkpoint::parse(bytes, device)? {
-            let name = internal_name(&name)
-                .ok_or_else(|| Error::invalid(format!("adapter tensor {name}"), "is not a LoRA factor of the language model"))?;
+            let name = internal_name(&name).ok_or_else(|| {
+                Error::invalid(format!("adapter tensor {name}"), "is not a LoRA factor of the language model")
+            })?;
             if tensor.dtype() != DType::F32 {
                 tensors.insert(name, tensor.to_dtype(DType::F32)?);
             } else {
@@ -46,7 +47,8 @@ impl Adapter {
     pub fn save_peft(&self, dir: &Path, base_model: &str) -> Result<()> {
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
         let config = self.config();
-        let mut modules: Vec<&str> = config.target_modules.iter().filter_map(|m| m.path().split('.').next_back()).collect();
+        let mut modules: Vec<&str> =
+            config.target_modules.iter().filter_map(|m| m.path().split('.').next_back()).collect();
         modules.sort_unstable();
         // A regular expression: the vision tower's MLP has layers of the same names.
         let pattern = format!(r".*language_model\.layers\.\d+\.(self_attn|mlp)\.({})", modules.join("|"));

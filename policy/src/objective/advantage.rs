@@ -25,16 +25,9 @@ const STD_FLOOR: f64 = 1e-6;
 /// A reward that is not finite, named by its position.
 pub fn group_advantages(rewards: &[f64], normalize: Normalize) -> Result<Vec<f64>> {
     if let Some((index, reward)) = rewards.iter().enumerate().find(|(_, reward)| !reward.is_finite()) {
-        return Err(Error::invalid(
-            format!("reward {index} of a group"),
-            format!("{reward} is not a finite number"),
-        ));
+        return Err(Error::invalid(format!("reward {index} of a group"), format!("{reward} is not a finite number")));
     }
-    let (mean, std) = if rewards.len() < 2 {
-        (0.0, 1.0)
-    } else {
-        mean_and_std(rewards)
-    };
+    let (mean, std) = if rewards.len() < 2 { (0.0, 1.0) } else { mean_and_std(rewards) };
     let divisor = match normalize {
         Normalize::Mean => 1.0,
         Normalize::Std => std + STD_FLOOR,
@@ -55,9 +48,7 @@ mod tests {
 
     #[test]
     fn a_reward_that_is_not_finite_is_refused_by_position() {
-        let error = group_advantages(&[0.5, f64::NAN], Normalize::Mean)
-            .unwrap_err()
-            .to_string();
+        let error = group_advantages(&[0.5, f64::NAN], Normalize::Mean).unwrap_err().to_string();
         assert!(error.contains("reward 1") && error.contains("NaN"), "{error}");
     }
 

@@ -31,13 +31,10 @@ pub struct Batch {
 impl Batch {
     /// The size of a batch whose responses have these numbers of counted tokens.
     pub fn of(lengths: impl IntoIterator<Item = usize>) -> Self {
-        lengths
-            .into_iter()
-            .filter(|&length| length > 0)
-            .fold(Self::default(), |batch, length| Self {
-                tokens: batch.tokens + length,
-                responses: batch.responses + 1,
-            })
+        lengths.into_iter().filter(|&length| length > 0).fold(Self::default(), |batch, length| Self {
+            tokens: batch.tokens + length,
+            responses: batch.responses + 1,
+        })
     }
 
     /// The factor of one token's loss in the aggregated loss, for a token of a response with `length` counted tokens.
@@ -61,13 +58,7 @@ mod tests {
 
     #[test]
     fn a_response_without_tokens_is_not_counted() {
-        assert_eq!(
-            Batch::of([3, 0, 2]),
-            Batch {
-                tokens: 5,
-                responses: 2
-            }
-        );
+        assert_eq!(Batch::of([3, 0, 2]), Batch { tokens: 5, responses: 2 });
         assert_eq!(Batch::of([0]).weight(Aggregation::SeqMeanTokenMean, 0, 1.0), 0.0);
     }
 

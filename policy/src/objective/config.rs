@@ -79,44 +79,18 @@ impl ObjectiveConfig {
     pub fn validate(&self) -> Result<()> {
         let dual_clip = self.dual_clip.unwrap_or(f64::INFINITY);
         let checks = [
-            (
-                "clip.low",
-                self.clip.low,
-                (0.0..=1.0).contains(&self.clip.low),
-                "between 0 and 1",
-            ),
-            (
-                "clip.high",
-                self.clip.high,
-                is_size(self.clip.high),
-                "finite and not negative",
-            ),
+            ("clip.low", self.clip.low, (0.0..=1.0).contains(&self.clip.low), "between 0 and 1"),
+            ("clip.high", self.clip.high, is_size(self.clip.high), "finite and not negative"),
             ("dual_clip", dual_clip, dual_clip > 1.0, "above 1"),
-            (
-                "kl_coefficient",
-                self.kl_coefficient,
-                is_size(self.kl_coefficient),
-                "finite and not negative",
-            ),
-            (
-                "norm_length",
-                self.norm_length,
-                is_positive(self.norm_length),
-                "finite and above 0",
-            ),
-            (
-                "importance_cap",
-                self.importance_cap,
-                self.importance_cap > 0.0,
-                "above 0",
-            ),
+            ("kl_coefficient", self.kl_coefficient, is_size(self.kl_coefficient), "finite and not negative"),
+            ("norm_length", self.norm_length, is_positive(self.norm_length), "finite and above 0"),
+            ("importance_cap", self.importance_cap, self.importance_cap > 0.0, "above 0"),
         ];
         match checks.into_iter().find(|(_, _, valid, _)| !valid) {
             None => Ok(()),
-            Some((field, value, _, expected)) => Err(Error::invalid(
-                format!("objective.{field}"),
-                format!("{value} is not {expected}"),
-            )),
+            Some((field, value, _, expected)) => {
+                Err(Error::invalid(format!("objective.{field}"), format!("{value} is not {expected}")))
+            }
         }
     }
 }
@@ -135,25 +109,12 @@ mod tests {
 
     #[test]
     fn a_setting_out_of_range_is_named_with_its_value() {
-        let config = ObjectiveConfig {
-            norm_length: 0.0,
-            ..Default::default()
-        };
+        let config = ObjectiveConfig { norm_length: 0.0, ..Default::default() };
         let error = config.validate().unwrap_err().to_string();
         assert_eq!(error, "objective.norm_length: 0 is not finite and above 0");
-        let config = ObjectiveConfig {
-            dual_clip: Some(0.9),
-            ..Default::default()
-        };
+        let config = ObjectiveConfig { dual_clip: Some(0.9), ..Default::default() };
         assert!(config.validate().unwrap_err().to_string().contains("0.9"));
-        assert!(
-            ObjectiveConfig {
-                importance_cap: f64::NAN,
-                ..Default::default()
-            }
-            .validate()
-            .is_err()
-        );
+        assert!(ObjectiveConfig { importance_cap: f64::NAN, ..Default::default() }.validate().is_err());
     }
 
     #[test]

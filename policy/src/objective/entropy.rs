@@ -2,21 +2,14 @@
 ///
 /// `logits` is one row over the vocabulary; `temperature` is positive.
 pub fn entropy(logits: &[f32], temperature: f64) -> f64 {
-    log_probabilities(logits, temperature)
-        .filter(|l| l.is_finite())
-        .map(|l| -l.exp() * l)
-        .sum()
+    log_probabilities(logits, temperature).filter(|l| l.is_finite()).map(|l| -l.exp() * l).sum()
 }
 
 /// The gradient of [`entropy`] with respect to `logits`: dH/dz = -p (ln p + H) / temperature.
 pub fn entropy_gradient(logits: &[f32], temperature: f64) -> Vec<f64> {
     let entropy = entropy(logits, temperature);
     let slope = |l: f64| {
-        if l.is_finite() {
-            -l.exp() * (l + entropy) / temperature
-        } else {
-            0.0
-        }
+        if l.is_finite() { -l.exp() * (l + entropy) / temperature } else { 0.0 }
     };
     log_probabilities(logits, temperature).map(slope).collect()
 }
@@ -30,10 +23,7 @@ pub fn log_probabilities(logits: &[f32], temperature: f64) -> impl Iterator<Item
 /// ln Σ exp(logits / temperature).
 pub fn log_sum_exp(logits: &[f32], temperature: f64) -> f64 {
     let largest = logits.iter().fold(f64::NEG_INFINITY, |top, &z| top.max(f64::from(z))) / temperature;
-    let sum: f64 = logits
-        .iter()
-        .map(|&z| (f64::from(z) / temperature - largest).exp())
-        .sum();
+    let sum: f64 = logits.iter().map(|&z| (f64::from(z) / temperature - largest).exp()).sum();
     largest + sum.ln()
 }
 

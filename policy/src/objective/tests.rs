@@ -7,22 +7,12 @@ fn objective(config: ObjectiveConfig) -> Objective {
 }
 
 fn on_policy(new: &[f32], advantage: f64) -> ResponseTerms<'_> {
-    ResponseTerms {
-        new,
-        proximal: new,
-        behaviour: None,
-        reference: Some(new),
-        mask: None,
-        advantage,
-    }
+    ResponseTerms { new, proximal: new, behaviour: None, reference: Some(new), mask: None, advantage }
 }
 
 #[test]
 fn an_empty_batch_and_an_empty_response_give_zero_and_no_nan() {
-    let objective = objective(ObjectiveConfig {
-        aggregation: Aggregation::SeqMeanTokenMean,
-        ..Default::default()
-    });
+    let objective = objective(ObjectiveConfig { aggregation: Aggregation::SeqMeanTokenMean, ..Default::default() });
     assert_eq!(objective.evaluate(&[]).unwrap().loss, 0.0);
     let output = objective.evaluate(&[on_policy(&[], 1.0)]).unwrap();
     assert_eq!((output.loss, output.metrics()), (0.0, ObjectiveMetrics::default()));
@@ -33,43 +23,23 @@ fn an_empty_batch_and_an_empty_response_give_zero_and_no_nan() {
 fn slices_of_unequal_length_are_refused_by_name() {
     let mut response = on_policy(&[-1.0, -2.0], 1.0);
     response.behaviour = Some(&[-1.0]);
-    let error = objective(ObjectiveConfig::default())
-        .evaluate(&[response])
-        .unwrap_err()
-        .to_string();
-    assert_eq!(
-        error,
-        "behaviour of response 0: has 1 entries, expected 2, one per token"
-    );
+    let error = objective(ObjectiveConfig::default()).evaluate(&[response]).unwrap_err().to_string();
+    assert_eq!(error, "behaviour of response 0: has 1 entries, expected 2, one per token");
 }
 
 #[test]
 fn a_missing_reference_is_refused_only_when_it_is_needed() {
-    let response = ResponseTerms {
-        reference: None,
-        ..on_policy(&[-1.0], 1.0)
-    };
+    let response = ResponseTerms { reference: None, ..on_policy(&[-1.0], 1.0) };
     assert!(objective(ObjectiveConfig::default()).evaluate(&[response]).is_err());
-    let without_kl = ObjectiveConfig {
-        kl_coefficient: 0.0,
-        ..Default::default()
-    };
+    let without_kl = ObjectiveConfig { kl_coefficient: 0.0, ..Default::default() };
     assert!(objective(without_kl).evaluate(&[response]).is_ok());
 }
 
 #[test]
 fn a_value_that_is_not_finite_reaches_the_gradient() {
-    for config in [
-        ObjectiveConfig::default(),
-        ObjectiveConfig {
-            dual_clip: Some(3.0),
-            ..Default::default()
-        },
-    ] {
+    for config in [ObjectiveConfig::default(), ObjectiveConfig { dual_clip: Some(3.0), ..Default::default() }] {
         for advantage in [1.0, -1.0] {
-            let output = objective(config.clone())
-                .evaluate(&[on_policy(&[-1.0, f32::NAN], advantage)])
-                .unwrap();
+            let output = objective(config.clone()).evaluate(&[on_policy(&[-1.0, f32::NAN], advantage)]).unwrap();
             assert!(output.loss.is_nan() && output.gradient[0][1].is_nan());
         }
     }
@@ -77,13 +47,8 @@ fn a_value_that_is_not_finite_reaches_the_gradient() {
 
 #[test]
 fn a_token_that_no_policy_sampled_does_not_enter_the_importance_statistics() {
-    let sampled = ResponseTerms {
-        behaviour: Some(&[-1.5]),
-        ..on_policy(&[-1.0], 1.0)
-    };
-    let output = objective(ObjectiveConfig::default())
-        .evaluate(&[sampled, on_policy(&[-9.0], 1.0)])
-        .unwrap();
+    let sampled = ResponseTerms { behaviour: Some(&[-1.5]), ..on_policy(&[-1.0], 1.0) };
+    let output = objective(ObjectiveConfig::default()).evaluate(&[sampled, on_policy(&[-9.0], 1.0)]).unwrap();
     let metrics = output.metrics();
     assert!((metrics.importance_weight_mean - 0.5f64.exp()).abs() < 1e-12);
     assert!((metrics.effective_sample_size - 1.0).abs() < 1e-12);
@@ -114,22 +79,13 @@ struct Columns([Vec<f32>; 4], f64);
 impl Columns {
     fn all(rows: &[(Vec<[f32; 4]>, f64)]) -> Vec<Self> {
         let column = |row: &[[f32; 4]], i: usize| row.iter().map(|token| token[i]).collect();
-        rows.iter()
-            .map(|(row, a)| Self([0, 1, 2, 3].map(|i| column(row, i)), *a))
-            .collect()
+        rows.iter().map(|(row, a)| Self([0, 1, 2, 3].map(|i| column(row, i)), *a)).collect()
     }
 
     fn terms(&self) -> ResponseTerms<'_> {
         let Self([new, proximal, behaviour, reference], advantage) = self;
         let (behaviour, reference) = (Some(&behaviour[..]), Some(&reference[..]));
-        ResponseTerms {
-            new,
-            proximal,
-            behaviour,
-            reference,
-            mask: None,
-            advantage: *advantage,
-        }
+        ResponseTerms { new, proximal, behaviour, reference, mask: None, advantage: *advantage }
     }
 }
 

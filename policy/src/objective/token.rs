@@ -41,11 +41,7 @@ pub(super) fn sequence_log_ratio(response: &ResponseTerms) -> Option<f64> {
     let behaviour = response.behaviour?;
     let pairs = response.proximal.iter().zip(behaviour).enumerate();
     let counted = pairs.filter(|(position, _)| response.counts(*position));
-    Some(
-        counted
-            .map(|(_, (&proximal, &behaviour))| f64::from(proximal) - f64::from(behaviour))
-            .sum(),
-    )
+    Some(counted.map(|(_, (&proximal, &behaviour))| f64::from(proximal) - f64::from(behaviour)).sum())
 }
 
 pub(super) fn importance(config: &ObjectiveConfig, token: Token, sequence_log_ratio: Option<f64>) -> Weight {
@@ -54,11 +50,7 @@ pub(super) fn importance(config: &ObjectiveConfig, token: Token, sequence_log_ra
         Importance::TokenTruncate | Importance::TokenMask => token.behaviour.map(|b| token.proximal - b),
     };
     let Some(log_ratio) = log_ratio else {
-        return Weight {
-            value: 1.0,
-            uncapped: None,
-            above_cap: false,
-        };
+        return Weight { value: 1.0, uncapped: None, above_cap: false };
     };
     let uncapped = log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp();
     let above_cap = uncapped > config.importance_cap;
@@ -67,11 +59,7 @@ pub(super) fn importance(config: &ObjectiveConfig, token: Token, sequence_log_ra
         Importance::TokenMask => 0.0,
         Importance::TokenTruncate | Importance::SequenceTruncate => config.importance_cap,
     };
-    Weight {
-        value,
-        uncapped: Some(uncapped),
-        above_cap,
-    }
+    Weight { value, uncapped: Some(uncapped), above_cap }
 }
 
 /// The policy loss of a token.
@@ -97,20 +85,11 @@ pub(super) fn policy(config: &ObjectiveConfig, token: Token, advantage: f64, wei
     let bounded = -advantage * ratio.clamp(1.0 - config.clip.low, 1.0 + config.clip.high);
     let clipped = bounded > plain;
     let clipped_loss = if clipped { bounded } else { plain };
-    let ceiling = config
-        .dual_clip
-        .filter(|_| advantage < 0.0)
-        .map_or(f64::INFINITY, |dual| -advantage * dual);
+    let ceiling = config.dual_clip.filter(|_| advantage < 0.0).map_or(f64::INFINITY, |dual| -advantage * dual);
     let dual_clipped = clipped_loss > ceiling;
     let loss = if dual_clipped { ceiling } else { clipped_loss };
     let flat = clipped || dual_clipped || raw != log_ratio && !raw.is_nan();
-    PolicyTerm {
-        loss: weight * loss,
-        slope: if flat { 0.0 } else { weight * plain },
-        log_ratio,
-        clipped,
-        dual_clipped,
-    }
+    PolicyTerm { loss: weight * loss, slope: if flat { 0.0 } else { weight * plain }, log_ratio, clipped, dual_clipped }
 }
 
 /// The KL penalty of a token and its derivative by ln π.
@@ -123,26 +102,14 @@ pub(super) struct KlTerm {
 /// `excess` is ln π − ln π_ref.
 pub(super) fn kl(kind: KlKind, excess: f64) -> KlTerm {
     match kind {
-        KlKind::K1 => KlTerm {
-            value: excess,
-            slope: 1.0,
-        },
-        KlKind::Abs => KlTerm {
-            value: excess.abs(),
-            slope: if excess == 0.0 { 0.0 } else { excess.signum() },
-        },
-        KlKind::K2 => KlTerm {
-            value: excess * excess / 2.0,
-            slope: excess,
-        },
+        KlKind::K1 => KlTerm { value: excess, slope: 1.0 },
+        KlKind::Abs => KlTerm { value: excess.abs(), slope: if excess == 0.0 { 0.0 } else { excess.signum() } },
+        KlKind::K2 => KlTerm { value: excess * excess / 2.0, slope: excess },
         KlKind::K3 => {
             let raw = (-excess).exp() + excess - 1.0;
             let value = raw.clamp(-KL_LIMIT, KL_LIMIT);
             let clamped = raw != value && !raw.is_nan();
-            KlTerm {
-                value,
-                slope: if clamped { 0.0 } else { 1.0 - (-excess).exp() },
-            }
+            KlTerm { value, slope: if clamped { 0.0 } else { 1.0 - (-excess).exp() } }
         }
     }
 }

@@ -318,9 +318,8 @@ impl Block {
             let k = d.rows(k, d.kv_heads, kv, (*range).clone());
             let kv_at = (range.start * d.kv_heads + kv) * d.dim;
             // SAFETY: passed on from the caller.
-            let (dq, dk, dv) = unsafe {
-                (dq.slice((self.query.start * d.heads + h) * d.dim), dk.slice(kv_at), dv.slice(kv_at))
-            };
+            let (dq, dk, dv) =
+                unsafe { (dq.slice((self.query.start * d.heads + h) * d.dim), dk.slice(kv_at), dv.slice(kv_at)) };
             matmul(dq, q_stride, true, 1.0, ds, k, Parallelism::None);
             matmul(dk, kv_stride, true, 1.0, ds.t(), qq, Parallelism::None);
             matmul(dv, kv_stride, true, 1.0, p.t(), gq, Parallelism::None);

@@ -105,7 +105,13 @@ impl CustomOp2 for Head {
         Ok((CpuStorage::F32(out), (2, tokens).into()))
     }
 
-    fn bwd(&self, hidden: &Tensor, head: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        hidden: &Tensor,
+        head: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
         let (rh, rw, rg) = (Read::new(hidden), Read::new(head), Read::new(&grad));
         let (h, g) = (rh.slice()?, rg.slice()?);

@@ -41,10 +41,7 @@ pub fn rope(x: &Tensor, rotation: &Rotation) -> Result<Tensor> {
     let cos = rotation.cos.to_dtype(x.dtype())?.unsqueeze(1)?;
     let sin = rotation.sin.to_dtype(x.dtype())?.unsqueeze(1)?;
     Tensor::cat(
-        &[
-            &(a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?,
-            &(b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?,
-        ],
+        &[&(a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?, &(b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?],
         D::Minus1,
     )
 }

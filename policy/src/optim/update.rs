@@ -30,27 +30,16 @@ impl Update {
     /// The parameter and its moments after the step. Nothing is changed in place, and no graph is recorded.
     pub fn apply(&self, now: &Moving, gradient: &Tensor) -> Result<Moving> {
         let gradient = gradient.to_dtype(DType::F32)?.detach();
-        if now.parameter.device().is_cpu() {
-            self.in_one_pass(now, &gradient)
-        } else {
-            self.by_tensors(now, &gradient)
-        }
+        if now.parameter.device().is_cpu() { self.in_one_pass(now, &gradient) } else { self.by_tensors(now, &gradient) }
     }
 
     /// One pass over memory, which is all that an update costs on a CPU.
     fn in_one_pass(&self, now: &Moving, gradient: &Tensor) -> Result<Moving> {
         let [mut parameter, mut first, mut second] =
             [to_host(&now.parameter)?, to_host(&now.first)?, to_host(&now.second)?];
-        let [scale, beta1, beta2, epsilon, keep, step_size, root_correction] = [
-            self.scale,
-            self.beta1,
-            self.beta2,
-            self.epsilon,
-            self.keep,
-            self.step_size,
-            self.root_correction,
-        ]
-        .map(|number| number as f32);
+        let [scale, beta1, beta2, epsilon, keep, step_size, root_correction] =
+            [self.scale, self.beta1, self.beta2, self.epsilon, self.keep, self.step_size, self.root_correction]
+                .map(|number| number as f32);
         let [rest1, rest2] = [self.beta1, self.beta2].map(|beta| (1.0 - beta) as f32);
         on_host(gradient, |gradient| {
             let moments = first.iter_mut().zip(&mut second);
@@ -63,11 +52,7 @@ impl Update {
         })?;
         let shape = now.parameter.shape();
         let tensor = |values: Vec<f32>| Tensor::from_vec(values, shape, now.parameter.device());
-        Ok(Moving {
-            parameter: tensor(parameter)?,
-            first: tensor(first)?,
-            second: tensor(second)?,
-        })
+        Ok(Moving { parameter: tensor(parameter)?, first: tensor(first)?, second: tensor(second)? })
     }
 
     fn by_tensors(&self, now: &Moving, gradient: &Tensor) -> Result<Moving> {
@@ -77,20 +62,14 @@ impl Update {
         let root = (second.sqrt()? / self.root_correction)?;
         let direction = (&first / (root + self.epsilon)?)?;
         let parameter = ((now.parameter.detach() * self.keep)? - (direction * self.step_size)?)?;
-        Ok(Moving {
-            parameter,
-            first,
-            second,
-        })
+        Ok(Moving { parameter, first, second })
     }
 }
 
 /// Σ x², summed in f64.
 pub(super) fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
     if tensor.device().is_cpu() && tensor.dtype() == DType::F32 {
-        return on_host(tensor, |values| {
-            values.iter().map(|&value| f64::from(value) * f64::from(value)).sum()
-        });
+        return on_host(tensor, |values| values.iter().map(|&value| f64::from(value) * f64::from(value)).sum());
     }
     Ok(tensor.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar()?)
 }
@@ -136,34 +115,13 @@ mod tests {
             step_size: 0.03,
             root_correction: 0.4,
         };
-        let (one, two) = (
-            update.in_one_pass(&now, &gradient).unwrap(),
-            update.by_tensors(&now, &gradient).unwrap(),
-        );
-        for (a, b) in [
-            (one.parameter, two.parameter),
-            (one.first, two.first),
-            (one.second, two.second),
-        ] {
-            let difference = (a - b)
-                .unwrap()
-                .abs()
-                .unwrap()
-                .max_all()
-                .unwrap()
-                .to_scalar::<f32>()
-                .unwrap();
+        let (one, two) = (update.in_one_pass(&now, &gradient).unwrap(), update.by_tensors(&now, &gradient).unwrap());
+        for (a, b) in [(one.parameter, two.parameter), (one.first, two.first), (one.second, two.second)] {
+            let difference = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
             assert!(difference < 1e-6, "{difference}");
         }
-        let expected = gradient
-            .to_dtype(DType::F64)
-            .unwrap()
-            .sqr()
-            .unwrap()
-            .sum_all()
-            .unwrap()
-            .to_scalar::<f64>()
-            .unwrap();
+        let expected =
+            gradient.to_dtype(DType::F64).unwrap().sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
         assert!((sum_of_squares(&gradient).unwrap() - expected).abs() < 1e-12);
     }
 }

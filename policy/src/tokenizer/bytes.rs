@@ -34,9 +34,7 @@ fn byte(character: char) -> Option<u8> {
     match u8::try_from(code) {
         Ok(byte) if is_printable(byte) => Some(byte),
         Ok(_) => None,
-        Err(_) => (0..=u8::MAX)
-            .filter(|&byte| !is_printable(byte))
-            .nth((code - 0x100) as usize),
+        Err(_) => (0..=u8::MAX).filter(|&byte| !is_printable(byte)).nth((code - 0x100) as usize),
     }
 }
 
@@ -53,9 +51,6 @@ mod tests {
         let mut found: Vec<u8> = (0..0x200).filter_map(char::from_u32).filter_map(byte).collect();
         found.sort_unstable();
         assert_eq!(found, (0..=u8::MAX).collect::<Vec<_>>());
-        assert_eq!(
-            (byte('Ġ'), byte('Ċ'), byte('a'), byte(' ')),
-            (Some(b' '), Some(b'\n'), Some(b'a'), None)
-        );
+        assert_eq!((byte('Ġ'), byte('Ċ'), byte('a'), byte(' ')), (Some(b' '), Some(b'\n'), Some(b'a'), None));
     }
 }

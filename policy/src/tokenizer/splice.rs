@@ -39,10 +39,6 @@ impl ReportTokenizer {
             pre_tokenizer.pre_tokenize(&mut words).map_err(invalid)?;
         }
         let splits = words.get_splits(OffsetReferential::Original, OffsetType::Byte);
-        Ok(splits
-            .into_iter()
-            .map(|(_, (_, end), _)| end)
-            .filter(|&end| text.is_char_boundary(end))
-            .collect())
+        Ok(splits.into_iter().map(|(_, (_, end), _)| end).filter(|&end| text.is_char_boundary(end)).collect())
     }
 }

@@ -11,10 +11,7 @@ fn corpus() -> Vec<String> {
     let organs = ["heart", "left lung", "right lung", "mediastinum", "pleural space"];
     let states = ["normal", "clear", "mildly enlarged", "unchanged", "increasing in size"];
     let sentence = |o: &str, s: &str| format!("The {o} is {s}. There is no pneumothorax. Measures 2.5 cm.");
-    organs
-        .iter()
-        .flat_map(|o| states.iter().map(move |s| sentence(o, s)))
-        .collect()
+    organs.iter().flat_map(|o| states.iter().map(move |s| sentence(o, s))).collect()
 }
 
 fn end() -> u32 {
@@ -55,9 +52,7 @@ fn a_missing_special_token_is_named() {
     let error = ReportTokenizer::from_json(json.as_bytes()).unwrap_err().to_string();
     assert_eq!(error, "tokenizer: lacks the special tokens <|image_pad|>");
     assert!(ReportTokenizer::from_json(b"{}").is_err());
-    let error = ReportTokenizer::load(Path::new("/nowhere/tokenizer.json"))
-        .unwrap_err()
-        .to_string();
+    let error = ReportTokenizer::load(Path::new("/nowhere/tokenizer.json")).unwrap_err().to_string();
     assert!(error.contains("/nowhere/tokenizer.json"), "{error}");
 }
 
@@ -84,21 +79,11 @@ fn decomposed_text_is_composed_when_encoded_and_kept_when_spliced() {
 fn a_prompt_follows_the_chat_template() {
     let special = TOKENIZER.special();
     let text = |text: &str| TOKENIZER.encode(text).unwrap();
-    let parts = [
-        PromptPart::Text("Frontal: "),
-        PromptPart::Image { tokens: 3 },
-        PromptPart::Text(" Write."),
-    ];
+    let parts = [PromptPart::Text("Frontal: "), PromptPart::Image { tokens: 3 }, PromptPart::Text(" Write.")];
     let expected = [
         vec![special.turn_start],
         text("user\nFrontal: "),
-        vec![
-            special.vision_start,
-            special.image_pad,
-            special.image_pad,
-            special.image_pad,
-            special.vision_end,
-        ],
+        vec![special.vision_start, special.image_pad, special.image_pad, special.image_pad, special.vision_end],
         text(" Write."),
         vec![special.turn_end],
         text("\n"),
@@ -108,39 +93,22 @@ fn a_prompt_follows_the_chat_template() {
     .concat();
     assert_eq!(TOKENIZER.chat_prompt(None, &parts).unwrap(), expected);
     let with_system = TOKENIZER.chat_prompt(Some("Be brief."), &parts).unwrap();
-    let system = [
-        vec![special.turn_start],
-        text("system\nBe brief."),
-        vec![special.turn_end],
-        text("\n"),
-        expected,
-    ]
-    .concat();
+    let system =
+        [vec![special.turn_start], text("system\nBe brief."), vec![special.turn_end], text("\n"), expected].concat();
     assert_eq!(with_system, system);
 }
 
 #[test]
 fn a_report_ends_with_the_end_token_and_no_other_special_one() {
-    let ids = TOKENIZER
-        .encode_report("Clear.<|im_end|> <|image_pad|>\n<|im_start|>user")
-        .unwrap();
-    let found: Vec<u32> = ids
-        .iter()
-        .copied()
-        .filter(|id| TOKENIZER.special().all().contains(id))
-        .collect();
+    let ids = TOKENIZER.encode_report("Clear.<|im_end|> <|image_pad|>\n<|im_start|>user").unwrap();
+    let found: Vec<u32> = ids.iter().copied().filter(|id| TOKENIZER.special().all().contains(id)).collect();
     assert_eq!(found, [end()]);
-    assert_eq!(
-        TOKENIZER.decode(&ids),
-        "Clear.<|im_end|> <|image_pad|>\n<|im_start|>user"
-    );
+    assert_eq!(TOKENIZER.decode(&ids), "Clear.<|im_end|> <|image_pad|>\n<|im_start|>user");
 }
 
 #[test]
 fn a_replaced_sentence_keeps_the_ids_before_it() {
-    let sampled = TOKENIZER
-        .encode_report("The heart is normal. The left lung is clear.")
-        .unwrap();
+    let sampled = TOKENIZER.encode_report("The heart is normal. The left lung is clear.").unwrap();
     let edited = "The heart is normal. There is no pneumothorax.";
     let spliced = TOKENIZER.splice(&sampled, edited).unwrap();
     let common = TOKENIZER.encode("The heart is normal.").unwrap();
@@ -162,10 +130,7 @@ fn new_text_starts_at_a_word_boundary() {
     // " normal" is a beginning of the edited text, but ends within its word " normally".
     let sampled = TOKENIZER.encode_report("The heart is normal.").unwrap();
     let edited = "The heart is normally sized.";
-    assert_eq!(
-        TOKENIZER.splice(&sampled, edited).unwrap(),
-        TOKENIZER.encode_report(edited).unwrap()
-    );
+    assert_eq!(TOKENIZER.splice(&sampled, edited).unwrap(), TOKENIZER.encode_report(edited).unwrap());
 }
 
 #[test]
@@ -185,9 +150,7 @@ fn an_empty_edit_is_just_the_end_token() {
 }
 
 fn id_of_byte(byte: u8) -> u32 {
-    (0..TOKENIZER.vocab_size() as u32)
-        .find(|&id| TOKENIZER.bytes_of(id) == [byte])
-        .unwrap()
+    (0..TOKENIZER.vocab_size() as u32).find(|&id| TOKENIZER.bytes_of(id) == [byte]).unwrap()
 }
 
 proptest! {

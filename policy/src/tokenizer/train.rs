@@ -48,9 +48,7 @@ impl ReportTokenizer {
             .into();
         let texts: Vec<&str> = texts.into_iter().collect();
         inner.train(&mut trainer, texts.into_iter()).map_err(invalid)?;
-        inner
-            .add_special_tokens(SPECIAL_TOKENS.map(|token| AddedToken::from(token, true)))
-            .map_err(invalid)?;
+        inner.add_special_tokens(SPECIAL_TOKENS.map(|token| AddedToken::from(token, true))).map_err(invalid)?;
         Self::new(inner)
     }
 }

@@ -25,8 +25,5 @@ pub fn json<T: DeserializeOwned>(name: &str) -> T {
 #[track_caller]
 pub fn assert_close(found: f64, expected: f64, relative: f64, absolute: f64, what: &str) {
     let allowed = absolute + relative * expected.abs();
-    assert!(
-        (found - expected).abs() <= allowed,
-        "{what}: found {found}, expected {expected} within {allowed:e}"
-    );
+    assert!((found - expected).abs() <= allowed, "{what}: found {found}, expected {expected} within {allowed:e}");
 }

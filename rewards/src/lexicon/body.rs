@@ -17,14 +17,7 @@ const fn device(name: &'static str, phrases: &'static str) -> Concept {
 }
 
 const fn body(name: &'static str, role: Role, phrases: &'static str) -> Concept {
-    Concept {
-        name,
-        role,
-        kind: EntityType::Anatomy,
-        labels: &[],
-        family: "",
-        phrases,
-    }
+    Concept { name, role, kind: EntityType::Anatomy, labels: &[], family: "", phrases }
 }
 
 pub(super) const DEVICES: &[Concept] = &[
@@ -93,10 +86,7 @@ pub(super) const DEVICES: &[Concept] = &[
          medical device|support tube|life support device|device|sheath|indwelling line|\
          support and monitoring device|support structure|life support line|coil|support hardware",
     ),
-    Concept {
-        role: Role::Removal,
-        ..device("endotracheal tube", "extubated|extubation|decannulated")
-    },
+    Concept { role: Role::Removal, ..device("endotracheal tube", "extubated|extubation|decannulated") },
 ];
 
 pub(super) const BODY: &[Concept] = &[
@@ -129,11 +119,7 @@ pub(super) const BODY: &[Concept] = &[
          cardiomediastinal hilar contour|cardiomediastinal shadow|cardiomediastinal border|\
          cardiomediastinal outline|cardiomediastinal configuration",
     ),
-    body(
-        "lung",
-        Role::Subject(Subject::Lungs),
-        "lung|lung field|lung parenchyma|pulmonary parenchyma|lung zone",
-    ),
+    body("lung", Role::Subject(Subject::Lungs), "lung|lung field|lung parenchyma|pulmonary parenchyma|lung zone"),
     body(
         "pleura",
         Role::Subject(Subject::Pleura),

@@ -46,10 +46,7 @@ pub(super) const CUES: &[(Cue, &str)] = &[
          have fully resolved|fully resolved|has been taken out|removed in the interval|have entirely resolved|\
          vanished|has vanished|discontinued|is not a concern|is negative|are negative",
     ),
-    (
-        Cue::DenyEither,
-        "resolved|absent|cleared|removed|no longer|no longer seen|no longer present|no longer visible",
-    ),
+    (Cue::DenyEither, "resolved|absent|cleared|removed|no longer|no longer seen|no longer present|no longer visible"),
     (
         Cue::Doubt,
         "is unlikely|are unlikely|cannot r / o|cant r / o|can not r / o|is possible|are possible|remain possible|is likely|are likely|is suspected|are suspected|is questioned|\
@@ -182,10 +179,7 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
          persistent new resolving enlarging known chronic residual recurrent progressive larger smaller increase \
          decrease development newly improvement",
     ),
-    (
-        class::SIDE,
-        "left right bilateral both leftward rightward biapical bibasilar bibasal unilateral l r",
-    ),
+    (class::SIDE, "left right bilateral both leftward rightward biapical bibasilar bibasal unilateral l r"),
     (
         class::ZONE,
         "upper middle lower mid base basilar basal apical apex perihilar retrocardiac lingular hilar central \
@@ -238,14 +232,8 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     (class::WITH, "with"),
     (class::FORWARD, "no without"),
     (class::NONE, "none nil"),
-    (
-        class::TENTATIVE,
-        "possibly probably likely perhaps maybe potentially presumably conceivably",
-    ),
-    (
-        class::TRANSITIVE,
-        "to for of represent reflect include indicate due representing reflecting about",
-    ),
+    (class::TENTATIVE, "possibly probably likely perhaps maybe potentially presumably conceivably"),
+    (class::TRANSITIVE, "to for of represent reflect include indicate due representing reflecting about"),
     (
         class::BODY,
         "pleural pulmonary rib lung cardiac heart mediastinal vascular venous interstitial alveolar airspace \
@@ -254,16 +242,10 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     ),
     (class::STOP, ". ; ! ?"),
     (class::LINK, "of size visualized in"),
-    (
-        class::ASSOCIATED,
-        "associated consistent compatible concordant along keeping",
-    ),
+    (class::ASSOCIATED, "associated consistent compatible concordant along keeping"),
     (class::PRONOUN, "it this these they one which that those"),
     (class::COLON, ":"),
-    (
-        class::ONE_SIDED,
-        "left right remaining otherwise remainder rest elsewhere upper lower apex apices",
-    ),
+    (class::ONE_SIDED, "left right remaining otherwise remainder rest elsewhere upper lower apex apices"),
     (
         class::FUNCTION,
         "mm cm the a an of in on at to and or with no not is are was were be been there this that these those by for \
@@ -329,15 +311,9 @@ pub(super) const PREDICATES: &[(Predicate, &str)] = &[
          possibly enlarged|borderline widened|borderline normal|borderline widening of|borderline heart size|\
          borderline to mildly enlarged",
     ),
-    (
-        Predicate::Clear,
-        "clear|well aerated and clear|grossly clear|remain clear|clear bilaterally",
-    ),
+    (Predicate::Clear, "clear|well aerated and clear|grossly clear|remain clear|clear bilaterally"),
     (Predicate::Intact, "intact|sharp|sharply defined|well defined"),
-    (
-        Predicate::Blunted,
-        "blunted|blunting of|blunting|obscured|obliterated|obliteration of|obliteration|indistinct",
-    ),
+    (Predicate::Blunted, "blunted|blunting of|blunting|obscured|obliterated|obliteration of|obliteration|indistinct"),
     (
         Predicate::Congested,
         "congested|engorged|engorgement of|engorgement|redistribution of|cephalized|congestion of|plethoric|\

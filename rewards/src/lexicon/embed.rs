@@ -34,14 +34,8 @@ const SAME: &[(&str, &str)] = &[
     ("middle", "middle mid lingula lingular"),
     ("central", "central perihilar hilar suprahilar infrahilar"),
     ("retrocardiac", "retrocardiac"),
-    (
-        "more",
-        "increased increasing increase worsened worsening enlarging progressive larger",
-    ),
-    (
-        "less",
-        "decreased decreasing decrease improved improving improvement resolving smaller",
-    ),
+    ("more", "increased increasing increase worsened worsening enlarging progressive larger"),
+    ("less", "decreased decreasing decrease improved improving improvement resolving smaller"),
     ("same", "unchanged stable persistent chronic known residual healed old"),
     ("new", "new newly acute subacute development"),
 ];
@@ -58,9 +52,8 @@ const SIZE_STEP: f64 = 0.45;
 
 /// A pseudo-random vector of length 1 that depends on the name alone (FNV-1a, then splitmix64).
 fn direction(name: &str, width: usize) -> Vec<f64> {
-    let mut state = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
-    });
+    let mut state =
+        name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     let mut next = || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -68,9 +61,7 @@ fn direction(name: &str, width: usize) -> Vec<f64> {
         z ^ (z >> 31)
     };
     let value = 1. / (width as f64).sqrt();
-    (0..width)
-        .map(|_| if next() >> 63 == 0 { value } else { -value })
-        .collect()
+    (0..width).map(|_| if next() >> 63 == 0 { value } else { -value }).collect()
 }
 
 fn add(sum: &mut [f64], vector: &[f64], weight: f64) {
@@ -113,11 +104,7 @@ fn add_modifier(sum: &mut [f64], word: &str, known: bool) {
         found = true;
     }
     if !found {
-        add(
-            sum,
-            &direction(word, MODIFIER_WIDTH),
-            if known { 1. } else { UNKNOWN_WORD },
-        );
+        add(sum, &direction(word, MODIFIER_WIDTH), if known { 1. } else { UNKNOWN_WORD });
     }
 }
 
@@ -149,10 +136,7 @@ impl Rules {
             }
         }
         for (span, concept) in &reading.anatomy {
-            let inside = reading
-                .mentions
-                .iter()
-                .any(|m| m.span.start <= span.start && span.end <= m.span.end);
+            let inside = reading.mentions.iter().any(|m| m.span.start <= span.start && span.end <= m.span.end);
             if !inside {
                 let sided = |i: &usize| self.places(&reading.tokens[*i]);
                 let start = (0..span.start).rev().take_while(sided).last().unwrap_or(span.start);
@@ -163,14 +147,7 @@ impl Rules {
                 let modifiers = (start..span.end - 1).map(|i| self.word(sentence, &reading, i));
                 let embedding = embed(direction(&format!("body {key}"), CONCEPT_WIDTH), modifiers);
                 let text = words(sentence, &reading, start, span.end);
-                placed.push((
-                    start,
-                    Entity {
-                        text,
-                        kind: EntityType::Anatomy,
-                        embedding,
-                    },
-                ));
+                placed.push((start, Entity { text, kind: EntityType::Anatomy, embedding }));
             }
         }
         placed.sort_by_key(|(start, _)| *start);

@@ -18,14 +18,7 @@ const fn finding(
     family: &'static str,
     phrases: &'static str,
 ) -> Concept {
-    Concept {
-        name,
-        role: Role::Finding,
-        kind,
-        labels,
-        family,
-        phrases,
-    }
+    Concept { name, role: Role::Finding, kind, labels, family, phrases }
 }
 
 pub(super) const FINDINGS: &[Concept] = &[
@@ -205,13 +198,7 @@ pub(super) const FINDINGS: &[Concept] = &[
         "",
         "subcutaneous emphysema|subcutaneous air|subcutaneous gas|soft tissue emphysema|surgical emphysema",
     ),
-    finding(
-        "pneumomediastinum",
-        Disease,
-        &[],
-        "",
-        "pneumomediastinum|mediastinal air|pneumopericardium",
-    ),
+    finding("pneumomediastinum", Disease, &[], "", "pneumomediastinum|mediastinal air|pneumopericardium"),
     finding(
         "free air",
         Disease,
@@ -220,27 +207,9 @@ pub(super) const FINDINGS: &[Concept] = &[
         "free air|pneumoperitoneum|free intraperitoneal air|subdiaphragmatic air|free gas|\
          free subdiaphragmatic air|free subdiaphragmatic gas|air under the diaphragm",
     ),
-    finding(
-        "pericardial effusion",
-        Disease,
-        &[],
-        "",
-        "pericardial effusion|pericardial fluid",
-    ),
-    finding(
-        "hiatal hernia",
-        Disease,
-        &[],
-        "",
-        "hiatal hernia|hiatus hernia|diaphragmatic hernia",
-    ),
-    finding(
-        "scoliosis",
-        Abnormality,
-        &[],
-        "spine",
-        "scoliosis|kyphosis|levoscoliosis|dextroscoliosis|kyphoscoliosis",
-    ),
+    finding("pericardial effusion", Disease, &[], "", "pericardial effusion|pericardial fluid"),
+    finding("hiatal hernia", Disease, &[], "", "hiatal hernia|hiatus hernia|diaphragmatic hernia"),
+    finding("scoliosis", Abnormality, &[], "spine", "scoliosis|kyphosis|levoscoliosis|dextroscoliosis|kyphoscoliosis"),
     finding(
         "degenerative change",
         Abnormality,
@@ -249,13 +218,7 @@ pub(super) const FINDINGS: &[Concept] = &[
         "degenerative change|degenerative disease|osteophyte|spondylosis|arthropathy|osteoarthritis|arthritis|\
          degenerative joint disease",
     ),
-    finding(
-        "osteopenia",
-        Abnormality,
-        &[],
-        "spine",
-        "osteopenia|osteoporosis|demineralization|osteopenic",
-    ),
+    finding("osteopenia", Abnormality, &[], "spine", "osteopenia|osteoporosis|demineralization|osteopenic"),
     finding(
         "bone lesion",
         Disease,
@@ -325,21 +288,9 @@ pub(super) const FINDINGS: &[Concept] = &[
         "scarring|scar|fibrosis|pulmonary fibrosis|fibrotic change|fibrotic|fibrotic band|parenchymal scarring|\
          apical scarring|parenchymal scar|apical scar|interstitial fibrosis|linear scarring|fibrocalcific change",
     ),
-    finding(
-        "bronchiectasis",
-        Disease,
-        &[],
-        "airways",
-        "bronchiectasis|bronchitis|bronchitic change|bronchiolitis",
-    ),
+    finding("bronchiectasis", Disease, &[], "airways", "bronchiectasis|bronchitis|bronchitic change|bronchiolitis"),
     finding("tuberculosis", Disease, &[], "", "tuberculosis|tb"),
-    finding(
-        "embolism",
-        Disease,
-        &[],
-        "",
-        "pulmonary embolism|embolism|pulmonary embolus|pe",
-    ),
+    finding("embolism", Disease, &[], "", "pulmonary embolism|embolism|pulmonary embolus|pe"),
     finding(
         "pulmonary hypertension",
         Disease,
@@ -349,20 +300,8 @@ pub(super) const FINDINGS: &[Concept] = &[
     ),
     finding("dislocation", Disease, &[], "", "dislocation|subluxation"),
     finding("aspiration", Disease, &[], "airspace", "aspiration"),
-    finding(
-        "hemorrhage",
-        Disease,
-        &[],
-        "",
-        "hemorrhage|pulmonary hemorrhage|contusion|pulmonary contusion|hematoma",
-    ),
-    finding(
-        "foreign body",
-        Abnormality,
-        &[],
-        "",
-        "foreign body|radiopaque foreign body",
-    ),
+    finding("hemorrhage", Disease, &[], "", "hemorrhage|pulmonary hemorrhage|contusion|pulmonary contusion|hematoma"),
+    finding("foreign body", Abnormality, &[], "", "foreign body|radiopaque foreign body"),
     finding("pneumatocele", Abnormality, &[], "", "bleb|cyst|pneumatocele"),
     finding(
         "acute process",

@@ -20,15 +20,9 @@ impl Rules {
     /// Adds the entities and relations of one sentence.
     pub fn add_to_graph(&self, graph: &mut Graph, sentence: &str, reading: &Reading) {
         let surroundings = self.surroundings(reading);
-        let mut builder = Builder {
-            rules: self,
-            graph,
-            sentence,
-            reading,
-        };
-        let bodies: Vec<Option<usize>> = (reading.anatomy.iter())
-            .map(|(span, _)| builder.entity(span.clone(), label::ANATOMY))
-            .collect();
+        let mut builder = Builder { rules: self, graph, sentence, reading };
+        let bodies: Vec<Option<usize>> =
+            (reading.anatomy.iter()).map(|(span, _)| builder.entity(span.clone(), label::ANATOMY)).collect();
         let mut last: Option<(&Mention, Option<usize>)> = None;
         for (mention, around) in reading.mentions.iter().zip(&surroundings) {
             if mention.status == Status::Silent {
@@ -100,27 +94,15 @@ impl Builder<'_> {
     }
 
     fn entity(&mut self, span: Range<usize>, label: &str) -> Option<usize> {
-        let words = self
-            .reading
-            .tokens
-            .get(span)?
-            .iter()
-            .filter_map(|token| self.sentence.get(token.start..token.end));
+        let words = self.reading.tokens.get(span)?.iter().filter_map(|token| self.sentence.get(token.start..token.end));
         let tokens = words.map(str::to_lowercase).collect::<Vec<_>>().join(" ");
-        self.graph.entities.push(GraphEntity {
-            tokens,
-            label: label.to_owned(),
-            relations: Vec::new(),
-        });
+        self.graph.entities.push(GraphEntity { tokens, label: label.to_owned(), relations: Vec::new() });
         Some(self.graph.entities.len() - 1)
     }
 
     fn relate(&mut self, subject: usize, kind: &str, object: usize) {
         if let Some(entity) = self.graph.entities.get_mut(subject) {
-            entity.relations.push(Relation {
-                kind: kind.to_owned(),
-                object,
-            });
+            entity.relations.push(Relation { kind: kind.to_owned(), object });
         }
     }
 }

@@ -70,9 +70,7 @@ impl Lexicon {
                 }
             }
         }
-        let finding = Observation::ALL[..12]
-            .iter()
-            .any(|o| rank(labels[o.index()]) > rank(Label::Negative));
+        let finding = Observation::ALL[..12].iter().any(|o| rank(labels[o.index()]) > rank(Label::Negative));
         if asserted && !finding {
             labels[Observation::NoFinding.index()] = Label::Positive;
         }

@@ -53,26 +53,12 @@ impl Rules {
         if let (true, true, Some((p, predicate))) = (subjects.is_empty(), findings.is_empty(), predicates.first()) {
             // "the lungs are hyperinflated but clear"
             let subject = |concept: &Concept| matches!(concept.role, Role::Subject(_));
-            let earlier = found
-                .iter()
-                .rev()
-                .find(|(span, concept)| span.end <= clause.start && subject(concept));
-            if let Some((
-                _,
-                Concept {
-                    role: Role::Subject(subject),
-                    ..
-                },
-            )) = earlier.filter(|_| p.start <= clause.start + 3)
+            let earlier = found.iter().rev().find(|(span, concept)| span.end <= clause.start && subject(concept));
+            if let Some((_, Concept { role: Role::Subject(subject), .. })) =
+                earlier.filter(|_| p.start <= clause.start + 3)
             {
                 let (subject, predicate) = (*subject, *predicate);
-                parts.push(Part {
-                    subject,
-                    predicate,
-                    span: p.clone(),
-                    core: p.clone(),
-                    one_sided: false,
-                });
+                parts.push(Part { subject, predicate, span: p.clone(), core: p.clone(), one_sided: false });
             }
         }
         for &(span, subject) in &subjects {
@@ -83,14 +69,10 @@ impl Rules {
             });
             let after = predicates.iter().find(|(p, _)| {
                 let own = |range: Range<usize>| {
-                    let other = subjects
-                        .iter()
-                        .find(|(s, _)| range.start <= s.start && s.end <= range.end);
+                    let other = subjects.iter().find(|(s, _)| range.start <= s.start && s.end <= range.end);
                     other.is_none_or(|(s, _)| !verb(range.start..s.start))
                 };
-                let blocked = findings
-                    .iter()
-                    .any(|core| span.end <= core.start && core.end <= p.start);
+                let blocked = findings.iter().any(|core| span.end <= core.start && core.end <= p.start);
                 span.end <= p.start && !blocked && own(span.end..p.start)
             });
             let before = predicates.iter().rev().find(|(p, _)| {
@@ -102,13 +84,7 @@ impl Rules {
             let whole = span.start.min(p.start)..span.end.max(p.end);
             let lead = span.start.saturating_sub(1)..span.start;
             let one_sided = (lead.chain(whole.clone())).any(|i| is(i, class::ONE_SIDED) && !p.contains(&i));
-            parts.push(Part {
-                subject,
-                predicate: *predicate,
-                span: whole,
-                core: p.clone(),
-                one_sided,
-            });
+            parts.push(Part { subject, predicate: *predicate, span: whole, core: p.clone(), one_sided });
         }
         parts
     }
@@ -140,13 +116,7 @@ impl Rules {
         };
         for concept in findings.iter().filter_map(|name| self.named.get(name)) {
             let (span, core) = (part.span.clone(), part.core.clone());
-            reading.mentions.push(Mention {
-                concept,
-                span,
-                core,
-                status,
-                healthy,
-            });
+            reading.mentions.push(Mention { concept, span, core, status, healthy });
         }
     }
 }

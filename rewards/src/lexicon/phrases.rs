@@ -57,20 +57,14 @@ impl Rules {
     fn owner(&self, reading: &Reading, span: Range<usize>) -> Option<usize> {
         let ends = class::COMMA | class::VERB | class::STOP | class::AND | class::OR | class::WITH;
         let open = |mut range: Range<usize>, ends: u32| !range.any(|i| self.is(&reading.tokens[i], ends));
-        let within = reading
-            .mentions
-            .iter()
-            .position(|m| m.span.start <= span.start && span.end <= m.span.end);
+        let within = reading.mentions.iter().position(|m| m.span.start <= span.start && span.end <= m.span.end);
         let ahead = || {
             reading.mentions.iter().position(|m| {
                 span.end <= m.core.start && m.core.start <= span.end + REACH && open(span.end..m.core.start, ends)
             })
         };
         let behind = || {
-            reading
-                .mentions
-                .iter()
-                .rposition(|m| m.core.end <= span.start && open(m.core.end..span.start, class::STOP))
+            reading.mentions.iter().rposition(|m| m.core.end <= span.start && open(m.core.end..span.start, class::STOP))
         };
         within.or_else(ahead).or_else(behind)
     }
@@ -78,9 +72,5 @@ impl Rules {
 
 /// The first token of the words right before a mention that describe it.
 pub(super) fn phrase_start(mention: Range<usize>, modifiers: &[usize]) -> usize {
-    (0..mention.start)
-        .rev()
-        .take_while(|i| modifiers.contains(i))
-        .last()
-        .unwrap_or(mention.start)
+    (0..mention.start).rev().take_while(|i| modifiers.contains(i)).last().unwrap_or(mention.start)
 }

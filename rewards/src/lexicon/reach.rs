@@ -82,11 +82,7 @@ impl Rules {
     ) -> usize {
         let doubt = matches!(hit.cue, Cue::Doubt | Cue::DoubtBoth);
         let is = |i: usize, classes| i < clause.end && self.is(&tokens[i], classes);
-        let first = cores
-            .iter()
-            .filter(|core| hit.span.end <= core.start)
-            .map(|core| core.end)
-            .min();
+        let first = cores.iter().filter(|core| hit.span.end <= core.start).map(|core| core.end).min();
         for i in hit.span.end..clause.end {
             let passed = first.is_some_and(|end| end <= i);
             if let Some(next) = later.iter().find(|next| next.span.start == i) {
@@ -143,11 +139,7 @@ impl Rules {
 
     fn backward_start(&self, tokens: &[Token], clause: &Range<usize>, hit: &Hit, cores: &[Range<usize>]) -> usize {
         let is = |i: usize, classes| self.is(&tokens[i], classes);
-        let last = cores
-            .iter()
-            .filter(|core| core.end <= hit.span.start)
-            .map(|core| core.start)
-            .max();
+        let last = cores.iter().filter(|core| core.end <= hit.span.start).map(|core| core.start).max();
         let mut cut = None;
         let mut listed = false;
         for i in (clause.start..hit.span.start).rev() {

@@ -98,38 +98,18 @@ impl Rules {
             }
         }
         let named = concepts::all().map(|concept| (concept.name, concept)).collect();
-        Self {
-            vocabulary,
-            table,
-            concepts,
-            cues,
-            predicates,
-            headings,
-            classes,
-            named,
-            out,
-            to,
-            rule,
-            early,
-        }
+        Self { vocabulary, table, concepts, cues, predicates, headings, classes, named, out, to, rule, early }
     }
 
     /// Whether a word belongs to any of the classes.
     pub fn is(&self, token: &Token, classes: u32) -> bool {
-        self.classes
-            .get(token.id as usize)
-            .is_some_and(|has| has & classes != 0)
+        self.classes.get(token.id as usize).is_some_and(|has| has & classes != 0)
     }
 
     /// Reads one sentence. `silent` says whether the section asserts nothing and is kept up to date at headings.
     pub fn read(&self, sentence: &str, silent: &mut bool) -> Reading {
         let tokens = self.vocabulary.tokens(sentence);
-        let mut reading = Reading {
-            cue: vec![false; tokens.len()],
-            tokens,
-            mentions: Vec::new(),
-            anatomy: Vec::new(),
-        };
+        let mut reading = Reading { cue: vec![false; tokens.len()], tokens, mentions: Vec::new(), anatomy: Vec::new() };
         let body = self.heading(&reading.tokens, silent);
         let mut found: Vec<(Range<usize>, &'static Concept)> =
             (self.concepts.find(&reading.tokens[body..]).into_iter())
@@ -144,11 +124,7 @@ impl Rules {
             reading.cue[hit.span.clone()].fill(true);
         }
         let mut start = body;
-        let stops: Vec<usize> = hits
-            .iter()
-            .filter(|hit| hit.cue == Cue::Stop)
-            .map(|hit| hit.span.start)
-            .collect();
+        let stops: Vec<usize> = hits.iter().filter(|hit| hit.cue == Cue::Stop).map(|hit| hit.span.start).collect();
         for end in stops.into_iter().chain([reading.tokens.len()]) {
             if start < end {
                 self.clause(&mut reading, start..end, &found, &hits);
@@ -163,9 +139,7 @@ impl Rules {
         reading.anatomy = (found.into_iter())
             .filter(|(_, concept)| matches!(concept.role, Role::Anatomy | Role::Subject(_)))
             .collect();
-        reading
-            .mentions
-            .sort_by_key(|mention| (mention.core.start, mention.core.end));
+        reading.mentions.sort_by_key(|mention| (mention.core.start, mention.core.end));
         reading
     }
 
@@ -202,10 +176,7 @@ impl Rules {
             let cue = self.cues.longest(&tokens[at..at + free]);
             match cue.and_then(|(len, i)| Some((len, CUES.get(i)?.0))) {
                 Some((len, cue)) => {
-                    hits.push(Hit {
-                        cue,
-                        span: at..at + len,
-                    });
+                    hits.push(Hit { cue, span: at..at + len });
                     at += len;
                 }
                 None => at += 1,
@@ -228,31 +199,14 @@ impl Rules {
             if rule_out || is(at, class::EXCLUDE) {
                 let end = at + 1 + usize::from(rule_out);
                 let floor = hits.last().map_or(body, |hit| hit.span.end).max(at.saturating_sub(7));
-                let back = (floor..at)
-                    .rev()
-                    .take_while(|&i| !concept_at(i) && !is(i, class::COMMA));
+                let back = (floor..at).rev().take_while(|&i| !concept_at(i) && !is(i, class::COMMA));
                 let negator = back.clone().find(|&i| is(i, class::NEGATOR));
-                let verb = back
-                    .clone()
-                    .find(|&i| is(i, class::VERB))
-                    .or(back.clone().find(|&i| i + 1 == at));
+                let verb = back.clone().find(|&i| is(i, class::VERB)).or(back.clone().find(|&i| i + 1 == at));
                 hit = Some(match negator {
-                    Some(start) => Hit {
-                        cue: Cue::Doubt,
-                        span: start..end,
-                    },
-                    None if at > body && tokens[at - 1].id == self.to => Hit {
-                        cue: Cue::Silent,
-                        span: at - 1..end,
-                    },
-                    None if rule_out && id == self.rule[0] => Hit {
-                        cue: Cue::Silent,
-                        span: at..end,
-                    },
-                    None => Hit {
-                        cue: Cue::DenyEither,
-                        span: verb.unwrap_or(at)..end,
-                    },
+                    Some(start) => Hit { cue: Cue::Doubt, span: start..end },
+                    None if at > body && tokens[at - 1].id == self.to => Hit { cue: Cue::Silent, span: at - 1..end },
+                    None if rule_out && id == self.rule[0] => Hit { cue: Cue::Silent, span: at..end },
+                    None => Hit { cue: Cue::DenyEither, span: verb.unwrap_or(at)..end },
                 });
             } else if is(at, class::NEGATOR) {
                 let change = (at + 1..tokens.len().min(at + 8))
@@ -263,17 +217,11 @@ impl Rules {
                     .take_while(|&i| !concept_at(i) && !is(i, class::VERB | class::COMMA | class::AND | class::OR))
                     .find(|&i| is(i, class::PERCEIVE));
                 if let Some(i) = change {
-                    hit = Some(Hit {
-                        cue: Cue::Mask,
-                        span: at..i + 1,
-                    });
+                    hit = Some(Hit { cue: Cue::Mask, span: at..i + 1 });
                 } else if let Some(i) = perceived.filter(|_| !self.forward_only(&tokens[at])) {
                     let past = |i: usize| tokens.get(i).is_some_and(|token| self.early.contains(&token.id));
                     let mask = (at + 1..i + 4).any(past);
-                    hit = Some(Hit {
-                        cue: if mask { Cue::Mask } else { Cue::DenyEither },
-                        span: at..i + 1,
-                    });
+                    hit = Some(Hit { cue: if mask { Cue::Mask } else { Cue::DenyEither }, span: at..i + 1 });
                 }
             }
             at = match hit {
@@ -303,10 +251,7 @@ impl Rules {
         let inside = |span: &Range<usize>| clause.start <= span.start && span.end <= clause.end;
         let first = reading.mentions.len();
         for (span, concept) in found.iter().filter(|(span, _)| inside(span)) {
-            if matches!(
-                concept.role,
-                Role::Finding | Role::Device | Role::Removal | Role::Normal
-            ) {
+            if matches!(concept.role, Role::Finding | Role::Device | Role::Removal | Role::Normal) {
                 let (span, core) = (span.clone(), span.clone());
                 reading.mentions.push(Mention {
                     concept,
@@ -319,11 +264,7 @@ impl Rules {
         }
         let findings: Vec<Range<usize>> = reading.mentions[first..].iter().map(|m| m.core.clone()).collect();
         let parts = self.parts(reading, &clause, found, &findings);
-        let cores: Vec<Range<usize>> = findings
-            .iter()
-            .chain(parts.iter().map(|part| &part.core))
-            .cloned()
-            .collect();
+        let cores: Vec<Range<usize>> = findings.iter().chain(parts.iter().map(|part| &part.core)).cloned().collect();
         let hits: Vec<&Hit> = hits.iter().filter(|hit| inside(&hit.span)).collect();
         let mut marks: Vec<Option<Mark>> = vec![None; cores.len()];
         for (i, hit) in hits.iter().enumerate() {
@@ -345,10 +286,7 @@ impl Rules {
         if reading.mentions.len() == first && parts.is_empty() {
             self.refer_back(reading, &clause, &hits);
         }
-        let statuses = marks
-            .iter()
-            .skip(findings.len())
-            .map(|mark| mark.map_or(Status::Present, Mark::status));
+        let statuses = marks.iter().skip(findings.len()).map(|mark| mark.map_or(Status::Present, Mark::status));
         for (part, status) in parts.iter().zip(statuses) {
             self.state(reading, part, status);
         }

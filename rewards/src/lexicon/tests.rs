@@ -49,18 +49,12 @@ fn judge(lexicon: &Lexicon, items: &[Item]) -> (usize, usize, Vec<String>) {
                 continue;
             }
             all += 1;
-            let allowed = item
-                .alternatives
-                .get(&observation)
-                .is_some_and(|others| others.contains(&got));
+            let allowed = item.alternatives.get(&observation).is_some_and(|others| others.contains(&got));
             if got == expected || allowed {
                 right += 1;
             } else {
                 let tags: BTreeSet<_> = item.tags.iter().map(String::as_str).collect();
-                errors.push(format!(
-                    "{:?} {observation:?}: {got:?}, expected {expected:?} {tags:?}",
-                    item.text
-                ));
+                errors.push(format!("{:?} {observation:?}: {got:?}, expected {expected:?} {tags:?}", item.text));
             }
         }
     }
@@ -73,16 +67,8 @@ fn parity_labels_of_judged_sentences_are_right_in_97_of_100() {
     let (right, all, errors) = judge(lexicon(), &sentences.items);
     println!("{right} of {all} mentioned labels right\n{}", errors.join("\n"));
     let share = right as f64 / all as f64;
-    let floor = if std::env::var_os("ADDENDUM_FIXTURES").is_some() {
-        0.92
-    } else {
-        0.97
-    };
-    assert!(
-        share >= floor,
-        "{right} of {all} mentioned labels right:\n{}",
-        errors.join("\n")
-    );
+    let floor = if std::env::var_os("ADDENDUM_FIXTURES").is_some() { 0.92 } else { 0.97 };
+    assert!(share >= floor, "{right} of {all} mentioned labels right:\n{}", errors.join("\n"));
 }
 
 /// Our own sentences: text, `|`, then `Observation=label` with alternatives after `/` (`N` for blank). No Finding is not
@@ -111,12 +97,7 @@ fn labels_of_our_own_sentences_are_right_in_97_of_100() {
         }
     }
     println!("{right} right, {} wrong\n{}", errors.len(), errors.join("\n"));
-    assert!(
-        errors.len() * 97 <= right * 3,
-        "{right} right, {} wrong:\n{}",
-        errors.len(),
-        errors.join("\n")
-    );
+    assert!(errors.len() * 97 <= right * 3, "{right} right, {} wrong:\n{}", errors.len(), errors.join("\n"));
 }
 
 fn entity(text: &str) -> Entity {
@@ -139,10 +120,7 @@ fn the_same_finding_in_other_words_is_near() {
         ("The heart is enlarged.", "Cardiomegaly."),
         ("The heart is mildly enlarged.", "Heart size is normal."),
         ("Pleural effusion.", "Effusion."),
-        (
-            "Small left pleural effusion.",
-            "Large right pleural effusion, increased.",
-        ),
+        ("Small left pleural effusion.", "Large right pleural effusion, increased."),
         ("The lungs are clear.", "Right basilar opacity."),
         ("No PTX.", "Moderate apical pneumothorax."),
         ("Pulmonary oedema.", "Congestive heart failure."),
@@ -160,10 +138,7 @@ fn modifiers_move_a_finding_and_leave_it_the_same() {
     assert!((same - 1.).abs() < 1e-6);
     let [side, none] =
         ["Right pleural effusion.", "Pleural effusion."].map(|b| similarity("Left pleural effusion.", b));
-    assert!(
-        (0.75..0.85).contains(&side) && (0.87..0.91).contains(&none),
-        "{side} {none}"
-    );
+    assert!((0.75..0.85).contains(&side) && (0.87..0.91).contains(&none), "{side} {none}");
     let sizes = ["Trace", "Small", "Moderate", "Large"].map(|size| format!("{size} pleural effusion."));
     let from_trace = |i: usize| similarity(&sizes[0], &sizes[i]);
     assert!(from_trace(1) > from_trace(2) && from_trace(2) > from_trace(3));
@@ -218,25 +193,16 @@ fn types_carry_presence() {
         assert_eq!(entity(text).kind, kind, "{text}");
     }
     assert_eq!(lexicon().extract(&["Evaluate for pneumonia."]).unwrap(), [[]]);
-    assert_eq!(
-        entity("There is a small left pleural effusion.").text,
-        "small left pleural effusion"
-    );
+    assert_eq!(entity("There is a small left pleural effusion.").text, "small left pleural effusion");
 }
 
 /// Entities as `tokens/label` and relations as `subject kind object`.
 fn drawn(text: &str) -> BTreeSet<String> {
     let graph = lexicon().graph(&[text]).unwrap().remove(0);
-    let entities = graph
-        .entities
-        .iter()
-        .map(|entity| format!("{}/{}", entity.tokens, entity.label));
+    let entities = graph.entities.iter().map(|entity| format!("{}/{}", entity.tokens, entity.label));
     let relations = graph.entities.iter().flat_map(|entity| {
         let target = |relation: &crate::Relation| &graph.entities[relation.object].tokens;
-        entity
-            .relations
-            .iter()
-            .map(move |r| format!("{} {} {}", entity.tokens, r.kind, target(r)))
+        entity.relations.iter().map(move |r| format!("{} {} {}", entity.tokens, r.kind, target(r)))
     });
     entities.chain(relations).collect()
 }
@@ -255,11 +221,8 @@ fn graphs_hold_observations_places_and_how_they_relate() {
     }
     assert!(drawn("No pneumothorax.").contains("pneumothorax/Observation::definitely absent"));
     let drawing = drawn("Right lower lobe opacity may represent pneumonia.");
-    for part in [
-        "opacity suggestive_of pneumonia",
-        "opacity located_at lower lobe",
-        "pneumonia/Observation::uncertain",
-    ] {
+    for part in ["opacity suggestive_of pneumonia", "opacity located_at lower lobe", "pneumonia/Observation::uncertain"]
+    {
         assert!(drawing.contains(part), "{part} not in {drawing:?}");
     }
     assert!(drawn("Heart is normal.").contains("normal/Observation::definitely present"));
@@ -279,20 +242,14 @@ fn a_silent_section_ends_at_the_next_heading() {
 fn no_phrase_names_two_concepts_or_two_cues() {
     let concepts = concepts::all().map(|concept| (concept.name, concept.phrases));
     let names: Vec<String> = (0..cues::CUES.len()).map(|i| format!("cue {i}")).collect();
-    let cues = cues::CUES
-        .iter()
-        .zip(&names)
-        .map(|((_, phrases), name)| (name.as_str(), *phrases));
+    let cues = cues::CUES.iter().zip(&names).map(|((_, phrases), name)| (name.as_str(), *phrases));
     for table in [concepts.collect::<Vec<_>>(), cues.collect()] {
         let mut seen: BTreeMap<Vec<u32>, &str> = BTreeMap::new();
         let mut vocabulary = words::Vocabulary::default();
         for (name, phrases) in table {
             for phrase in phrases.split('|') {
                 let before = seen.insert(vocabulary.intern(phrase), name);
-                assert!(
-                    before.is_none_or(|before| before == name),
-                    "{phrase:?}: {before:?} and {name:?}"
-                );
+                assert!(before.is_none_or(|before| before == name), "{phrase:?}: {before:?} and {name:?}");
             }
         }
     }

@@ -32,14 +32,7 @@ impl Vocabulary {
 
     pub fn tokens(&self, sentence: &str) -> Vec<Token> {
         let id = |word: &str| self.ids.get(&normal(word)).copied().unwrap_or(UNKNOWN);
-        pieces(sentence)
-            .into_iter()
-            .map(|(start, end)| Token {
-                id: id(&sentence[start..end]),
-                start,
-                end,
-            })
-            .collect()
+        pieces(sentence).into_iter().map(|(start, end)| Token { id: id(&sentence[start..end]), start, end }).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -69,10 +62,7 @@ fn pieces(text: &str) -> Vec<(usize, usize)> {
             }
         } else if c == '.' && text[end..].trim_start().starts_with(char::is_lowercase) {
             // "vs. pneumonia" goes on.
-        } else if matches!(
-            c,
-            ',' | ';' | ':' | '.' | '?' | '!' | '(' | ')' | '/' | '–' | '—' | '+' | '&'
-        ) {
+        } else if matches!(c, ',' | ';' | ':' | '.' | '?' | '!' | '(' | ')' | '/' | '–' | '—' | '+' | '&') {
             pieces.push((at, end));
         }
         open = inner;
@@ -82,21 +72,13 @@ fn pieces(text: &str) -> Vec<(usize, usize)> {
 
 /// Lower case, American spelling, singular.
 pub(super) fn normal(word: &str) -> String {
-    let mut word: String = word
-        .chars()
-        .filter(|c| !matches!(c, '\'' | '’'))
-        .flat_map(char::to_lowercase)
-        .collect();
+    let mut word: String = word.chars().filter(|c| !matches!(c, '\'' | '’')).flat_map(char::to_lowercase).collect();
     if !word.is_ascii() {
         return word;
     }
-    for (british, american) in [
-        ("oedema", "edema"),
-        ("haem", "hem"),
-        ("our", "or"),
-        ("alis", "aliz"),
-        ("calibre", "caliber"),
-    ] {
+    for (british, american) in
+        [("oedema", "edema"), ("haem", "hem"), ("our", "or"), ("alis", "aliz"), ("calibre", "caliber")]
+    {
         let fits = match british {
             "our" => ["favour", "tumour", "colour"].iter().any(|stem| word.starts_with(stem)),
             "alis" => word.contains("alised") || word.contains("alise") || word.contains("alisation"),
@@ -210,20 +192,13 @@ mod tests {
 
     #[test]
     fn spelling_plural_and_hyphen_do_not_matter() {
-        for (a, b) in [
-            ("Oedema", "edema"),
-            ("opacities", "opacity"),
-            ("pneumothoraces", "pneumothorax"),
-        ] {
+        for (a, b) in [("Oedema", "edema"), ("opacities", "opacity"), ("pneumothoraces", "pneumothorax")] {
             assert_eq!(normal(a), normal(b));
         }
         for kept in ["atelectasis", "thrombus", "mass", "is", "hilus"] {
             assert_eq!(normal(kept), kept);
         }
         let words = |text| pieces(text).into_iter().map(|(a, b)| &text[a..b]).collect::<Vec<_>>();
-        assert_eq!(
-            words("air-space, 4.2 cm can't."),
-            ["air", "space", ",", "4.2", "cm", "can't", "."]
-        );
+        assert_eq!(words("air-space, 4.2 cm can't."), ["air", "space", ",", "4.2", "cm", "can't", "."]);
     }
 }

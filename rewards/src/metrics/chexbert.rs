@@ -37,29 +37,18 @@ pub fn report(hypotheses: &[Row], references: &[Row], classes: &[Observation]) -
     let pairs = || hypotheses.iter().zip(references);
     let counts = |items: &mut dyn Iterator<Item = (bool, bool)>| {
         items.fold((0, 0, 0), |(hits, h, r), (hyp, reference)| {
-            (
-                hits + usize::from(hyp && reference),
-                h + usize::from(hyp),
-                r + usize::from(reference),
-            )
+            (hits + usize::from(hyp && reference), h + usize::from(hyp), r + usize::from(reference))
         })
     };
-    let per_class: Vec<_> = (classes.iter())
-        .map(|class| counts(&mut pairs().map(|(h, r)| (h[class.index()], r[class.index()]))))
-        .collect();
+    let per_class: Vec<_> =
+        (classes.iter()).map(|class| counts(&mut pairs().map(|(h, r)| (h[class.index()], r[class.index()])))).collect();
     let per_sample: Vec<Prf> = pairs()
         .map(|(h, r)| counts(&mut classes.iter().map(|class| (h[class.index()], r[class.index()]))))
         .map(|(hits, h, r)| Prf::of_counts(hits, h, r))
         .collect();
-    let scores: Vec<ClassScore> = (per_class.iter())
-        .map(|&(hits, h, r)| ClassScore {
-            scores: Prf::of_counts(hits, h, r),
-            support: r,
-        })
-        .collect();
-    let (hits, h, r) = per_class
-        .iter()
-        .fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
+    let scores: Vec<ClassScore> =
+        (per_class.iter()).map(|&(hits, h, r)| ClassScore { scores: Prf::of_counts(hits, h, r), support: r }).collect();
+    let (hits, h, r) = per_class.iter().fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
     Report {
         micro: Prf::of_counts(hits, h, r),
         macro_: mean(scores.iter().map(|class| (class.scores, 1.))),
@@ -81,11 +70,7 @@ fn mean(items: impl Iterator<Item = (Prf, f64)>) -> Prf {
     if mass == 0. {
         return Prf::default();
     }
-    Prf {
-        precision: sum.precision / mass,
-        recall: sum.recall / mass,
-        f1: sum.f1 / mass,
-    }
+    Prf { precision: sum.precision / mass, recall: sum.recall / mass, f1: sum.f1 / mass }
 }
 
 /// The reward of one report: micro F1 over its 14 labels; 0 when both rows are empty, as in the reference.
@@ -95,18 +80,10 @@ pub fn micro_f1_14(hypothesis: &Row, reference: &Row) -> f64 {
 
 /// The share of reports whose five labels ([`Observation::FIVE`]) all agree; 0 without reports.
 pub fn accuracy_5(hypotheses: &[Row], references: &[Row]) -> f64 {
-    let agree = |(h, r): (&Row, &Row)| {
-        Observation::FIVE
-            .iter()
-            .all(|class| h[class.index()] == r[class.index()])
-    };
+    let agree = |(h, r): (&Row, &Row)| Observation::FIVE.iter().all(|class| h[class.index()] == r[class.index()]);
     let reports = hypotheses.len().min(references.len());
     let right = hypotheses.iter().zip(references).filter(|&pair| agree(pair)).count();
-    if reports == 0 {
-        0.
-    } else {
-        right as f64 / reports as f64
-    }
+    if reports == 0 { 0. } else { right as f64 / reports as f64 }
 }
 
 /// The inverse-frequency weighted accuracy of a batch.
@@ -131,12 +108,7 @@ pub fn weighted_accuracy(
     frequencies: &BTreeMap<Observation, f64>,
 ) -> WeightedAccuracy {
     let classes = Observation::ALL.map(|class| {
-        let pairs = || {
-            hypotheses
-                .iter()
-                .zip(references)
-                .map(|(h, r)| (h[class.index()], r[class.index()]))
-        };
+        let pairs = || hypotheses.iter().zip(references).map(|(h, r)| (h[class.index()], r[class.index()]));
         let seen = pairs().filter(|&(_, r)| r).count() as f64 / pairs().count().max(1) as f64;
         let frequency = frequencies.get(&class).copied().unwrap_or(seen);
         let (positive, negative) = match frequency {
@@ -149,11 +121,7 @@ pub fn weighted_accuracy(
         (hits * positive + rejections * negative) / 2.
     });
     let total = classes.iter().sum();
-    WeightedAccuracy {
-        classes,
-        total,
-        mean: total / 14.,
-    }
+    WeightedAccuracy { classes, total, mean: total / 14. }
 }
 
 #[cfg(test)]
@@ -166,46 +134,24 @@ mod tests {
 
     fn rows(value: &Value) -> Vec<Row> {
         let row = |row: &Value| {
-            let cells: Vec<bool> = row
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|x| x.as_i64().unwrap() != 0)
-                .collect();
+            let cells: Vec<bool> = row.as_array().unwrap().iter().map(|x| x.as_i64().unwrap() != 0).collect();
             Row::try_from(cells).unwrap()
         };
         value.as_array().unwrap().iter().map(row).collect()
     }
 
     fn close(got: f64, expected: &Value, what: &str) {
-        let expected = expected
-            .as_f64()
-            .unwrap_or_else(|| panic!("{what}: no number in the fixture"));
+        let expected = expected.as_f64().unwrap_or_else(|| panic!("{what}: no number in the fixture"));
         assert!((got - expected).abs() < 1e-9, "{what}: {got}, expected {expected}");
     }
 
     fn check(got: &Report, expected: &Value, classes: &[Observation], what: &str) {
-        let all = [
-            ("micro avg", got.micro),
-            ("macro avg", got.macro_),
-            ("weighted avg", got.weighted),
-        ];
+        let all = [("micro avg", got.micro), ("macro avg", got.macro_), ("weighted avg", got.weighted)];
         let averages = all.into_iter().chain([("samples avg", got.samples)]);
-        let named = classes
-            .iter()
-            .zip(&got.classes)
-            .map(|(class, score)| (class.name(), score.scores));
+        let named = classes.iter().zip(&got.classes).map(|(class, score)| (class.name(), score.scores));
         for (name, scores) in averages.chain(named) {
-            close(
-                scores.precision,
-                &expected[name]["precision"],
-                &format!("{what} {name} precision"),
-            );
-            close(
-                scores.recall,
-                &expected[name]["recall"],
-                &format!("{what} {name} recall"),
-            );
+            close(scores.precision, &expected[name]["precision"], &format!("{what} {name} precision"));
+            close(scores.recall, &expected[name]["recall"], &format!("{what} {name} recall"));
             close(scores.f1, &expected[name]["f1-score"], &format!("{what} {name} f1"));
         }
         for (class, score) in classes.iter().zip(&got.classes) {
@@ -225,18 +171,8 @@ mod tests {
         for case in all["cases"].as_array().unwrap() {
             let name = case["name"].as_str().unwrap();
             let (hyps, refs) = (rows(&case["hyps"]), rows(&case["refs"]));
-            check(
-                &report(&hyps, &refs, &Observation::ALL),
-                &case["report_14"],
-                &Observation::ALL,
-                name,
-            );
-            check(
-                &report(&hyps, &refs, &Observation::FIVE),
-                &case["report_5"],
-                &Observation::FIVE,
-                name,
-            );
+            check(&report(&hyps, &refs, &Observation::ALL), &case["report_14"], &Observation::ALL, name);
+            check(&report(&hyps, &refs, &Observation::FIVE), &case["report_5"], &Observation::FIVE, name);
             close(accuracy_5(&hyps, &refs), &case["accuracy_5"], name);
             let given = frequencies(&case["class_frequencies"]);
             for (frequencies, key) in [(&given, "weighted"), (&BTreeMap::new(), "weighted_without_frequencies")] {
@@ -244,30 +180,18 @@ mod tests {
                 close(got.total, &case[key]["overall"]["weighted_accuracy"], name);
                 close(got.mean, &case[key]["overall"]["mean_weighted_accuracy"], name);
                 for (class, value) in Observation::ALL.iter().zip(got.classes) {
-                    close(
-                        value,
-                        &case[key]["per_class"][class.name()]["weighted_accuracy"],
-                        class.name(),
-                    );
+                    close(value, &case[key]["per_class"][class.name()]["weighted_accuracy"], class.name());
                 }
             }
             for (i, expected) in case["per_report"].as_array().unwrap().iter().enumerate() {
                 let (h, r) = (&hyps[i..=i], &refs[i..=i]);
                 let five = report(h, r, &Observation::FIVE);
                 close(micro_f1_14(&h[0], &r[0]), &expected["micro_f1_14"], name);
-                close(
-                    report(h, r, &Observation::ALL).macro_.f1,
-                    &expected["macro_f1_14"],
-                    name,
-                );
+                close(report(h, r, &Observation::ALL).macro_.f1, &expected["macro_f1_14"], name);
                 close(five.micro.f1, &expected["micro_f1_5"], name);
                 close(five.macro_.f1, &expected["macro_f1_5"], name);
                 close(accuracy_5(h, r), &expected["accuracy_5"], name);
-                close(
-                    weighted_accuracy(h, r, &given).total,
-                    &expected["weighted_overall"],
-                    name,
-                );
+                close(weighted_accuracy(h, r, &given).total, &expected["weighted_overall"], name);
             }
         }
     }

@@ -17,10 +17,6 @@ impl Prf {
     pub fn of_counts(hits: usize, hypothesis: usize, reference: usize) -> Self {
         let ratio = |a: usize, b: usize| if b == 0 { 0. } else { a as f64 / b as f64 };
         let (precision, recall) = (ratio(hits, hypothesis), ratio(hits, reference));
-        Self {
-            precision,
-            recall,
-            f1: ratio(2 * hits, hypothesis + reference),
-        }
+        Self { precision, recall, f1: ratio(2 * hits, hypothesis + reference) }
     }
 }

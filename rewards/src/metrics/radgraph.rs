@@ -24,11 +24,7 @@ pub fn score(hypothesis: &Graph, reference: &Graph, level: Level) -> Prf {
         return Prf::default();
     }
     let (hypothesis, reference) = (items(hypothesis, level), items(reference, level));
-    Prf::of_counts(
-        hypothesis.intersection(&reference).count(),
-        hypothesis.len(),
-        reference.len(),
-    )
+    Prf::of_counts(hypothesis.intersection(&reference).count(), hypothesis.len(), reference.len())
 }
 
 /// What is compared: an entity alone, one with relations, or one relation of an entity.
@@ -106,15 +102,10 @@ mod tests {
             tokens: entity.tokens.clone(),
             label: entity.label.clone(),
             relations: (entity.relations.iter())
-                .map(|(kind, object)| Relation {
-                    kind: kind.clone(),
-                    object: index(object),
-                })
+                .map(|(kind, object)| Relation { kind: kind.clone(), object: index(object) })
                 .collect(),
         });
-        Graph {
-            entities: entities.collect(),
-        }
+        Graph { entities: entities.collect() }
     }
 
     #[test]
@@ -123,25 +114,14 @@ mod tests {
         assert!(!cases.is_empty());
         for case in cases {
             let (hyp, reference) = (graph(case.hyp), graph(case.r#ref));
-            let levels = [
-                (Level::Simple, case.simple),
-                (Level::Partial, case.partial),
-                (Level::Complete, case.complete),
-            ];
+            let levels =
+                [(Level::Simple, case.simple), (Level::Partial, case.partial), (Level::Complete, case.complete)];
             for (i, (level, expected)) in levels.into_iter().enumerate() {
                 let got = score(&hyp, &reference, level);
-                assert!(
-                    (got.f1 - expected).abs() < 1e-9,
-                    "{} {level:?}: {got:?}, expected {expected}",
-                    case.name
-                );
+                assert!((got.f1 - expected).abs() < 1e-9, "{} {level:?}: {got:?}, expected {expected}", case.name);
                 if let Some(all) = case.all[i].as_array() {
                     let all: Vec<f64> = all.iter().map(|x| x.as_f64().unwrap()).collect();
-                    assert!(
-                        (got.precision - all[0]).abs() < 1e-9,
-                        "{} {level:?} precision",
-                        case.name
-                    );
+                    assert!((got.precision - all[0]).abs() < 1e-9, "{} {level:?} precision", case.name);
                     assert!((got.recall - all[1]).abs() < 1e-9, "{} {level:?} recall", case.name);
                 }
             }
@@ -150,19 +130,13 @@ mod tests {
 
     fn any_graph() -> impl Strategy<Value = Graph> {
         let relation = (prop::sample::select(vec!["modify", "located_at"]), 0usize..5);
-        let entity = (
-            "[aAb]{1,2}",
-            prop::sample::select(vec!["X", "Y"]),
-            prop::collection::vec(relation, 0..3),
-        );
+        let entity = ("[aAb]{1,2}", prop::sample::select(vec!["X", "Y"]), prop::collection::vec(relation, 0..3));
         prop::collection::vec(entity, 0..5).prop_map(|entities| Graph {
             entities: (entities.into_iter())
                 .map(|(tokens, label, relations)| GraphEntity {
                     tokens,
                     label: label.into(),
-                    relations: (relations.into_iter())
-                        .map(|(k, object)| Relation { kind: k.into(), object })
-                        .collect(),
+                    relations: (relations.into_iter()).map(|(k, object)| Relation { kind: k.into(), object }).collect(),
                 })
                 .collect(),
         })

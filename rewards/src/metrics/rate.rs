@@ -15,49 +15,16 @@ pub struct Weights {
 impl Default for Weights {
     /// The constants of the published RaTEScore package.
     fn default() -> Self {
-        Self {
-            affinity: AFFINITY,
-            negation: 0.3612,
-        }
+        Self { affinity: AFFINITY, negation: 0.3612 }
     }
 }
 
 const AFFINITY: [[f64; 5]; 5] = [
-    [
-        0.2856134859160784,
-        0.7487824274337533,
-        0.4592143222158069,
-        0.02097055139911715,
-        0.00013736314126696204,
-    ],
-    [
-        0.6240929990607657,
-        0.4276119164393705,
-        0.0034478181112993847,
-        0.5431049700217344,
-        0.27005425386213877,
-    ],
-    [
-        0.9950209388542061,
-        0.8396510075734789,
-        0.8460555030578727,
-        0.9820689020512646,
-        0.3789136708096537,
-    ],
-    [
-        0.018670610691852826,
-        0.16546764653692908,
-        0.719397354576018,
-        0.0009357166071730684,
-        0.0927333564267591,
-    ],
-    [
-        0.1839139293714062,
-        0.7759420231214385,
-        0.10073046076318157,
-        0.03860183811876373,
-        0.34065681486566446,
-    ],
+    [0.2856134859160784, 0.7487824274337533, 0.4592143222158069, 0.02097055139911715, 0.00013736314126696204],
+    [0.6240929990607657, 0.4276119164393705, 0.0034478181112993847, 0.5431049700217344, 0.27005425386213877],
+    [0.9950209388542061, 0.8396510075734789, 0.8460555030578727, 0.9820689020512646, 0.3789136708096537],
+    [0.018670610691852826, 0.16546764653692908, 0.719397354576018, 0.0009357166071730684, 0.0927333564267591],
+    [0.1839139293714062, 0.7759420231214385, 0.10073046076318157, 0.03860183811876373, 0.34065681486566446],
 ];
 
 /// The harmonic mean of the two directions; 0.5 when either side has no entity, 0 when neither direction scores.
@@ -69,11 +36,7 @@ pub fn score(reference: &[Entity], hypothesis: &[Entity], weights: &Weights) -> 
     }
     let recall = directed(reference, hypothesis, weights);
     let precision = directed(hypothesis, reference, weights);
-    if precision + recall == 0. {
-        0.
-    } else {
-        2. * precision * recall / (precision + recall)
-    }
+    if precision + recall == 0. { 0. } else { 2. * precision * recall / (precision + recall) }
 }
 
 /// The weighted mean, over the entities of `from`, of the similarity to the nearest entity of `to`; 0 without any.
@@ -91,11 +54,7 @@ pub fn directed(from: &[Entity], to: &[Entity], weights: &Weights) -> f64 {
         }
         let Some((similarity, other)) = nearest else { continue };
         let weight = weights.affinity[slot(entity.kind)][slot(other.kind)];
-        let factor = if opposite(entity.kind, other.kind) {
-            weights.negation
-        } else {
-            1.
-        };
+        let factor = if opposite(entity.kind, other.kind) { weights.negation } else { 1. };
         total += weight * factor * similarity;
         mass += weight;
     }
@@ -153,24 +112,14 @@ mod tests {
         let number = |value: &serde_json::Value| value.as_u64().unwrap() as usize;
         let (start, end) = (number(&entry["data_offsets"][0]), number(&entry["data_offsets"][1]));
         let data = &bytes[8 + header_len..][start..end];
-        let values: Vec<f32> = data
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-            .collect();
-        values
-            .chunks_exact(number(&entry["shape"][1]))
-            .map(<[f32]>::to_vec)
-            .collect()
+        let values: Vec<f32> = data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        values.chunks_exact(number(&entry["shape"][1])).map(<[f32]>::to_vec).collect()
     }
 
     fn entities(types: &[EntityType], embeddings: Vec<Vec<f32>>) -> Vec<Entity> {
         assert_eq!(types.len(), embeddings.len());
         (types.iter().zip(embeddings))
-            .map(|(&kind, embedding)| Entity {
-                text: String::new(),
-                kind,
-                embedding,
-            })
+            .map(|(&kind, embedding)| Entity { text: String::new(), kind, embedding })
             .collect()
     }
 
@@ -178,10 +127,7 @@ mod tests {
     fn parity_rate_scores_of_given_embeddings() {
         let fixture_json: Fixture = serde_json::from_slice(&fixture("rewards/rate/compute.json")).unwrap();
         let tensors = fixture("rewards/rate/compute.safetensors");
-        let mut weights = Weights {
-            negation: fixture_json.neg_weight,
-            ..Weights::default()
-        };
+        let mut weights = Weights { negation: fixture_json.neg_weight, ..Weights::default() };
         let types = ["anatomy", "abnormality", "disease", "non-abnormality", "non-disease"];
         for (i, a) in types.iter().enumerate() {
             for (j, b) in types.iter().enumerate() {
@@ -232,11 +178,7 @@ mod tests {
 
     #[test]
     fn an_opposite_presence_costs_the_negation_weight() {
-        let entity = |kind| Entity {
-            text: String::new(),
-            kind,
-            embedding: vec![1., 2.],
-        };
+        let entity = |kind| Entity { text: String::new(), kind, embedding: vec![1., 2.] };
         let (present, absent) = ([entity(EntityType::Disease)], [entity(EntityType::NonDisease)]);
         assert!((score(&present, &present, &Weights::default()) - 1.).abs() < 1e-12);
         assert!((score(&present, &absent, &Weights::default()) - 0.3612).abs() < 1e-12);

@@ -24,13 +24,7 @@ impl Counting {
         if self.job.is_live() {
             self.job.show(&format!("{}  {left}", self.unit), &[]);
         } else if tenth(self.job.done) > before {
-            let Job {
-                name,
-                done,
-                total,
-                progress,
-                ..
-            } = &self.job;
+            let Job { name, done, total, progress, .. } = &self.job;
             progress.note(format!("{name} {done}/{total} {}  {left}", self.unit));
         }
     }
@@ -38,11 +32,7 @@ impl Counting {
     /// Takes the bar away and leaves a line that says how long it took.
     pub fn finish(self) {
         let (name, done) = (&self.job.name, self.job.done);
-        let line = format!(
-            "{name}: {done} {} in {}",
-            self.unit,
-            duration(self.job.started.elapsed())
-        );
+        let line = format!("{name}: {done} {} in {}", self.unit, duration(self.job.started.elapsed()));
         self.job.finish(&line);
     }
 }

@@ -11,10 +11,7 @@ pub struct Fitting {
 
 impl Fitting {
     pub(super) fn new(job: Job) -> Self {
-        Self {
-            job,
-            losses: Vec::new(),
-        }
+        Self { job, losses: Vec::new() }
     }
 
     /// So many steps are done, the last of them with this mean loss per token (nats) and learning rate.
@@ -25,23 +22,13 @@ impl Fitting {
         if self.job.is_live() {
             let paint = self.job.progress.paint();
             let figures = [
-                format!(
-                    "{} {}",
-                    paint.bold(format!("{loss:.4}")),
-                    paint.accent(sparkline(&self.losses, 24))
-                ),
+                format!("{} {}", paint.bold(format!("{loss:.4}")), paint.accent(sparkline(&self.losses, 24))),
                 format!("lr {learning_rate:.1e}"),
                 format!("{tokens_per_second:.0} tokens/s"),
             ];
             self.job.show(&timing, &[row(paint, "loss", &figures)]);
         } else if self.job.is_due() {
-            let Job {
-                name,
-                done,
-                total,
-                progress,
-                ..
-            } = &self.job;
+            let Job { name, done, total, progress, .. } = &self.job;
             progress.note(format!(
                 "{name} {done}/{total}  loss {loss:.4}  lr {learning_rate:.1e}  {tokens_per_second:.0} tokens/s  {timing}"
             ));
@@ -73,15 +60,9 @@ mod tests {
         fitting.finish();
         let text = paper.text();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(
-            lines[0].starts_with("SFT 1/2  loss 2.5000  lr 1.0e-3  1234 tokens/s  "),
-            "{text}"
-        );
+        assert!(lines[0].starts_with("SFT 1/2  loss 2.5000  lr 1.0e-3  1234 tokens/s  "), "{text}");
         assert!(lines[1].starts_with("SFT 2/2  loss 1.2500"), "{text}");
-        assert!(
-            lines[2].starts_with("SFT: 2 steps in ") && lines[2].ends_with("loss 2.5000 → 1.2500"),
-            "{text}"
-        );
+        assert!(lines[2].starts_with("SFT: 2 steps in ") && lines[2].ends_with("loss 2.5000 → 1.2500"), "{text}");
         assert_eq!(lines.len(), 3);
     }
 }

@@ -17,20 +17,13 @@ pub struct Training {
 
 impl Training {
     pub(super) fn new(job: Job) -> Self {
-        let watch = Watch {
-            job,
-            rewards: Vec::new(),
-        };
-        Self {
-            watch: Arc::new(Mutex::new(Some(watch))),
-        }
+        let watch = Watch { job, rewards: Vec::new() };
+        Self { watch: Arc::new(Mutex::new(Some(watch))) }
     }
 
     /// What a pipeline is to be given as its observer.
     pub fn observer(&self) -> impl FnMut(&Event) + Send + use<> {
-        let mut training = Self {
-            watch: self.watch.clone(),
-        };
+        let mut training = Self { watch: self.watch.clone() };
         move |event| training.observe(event)
     }
 
@@ -83,10 +76,7 @@ impl Watch {
         let took = duration(self.job.started.elapsed());
         let tenth = self.rewards.len().div_ceil(10);
         let mean = |rewards: &[f64]| rewards.iter().sum::<f64>() / rewards.len() as f64;
-        let reward = match (
-            self.rewards.get(..tenth),
-            self.rewards.get(self.rewards.len() - tenth..),
-        ) {
+        let reward = match (self.rewards.get(..tenth), self.rewards.get(self.rewards.len() - tenth..)) {
             (Some(first), Some(last)) if tenth > 0 => {
                 format!(", reward of sampled reports {:.3} → {:.3}", mean(first), mean(last))
             }
@@ -115,36 +105,17 @@ impl Watch {
             rows.extend((!trouble.is_empty()).then(|| row(paint, "trouble", &trouble)));
             self.job.show(&timing, &rows);
         } else if self.job.is_due() {
-            let Job {
-                name,
-                done,
-                total,
-                progress,
-                ..
-            } = &self.job;
-            let figures = [
-                reward(record, paint),
-                policy(record),
-                flow(record),
-                trouble(record, paint),
-            ]
-            .concat();
-            progress.note(format!(
-                "{name} {done}/{total}  reward {}  {timing}",
-                figures.join("  ")
-            ));
+            let Job { name, done, total, progress, .. } = &self.job;
+            let figures = [reward(record, paint), policy(record), flow(record), trouble(record, paint)].concat();
+            progress.note(format!("{name} {done}/{total}  reward {}  {timing}", figures.join("  ")));
         }
     }
 }
 
 fn reward(record: &StepRecord, paint: Paint) -> Vec<String> {
     let mut figures = vec![paint.bold(format!("{:.3}", record.reward_sampled))];
-    figures.extend(
-        record
-            .reward_components
-            .iter()
-            .map(|(name, value)| format!("{} {value:.3}", name.replace('_', " "))),
-    );
+    figures
+        .extend(record.reward_components.iter().map(|(name, value)| format!("{} {value:.3}", name.replace('_', " "))));
     if !record.edits.is_empty() {
         let gain = format!("edits {:+.3}", record.edit_gain);
         figures.push(if record.edit_gain > 0.0 { paint.good(gain) } else { gain });
@@ -188,11 +159,8 @@ fn trouble(record: &StepRecord, paint: Paint) -> Vec<String> {
         (record.evictions, "eviction", "evictions"),
         (record.dead_letters, "dead letter", "dead letters"),
     ];
-    let mut troubles: Vec<String> = counts
-        .iter()
-        .filter(|(number, ..)| *number > 0)
-        .map(|(number, one, many)| count(*number, one, many))
-        .collect();
+    let mut troubles: Vec<String> =
+        counts.iter().filter(|(number, ..)| *number > 0).map(|(number, one, many)| count(*number, one, many)).collect();
     if record.stats.skipped {
         troubles.push("update skipped: gradient not finite".into());
     }
@@ -251,24 +219,14 @@ mod tests {
     fn a_plain_line_holds_the_figures_that_matter_and_no_escapes() {
         let text = watch(&[Event::Step(Box::new(record(0)))]);
         let line = text.lines().next().unwrap();
-        assert!(
-            line.starts_with("EditGRPO 1/2  reward 1.250  radgraph 0.375  rate 0.500  edits +0.125"),
-            "{line}"
-        );
-        for figure in [
-            "staleness 0.5 (max 1)",
-            "402 tokens/s",
-            "sampler 93 % busy",
-            "learner waits 1.50 s for a batch",
-        ] {
+        assert!(line.starts_with("EditGRPO 1/2  reward 1.250  radgraph 0.375  rate 0.500  edits +0.125"), "{line}");
+        for figure in ["staleness 0.5 (max 1)", "402 tokens/s", "sampler 93 % busy", "learner waits 1.50 s for a batch"]
+        {
             assert!(line.contains(figure), "{figure} in {line}");
         }
         assert!(!text.contains('\x1b'), "{text:?}");
         assert!(!line.contains("restart"), "{line}");
-        let idle = StepRecord {
-            queue_wait: BTreeMap::from([("editor".into(), 1e-4)]),
-            ..record(0)
-        };
+        let idle = StepRecord { queue_wait: BTreeMap::from([("editor".into(), 1e-4)]), ..record(0) };
         assert!(!watch(&[Event::Step(Box::new(idle))]).contains("wait"));
     }
 
@@ -286,18 +244,9 @@ mod tests {
         let version = PolicyVersion(4);
         let text = watch(&[
             Event::Evaluated { version, scores },
-            Event::EvaluationFailed {
-                version,
-                error: "no studies".into(),
-            },
-            Event::Checkpoint {
-                version,
-                path: "runs/a/checkpoints/4".into(),
-            },
-            Event::Restarted {
-                actor: "sampler-1".into(),
-                reason: "panicked".into(),
-            },
+            Event::EvaluationFailed { version, error: "no studies".into() },
+            Event::Checkpoint { version, path: "runs/a/checkpoints/4".into() },
+            Event::Restarted { actor: "sampler-1".into(), reason: "panicked".into() },
         ]);
         for line in [
             "version 4: average 51.2\n",

@@ -10,26 +10,17 @@ type Problem = (String, String);
 
 pub fn parse(value: &Value, index: usize, images: &Images) -> Result<Study, Problem> {
     let Value::Object(entry) = value else {
-        return Err((
-            "(entry)".into(),
-            format!("expected an object, found {}", type_name(value)),
-        ));
+        return Err(("(entry)".into(), format!("expected an object, found {}", type_name(value))));
     };
     let human = turn(entry, &["human", "user"])?;
     let report = turn(entry, &["gpt", "assistant"])?;
     if report.trim().is_empty() {
-        return Err((
-            "conversations".into(),
-            "the gpt turn is empty: expected a report".into(),
-        ));
+        return Err(("conversations".into(), "the gpt turn is empty: expected a report".into()));
     }
     let paths = image_paths(entry)?;
     let markers = human.matches(IMAGE_MARKER).count();
     if markers != paths.len() {
-        let reason = format!(
-            "{markers} {IMAGE_MARKER} markers in the human turn, but {} images",
-            paths.len()
-        );
+        let reason = format!("{markers} {IMAGE_MARKER} markers in the human turn, but {} images", paths.len());
         return Err(("conversations".into(), reason));
     }
     let roles = match entry.get("views") {
@@ -39,11 +30,7 @@ pub fn parse(value: &Value, index: usize, images: &Images) -> Result<Study, Prob
     let mut views = Vec::with_capacity(paths.len());
     for (path, (timing, projection)) in paths.into_iter().zip(roles) {
         let file = images.resolve(path).map_err(|reason| ("image".into(), reason))?;
-        views.push(View {
-            projection,
-            timing,
-            image: ImageSource::File(file),
-        });
+        views.push(View { projection, timing, image: ImageSource::File(file) });
     }
     views.sort_by_key(|view| (view.timing, view.projection));
     let said = Sections::parse(human);
@@ -89,10 +76,7 @@ fn image_paths(entry: &Map<String, Value>) -> Result<Vec<&str>, Problem> {
         Some(Value::Array(paths)) => paths
             .iter()
             .enumerate()
-            .map(|(i, path)| {
-                path.as_str()
-                    .ok_or_else(|| mistyped(&format!("{field}[{i}]"), "a string", path))
-            })
+            .map(|(i, path)| path.as_str().ok_or_else(|| mistyped(&format!("{field}[{i}]"), "a string", path)))
             .collect(),
         Some(other) => Err(mistyped(field, "a path or a list of paths", other)),
     }
@@ -106,11 +90,7 @@ fn turn<'a>(entry: &'a Map<String, Value>, speakers: &[&str]) -> Result<&'a str,
         Some(Value::Array(turns)) => turns,
         Some(other) => return Err(mistyped(FIELD, "a list of turns", other)),
     };
-    let speaks = |turn: &&Value| {
-        turn.get("from")
-            .and_then(Value::as_str)
-            .is_some_and(|from| speakers.contains(&from))
-    };
+    let speaks = |turn: &&Value| turn.get("from").and_then(Value::as_str).is_some_and(|from| speakers.contains(&from));
     let i = turns
         .iter()
         .position(|turn| speaks(&turn))

@@ -64,10 +64,7 @@ impl Folder {
         let entries = match serde_json::from_slice(json) {
             Ok(Value::Array(entries)) => entries,
             Ok(other) => {
-                return Err(Error::NotAnArray {
-                    path,
-                    found: entry::type_name(&other),
-                });
+                return Err(Error::NotAnArray { path, found: entry::type_name(&other) });
             }
             Err(source) => return Err(Error::Json { path, source }),
         };
@@ -75,18 +72,11 @@ impl Folder {
         let mut seen = BTreeMap::new();
         let mut studies = Vec::with_capacity(entries.len());
         for (index, value) in entries.iter().enumerate() {
-            let at = |(field, reason): (String, String)| Error::Entry {
-                path: path.clone(),
-                entry: index,
-                field,
-                reason,
-            };
+            let at =
+                |(field, reason): (String, String)| Error::Entry { path: path.clone(), entry: index, field, reason };
             let study = entry::parse(value, index, &images).map_err(at)?;
             if let Some(first) = seen.insert(study.id.clone(), index) {
-                return Err(at((
-                    "id".into(),
-                    format!("`{}` is already the id of entry {first}", study.id),
-                )));
+                return Err(at(("id".into(), format!("`{}` is already the id of entry {first}", study.id))));
             }
             studies.push(study);
         }
@@ -112,9 +102,5 @@ fn split_file(dir: &Path, split: Split) -> Result<PathBuf> {
     };
     fs::metadata(dir).map_err(Error::io(dir))?;
     let found = names.iter().map(|name| dir.join(name)).find(|path| path.is_file());
-    found.ok_or_else(|| Error::NoSplit {
-        dir: dir.to_owned(),
-        split: split.name(),
-        expected: names.join(", "),
-    })
+    found.ok_or_else(|| Error::NoSplit { dir: dir.to_owned(), split: split.name(), expected: names.join(", ") })
 }

@@ -35,29 +35,17 @@ pub fn from_prompt(human: &str) -> Vec<Role> {
         3 => (Timing::Prior, Projection::Lateral),
         _ => (Timing::Prior, Projection::Frontal),
     };
-    labels
-        .iter()
-        .enumerate()
-        .map(|(i, label)| if any { by_label(label) } else { by_order(i) })
-        .collect()
+    labels.iter().enumerate().map(|(i, label)| if any { by_label(label) } else { by_order(i) }).collect()
 }
 
 /// The role named after the last line or sentence end; what is not named is current and frontal.
 fn from_label(text: &str) -> Option<Role> {
     let label = text.trim_end().rsplit(['\n', '.']).next()?.to_lowercase();
-    let has = |names: &[&str]| {
-        label
-            .split(|c: char| !c.is_alphanumeric())
-            .any(|word| names.contains(&word))
-    };
+    let has = |names: &[&str]| label.split(|c: char| !c.is_alphanumeric()).any(|word| names.contains(&word));
     let (prior, lateral) = (has(&["prior", "previous"]), has(&["lateral"]));
     let known = prior || lateral || has(&["frontal", "pa", "ap", "current"]);
     let timing = if prior { Timing::Prior } else { Timing::Current };
-    let projection = if lateral {
-        Projection::Lateral
-    } else {
-        Projection::Frontal
-    };
+    let projection = if lateral { Projection::Lateral } else { Projection::Frontal };
     known.then_some((timing, projection))
 }
 
@@ -71,15 +59,9 @@ mod tests {
 
     #[test]
     fn labels_before_the_markers_decide_the_roles() {
-        assert_eq!(
-            from_prompt("Current frontal: <image> Prior frontal: <image> x"),
-            [CF, PF]
-        );
+        assert_eq!(from_prompt("Current frontal: <image> Prior frontal: <image> x"), [CF, PF]);
         assert_eq!(from_prompt("Lateral\n<image>\nPA view <image>"), [CL, CF]);
-        assert_eq!(
-            from_prompt("No prior surgery. Here is <image> and the previous one <image>"),
-            [CF, PF]
-        );
+        assert_eq!(from_prompt("No prior surgery. Here is <image> and the previous one <image>"), [CF, PF]);
     }
 
     #[test]

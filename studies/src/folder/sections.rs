@@ -38,11 +38,7 @@ impl Sections {
             }
         }
         let [indication, technique, comparison] = found;
-        Self {
-            indication,
-            technique,
-            comparison,
-        }
+        Self { indication, technique, comparison }
     }
 }
 
@@ -96,20 +92,11 @@ mod tests {
     #[test]
     fn sections_on_several_lines_end_with_their_line() {
         let sections = Sections::parse("<image>\r\nCLINICAL HISTORY: cough\r\nTECHNIQUE:\r\nDescribe the image.");
-        assert_eq!(
-            sections,
-            Sections {
-                indication: Some("cough".into()),
-                ..Sections::default()
-            }
-        );
+        assert_eq!(sections, Sections { indication: Some("cough".into()), ..Sections::default() });
     }
 
     #[test]
     fn words_that_only_contain_a_heading_open_no_section() {
-        assert_eq!(
-            Sections::parse("Prehistory: none. Write the findings."),
-            Sections::default()
-        );
+        assert_eq!(Sections::parse("Prehistory: none. Write the findings."), Sections::default());
     }
 }

@@ -33,9 +33,7 @@ pub fn write(dir: impl AsRef<Path>, split: Split, studies: &dyn Dataset) -> Resu
         write!(out, "{start}{}", entry(&study, &names)).map_err(Error::io(&partial))?;
     }
     let end = if studies.is_empty() { "[]\n" } else { "\n]\n" };
-    out.write_all(end.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(Error::io(&partial))?;
+    out.write_all(end.as_bytes()).and_then(|()| out.flush()).map_err(Error::io(&partial))?;
     let path = dir.join(format!("{split}.json"));
     fs::rename(&partial, &path).map_err(Error::io(&path))
 }
@@ -44,37 +42,25 @@ fn save(view: &View, path: &Path) -> Result<()> {
     let pixels = view.load()?;
     pixels
         .save_with_format(path, image::ImageFormat::Png)
-        .map_err(|source| Error::ImageWrite {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(|source| Error::ImageWrite { path: path.to_owned(), source })
 }
 
 fn entry(study: &Study, names: &[String]) -> Value {
-    let views: Vec<Value> = study
-        .views
-        .iter()
-        .map(|view| json!({"projection": view.projection, "timing": view.timing}))
-        .collect();
+    let views: Vec<Value> =
+        study.views.iter().map(|view| json!({"projection": view.projection, "timing": view.timing})).collect();
     let mut entry = Map::new();
     entry.insert("id".into(), json!(study.id));
     entry.insert("image".into(), json!(names));
     entry.insert("views".into(), json!(views));
-    let context = [
-        ("indication", &study.indication),
-        ("technique", &study.technique),
-        ("comparison", &study.comparison),
-    ];
+    let context =
+        [("indication", &study.indication), ("technique", &study.technique), ("comparison", &study.comparison)];
     for (key, text) in context {
         if let Some(text) = text {
             entry.insert(key.into(), json!(text));
         }
     }
-    let conversation = [
-        ("human", Prompt::new(study).text),
-        ("gpt", study.reference.text().to_owned()),
-    ]
-    .map(|(from, value)| json!({"from": from, "value": value}));
+    let conversation = [("human", Prompt::new(study).text), ("gpt", study.reference.text().to_owned())]
+        .map(|(from, value)| json!({"from": from, "value": value}));
     entry.insert("conversations".into(), json!(conversation));
     Value::Object(entry)
 }

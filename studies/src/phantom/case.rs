@@ -42,9 +42,7 @@ pub struct Case {
 impl Case {
     /// Whether the report names pneumonia: it was asked about, and there is an opacity or a consolidation.
     pub fn pneumonia(&self) -> bool {
-        let airspace = [Kind::Consolidation, Kind::Opacity]
-            .iter()
-            .any(|kind| self.current.contains_key(kind));
+        let airspace = [Kind::Consolidation, Kind::Opacity].iter().any(|kind| self.current.contains_key(kind));
         self.question == Some(Question::Pneumonia) && airspace
     }
 }
@@ -127,16 +125,8 @@ impl Scenario {
                 (Cardiomegaly, 0.2, Side::Both),
             ],
             Self::Infection => &[(airspace, 1.0, side), (Effusion, 0.2, side)],
-            Self::Trauma => &[
-                (Fracture, 1.0, side),
-                (Pneumothorax, 0.35, side),
-                (Effusion, 0.15, side),
-            ],
-            Self::Mass => &[
-                (Nodule, 1.0, side),
-                (Effusion, 0.15, side),
-                (Cardiomegaly, 0.1, Side::Both),
-            ],
+            Self::Trauma => &[(Fracture, 1.0, side), (Pneumothorax, 0.35, side), (Effusion, 0.15, side)],
+            Self::Mass => &[(Nodule, 1.0, side), (Effusion, 0.15, side), (Cardiomegaly, 0.1, Side::Both)],
             Self::Collapse => &[(Pneumothorax, 1.0, side), (Line, 0.2, Side::Right)],
             Self::VolumeLoss => &[(Atelectasis, 1.0, bases), (Effusion, 0.35, bases)],
             Self::Paced => &[(Pacemaker, 1.0, Side::Left), (Cardiomegaly, 0.4, Side::Both)],
@@ -158,11 +148,7 @@ impl Scenario {
 
 /// Draws the story of one study.
 pub fn sample(rng: &mut ChaCha8Rng) -> Case {
-    let scenario = if rng.random_bool(NORMAL) {
-        Scenario::Healthy
-    } else {
-        weighted(&ABNORMAL, rng)
-    };
+    let scenario = if rng.random_bool(NORMAL) { Scenario::Healthy } else { weighted(&ABNORMAL, rng) };
     let current = scenario.findings(rng);
     let prior = rng.random_bool(PRIOR).then(|| before(&current, rng));
     let portable = scenario == Scenario::IntensiveCare || rng.random_bool(0.2);
@@ -170,14 +156,7 @@ pub fn sample(rng: &mut ChaCha8Rng) -> Case {
     let common = COMMON.choose(rng).copied();
     let typical = scenario.indication().filter(|_| rng.random_bool(0.5));
     let asked = typical.or(common).filter(|_| rng.random_bool(0.8));
-    Case {
-        current,
-        prior,
-        lateral,
-        portable,
-        indication: asked.map(|a| a.0),
-        question: asked.and_then(|a| a.1),
-    }
+    Case { current, prior, lateral, portable, indication: asked.map(|a| a.0), question: asked.and_then(|a| a.1) }
 }
 
 /// The comparison study of `current`: each finding may be absent, as it is, or of the other degree; one may be gone now.
@@ -188,21 +167,11 @@ fn before(current: &Findings, rng: &mut ChaCha8Rng) -> Findings {
         if fate < 0.3 {
             continue;
         }
-        let degree = if fate < 0.6 {
-            now.degree.map(other_degree)
-        } else {
-            now.degree
-        };
+        let degree = if fate < 0.6 { now.degree.map(other_degree) } else { now.degree };
         prior.insert(kind, Finding { degree, ..now });
     }
-    const MAY_RESOLVE: [Kind; 6] = [
-        Kind::Effusion,
-        Kind::Pneumothorax,
-        Kind::Consolidation,
-        Kind::Opacity,
-        Kind::Edema,
-        Kind::Atelectasis,
-    ];
+    const MAY_RESOLVE: [Kind; 6] =
+        [Kind::Effusion, Kind::Pneumothorax, Kind::Consolidation, Kind::Opacity, Kind::Edema, Kind::Atelectasis];
     if current.len() < 3
         && rng.random_bool(0.25)
         && let Some(&kind) = MAY_RESOLVE.choose(rng)
@@ -244,21 +213,9 @@ fn keep_apart(findings: &mut Findings) {
 }
 
 fn finding(kind: Kind, side: Side, rng: &mut ChaCha8Rng) -> Finding {
-    let degree = if rng.random_bool(0.5) {
-        Degree::Small
-    } else {
-        Degree::Large
-    };
-    let zone = if rng.random_bool(0.35) {
-        Zone::Upper
-    } else {
-        Zone::Lower
-    };
-    Finding {
-        side,
-        zone: kind.has_zone().then_some(zone),
-        degree: kind.has_degree().then_some(degree),
-    }
+    let degree = if rng.random_bool(0.5) { Degree::Small } else { Degree::Large };
+    let zone = if rng.random_bool(0.35) { Zone::Upper } else { Zone::Lower };
+    Finding { side, zone: kind.has_zone().then_some(zone), degree: kind.has_degree().then_some(degree) }
 }
 
 fn other_degree(degree: Degree) -> Degree {

@@ -56,13 +56,7 @@ pub struct PhantomConfig {
 
 impl Default for PhantomConfig {
     fn default() -> Self {
-        Self {
-            seed: 0,
-            site: Site::A,
-            split: Split::Train,
-            count: 1000,
-            size: 112,
-        }
+        Self { seed: 0, site: Site::A, split: Split::Train, count: 1000, size: 112 }
     }
 }
 
@@ -86,11 +80,7 @@ impl Phantom {
     /// [`Error::PhantomSize`] if the image size is out of range.
     pub fn new(config: PhantomConfig) -> Result<Self> {
         if !(MIN_SIZE..=MAX_SIZE).contains(&config.size) {
-            return Err(Error::PhantomSize {
-                size: config.size,
-                min: MIN_SIZE,
-                max: MAX_SIZE,
-            });
+            return Err(Error::PhantomSize { size: config.size, min: MIN_SIZE, max: MAX_SIZE });
         }
         Ok(Self { config })
     }
@@ -140,14 +130,7 @@ impl Phantom {
         findings: &Findings,
         exposure: &mut ChaCha8Rng,
     ) -> GrayImage {
-        render::radiograph(
-            self.config.site,
-            self.config.size,
-            projection,
-            patient,
-            findings,
-            exposure,
-        )
+        render::radiograph(self.config.site, self.config.size, projection, patient, findings, exposure)
     }
 
     fn views(&self, index: usize, case: &Case) -> Result<Vec<View>> {
@@ -156,11 +139,7 @@ impl Phantom {
         let mut views = Vec::new();
         let mut expose = |projection, timing, findings: &Findings| {
             let image = self.radiograph(projection, &patient, findings, &mut exposure);
-            views.push(View {
-                projection,
-                timing,
-                image: ImageSource::Pixels(Arc::new(image)),
-            });
+            views.push(View { projection, timing, image: ImageSource::Pixels(Arc::new(image)) });
         };
         expose(Projection::Frontal, Timing::Current, &case.current);
         if case.lateral {
@@ -173,13 +152,7 @@ impl Phantom {
     }
 
     fn stream(&self, index: usize, purpose: Purpose) -> Result<ChaCha8Rng> {
-        let PhantomConfig {
-            seed,
-            site,
-            split,
-            count,
-            ..
-        } = self.config;
+        let PhantomConfig { seed, site, split, count, .. } = self.config;
         if index >= count {
             return Err(Error::OutOfRange { index, len: count });
         }

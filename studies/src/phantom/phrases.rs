@@ -32,26 +32,18 @@ pub const NORMAL_HEART: Phrasings = Phrasings(&[
     "The heart and mediastinum are normal.",
     "Cardiac and mediastinal contours are within normal limits.",
 ]);
-pub const CLEAR_LUNGS: Phrasings = Phrasings(&[
-    "The lungs are clear.",
-    "Both lungs are clear.",
-    "The lungs are well expanded and clear.",
-]);
-pub const INTACT_BONES: Phrasings = Phrasings(&[
-    "The bones are intact.",
-    "No acute osseous abnormality.",
-    "Bony structures are unremarkable.",
-]);
+pub const CLEAR_LUNGS: Phrasings =
+    Phrasings(&["The lungs are clear.", "Both lungs are clear.", "The lungs are well expanded and clear."]);
+pub const INTACT_BONES: Phrasings =
+    Phrasings(&["The bones are intact.", "No acute osseous abnormality.", "Bony structures are unremarkable."]);
 pub const NOTHING_ACUTE: Phrasings = Phrasings(&[
     "No acute cardiopulmonary process.",
     "No acute cardiopulmonary abnormality.",
     "No evidence of acute cardiopulmonary disease.",
 ]);
 pub const NO_CHANGE: Phrasings = Phrasings(&["No significant change from prior.", "No interval change."]);
-pub const PNEUMONIA: Phrasings = Phrasings(&[
-    "Findings are consistent with pneumonia.",
-    "This is compatible with pneumonia.",
-]);
+pub const PNEUMONIA: Phrasings =
+    Phrasings(&["Findings are consistent with pneumonia.", "This is compatible with pneumonia."]);
 
 /// The sentence of a present finding.
 pub fn present(kind: Kind, finding: &Finding, change: Option<Change>, site: Site, rng: &mut ChaCha8Rng) -> String {
@@ -72,26 +64,12 @@ pub fn present(kind: Kind, finding: &Finding, change: Option<Change>, site: Site
     }
     let frames: &[&str] = match change {
         None => &["There {is} {a}{noun}.", "{noun}.", "{a}{noun} {is} present."],
-        Some(Change::New) => &[
-            "New {noun}.",
-            "There {is} {new}{noun}.",
-            "Interval development of {a}{noun}.",
-        ],
-        Some(Change::Unchanged) => &[
-            "Unchanged {noun}.",
-            "{noun} {is} unchanged.",
-            "{noun} {is} stable since the prior.",
-        ],
-        Some(Change::Increased) => &[
-            "{noun} {has} increased.",
-            "Increased {noun}.",
-            "Interval increase in {noun}.",
-        ],
-        Some(Change::Decreased) => &[
-            "{noun} {has} decreased.",
-            "Decreased {noun}.",
-            "Interval decrease in {noun}.",
-        ],
+        Some(Change::New) => &["New {noun}.", "There {is} {new}{noun}.", "Interval development of {a}{noun}."],
+        Some(Change::Unchanged) => {
+            &["Unchanged {noun}.", "{noun} {is} unchanged.", "{noun} {is} stable since the prior."]
+        }
+        Some(Change::Increased) => &["{noun} {has} increased.", "Increased {noun}.", "Interval increase in {noun}."],
+        Some(Change::Decreased) => &["{noun} {has} decreased.", "Decreased {noun}.", "Interval decrease in {noun}."],
     };
     noun.fill(frames[preferred(frames.len(), site, rng)])
 }
@@ -106,11 +84,7 @@ pub fn resolved(kind: Kind, finding: &Finding, site: Site, rng: &mut ChaCha8Rng)
 pub fn denial(kinds: &[Kind], site: Site, rng: &mut ChaCha8Rng) -> Option<String> {
     let names: Vec<&str> = kinds.iter().map(|&kind| absent(kind)).collect();
     let (last, others) = names.split_last()?;
-    let list = if others.is_empty() {
-        (*last).to_owned()
-    } else {
-        format!("{} or {last}", others.join(", "))
-    };
+    let list = if others.is_empty() { (*last).to_owned() } else { format!("{} or {last}", others.join(", ")) };
     let start = ["No", "There is no", "No evidence of"][preferred(3, site, rng)];
     Some(format!("{start} {list}."))
 }
@@ -135,19 +109,11 @@ fn device(kind: Kind, finding: &Finding, change: Option<Change>, site: Site, rng
     let (names, places): (&[&str], &[&str]) = match kind {
         Kind::Tube => (
             &["endotracheal tube"],
-            &[
-                "ends above the carina",
-                "tip projects above the carina",
-                "is in standard position",
-            ],
+            &["ends above the carina", "tip projects above the carina", "is in standard position"],
         ),
         Kind::Line => (
             &["central line", "central venous catheter"],
-            &[
-                "ends in the SVC",
-                "tip projects over the superior vena cava",
-                "terminates in the SVC",
-            ],
+            &["ends in the SVC", "tip projects over the superior vena cava", "terminates in the SVC"],
         ),
         _ => (
             &["pacemaker", "chest wall pacemaker"],
@@ -159,11 +125,7 @@ fn device(kind: Kind, finding: &Finding, change: Option<Change>, site: Site, rng
         ),
     };
     let name = names[preferred(names.len(), site, rng)];
-    let name = if kind == Kind::Tube {
-        name.to_owned()
-    } else {
-        format!("{side} {name}")
-    };
+    let name = if kind == Kind::Tube { name.to_owned() } else { format!("{side} {name}") };
     let place = places[preferred(places.len(), site, rng)];
     match change {
         None => capitalised(&format!("{name} {place}.")),
@@ -189,49 +151,20 @@ impl Noun {
             Kind::Cardiomegaly => ("cardiomegaly".into(), false, true),
             Kind::Edema => (pick(&["pulmonary edema", "interstitial edema"]), false, true),
             Kind::Effusion if both => ("bilateral pleural effusions".into(), true, true),
-            Kind::Effusion => (
-                format!("{side} {}", pick(&["pleural effusion", "effusion"])),
-                false,
-                false,
-            ),
-            Kind::Pneumothorax if finding.degree == Some(Degree::Small) => (
-                format!("{side} {}", pick(&["pneumothorax", "apical pneumothorax"])),
-                false,
-                false,
-            ),
+            Kind::Effusion => (format!("{side} {}", pick(&["pleural effusion", "effusion"])), false, false),
+            Kind::Pneumothorax if finding.degree == Some(Degree::Small) => {
+                (format!("{side} {}", pick(&["pneumothorax", "apical pneumothorax"])), false, false)
+            }
             Kind::Pneumothorax => (format!("{side} pneumothorax"), false, false),
             Kind::Consolidation | Kind::Opacity => {
-                let name = if kind == Kind::Opacity {
-                    "patchy opacity"
-                } else {
-                    "consolidation"
-                };
-                let zone = if finding.zone == Some(Zone::Upper) {
-                    "upper"
-                } else {
-                    "lower"
-                };
-                let words = [
-                    format!("{side} {zone} lobe {name}"),
-                    format!("{name} in the {side} {zone} lobe"),
-                ];
-                (
-                    words[preferred(2, site, rng)].clone(),
-                    false,
-                    kind == Kind::Consolidation,
-                )
+                let name = if kind == Kind::Opacity { "patchy opacity" } else { "consolidation" };
+                let zone = if finding.zone == Some(Zone::Upper) { "upper" } else { "lower" };
+                let words = [format!("{side} {zone} lobe {name}"), format!("{name} in the {side} {zone} lobe")];
+                (words[preferred(2, site, rng)].clone(), false, kind == Kind::Consolidation)
             }
-            Kind::Atelectasis => (
-                format!("{side} {} atelectasis", pick(&["basilar", "lower lobe"])),
-                false,
-                true,
-            ),
+            Kind::Atelectasis => (format!("{side} {} atelectasis", pick(&["basilar", "lower lobe"])), false, true),
             Kind::Nodule => (format!("{side} {} nodule", pick(&["lung", "pulmonary"])), false, false),
-            Kind::Fracture => (
-                format!("{side} {}", pick(&["rib fractures", "lateral rib fractures"])),
-                true,
-                true,
-            ),
+            Kind::Fracture => (format!("{side} {}", pick(&["rib fractures", "lateral rib fractures"])), true, true),
             Kind::Tube | Kind::Line | Kind::Pacemaker => ("support device".into(), false, false),
         };
         if let Some(degree) = finding.degree.filter(|_| with_degree) {
@@ -305,7 +238,5 @@ fn preferred(count: usize, site: Site, rng: &mut ChaCha8Rng) -> usize {
 
 fn capitalised(sentence: &str) -> String {
     let mut letters = sentence.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -37,23 +37,14 @@ pub fn write(case: &Case, site: Site, rng: &mut ChaCha8Rng) -> String {
         .map(|(&kind, finding)| phrases::present(kind, finding, change(case, kind, finding), site, rng))
         .collect();
     let resolved = resolved(case);
-    findings.extend(
-        resolved
-            .iter()
-            .map(|(&kind, finding)| phrases::resolved(kind, finding, site, rng)),
-    );
+    findings.extend(resolved.iter().map(|(&kind, finding)| phrases::resolved(kind, finding, site, rng)));
     findings.shuffle(rng);
 
     let mut background = Vec::new();
     if !case.current.contains_key(&Kind::Cardiomegaly) && findings.len() < 3 {
         background.push(phrases::NORMAL_HEART.choose(site, rng).to_owned());
     }
-    if !case
-        .current
-        .keys()
-        .chain(resolved.keys())
-        .any(|kind| kind.is_pulmonary())
-    {
+    if !case.current.keys().chain(resolved.keys()).any(|kind| kind.is_pulmonary()) {
         background.push(phrases::CLEAR_LUNGS.choose(site, rng).to_owned());
     }
     if case.lateral && !case.current.contains_key(&Kind::Fracture) && findings.len() < 2 {
@@ -63,22 +54,13 @@ pub fn write(case: &Case, site: Site, rng: &mut ChaCha8Rng) -> String {
     background.extend(phrases::denial(&denied(case, &resolved), site, rng));
 
     let findings_first = rng.random_bool(if site == Site::A { 0.75 } else { 0.45 });
-    let mut sentences = if findings_first {
-        [findings, background]
-    } else {
-        [background, findings]
-    }
-    .concat();
+    let mut sentences = if findings_first { [findings, background] } else { [background, findings] }.concat();
     if case.pneumonia() {
         sentences.push(phrases::PNEUMONIA.choose(site, rng).to_owned());
     }
     if lesions(&case.current) == 0 {
         let same = case.prior.as_ref() == Some(&case.current);
-        let summary = if same {
-            &phrases::NO_CHANGE
-        } else {
-            &phrases::NOTHING_ACUTE
-        };
+        let summary = if same { &phrases::NO_CHANGE } else { &phrases::NOTHING_ACUTE };
         sentences.push(summary.choose(site, rng).to_owned());
     }
     sentences.join(" ")
@@ -102,12 +84,7 @@ fn change(case: &Case, kind: Kind, now: &Finding) -> Option<Change> {
 /// Findings of the comparison study that are gone.
 fn resolved(case: &Case) -> Findings {
     let gone = |kind: &Kind| !kind.is_device() && !case.current.contains_key(kind);
-    case.prior
-        .iter()
-        .flatten()
-        .filter(|(kind, _)| gone(kind))
-        .map(|(&kind, &finding)| (kind, finding))
-        .collect()
+    case.prior.iter().flatten().filter(|(kind, _)| gone(kind)).map(|(&kind, &finding)| (kind, finding)).collect()
 }
 
 /// Rule 3, in the order in which they are named.
@@ -120,10 +97,7 @@ fn denied(case: &Case, resolved: &Findings) -> Vec<Kind> {
     [
         (Kind::Consolidation, asked(Question::Pneumonia) && !airspace),
         (Kind::Edema, asked(Question::Edema) || here(Kind::Cardiomegaly)),
-        (
-            Kind::Pneumothorax,
-            clean || asked(Question::Pneumothorax) || pneumothorax_near,
-        ),
+        (Kind::Pneumothorax, clean || asked(Question::Pneumothorax) || pneumothorax_near),
         (Kind::Effusion, clean || asked(Question::Effusion) || airspace),
         (Kind::Nodule, asked(Question::Nodule)),
         (Kind::Fracture, asked(Question::Fracture)),

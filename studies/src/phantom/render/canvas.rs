@@ -26,11 +26,7 @@ pub struct Canvas {
 impl Canvas {
     pub fn new(size: u32, pose: Pose) -> Self {
         let size = size as usize;
-        Self {
-            size,
-            pose,
-            values: vec![0.; size * size],
-        }
+        Self { size, pose, values: vec![0.; size * size] }
     }
 
     /// Row by row from the top.
@@ -58,19 +54,11 @@ impl Canvas {
 
     /// Adds an ellipse of height `amount` that falls off to nothing between `core` (0 to 1) of its radii and its edge.
     pub fn blob(&mut self, at: Point, radii: Point, core: f32, amount: f32, mask: impl Fn(f32, f32) -> f32) {
-        self.paint(
-            (at.0 - radii.0, at.1 - radii.1),
-            (at.0 + radii.0, at.1 + radii.1),
-            |u, v, value| {
-                let (x, y) = ((u - at.0) / radii.0, (v - at.1) / radii.1);
-                let shape = fall(core, 1., (x * x + y * y).sqrt());
-                if shape > 0. {
-                    value + amount * shape * mask(u, v)
-                } else {
-                    value
-                }
-            },
-        );
+        self.paint((at.0 - radii.0, at.1 - radii.1), (at.0 + radii.0, at.1 + radii.1), |u, v, value| {
+            let (x, y) = ((u - at.0) / radii.0, (v - at.1) / radii.1);
+            let shape = fall(core, 1., (x * x + y * y).sqrt());
+            if shape > 0. { value + amount * shape * mask(u, v) } else { value }
+        });
     }
 
     /// Adds a line of height `amount` through `points`, soft over one pixel.
@@ -85,10 +73,7 @@ impl Canvas {
             return;
         };
         self.paint((u0 - edge, v0 - edge), (u1 + edge, v1 + edge), |u, v, value| {
-            let squared = points
-                .windows(2)
-                .map(|ends| to_segment((u, v), ends[0], ends[1]))
-                .fold(9., f32::min);
+            let squared = points.windows(2).map(|ends| to_segment((u, v), ends[0], ends[1])).fold(9., f32::min);
             if squared >= edge * edge {
                 return value;
             }
@@ -110,11 +95,7 @@ impl Canvas {
 
     fn axis(&self, axis: usize) -> (f32, f32) {
         let Pose { shift, zoom } = self.pose;
-        if axis == 0 {
-            (shift.0, zoom.0)
-        } else {
-            (shift.1, zoom.1)
-        }
+        if axis == 0 { (shift.0, zoom.0) } else { (shift.1, zoom.1) }
     }
 }
 
@@ -143,11 +124,7 @@ fn to_segment(p: Point, a: Point, b: Point) -> f32 {
     let (dx, dy) = (b.0 - a.0, b.1 - a.1);
     let (px, py) = (p.0 - a.0, p.1 - a.1);
     let length = dx * dx + dy * dy;
-    let t = if length > 0. {
-        ((px * dx + py * dy) / length).clamp(0., 1.)
-    } else {
-        0.
-    };
+    let t = if length > 0. { ((px * dx + py * dy) / length).clamp(0., 1.) } else { 0. };
     let (x, y) = (px - t * dx, py - t * dy);
     x * x + y * y
 }

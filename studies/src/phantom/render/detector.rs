@@ -29,22 +29,12 @@ struct Habits {
 /// Site A knows frames and markers, so that a policy can learn to look past them; at site B they are the rule.
 fn habits(site: Site) -> Habits {
     match site {
-        Site::A => Habits {
-            zoom: 1.,
-            bend: -0.18..0.18,
-            noise: 0.012..0.024,
-            framed: 0.3,
-            frame: 0.005..0.03,
-            marked: 0.4,
-        },
-        Site::B => Habits {
-            zoom: 0.96,
-            bend: 0.05..0.32,
-            noise: 0.02..0.032,
-            framed: 1.,
-            frame: 0.02..0.04,
-            marked: 1.,
-        },
+        Site::A => {
+            Habits { zoom: 1., bend: -0.18..0.18, noise: 0.012..0.024, framed: 0.3, frame: 0.005..0.03, marked: 0.4 }
+        }
+        Site::B => {
+            Habits { zoom: 0.96, bend: 0.05..0.32, noise: 0.02..0.032, framed: 1., frame: 0.02..0.04, marked: 1. }
+        }
     }
 }
 
@@ -55,10 +45,7 @@ const WINDOW: (f32, f32) = (0.45, 0.21);
 pub fn position(site: Site, zoom: (f32, f32), rng: &mut ChaCha8Rng) -> Pose {
     let scale = habits(site).zoom;
     let mut shift = || rng.random_range(-0.018f32..0.018);
-    Pose {
-        shift: (shift(), shift()),
-        zoom: (zoom.0 * scale, zoom.1 * scale),
-    }
+    Pose { shift: (shift(), shift()), zoom: (zoom.0 * scale, zoom.1 * scale) }
 }
 
 /// Exposes a canvas to 8-bit pixels.

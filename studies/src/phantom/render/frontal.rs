@@ -43,27 +43,18 @@ fn vessels(canvas: &mut Canvas, patient: &Patient) {
         for vessel in &patient.vessels {
             canvas.stroke(&vessel.map(|(u, v)| (u * s, v)), 0.012, 0.075, lung);
         }
-        canvas.blob((0.105 * s, 0.46), (0.055, 0.085), 0.2, 0.17, |u, v| {
-            patient.lung(side, u, v)
-        });
+        canvas.blob((0.105 * s, 0.46), (0.055, 0.085), 0.2, 0.17, |u, v| patient.lung(side, u, v));
     }
 }
 
 /// Spine, great vessels, airway and heart.
 fn mediastinum(canvas: &mut Canvas, patient: &Patient, enlarged: bool) {
-    let (centre, width, height) = if enlarged {
-        (0.075, 0.245 * patient.heart, 0.17)
-    } else {
-        (0.045, 0.15 * patient.heart, 0.145)
-    };
+    let (centre, width, height) =
+        if enlarged { (0.075, 0.245 * patient.heart, 0.17) } else { (0.045, 0.15 * patient.heart, 0.145) };
     canvas.paint_all(|u, v, value| {
         let column = fall(0.06, 0.085, u.abs()) * rise(0.02, 0.1, v);
         let knob = fall(0.8, 1.1, distance((u - 0.062, v - 0.31), (0.045, 0.05)));
-        let heart = fall(
-            0.9,
-            1.07,
-            distance((u - centre - 0.35 * (v - 0.68), v - 0.68), (width, height)),
-        );
+        let heart = fall(0.9, 1.07, distance((u - centre - 0.35 * (v - 0.68), v - 0.68), (width, height)));
         let airway = fall(0.012, 0.024, u.abs()) * fall(0.36, 0.4, v);
         let discs = 0.5 + 0.5 * rise(0.1, 0.3, ((v * 14.).fract() - 0.5).abs());
         let spine = 0.05 * fall(0.03, 0.045, u.abs()) * discs;
@@ -76,10 +67,8 @@ fn bones(canvas: &mut Canvas, patient: &Patient) {
     for side in SIDES {
         let s = sign(side);
         for rib in 0..9 {
-            let posterior: Vec<_> = (0..7)
-                .map(|i| posterior_rib(rib, i as f32 / 6.))
-                .map(|(a, v)| (a * s, v))
-                .collect();
+            let posterior: Vec<_> =
+                (0..7).map(|i| posterior_rib(rib, i as f32 / 6.)).map(|(a, v)| (a * s, v)).collect();
             canvas.stroke(&posterior, 0.017, 0.085, |u, v| 0.25 + 0.75 * patient.lung(side, u, v));
             if rib < 7 {
                 let v0 = 0.30 + 0.085 * rib as f32;
@@ -89,12 +78,7 @@ fn bones(canvas: &mut Canvas, patient: &Patient) {
             }
         }
         canvas.stroke(
-            &[
-                (0.035 * s, 0.215),
-                (0.15 * s, 0.175),
-                (0.27 * s, 0.15),
-                (0.42 * s, 0.11),
-            ],
+            &[(0.035 * s, 0.215), (0.15 * s, 0.175), (0.27 * s, 0.15), (0.42 * s, 0.11)],
             0.024,
             0.13,
             anywhere,

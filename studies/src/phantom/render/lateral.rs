@@ -29,18 +29,10 @@ fn lung(patient: &Patient, u: f32, v: f32) -> f32 {
 
 fn body(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
     let tissue = 0.58 + 0.05 * patient.habitus;
-    let (centre, width) = if findings.contains_key(&Kind::Cardiomegaly) {
-        (-0.08, 0.235)
-    } else {
-        (-0.16, 0.135 * patient.heart)
-    };
-    let fluid = findings.get(&Kind::Effusion).map(|effusion| {
-        if effusion.degree == Some(Degree::Large) {
-            0.58
-        } else {
-            0.74
-        }
-    });
+    let (centre, width) =
+        if findings.contains_key(&Kind::Cardiomegaly) { (-0.08, 0.235) } else { (-0.16, 0.135 * patient.heart) };
+    let fluid =
+        findings.get(&Kind::Effusion).map(|effusion| if effusion.degree == Some(Degree::Large) { 0.58 } else { 0.74 });
     let hazy = match findings.get(&Kind::Edema).and_then(|edema| edema.degree) {
         None => 0.,
         Some(Degree::Small) => 0.14,
@@ -55,14 +47,9 @@ fn body(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
             1.1,
             (((u - centre) / width) * ((u - centre) / width) + ((v - 0.64) / 0.17) * ((v - 0.64) / 0.17)).sqrt(),
         );
-        let hilum = fall(
-            0.,
-            1.,
-            (((u - 0.02) / 0.16) * ((u - 0.02) / 0.16) + ((v - 0.45) / 0.2) * ((v - 0.45) / 0.2)).sqrt(),
-        );
-        let wet = fluid.map_or(0., |level| {
-            rise(level - 0.02, level + 0.02, v + 0.25 * (u - 0.2)) * rise(0.0, 0.08, u)
-        });
+        let hilum =
+            fall(0., 1., (((u - 0.02) / 0.16) * ((u - 0.02) / 0.16) + ((v - 0.45) / 0.2) * ((v - 0.45) / 0.2)).sqrt());
+        let wet = fluid.map_or(0., |level| rise(level - 0.02, level + 0.02, v + 0.25 * (u - 0.2)) * rise(0.0, 0.08, u));
         let chest = 0.24 + 0.20 * heart + (0.10 + hazy) * hilum;
         let value = mix(mix(0.03, tissue + 0.08 * rise(0.7, 0.9, v), inside), chest, air);
         mix(value, value.max(0.72), wet * air)
@@ -73,11 +60,7 @@ fn lesions(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
     let mask = |u: f32, v: f32| lung(patient, u, v);
     for (&kind, finding) in findings {
         let [x, y, _] = patient.jitter(kind);
-        let at = if finding.zone == Some(Zone::Upper) {
-            (0.03 + 0.04 * x, 0.26)
-        } else {
-            (0.14 + 0.03 * x, 0.62)
-        };
+        let at = if finding.zone == Some(Zone::Upper) { (0.03 + 0.04 * x, 0.26) } else { (0.14 + 0.03 * x, 0.62) };
         match kind {
             Kind::Consolidation => canvas.blob(at, (0.11, 0.10), 0.7, 0.36, mask),
             Kind::Opacity => {
@@ -101,22 +84,11 @@ fn lesions(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
 fn bones(canvas: &mut Canvas, patient: &Patient) {
     for vertebra in 0..12 {
         let v = 0.10 + 0.075 * vertebra as f32;
-        canvas.blob(
-            (0.29 - 0.05 * fall(0.1, 0.4, v), v),
-            (0.055, 0.034),
-            0.7,
-            0.16,
-            anywhere,
-        );
+        canvas.blob((0.29 - 0.05 * fall(0.1, 0.4, v), v), (0.055, 0.034), 0.7, 0.16, anywhere);
     }
     for rib in 0..7 {
         let v = 0.16 + 0.085 * rib as f32;
-        canvas.stroke(
-            &[(0.26, v), (0.08, v + 0.08), (-0.14, v + 0.15)],
-            0.014,
-            0.06,
-            |u, v| lung(patient, u, v),
-        );
+        canvas.stroke(&[(0.26, v), (0.08, v + 0.08), (-0.14, v + 0.15)], 0.014, 0.06, |u, v| lung(patient, u, v));
     }
     canvas.stroke(&[(-0.19, 0.24), (-0.30, 0.45), (-0.325, 0.62)], 0.022, 0.14, anywhere);
 }

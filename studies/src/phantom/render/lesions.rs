@@ -26,22 +26,14 @@ pub fn in_the_lungs(canvas: &mut Canvas, patient: &Patient, findings: &Findings)
 /// Fluid in the pleural space.
 pub fn effusion(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
     if let Some(finding) = findings.get(&Kind::Effusion) {
-        finding
-            .side
-            .each()
-            .iter()
-            .for_each(|&side| fluid(canvas, patient, side, finding));
+        finding.side.each().iter().for_each(|&side| fluid(canvas, patient, side, finding));
     }
 }
 
 /// Air in the pleural space.
 pub fn pneumothorax(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
     if let Some(finding) = findings.get(&Kind::Pneumothorax) {
-        finding
-            .side
-            .each()
-            .iter()
-            .for_each(|&side| air(canvas, patient, side, finding));
+        finding.side.each().iter().for_each(|&side| air(canvas, patient, side, finding));
     }
 }
 
@@ -69,20 +61,9 @@ pub fn in_the_bones(canvas: &mut Canvas, patient: &Patient, findings: &Findings)
 fn edema(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) {
     let (s, large) = (sign(side), finding.degree == Some(Degree::Large));
     let lung = |u: f32, v: f32| patient.lung(side, u, v);
-    canvas.blob(
-        (0.13 * s, 0.48),
-        (0.20, 0.27),
-        0.25,
-        if large { 0.38 } else { 0.22 },
-        lung,
-    );
+    canvas.blob((0.13 * s, 0.48), (0.20, 0.27), 0.25, if large { 0.38 } else { 0.22 }, lung);
     for vessel in &patient.vessels {
-        canvas.stroke(
-            &vessel.map(|(u, v)| (u * s, v)),
-            0.02,
-            if large { 0.10 } else { 0.08 },
-            lung,
-        );
+        canvas.stroke(&vessel.map(|(u, v)| (u * s, v)), 0.02, if large { 0.10 } else { 0.08 }, lung);
     }
     for line in 0..if large { 4 } else { 2 } {
         let v = 0.60 + 0.035 * line as f32;
@@ -95,46 +76,19 @@ fn consolidation(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &F
     let (at, grow) = place(patient, Kind::Consolidation, side, finding.zone);
     let lung = |u: f32, v: f32| patient.lung(side, u, v);
     let s = sign(side);
-    const LOBULES: [(Point, f32); 4] = [
-        ((-0.03, 0.02), 0.105),
-        ((0.05, -0.035), 0.085),
-        ((0.035, 0.05), 0.09),
-        ((-0.04, -0.06), 0.07),
-    ];
+    const LOBULES: [(Point, f32); 4] =
+        [((-0.03, 0.02), 0.105), ((0.05, -0.035), 0.085), ((0.035, 0.05), 0.09), ((-0.04, -0.06), 0.07)];
     for ((x, y), radius) in LOBULES {
-        canvas.blob(
-            (at.0 + x * s * grow, at.1 + y * grow),
-            (radius * grow, radius * grow),
-            0.35,
-            0.24,
-            lung,
-        );
+        canvas.blob((at.0 + x * s * grow, at.1 + y * grow), (radius * grow, radius * grow), 0.35, 0.24, lung);
     }
-    canvas.stroke(
-        &[(at.0 - 0.07 * s, at.1 - 0.03), (at.0 + 0.05 * s, at.1 - 0.015)],
-        0.008,
-        -0.14,
-        lung,
-    );
-    canvas.stroke(
-        &[(at.0 - 0.07 * s, at.1 - 0.01), (at.0 + 0.03 * s, at.1 + 0.05)],
-        0.008,
-        -0.14,
-        lung,
-    );
+    canvas.stroke(&[(at.0 - 0.07 * s, at.1 - 0.03), (at.0 + 0.05 * s, at.1 - 0.015)], 0.008, -0.14, lung);
+    canvas.stroke(&[(at.0 - 0.07 * s, at.1 - 0.01), (at.0 + 0.03 * s, at.1 + 0.05)], 0.008, -0.14, lung);
 }
 
 /// Patchy: several soft spots with lung between them.
 fn opacity(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) {
     let (at, grow) = place(patient, Kind::Opacity, side, finding.zone);
-    const SPOTS: [Point; 6] = [
-        (0., 0.),
-        (-0.8, -0.5),
-        (0.75, -0.65),
-        (-0.65, 0.75),
-        (0.8, 0.6),
-        (0.1, -1.1),
-    ];
+    const SPOTS: [Point; 6] = [(0., 0.), (-0.8, -0.5), (0.75, -0.65), (-0.65, 0.75), (0.8, 0.6), (0.1, -1.1)];
     canvas.blob(at, (0.14, 0.14), 0., 0.10, |u, v| patient.lung(side, u, v));
     for (i, (x, y)) in SPOTS.into_iter().enumerate() {
         let spot = (at.0 + 0.085 * grow * x, at.1 + 0.085 * grow * y);
@@ -154,16 +108,11 @@ fn nodule(canvas: &mut Canvas, patient: &Patient, side: Side) {
 /// Bright bands across the base, above the diaphragm or the fluid on it.
 fn atelectasis(canvas: &mut Canvas, patient: &Patient, side: Side, findings: &Findings) {
     let s = sign(side);
-    let fluid = findings
-        .get(&Kind::Effusion)
-        .is_some_and(|effusion| effusion.side.each().contains(&side));
+    let fluid = findings.get(&Kind::Effusion).is_some_and(|effusion| effusion.side.each().contains(&side));
     let [x, y, tilt] = patient.jitter(Kind::Atelectasis);
     let v = if fluid { 0.615 } else { 0.665 } + 0.012 * y;
     for (band, reach) in [(0., 0.36), (0.042, 0.32), (0.080, 0.35)] {
-        let ends = [
-            ((0.13 + 0.02 * x) * s, v + band + 0.012 * tilt),
-            (reach * s, v + band - 0.012 * tilt),
-        ];
+        let ends = [((0.13 + 0.02 * x) * s, v + band + 0.012 * tilt), (reach * s, v + band - 0.012 * tilt)];
         canvas.stroke(&ends, 0.018, 0.34, |u, v| patient.lung(side, u, v));
     }
 }
@@ -173,11 +122,7 @@ fn fluid(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) 
     let s = sign(side);
     let [level, ..] = patient.jitter(Kind::Effusion);
     let fluid = patient.tissue() + 0.13;
-    let (middle, wall) = if finding.degree == Some(Degree::Large) {
-        (0.60, 0.42)
-    } else {
-        (0.795, 0.655)
-    };
+    let (middle, wall) = if finding.degree == Some(Degree::Large) { (0.60, 0.42) } else { (0.795, 0.655) };
     canvas.paint((-0.5, 0.3), (0.5, 1.), |u, v, value| {
         let a = u * s;
         let x = (a / CHEST).clamp(0., 1.1);
@@ -191,11 +136,7 @@ fn fluid(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) 
 fn air(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) {
     let s = sign(side);
     let [grow, ..] = patient.jitter(Kind::Pneumothorax);
-    let (gap, depth) = if finding.degree == Some(Degree::Large) {
-        (0.155, 0.22)
-    } else {
-        (0.085, 0.13)
-    };
+    let (gap, depth) = if finding.degree == Some(Degree::Large) { (0.155, 0.22) } else { (0.085, 0.13) };
     let gap = gap + 0.006 * grow;
     canvas.paint_all(|u, v, value| {
         let a = u * s;
@@ -213,11 +154,7 @@ fn air(canvas: &mut Canvas, patient: &Patient, side: Side, finding: &Finding) {
 
 fn place(patient: &Patient, kind: Kind, side: Side, zone: Option<Zone>) -> (Point, f32) {
     let [x, y, grow] = patient.jitter(kind);
-    let (a, v) = if zone == Some(Zone::Upper) {
-        (0.20, 0.30)
-    } else {
-        (0.25, 0.64)
-    };
+    let (a, v) = if zone == Some(Zone::Upper) { (0.20, 0.30) } else { (0.25, 0.64) };
     (((a + 0.02 * x) * sign(side), v + 0.02 * y), 1. + 0.08 * grow)
 }
 

@@ -36,10 +36,7 @@ impl Patient {
             habitus,
             heart: rng.random_range(0.94f32..1.05),
             base: rng.random_range(0.845f32..0.875),
-            zoom: (
-                1. + 0.03 * habitus + rng.random_range(-0.015f32..0.015),
-                rng.random_range(0.97f32..1.03),
-            ),
+            zoom: (1. + 0.03 * habitus + rng.random_range(-0.015f32..0.015), rng.random_range(0.97f32..1.03)),
             vessels: (0..9).map(|i| vessel(i, rng)).collect(),
             jitter,
         }
@@ -58,11 +55,7 @@ impl Patient {
     /// Height of the diaphragm `a` to the side of the midline; the right one stands higher.
     pub fn diaphragm(&self, side: Side, a: f32) -> f32 {
         let x = (a - 0.17) / (CHEST - 0.17);
-        let base = if side == Side::Right {
-            self.base - 0.02
-        } else {
-            self.base
-        };
+        let base = if side == Side::Right { self.base - 0.02 } else { self.base };
         base - 0.10 * (1. - x * x).max(0.)
     }
 
