@@ -10,7 +10,7 @@ use addendum::{
     data::{Counts, Data},
     editor::Editor,
     paper::Settings,
-    policy::{Adapter, Config, LoraConfig, Policy, image::ImageConfig, model::Weights},
+    policy::{Adapter, Config, LoraConfig, Policy, model::Weights},
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     replay::{Mode, RolloutGroup},
     rewards::{Backends, Scorer},
@@ -36,14 +36,16 @@ fn policy(studies: &dyn Dataset) -> Arc<Policy> {
     (config.vision.depth, config.vision.fullatt_block_indexes) = (1, vec![]);
     config.vision.out_hidden_size = 32;
     let weights = Weights::random(&config, 3, &Device::Cpu).unwrap();
-    let images = ImageConfig { ..base.images().clone() };
-    Arc::new(Policy::new(config, weights, base.tokenizer().clone(), images, Device::Cpu).unwrap())
+    let (tokenizer, images) = (base.tokenizer().clone(), base.images().clone());
+    Arc::new(Policy::new(config, weights, tokenizer, images, Device::Cpu).unwrap())
 }
 
 fn settings() -> Settings {
-    let mut settings = Settings::default();
-    settings.run = RunConfig { steps: 4, batch_groups: 2, group_size: 4, seed: 5, ..RunConfig::default() };
-    settings.lora = LoraConfig { rank: 4, alpha: 8.0, ..LoraConfig::default() };
+    let mut settings = Settings {
+        run: RunConfig { steps: 4, batch_groups: 2, group_size: 4, seed: 5, ..RunConfig::default() },
+        lora: LoraConfig { rank: 4, alpha: 8.0, ..LoraConfig::default() },
+        ..Settings::default()
+    };
     settings.sampling.max_new_tokens = 12;
     settings.learner.schedule.learning_rate = 1e-2;
     settings

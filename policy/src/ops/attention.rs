@@ -265,7 +265,7 @@ impl CustomOp3 for Attention {
                     for block in Block::all(segment) {
                         block.weights(&d, qs, ks, h, &mut weights);
                         // SAFETY: all writes of this task go to the columns of key head `kv` and its query heads.
-                        unsafe { block.backward(&d, h, (qs, ks, vs, os, gs), &weights, &mut dweights, (sq, sk, sv)) };
+                        unsafe { block.backward(&d, h, [qs, ks, vs, os, gs], &weights, &mut dweights, [sq, sk, sv]) };
                     }
                 }
             }
@@ -289,10 +289,10 @@ impl Block {
         &self,
         d: &Dims,
         h: usize,
-        (q, k, v, o, g): (&[f32], &[f32], &[f32], &[f32], &[f32]),
+        [q, k, v, o, g]: [&[f32]; 5],
         weights: &[f32],
         dweights: &mut Vec<f32>,
-        (dq, dk, dv): (Shared, Shared, Shared),
+        [dq, dk, dv]: [Shared; 3],
     ) {
         let (rows, keys, kv) = (self.query.len(), self.keys(), h / (d.heads / d.kv_heads));
         let gq = d.rows(g, d.heads, h, self.query.clone());
