@@ -1,6 +1,6 @@
 //! LoRA (Hu et al. 2021) on the language model's linear layers: which layers, how large, and one version's weights.
 //!
-//! An [`Adapter`] is an immutable snapshot; training makes new ones. Files are in [`peft`]'s format.
+//! An [`Adapter`] is an immutable snapshot; training makes new ones. Files are in PEFT's format.
 
 mod peft;
 

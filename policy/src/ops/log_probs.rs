@@ -19,7 +19,7 @@ pub struct LogProbs {
 
 /// Row i of `hidden` `[tokens, C]` predicts `targets[i]`; `head` is `[vocab, C]`.
 ///
-/// With `z = hidden @ head^T / temperature`: log p = z[target] - logsumexp(z), H = logsumexp(z) - sum(softmax(z) z).
+/// With `z = hidden @ head^T / temperature`: `log p = z[target] - logsumexp(z)`, `H = logsumexp(z) - sum(softmax(z) z)`.
 /// Both carry gradients.
 pub fn log_probs(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f64) -> Result<LogProbs> {
     let vocab = head.dim(0)?;
