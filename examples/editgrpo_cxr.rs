@@ -97,17 +97,17 @@ async fn main() -> Result<()> {
         Some(path) => RunFolder::create(path)?,
         None => RunFolder::numbered("runs".as_ref(), "editgrpo_cxr")?,
     };
-    let test = args.test_studies.unwrap_or(if args.quick { 32 } else { 300 });
+    let held_out = args.test_studies.unwrap_or(if args.quick { 32 } else { Counts::default().held_out });
     let mut data = match &args.data {
         Some(dir) => Data::folder(dir)?,
-        None => Data::phantoms(0, Counts { training: 6000, validation: test, test })?,
+        None => Data::phantoms(0, Counts { held_out, ..Counts::default() })?,
     };
     if args.validate {
         data.tests = data.validation.clone();
     }
     let progress = Progress::stderr();
     let policy = Arc::new(match args.sft {
-        Some(steps) => sft::from_scratch(&*data.training, &SftPlan { steps, ..SftPlan::default() }, &progress)?,
+        Some(steps) => sft::from_scratch(&*data.supervised, &SftPlan { steps, ..SftPlan::default() }, &progress)?,
         None => Policy::load(&args.policy, DType::F32, &Device::Cpu)?,
     });
     let job = Job { prompts: Arc::new(Prompts::new(policy, 512 << 20)), data, folder, progress };

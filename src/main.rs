@@ -9,12 +9,13 @@ use std::{
 };
 
 use addendum::{
+    data::{Counts, Data},
     evaluation::HeldOut,
     policy::{Policy, SamplingConfig},
     qwen::Prompts,
     rewards::score::Backends,
     sft::{SftPlan, fresh_policy, train, trained},
-    studies::{Dataset, Folder, Phantom, PhantomConfig, Site, Split, Study, folder},
+    studies::{Dataset, Phantom, PhantomConfig, Split, Study, folder},
 };
 use anyhow::{Context, Result};
 use candle_core::Device;
@@ -54,7 +55,7 @@ struct SftArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Training phantoms.
-    #[arg(long, default_value_t = 6000)]
+    #[arg(long, default_value_t = Counts::default().supervised)]
     studies: usize,
     /// Steps between evaluations on validation studies; the checkpoint with the best average is kept.
     #[arg(long, default_value_t = 500)]
@@ -81,18 +82,14 @@ fn main() -> Result<()> {
 
 fn sft(args: &SftArgs) -> Result<()> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("{}: cannot be created", args.out.display()))?;
-    let split = |split, count| -> Result<Arc<dyn Dataset>> {
-        Ok(match &args.data {
-            Some(dir) => Arc::new(Folder::load(dir, split)?),
-            None => {
-                let (seed, site) = (args.seed, Site::A);
-                Arc::new(Phantom::new(PhantomConfig { seed, site, split, count, ..PhantomConfig::default() })?)
-            }
-        })
+    let data = match &args.data {
+        Some(dir) => Data::folder(dir)?,
+        None => Data::phantoms(0, Counts { supervised: args.studies, ..Counts::default() })?,
     };
-    let (training, validation) = (split(Split::Train, args.studies)?, split(Split::Val, 300)?);
+    let (_, validation) = data.validation.first().context("no validation studies")?;
     // Every study is seen many times: drawn once and kept.
-    let training: Vec<Study> = (0..training.len()).map(|i| training.study(i)).collect::<Result<_, _>>()?;
+    let training: Vec<Study> =
+        (0..data.supervised.len()).map(|i| data.supervised.study(i)).collect::<Result<_, _>>()?;
     let plan = SftPlan {
         steps: args.steps,
         batch_size: args.batch_size,

@@ -22,7 +22,7 @@ use candle_core::Device;
 const WATCHDOG: Duration = Duration::from_secs(240);
 
 fn studies(count: usize) -> Arc<dyn Dataset> {
-    Data::phantoms(7, Counts { training: count, validation: 1, test: 1 }).unwrap().training
+    Data::phantoms(7, Counts { supervised: 0, training: count, held_out: 1 }).unwrap().training
 }
 
 /// Two narrow layers with random weights: every part of the real policy, at a fraction of its cost.
