@@ -66,7 +66,7 @@ struct Args {
     staleness: u64,
     #[arg(long, default_value_t = 1)]
     samplers: usize,
-    #[arg(long, default_value_t = 2e-4)]
+    #[arg(long, default_value_t = 5e-4)]
     learning_rate: f64,
     /// Weight of the KL divergence to the checkpoint.
     #[arg(long, default_value_t = 0.01)]
@@ -134,8 +134,8 @@ impl Job {
 /// What the phantom benchmark was tuned to, on validation studies.
 fn settings(args: &Args) -> Settings {
     let mut settings = Settings::default();
-    settings.run.steps = args.steps.unwrap_or(if args.quick { 6 } else { 100 });
-    settings.run.batch_groups = args.studies.unwrap_or(if args.quick { 2 } else { 16 });
+    settings.run.steps = args.steps.unwrap_or(if args.quick { 6 } else { 400 });
+    settings.run.batch_groups = args.studies.unwrap_or(if args.quick { 2 } else { 8 });
     settings.run.group_size = args.group_size;
     settings.run.staleness = args.staleness;
     settings.run.samplers = args.samplers;

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use addendum_studies::{Dataset, Folder, Phantom, PhantomConfig, Result as StudyResult, Site, Split, Study};
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 /// Named sets of held-out studies.
 pub type HeldOutSets = Vec<(String, Arc<dyn Dataset>)>;
@@ -57,8 +57,17 @@ impl Data {
     }
 
     /// A folder in the LLaVA-style form with `train.json`, `val.json` and `test.json`.
+    ///
+    /// # Errors
+    /// Those of [`Folder::load`], and a split without studies.
     pub fn folder(dir: &Path) -> Result<Self> {
-        let load = |split| -> StudyResult<Arc<dyn Dataset>> { Ok(Arc::new(Folder::load(dir, split)?)) };
+        let load = |split: Split| -> Result<Arc<dyn Dataset>> {
+            let folder = Folder::load(dir, split)?;
+            if folder.is_empty() {
+                bail!("{}: the {split} split holds no study, expected at least one", dir.display());
+            }
+            Ok(Arc::new(folder))
+        };
         let training = load(Split::Train)?;
         Ok(Self {
             supervised: training.clone(),
@@ -88,6 +97,17 @@ impl<D: Dataset> Dataset for After<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_with_an_empty_split_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let phantoms = |count| Phantom::new(PhantomConfig { count, ..PhantomConfig::default() }).unwrap();
+        for (split, count) in [(Split::Train, 1), (Split::Val, 0), (Split::Test, 1)] {
+            addendum_studies::folder::write(dir.path(), split, &phantoms(count)).unwrap();
+        }
+        let message = Data::folder(dir.path()).err().unwrap().to_string();
+        assert!(message.contains("the val split holds no study"), "{message}");
+    }
 
     #[test]
     fn supervised_and_training_studies_are_different_ones() {

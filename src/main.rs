@@ -58,7 +58,7 @@ struct SftArgs {
     #[arg(long, default_value_t = Counts::default().supervised)]
     studies: usize,
     /// Steps between evaluations on validation studies; the checkpoint with the best average is kept.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..))]
     evaluate_every: u64,
 }
 
@@ -84,7 +84,7 @@ fn sft(args: &SftArgs) -> Result<()> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("{}: cannot be created", args.out.display()))?;
     let data = match &args.data {
         Some(dir) => Data::folder(dir)?,
-        None => Data::phantoms(0, Counts { supervised: args.studies, ..Counts::default() })?,
+        None => Data::phantoms(0, Counts { supervised: args.studies, held_out: 300, ..Counts::default() })?,
     };
     let (_, validation) = data.validation.first().context("no validation studies")?;
     // Every study is seen many times: drawn once and kept.
@@ -101,7 +101,7 @@ fn sft(args: &SftArgs) -> Result<()> {
     let path = args.out.join("sft.jsonl");
     let mut log = std::fs::File::create(&path).with_context(|| format!("{}: cannot be written", path.display()))?;
     let clock = Instant::now();
-    let (mut loss, mut since, mut best) = (0.0, 0, 0.0);
+    let (mut loss, mut since, mut best) = (0.0, 0, None::<f64>);
     train(&start, &training, &plan, |step, stats, trainer| {
         loss += stats.loss;
         since += 1;
@@ -118,9 +118,11 @@ fn sft(args: &SftArgs) -> Result<()> {
             let policy = Arc::new(trained(&start, trainer)?);
             let scores = evaluate(policy.clone(), validation.clone())?;
             writeln!(log, "{}", json!({"step": done, "validation": scores}))?;
-            println!("step {done}/{} validation average {:.4} (best before {best:.4})", plan.steps, scores.average);
-            if scores.average > best {
-                best = scores.average;
+            let better = best.is_none_or(|best| scores.average > best);
+            let kept = if better { ", kept" } else { "" };
+            println!("step {done}/{} validation average {:.4}{kept}", plan.steps, scores.average);
+            if better {
+                best = Some(scores.average);
                 policy.save(&args.out)?;
             }
         }

@@ -7,6 +7,7 @@ use addendum_policy::{
     objective::{Aggregation, Normalize},
 };
 use addendum_rewards::RewardConfig;
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 /// A way to post-train by reinforcement.
@@ -64,9 +65,39 @@ pub struct Settings {
     pub reward: RewardConfig,
 }
 
+impl Settings {
+    /// Refuses what a run would refuse later, when time was already spent on it.
+    ///
+    /// # Errors
+    /// The first setting out of its range, with its value.
+    pub fn validate(&self) -> Result<()> {
+        self.run.validate()?;
+        self.lora.validate()?;
+        self.learner.validate()?;
+        self.sampling.validate()?;
+        self.edit.validate()?;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_of_any_part_that_is_out_of_range_is_named() {
+        assert!(Settings::default().validate().is_ok());
+        let message = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.validate().unwrap_err().to_string()
+        };
+        assert!(message(|s| s.run.group_size = 7).contains("`group_size` is 7"));
+        assert!(message(|s| s.lora.rank = 0).contains("lora.rank"));
+        assert!(message(|s| s.learner.schedule.learning_rate = f64::NAN).contains("learning_rate: NaN"));
+        assert!(message(|s| s.sampling.top_p = 2.0).contains("sampling.top_p: 2"));
+        assert!(message(|s| s.edit.tau = -1.0).contains("tau is -1"));
+    }
 
     #[test]
     fn settings_survive_a_round_trip() {

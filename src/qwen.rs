@@ -1,8 +1,11 @@
 //! The Qwen2.5-VL policy as the back end of the actors: it samples, learns and tokenizes for them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use addendum_actors::{BackendError, Request, Sampled, StepStats, backend};
@@ -14,16 +17,31 @@ use addendum_policy::{
     pack::EncodedPrompt,
 };
 use addendum_replay::{Origin, RolloutGroup};
-use addendum_studies::Prompt;
+use addendum_studies::{ImageSource, Prompt};
 use dashmap::DashMap;
 
-/// Encoded prompts by study, shared by samplers, learner and evaluation: the vision tower is frozen, so a study's
-/// images go through it once per run, as far as the byte budget goes.
+/// Encoded prompts, shared by samplers, learner and evaluation: the vision tower is frozen, so a study's images go
+/// through it once per run, as far as the byte budget goes.
 pub struct Prompts {
     policy: Arc<Policy>,
-    encoded: DashMap<String, Arc<EncodedPrompt>>,
+    encoded: DashMap<Key, Arc<EncodedPrompt>>,
     budget: usize,
     used: AtomicUsize,
+}
+
+/// The study's id, and a hash of what it shows: ids are unique within a dataset only, and a job has several.
+type Key = (String, u64);
+
+fn key(study: &str, prompt: &Prompt) -> Key {
+    let mut hasher = DefaultHasher::new();
+    prompt.text.hash(&mut hasher);
+    for view in &prompt.views {
+        match &view.image {
+            ImageSource::Pixels(image) => (image.dimensions(), image.as_raw()).hash(&mut hasher),
+            ImageSource::File(path) => path.hash(&mut hasher),
+        }
+    }
+    (study.to_string(), hasher.finish())
 }
 
 impl Prompts {
@@ -36,16 +54,17 @@ impl Prompts {
         &self.policy
     }
 
-    /// The encoded prompt of the study with this id; an id must always come with the same prompt.
+    /// The encoded prompt of the study with this id. The image files of a prompt must not change during a run.
     pub fn encode(&self, study: &str, prompt: &Prompt) -> addendum_policy::Result<Arc<EncodedPrompt>> {
-        if let Some(found) = self.encoded.get(study) {
+        let key = key(study, prompt);
+        if let Some(found) = self.encoded.get(&key) {
             return Ok(found.clone());
         }
         let encoded = Arc::new(self.policy.encode(prompt)?);
         let bytes = encoded.features.as_ref().map_or(0, |f| f.elem_count() * f.dtype().size_in_bytes());
-        if self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.budget {
-            self.encoded.insert(study.to_string(), encoded.clone());
-        } else {
+        let fits = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.budget;
+        // Another thread may have encoded the same prompt meanwhile; it is kept, and counted, once.
+        if !fits || self.encoded.insert(key, encoded.clone()).is_some() {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
         }
         Ok(encoded)

@@ -37,7 +37,7 @@ pub struct SftPlan {
 impl Default for SftPlan {
     fn default() -> Self {
         Self {
-            steps: 4000,
+            steps: 2000,
             batch_size: 32,
             learning_rate: 1.5e-3,
             warmup_steps: 200,
@@ -49,12 +49,26 @@ impl Default for SftPlan {
     }
 }
 
+impl SftPlan {
+    /// # Errors
+    /// The first number that must be above 0 and is not.
+    pub fn validate(&self) -> Result<()> {
+        for (field, value) in [("steps", self.steps), ("batch_size", self.batch_size as u64)] {
+            if value == 0 {
+                bail!("supervised fine-tuning: `{field}` is 0, expected at least 1");
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Studies the tokenizer is trained on, and most pixels of an image of a policy trained from scratch.
 const TOKENIZER_STUDIES: usize = 4000;
 const PIXELS: usize = 112 * 112;
 
 /// A random tiny policy with a tokenizer of the dataset's own words.
 pub fn fresh_policy(dataset: &dyn Dataset, plan: &SftPlan, device: &Device) -> Result<Policy> {
+    plan.validate()?;
     let mut texts = Vec::new();
     for index in 0..dataset.len().min(TOKENIZER_STUDIES) {
         let study = dataset.study(index)?;
@@ -83,8 +97,9 @@ pub fn train(
     plan: &SftPlan,
     mut observe: impl FnMut(u64, SftStats, &SftTrainer) -> Result<ControlFlow<()>>,
 ) -> Result<Policy> {
-    if dataset.is_empty() || plan.batch_size == 0 || plan.steps == 0 {
-        bail!("supervised training needs studies, a batch size and steps above 0");
+    plan.validate()?;
+    if dataset.is_empty() {
+        bail!("supervised fine-tuning: the training set is empty");
     }
     let config = SftConfig {
         batch_size: plan.batch_size,

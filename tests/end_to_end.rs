@@ -15,7 +15,7 @@ use addendum::{
     replay::{Mode, RolloutGroup},
     rewards::{Backends, Scorer},
     sft::{SftPlan, fresh_policy},
-    studies::Dataset,
+    studies::{Dataset, Prompt},
 };
 use candle_core::Device;
 
@@ -184,10 +184,35 @@ fn a_damaged_checkpoint_is_named_and_refused() {
         let message = load(dir.path()).unwrap_err().to_string();
         assert!(message.contains("model.safetensors"), "{cut}: {message}");
     }
+    let mut not_finite = whole.clone();
+    let end = not_finite.len();
+    not_finite[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&weights, not_finite).unwrap();
+    let message = load(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("model.safetensors") && message.contains("not finite"), "{message}");
+
     std::fs::write(&weights, &whole).unwrap();
     let config = dir.path().join("config.json");
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")).unwrap();
-    let message = load(dir.path()).unwrap_err().to_string();
-    assert!(message.contains("model.layers.2.") && message.contains("missing"), "{message}");
+    for (layers, tensor, expected) in [(3, "model.layers.2.", "missing"), (1, "model.layers.1.", "has no place")] {
+        let layers = format!("\"num_hidden_layers\": {layers}");
+        std::fs::write(&config, text.replace("\"num_hidden_layers\": 2", &layers)).unwrap();
+        let message = load(dir.path()).unwrap_err().to_string();
+        assert!(message.contains(tensor) && message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn studies_of_one_id_in_two_datasets_keep_their_own_prompts() {
+    let studies = studies(2);
+    let prompts = Prompts::new(policy(&*studies), 1 << 24);
+    let [one, other] = [0, 1].map(|index| Prompt::new(&studies.study(index).unwrap()));
+    let features = |prompt: &Prompt| {
+        let encoded = prompts.encode("1", prompt).unwrap();
+        encoded.features.as_ref().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let expected = features(&one);
+    assert_ne!(features(&other), expected);
+    assert_eq!(features(&one), expected);
+    assert!(Arc::ptr_eq(&prompts.encode("1", &one).unwrap(), &prompts.encode("1", &one).unwrap()));
 }

@@ -85,6 +85,9 @@ impl Default for RunConfig {
     }
 }
 
+/// More would exhaust the threads of a host, not use it.
+const MOST_SAMPLERS: usize = 256;
+
 impl RunConfig {
     /// # Errors
     /// Names the first field that makes the run impossible, its value and what was expected.
@@ -104,6 +107,9 @@ impl RunConfig {
             if value == 0 {
                 return Err(RunError::config(field, value, "at least 1"));
             }
+        }
+        if self.samplers > MOST_SAMPLERS {
+            return Err(RunError::config("samplers", self.samplers, "at most 256: each has a thread of its own"));
         }
         if self.group_size < 2 {
             return Err(RunError::config(
@@ -158,6 +164,9 @@ mod tests {
             message(RunConfig { group_size: 7, ..base() }).starts_with("config: `group_size` is 7, expected an even")
         );
         assert!(message(RunConfig { group_size: 1, ..base() }).contains("at least 2"));
+        assert!(
+            message(RunConfig { samplers: 100_000, ..base() }).contains("`samplers` is 100000, expected at most 256")
+        );
         let odd_grpo = RunConfig { group_size: 7, variant: Variant::Grpo, ..base() };
         assert!(odd_grpo.validate().is_ok());
     }

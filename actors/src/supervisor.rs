@@ -21,6 +21,7 @@ use crate::{
     pool::Pool,
     recorder::{RecorderActor, RecorderMessage},
     sampler::{BuildSampler, SamplerActor},
+    telemetry,
 };
 
 /// The parts of the tree, in the order in which they start.
@@ -72,6 +73,7 @@ impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
         let roles = [Role::Recorder].into_iter().chain(evaluator).chain(pools).chain([Role::Learner]).chain(samplers);
         for role in roles {
             self.start(role, &myself, &mut children).await.map_err(|error| self.start_error(role, &error))?;
+            telemetry::started(&self.name(role));
         }
         Ok(children)
     }

@@ -102,6 +102,11 @@ pub(crate) fn waited(stage: &str, wait: Duration) {
     histogram!("addendum_stage_queue_wait_seconds", "stage" => stage.to_string()).record(wait);
 }
 
+/// Makes the count of an actor's restarts visible before the first one.
+pub(crate) fn started(actor: &str) {
+    counter!("addendum_supervisor_restarts_total", "actor" => actor.to_string()).increment(0);
+}
+
 pub(crate) fn restarted(actor: &str) {
     counter!("addendum_supervisor_restarts_total", "actor" => actor.to_string()).increment(1);
 }

@@ -40,12 +40,20 @@ pub fn load_weights(dir: &Path, dtype: DType, device: &Device) -> Result<Weights
                 let reason = format!("tensor {name} has type {:?}, expected F32, F16 or BF16", tensor.dtype());
                 return Err(Error::file(&file, reason));
             }
+            if !all_finite(&tensor)? {
+                return Err(Error::file(&file, format!("tensor {name} holds values that are not finite")));
+            }
             if tensors.insert(name.clone(), tensor.to_dtype(dtype)?).is_some() {
                 return Err(Error::file(&file, format!("tensor {name} is in two shards")));
             }
         }
     }
     Ok(Weights::new(tensors, dir))
+}
+
+/// Whether every value is finite: a NaN or an infinity makes the sum one too.
+pub fn all_finite(tensor: &Tensor) -> Result<bool> {
+    Ok(tensor.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?.is_finite())
 }
 
 fn shards(dir: &Path) -> Result<Vec<std::path::PathBuf>> {

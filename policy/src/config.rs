@@ -128,6 +128,10 @@ impl Config {
         let heads = text.size("num_attention_heads")?;
         let vision = Fields("vision_config", &[vision]);
         let ids = Fields("config", &[root, nested]);
+        ids.is_if_given("model_type", &json!("qwen2_5_vl"))?;
+        text.is_if_given("hidden_act", &json!("silu"))?;
+        text.is_if_given("use_sliding_window", &json!(false))?;
+        vision.is_if_given("hidden_act", &json!("silu"))?;
         let config = Self {
             text: TextConfig {
                 vocab_size: text.size("vocab_size")?,
@@ -193,6 +197,16 @@ impl Config {
             v.window_size >= v.patch_size * v.spatial_merge_size,
             "vision_config.window_size",
             format!("{} pixels hold no merged patch", v.window_size),
+        )?;
+        check(
+            v.fullatt_block_indexes.iter().all(|&block| block < v.depth),
+            "vision_config.fullatt_block_indexes",
+            format!("{:?} are not all below depth {}", v.fullatt_block_indexes, v.depth),
+        )?;
+        check(
+            v.in_channels == 3,
+            "vision_config.in_channels",
+            format!("{}, but images come in 3 channels", v.in_channels),
         )?;
         check(
             v.out_hidden_size == t.hidden_size,
@@ -270,6 +284,14 @@ impl Fields<'_> {
         Error::invalid(format!("{}.{key}", self.0), format!("expected {expected}, got {value}"))
     }
 
+    /// For settings of which only one value is implemented.
+    fn is_if_given(&self, key: &str, expected: &Value) -> Result<()> {
+        match self.find(key) {
+            Some(value) if value != expected => Err(self.wrong(key, value, &expected.to_string())),
+            _ => Ok(()),
+        }
+    }
+
     fn size(&self, key: &str) -> Result<usize> {
         let value = self.get(key)?;
         match value.as_u64() {
@@ -321,5 +343,22 @@ mod tests {
         let mut value = Config::tiny(512).to_json();
         value["rope_scaling"]["mrope_section"] = json!([1, 2, 3]);
         assert!(Config::from_json(&value).unwrap_err().to_string().contains("mrope_section"));
+    }
+
+    #[test]
+    fn settings_that_are_not_implemented_are_refused_by_name() {
+        for (field, other, expected) in [
+            ("/model_type", json!("llama"), "config.model_type: expected \"qwen2_5_vl\", got \"llama\""),
+            ("/hidden_act", json!("gelu"), "text_config.hidden_act"),
+            ("/use_sliding_window", json!(true), "text_config.use_sliding_window"),
+            ("/vision_config/hidden_act", json!("gelu"), "vision_config.hidden_act"),
+            ("/vision_config/fullatt_block_indexes", json!([3]), "[3] are not all below depth 3"),
+            ("/vision_config/in_chans", json!(1), "vision_config.in_channels"),
+        ] {
+            let mut value = Config::tiny(512).to_json();
+            *value.pointer_mut(field).unwrap() = other;
+            let message = Config::from_json(&value).unwrap_err().to_string();
+            assert!(message.contains(expected), "{field}: {message}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 mod peft;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
@@ -94,6 +94,11 @@ impl LoraConfig {
         if self.target_modules.is_empty() {
             return Err(Error::invalid("lora.target_modules", "is empty; nothing would be trained"));
         }
+        let once: BTreeSet<_> = self.target_modules.iter().collect();
+        if once.len() != self.target_modules.len() {
+            let reason = format!("{:?} name a module twice", self.target_modules);
+            return Err(Error::invalid("lora.target_modules", reason));
+        }
         Ok(())
     }
 
@@ -171,11 +176,10 @@ impl Adapter {
             }
         }
         if tensors.len() != expected {
-            let known: BTreeMap<_, _> = (0..layers.len())
+            let known: BTreeSet<_> = (0..layers.len())
                 .flat_map(|i| config.target_modules.iter().flat_map(move |&m| tensor_names(i, m)))
-                .map(|name| (name, ()))
                 .collect();
-            let stray = tensors.keys().find(|name| !known.contains_key(*name)).cloned().unwrap_or_default();
+            let stray = tensors.keys().find(|name| !known.contains(*name)).cloned().unwrap_or_default();
             return Err(Error::invalid(format!("adapter tensor {stray}"), "belongs to no adapted layer of this model"));
         }
         Ok(Self { config, tensors, layers })

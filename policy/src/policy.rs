@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use addendum_studies::{Part, Prompt};
+use addendum_studies::{ImageSource, Part, Prompt};
 use candle_core::{DType, Device};
 use image::DynamicImage;
 use serde::Serialize;
@@ -56,6 +56,8 @@ impl Policy {
         let special = tokenizer.special();
         let ids = [
             ("image_token_id", config.image_token_id, special.image_pad),
+            ("vision_start_token_id", config.vision_start_token_id, special.vision_start),
+            ("vision_end_token_id", config.vision_end_token_id, special.vision_end),
             ("eos_token_id", config.eos_token_id, special.turn_end),
         ];
         if let Some((field, found, expected)) = ids.into_iter().find(|(_, found, expected)| found != expected) {
@@ -68,12 +70,20 @@ impl Policy {
 
     /// Loads a checkpoint folder in the published layout: `config.json`, `model.safetensors` (or shards),
     /// `tokenizer.json`, `preprocessor_config.json`.
+    ///
+    /// # Errors
+    /// Names the file: one that is missing or damaged, files that do not fit each other, weights that are missing, of
+    /// another shape, not finite, or of no layer that the config speaks of.
     pub fn load(dir: &Path, dtype: DType, device: &Device) -> Result<Self> {
         let config = Config::load(&dir.join(CONFIG))?;
         let tokenizer = ReportTokenizer::load(&dir.join(TOKENIZER))?;
         let images = ImageConfig::load(&dir.join(IMAGES))?;
         let weights = load_weights(dir, dtype, device)?;
-        Self::new(config, weights, tokenizer, images, device.clone()).map_err(|e| Error::file(dir, e))
+        weights.refuse_strays(&config)?;
+        Self::new(config, weights, tokenizer, images, device.clone()).map_err(|error| match error {
+            Error::Invalid { .. } => Error::file(dir, error),
+            named => named,
+        })
     }
 
     /// Writes a checkpoint folder that [`Policy::load`] reads.
@@ -119,7 +129,11 @@ impl Policy {
                 Part::Text(text) => PromptPart::Text(text),
                 Part::Image(view) => {
                     let pixels = view.load().map_err(|e| Error::invalid("image", e.to_string()))?;
-                    let patches = self.images.process(&DynamicImage::ImageLuma8((*pixels).clone()))?;
+                    let patches = self.images.process(&DynamicImage::ImageLuma8((*pixels).clone()));
+                    let patches = patches.map_err(|error| match &view.image {
+                        ImageSource::File(path) => Error::file(path, error),
+                        ImageSource::Pixels(_) => error,
+                    })?;
                     let tokens = self.images.tokens(patches.grid);
                     images.push(patches);
                     PromptPart::Image { tokens }

@@ -1,6 +1,6 @@
 //! What a checkpoint keeps of the gate.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,12 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// The error of the last attempt.
     pub error: String,
+}
+
+impl fmt::Display for DeadLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "study {} failed {} times, at last with: {}", self.study, self.attempts, self.error)
+    }
 }
 
 /// The gate, frozen between two steps. Tickets below `next` that are neither open nor dead have been trained on.

@@ -25,8 +25,11 @@ const README: &str = "\
 | `checkpoints/` | what is needed to resume |
 | `adapter/` | the trained adapter in PEFT's format |
 | `plots/` | curves, drawn from `metrics.jsonl` |
-| `summary.json` | how the run ended |
+| `results.md` | the scores before and after, as tables |
+| `summary.json` | the same scores, and further ones |
 ";
+
+const README_FILE: &str = "README.md";
 
 /// A folder that belongs to one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,17 +41,23 @@ impl RunFolder {
     /// Makes the folder and those above it.
     ///
     /// # Errors
-    /// There is a file of that name, the folder holds something already, or it cannot be written to.
+    /// There is a file of that name, the folder holds something already (other than the README of a run that could not
+    /// start), or it cannot be written to.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, ReportError> {
         let path = path.into();
         make(&path)?;
-        if let Some(entry) = fs::read_dir(&path).map_err(ReportError::io(&path))?.next() {
-            let found = entry.map_err(ReportError::io(&path))?.file_name().to_string_lossy().into_owned();
-            return Err(ReportError::NotEmpty { path, found });
+        for entry in fs::read_dir(&path).map_err(ReportError::io(&path))? {
+            let entry = entry.map_err(ReportError::io(&path))?;
+            let found = entry.file_name().to_string_lossy().into_owned();
+            if found != README_FILE
+                || fs::read(entry.path()).map_err(ReportError::io(entry.path()))? != README.as_bytes()
+            {
+                return Err(ReportError::NotEmpty { path, found });
+            }
         }
         probe(&path)?;
         let folder = Self { path };
-        folder.write("README.md", README.as_bytes())?;
+        folder.write(README_FILE, README.as_bytes())?;
         Ok(folder)
     }
 
@@ -157,6 +166,17 @@ mod tests {
         let message = RunFolder::create(parent.path()).unwrap_err().to_string();
         assert!(message.contains("not empty (it holds thesis.tex)"), "{message}");
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_of_a_run_that_never_started_is_taken_and_a_foreign_readme_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run");
+        let folder = RunFolder::create(&path).unwrap();
+        assert_eq!(RunFolder::create(&path).unwrap(), folder);
+        fs::write(path.join("README.md"), "My notes").unwrap();
+        assert!(RunFolder::create(&path).unwrap_err().to_string().contains("it holds README.md"));
+        assert_eq!(fs::read_to_string(path.join("README.md")).unwrap(), "My notes");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use serde_json::{Value, json};
 
 use super::{Adapter, LoraConfig, Module};
@@ -36,7 +36,7 @@ impl Adapter {
             }
         }
         for (name, tensor) in &tensors {
-            if !all_finite(tensor)? {
+            if !checkpoint::all_finite(tensor)? {
                 return Err(Error::invalid(format!("adapter tensor {name}"), "holds a value that is not finite"));
             }
         }
@@ -126,8 +126,4 @@ fn internal_name(name: &str) -> Option<String> {
     let layers = name.find("layers.").filter(|_| !name.contains("visual"))?;
     let rest = name[layers..].replace(".lora_A.default.weight", ".lora_A.weight");
     Some(format!("model.language_model.{}", rest.replace(".lora_B.default.weight", ".lora_B.weight")))
-}
-
-fn all_finite(tensor: &Tensor) -> Result<bool> {
-    Ok(tensor.flatten_all()?.to_vec1::<f32>()?.iter().all(|x| x.is_finite()))
 }

@@ -37,6 +37,18 @@ impl Weights {
         Ok(tensor.clone())
     }
 
+    /// Refuses weights that a model of this shape has no place for: the config would be that of another checkpoint, and
+    /// only a part of this one would be used. An untied head beside tied embeddings, and tables that follow from the
+    /// config, are in some published files and are let pass.
+    pub fn refuse_strays(&self, config: &Config) -> Result<()> {
+        let expected = shapes(config);
+        let known = |name: &str| expected.contains_key(name) || name == "lm_head.weight" || name.ends_with("inv_freq");
+        match self.tensors.keys().find(|name| !known(name)) {
+            Some(name) => Err(Error::file(&self.origin, format!("tensor {name} has no place in the config's model"))),
+            None => Ok(()),
+        }
+    }
+
     pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors
     }
