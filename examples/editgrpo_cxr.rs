@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release --example editgrpo_cxr -- --help
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use addendum::{
     actors::{
@@ -12,17 +12,15 @@ use addendum::{
     data::{Counts, Data},
     editor::Editor,
     evaluation,
+    interrupt::Interrupt,
     paper::{Arm, Settings},
-    policy::{
-        Adapter, Policy,
-        schedule::{Course, Schedule},
-    },
+    policy::{Adapter, Policy},
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     report::{plots, progress::Progress, results, run_folder::RunFolder},
     rewards::{Backends, Scorer},
     sft::{self, SftPlan},
 };
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device};
 use clap::Parser;
 
@@ -62,17 +60,17 @@ struct Args {
     #[arg(long, default_value_t = 8)]
     group_size: usize,
     /// How many versions a rollout may lag behind the learner.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     staleness: u64,
     #[arg(long, default_value_t = 1)]
     samplers: usize,
-    #[arg(long, default_value_t = 5e-4)]
+    #[arg(long, default_value_t = 5e-4, allow_negative_numbers = true)]
     learning_rate: f64,
     /// Weight of the KL divergence to the checkpoint.
-    #[arg(long, default_value_t = 0.01)]
+    #[arg(long, default_value_t = 0.01, allow_negative_numbers = true)]
     beta: f64,
     /// Studies per test set.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     test_studies: Option<usize>,
     /// Score on validation studies instead of the tests: for choosing settings.
     #[arg(long)]
@@ -83,17 +81,26 @@ struct Args {
     /// The run folder; `runs/editgrpo_cxr-N` without it.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Go on with the run in `--out` from its last checkpoint.
+    #[arg(long, requires = "out", conflicts_with = "compare")]
+    resume: bool,
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    let interrupt = Interrupt::listen();
     let settings = settings(&args);
-    args.arm.settings(&settings).run.validate()?;
+    args.arm.settings(&settings).validate()?;
+    let distinct: BTreeSet<_> = args.seeds.iter().collect();
+    if args.seeds.is_empty() || distinct.len() < args.seeds.len() {
+        bail!("--seeds {:?}: expected seeds that differ", args.seeds);
+    }
     if let Some(address) = args.metrics_addr {
         addendum::metrics::serve(address)?;
     }
     let folder = match &args.out {
+        Some(path) if args.resume => RunFolder::open(path)?,
         Some(path) => RunFolder::create(path)?,
         None => RunFolder::numbered("runs".as_ref(), "editgrpo_cxr")?,
     };
@@ -110,7 +117,8 @@ async fn main() -> Result<()> {
         Some(steps) => sft::from_scratch(&*data.supervised, &SftPlan { steps, ..SftPlan::default() }, &progress)?,
         None => Policy::load(&args.policy, DType::F32, &Device::Cpu)?,
     });
-    let job = Job { prompts: Arc::new(Prompts::new(policy, 512 << 20)), data, folder, progress };
+    let prompts = Arc::new(Prompts::new(policy, 512 << 20));
+    let job = Job { prompts, data, folder, progress, interrupt, resume: args.resume };
     if args.compare { compare(&args, &settings, &job).await } else { single(&args, &settings, &job).await }
 }
 
@@ -119,6 +127,8 @@ struct Job {
     data: Data,
     folder: RunFolder,
     progress: Progress,
+    interrupt: Interrupt,
+    resume: bool,
 }
 
 impl Job {
@@ -131,24 +141,16 @@ impl Job {
     }
 }
 
-/// What the phantom benchmark was tuned to, on validation studies.
+/// The tuned settings, with what the command line changes.
 fn settings(args: &Args) -> Settings {
-    let mut settings = Settings::default();
-    settings.run.steps = args.steps.unwrap_or(if args.quick { 6 } else { 400 });
-    settings.run.batch_groups = args.studies.unwrap_or(if args.quick { 2 } else { 8 });
-    settings.run.group_size = args.group_size;
-    settings.run.staleness = args.staleness;
-    settings.run.samplers = args.samplers;
-    settings.run.seed = args.seed;
-    settings.sampling.max_new_tokens = 96;
-    settings.learner.objective.norm_length = 96.0;
+    let mut settings = Settings::phantoms();
+    (settings.run.seed, settings.run.group_size) = (args.seed, args.group_size);
+    (settings.run.staleness, settings.run.samplers) = (args.staleness, args.samplers);
+    settings.run.steps = args.steps.unwrap_or(if args.quick { 6 } else { settings.run.steps });
+    settings.run.batch_groups = args.studies.unwrap_or(if args.quick { 2 } else { settings.run.batch_groups });
     settings.learner.objective.kl_coefficient = args.beta;
-    settings.learner.schedule = Schedule {
-        learning_rate: args.learning_rate,
-        course: Course::Linear,
-        warmup_steps: 0,
-        total_steps: settings.run.steps,
-    };
+    settings.learner.schedule.learning_rate = args.learning_rate;
+    settings.learner.schedule.total_steps = settings.run.steps;
     settings
 }
 
@@ -170,7 +172,7 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
     let config = settings.learner.clone();
     let training = job.progress.training(arm.name(), settings.run.steps);
     let variant = settings.run.variant;
-    let summary = Pipeline::new(
+    let mut pipeline = Pipeline::new(
         settings.run.clone(),
         job.data.training.clone(),
         move |_| Ok(Sampler::new(samplers.clone(), sampling.clone())?),
@@ -180,12 +182,18 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
     .stage("reward", 1, move || RewardStage::new(scorer.clone()))
     .observer(training.observer())
     .folder(folder.path())
-    .stop_when(async { _ = tokio::signal::ctrl_c().await })
-    .run()
-    .await?;
+    .stop_when(job.interrupt.clone().requested());
+    if job.resume {
+        pipeline = pipeline.resume();
+    }
+    let summary = pipeline.run().await?;
     training.finish();
-    for (ticket, letter) in &summary.dead_letters {
-        job.progress.note(format!("gave up on ticket {ticket:?}: {letter:?}"));
+    for letter in summary.dead_letters.values() {
+        job.progress.note(format!("gave up: {letter}"));
+    }
+    job.interrupt.check().with_context(|| format!("stopped; --resume --out {} goes on", folder.path().display()))?;
+    if summary.dead_letters.len() as u64 == settings.run.steps * settings.run.batch_groups {
+        bail!("nothing was learnt: every study failed");
     }
     let adapter = Adapter::clone(&summary.snapshot);
     adapter.save_peft(&folder.path().join("adapter"), "phantom-tiny")?;

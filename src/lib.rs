@@ -5,6 +5,7 @@
 
 pub mod data;
 pub mod evaluation;
+pub mod interrupt;
 pub mod metrics;
 pub mod paper;
 pub mod qwen;

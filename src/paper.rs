@@ -5,6 +5,7 @@ use addendum_editor::EditConfig;
 use addendum_policy::{
     LearnerConfig, LoraConfig, SamplingConfig,
     objective::{Aggregation, Normalize},
+    schedule::Course,
 };
 use addendum_rewards::RewardConfig;
 use anyhow::Result;
@@ -68,6 +69,20 @@ pub struct Settings {
 impl Settings {
     /// Refuses what a run would refuse later, when time was already spent on it.
     ///
+    /// What the phantom benchmark was tuned to, on validation studies.
+    pub fn phantoms() -> Self {
+        let mut settings = Self::default();
+        settings.run.steps = 400;
+        settings.run.batch_groups = 8;
+        settings.run.group_size = 8;
+        settings.sampling.max_new_tokens = 96;
+        settings.learner.objective.norm_length = 96.0;
+        settings.learner.objective.kl_coefficient = 0.01;
+        settings.learner.schedule.learning_rate = 5e-4;
+        settings.learner.schedule.course = Course::Linear;
+        settings
+    }
+
     /// # Errors
     /// The first setting out of its range, with its value.
     pub fn validate(&self) -> Result<()> {
