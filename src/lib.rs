@@ -18,3 +18,8 @@ pub use addendum_policy as policy;
 pub use addendum_replay as replay;
 pub use addendum_rewards as rewards;
 pub use addendum_studies as studies;
+
+/// The README's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
