@@ -13,7 +13,7 @@ use addendum_policy::{
 };
 use addendum_studies::{Dataset, Part, Prompt};
 use anyhow::{Context, Result, bail};
-use candle_core::Device;
+use candle_core::{DType, Device};
 use crossbeam::channel::{Receiver, bounded};
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +86,7 @@ pub fn fresh_policy(dataset: &dyn Dataset, plan: &SftPlan, device: &Device) -> R
     config.vision_end_token_id = special.vision_end;
     config.eos_token_id = special.turn_end;
     let images = ImageConfig { min_pixels: PIXELS, max_pixels: PIXELS, ..ImageConfig::default() };
-    let weights = Weights::random(&config, plan.seed, device)?;
+    let weights = Weights::random(&config, plan.seed, DType::F32, device)?;
     Ok(Policy::new(config, weights, tokenizer, images, device.clone())?)
 }
 

@@ -17,7 +17,7 @@ use addendum::{
     sft::{SftPlan, fresh_policy},
     studies::{Dataset, Prompt},
 };
-use candle_core::Device;
+use candle_core::{DType, Device};
 
 const WATCHDOG: Duration = Duration::from_secs(240);
 
@@ -35,7 +35,7 @@ fn policy(studies: &dyn Dataset) -> Arc<Policy> {
     (config.vision.hidden_size, config.vision.intermediate_size, config.vision.heads) = (32, 48, 2);
     (config.vision.depth, config.vision.fullatt_block_indexes) = (1, vec![]);
     config.vision.out_hidden_size = 32;
-    let weights = Weights::random(&config, 3, &Device::Cpu).unwrap();
+    let weights = Weights::random(&config, 3, DType::F32, &Device::Cpu).unwrap();
     let (tokenizer, images) = (base.tokenizer().clone(), base.images().clone());
     Arc::new(Policy::new(config, weights, tokenizer, images, Device::Cpu).unwrap())
 }
@@ -171,7 +171,7 @@ fn a_damaged_checkpoint_is_named_and_refused() {
     let policy = policy(&*studies);
     let dir = tempfile::tempdir().unwrap();
     policy.save(dir.path()).unwrap();
-    let load = |dir: &Path| Policy::load(dir, candle_core::DType::F32, &Device::Cpu);
+    let load = |dir: &Path| Policy::load(dir, DType::F32, &Device::Cpu);
     let back = load(dir.path()).unwrap();
     assert_eq!(back.config(), policy.config());
 

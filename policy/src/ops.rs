@@ -3,7 +3,8 @@
 //! candle's own fused kernels (`softmax_last_dim`, `rms_norm`, `rope`) have no backward and drop gradients silently, and
 //! its plain operations are slow on a CPU. Each operation here runs as one fused kernel, forward and backward, for
 //! contiguous f32 tensors on a CPU, and as a composition of candle's differentiable operations on any other device.
-//! Activations are packed: `[tokens, ...]`, without a batch dimension and without padding.
+//! Activations are f32 and packed: `[tokens, ...]`, without a batch dimension and without padding. Weight matrices may be
+//! stored as f32, bf16 or f16.
 
 mod attention;
 mod kernel;
@@ -12,6 +13,7 @@ mod log_probs;
 mod norm;
 mod rope;
 mod swiglu;
+mod weight;
 
 pub use attention::{Segment, attention};
 pub use kernel::{copy_rows, serially};

@@ -10,7 +10,7 @@ use addendum_policy::{
     model::{Model, Weights},
     pack::{EncodedPrompt, Packed, PromptTokens},
 };
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -28,7 +28,7 @@ fn config() -> Config {
 
 /// Weights large enough that attention and log-probabilities are far from uniform.
 fn model() -> Model {
-    let weights = Weights::random(&config(), 1, &Device::Cpu).unwrap();
+    let weights = Weights::random(&config(), 1, DType::F32, &Device::Cpu).unwrap();
     let larger = weights.tensors().iter().map(|(name, t)| {
         let factor = if t.rank() > 1 { 5.0 } else { 1.0 };
         (name.clone(), (t * factor).unwrap())

@@ -8,7 +8,7 @@ use addendum_policy::{
     schedule::Schedule,
     sft::{SftConfig, SftExample, SftTrainer, Trainable},
 };
-use candle_core::Device;
+use candle_core::{DType, Device};
 
 const IMAGE: u32 = 49;
 
@@ -25,7 +25,7 @@ fn batch() -> Vec<SftExample> {
 /// Losses of 15 steps on one batch.
 fn losses(lora: bool, parts: usize) -> Vec<f64> {
     let model = Config::tiny(50);
-    let weights = Weights::random(&model, 1, &Device::Cpu).unwrap();
+    let weights = Weights::random(&model, 1, DType::F32, &Device::Cpu).unwrap();
     let trainable = if lora {
         let adapter = Adapter::new(&model, LoraConfig::default(), 2, &Device::Cpu).unwrap();
         Trainable::Lora(weights, adapter)

@@ -82,20 +82,20 @@ impl Language {
 
     pub fn cache(&self, capacity: usize) -> Result<KvCache> {
         let shape = (capacity, self.config.kv_heads, self.config.head_dim());
-        let empty = || Tensor::zeros(shape, self.embed.dtype(), self.embed.device());
+        let empty = || Tensor::zeros(shape, DType::F32, self.embed.device());
         Ok(KvCache { layers: (0..self.layers.len()).map(|_| Ok((empty()?, empty()?))).collect::<Result<_>>()? })
     }
 
     /// `[tokens, hidden]`: embeddings, where the tokens `at` are replaced by the rows of `features`.
     pub fn embed(&self, ids: &[u32], features: Option<(&Tensor, &[usize])>) -> Result<Tensor> {
         let device = self.embed.device();
-        let words = self.embed.index_select(&Tensor::new(ids, device)?, 0)?;
+        let words = self.embed.index_select(&Tensor::new(ids, device)?, 0)?.to_dtype(DType::F32)?;
         let Some((features, at)) = features.filter(|(_, at)| !at.is_empty()) else { return Ok(words) };
         let mut order: Vec<u32> = (0..ids.len() as u32).collect();
         for (i, &at) in at.iter().enumerate() {
             order[at] = (ids.len() + i) as u32;
         }
-        let both = Tensor::cat(&[&words, &features.to_dtype(words.dtype())?], 0)?;
+        let both = Tensor::cat(&[&words, features], 0)?;
         Ok(both.index_select(&Tensor::new(order, device)?, 0)?)
     }
 
@@ -138,7 +138,7 @@ impl Language {
 
     /// Logits in f32 `[tokens, vocab]` of a few final hidden states.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        Ok(crate::ops::linear(hidden, &self.head, None)?.to_dtype(DType::F32)?)
+        Ok(crate::ops::linear(hidden, &self.head, None)?)
     }
 }
 

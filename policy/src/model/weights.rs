@@ -6,8 +6,10 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor, Var};
+use half::{bf16, f16};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use crate::{Config, Error, Result};
 
@@ -66,11 +68,14 @@ impl Weights {
 
     /// Random weights of a model of this shape: normal with deviation 0.02 as in the published initialiser, norms 1,
     /// biases 0; the two projections that write to the residual stream are divided by sqrt(2 layers).
-    pub fn random(config: &Config, seed: u64, device: &Device) -> Result<Self> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    ///
+    /// The same seed gives the same values (rounded to `dtype`) on any number of threads.
+    pub fn random(config: &Config, seed: u64, dtype: DType, device: &Device) -> Result<Self> {
+        let mut drawn = 0;
         let mut tensors = BTreeMap::new();
         for (name, shape) in shapes(config) {
             let count: usize = shape.iter().product();
+            let dtype = weight_dtype(&name, dtype);
             let depth = if name.starts_with("visual.") { config.vision.depth } else { config.text.layers };
             let deviation = match name.rsplit('.').nth(1) {
                 Some("o_proj" | "down_proj" | "proj") if !name.contains("patch_embed") => {
@@ -78,14 +83,43 @@ impl Weights {
                 }
                 _ => 0.02,
             };
-            let data: Vec<f32> = match (name.ends_with("bias"), shape.len()) {
-                (true, _) => vec![0.0; count],
-                (false, 1) => vec![1.0; count],
-                _ => (0..count).map(|_| normal(&mut rng) * deviation).collect(),
+            let tensor = match (name.ends_with("bias"), shape.len()) {
+                (true, _) => Tensor::zeros(shape, dtype, device)?,
+                (false, 1) => Tensor::ones(shape, dtype, device)?,
+                _ => {
+                    let draws = Normals { seed, first: drawn, deviation };
+                    drawn += count;
+                    match dtype {
+                        DType::BF16 => Tensor::from_vec(draws.fill(count, bf16::from_f32), shape, device)?,
+                        DType::F16 => Tensor::from_vec(draws.fill(count, f16::from_f32), shape, device)?,
+                        _ => Tensor::from_vec(draws.fill(count, |x| x), shape, device)?.to_dtype(dtype)?,
+                    }
+                }
             };
-            tensors.insert(name, Tensor::from_vec(data, shape, device)?.to_dtype(DType::F32)?);
+            tensors.insert(name, tensor);
         }
         Ok(Self { tensors, origin: "random weights".into() })
+    }
+}
+
+/// Values of one random stream, from the one numbered `first` on.
+struct Normals {
+    seed: u64,
+    first: usize,
+    deviation: f32,
+}
+
+impl Normals {
+    /// Each value takes four words of the stream, so any chunk can be drawn on its own.
+    fn fill<T: Copy + Default + Send>(&self, count: usize, from: impl Fn(f32) -> T + Sync) -> Vec<T> {
+        const CHUNK: usize = 1 << 16;
+        let mut values = vec![T::default(); count];
+        values.par_chunks_mut(CHUNK).enumerate().for_each(|(i, chunk)| {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_word_pos(4 * (self.first + i * CHUNK) as u128);
+            chunk.iter_mut().for_each(|value| *value = from(normal(&mut rng) * self.deviation));
+        });
+        values
     }
 }
 
@@ -93,6 +127,12 @@ impl Weights {
 fn normal(rng: &mut ChaCha8Rng) -> f32 {
     let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
     ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+}
+
+/// The type of a weight in a model of `dtype`: matrices follow it, norms and biases are small and always F32.
+pub fn weight_dtype(name: &str, dtype: DType) -> DType {
+    let vector = name.ends_with(".bias") || name.contains("norm") || name.contains(".ln_q.");
+    if vector { DType::F32 } else { dtype }
 }
 
 /// Newer libraries write `model.visual.` and `model.language_model.`.

@@ -1,13 +1,21 @@
 //! What the fused CPU kernels share: access to tensor data, matrix products on strided views, vector loops.
 
-use std::cell::Cell;
+use std::{cell::Cell, ops::Range};
 
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 use gemm::Parallelism;
 
+use super::weight::{Values, Weight};
+
 /// Whether the fused CPU kernels apply to these tensors.
 pub fn fusable(tensors: &[&Tensor]) -> bool {
     tensors.iter().all(|t| t.device().is_cpu() && t.dtype() == DType::F32 && t.is_contiguous())
+}
+
+/// Whether they apply to this weight matrix, which may be stored in half the bits.
+pub fn fusable_weight(weight: &Tensor) -> bool {
+    let dtype = matches!(weight.dtype(), DType::F32 | DType::BF16 | DType::F16);
+    weight.device().is_cpu() && dtype && weight.is_contiguous()
 }
 
 /// The data of a contiguous f32 storage.
@@ -33,6 +41,15 @@ impl<'a> Read<'a> {
     pub fn slice(&self) -> Result<&[f32]> {
         match &*self.guard {
             Storage::Cpu(cpu) => floats(cpu, self.layout),
+            _ => bail!("fused kernels run on the CPU only"),
+        }
+    }
+
+    /// The tensor, which is a matrix, as a weight in the type it is stored in.
+    pub fn weight(&self) -> Result<Weight<'_>> {
+        let (rows, cols) = self.layout.shape().dims2()?;
+        match &*self.guard {
+            Storage::Cpu(cpu) => Ok(Weight { values: Values::new(cpu, self.layout)?, rows, cols }),
             _ => bail!("fused kernels run on the CPU only"),
         }
     }
@@ -100,6 +117,11 @@ impl<'a> Mat<'a> {
             row_stride: self.col_stride,
             col_stride: self.row_stride,
         }
+    }
+
+    /// The columns `range`.
+    pub fn columns(self, range: Range<usize>) -> Self {
+        Self { data: &self.data[range.start * self.col_stride..], cols: range.len(), ..self }
     }
 
     fn in_bounds(&self) -> bool {

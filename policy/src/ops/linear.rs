@@ -4,14 +4,17 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
-use super::kernel::{Mat, Read, floats, fusable, matmul, parallelism, tensor, vectorised};
+use super::{
+    kernel::{Mat, Read, floats, fusable, fusable_weight, matmul, parallelism, tensor, vectorised},
+    weight::{Values, Weight},
+};
 
 /// `x @ weight^T + bias`: `x` `[tokens, in]`, `weight` `[out, in]`, `bias` `[out]`.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let x = x.contiguous()?;
     match bias {
-        None if fusable(&[&x, weight]) => x.apply_op2(weight, Linear),
-        Some(bias) if fusable(&[&x, weight, bias]) => x.apply_op3(weight, bias, Linear),
+        None if fusable(&[&x]) && fusable_weight(weight) => x.apply_op2(weight, Linear),
+        Some(bias) if fusable(&[&x, bias]) && fusable_weight(weight) => x.apply_op3(weight, bias, Linear),
         _ => {
             let y = x.to_dtype(weight.dtype())?.matmul(&weight.t()?)?.to_dtype(x.dtype())?;
             match bias {
@@ -34,9 +37,9 @@ pub struct LoraPair {
 pub fn lora_linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, lora: &LoraPair) -> Result<Tensor> {
     let x = x.contiguous()?;
     let frozen_bias = bias.map(Tensor::detach);
-    let mut tensors = vec![&x, weight, &lora.a, &lora.b];
+    let mut tensors = vec![&x, &lora.a, &lora.b];
     tensors.extend(frozen_bias.as_ref());
-    if fusable(&tensors) {
+    if fusable(&tensors) && fusable_weight(weight) {
         let op = LoraLinear { weight: weight.detach(), bias: frozen_bias, scale: lora.scale as f32 };
         return x.apply_op3(&lora.a, &lora.b, op);
     }
@@ -47,15 +50,13 @@ pub fn lora_linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, lora: &Lo
 struct Linear;
 
 impl Linear {
-    fn forward(x: &[f32], w: &[f32], bias: Option<&[f32]>, dims: (usize, usize)) -> Vec<f32> {
-        let (inputs, outputs) = dims;
-        let tokens = x.len() / inputs;
-        let mut y = vec![0f32; tokens * outputs];
+    fn forward(x: &[f32], weight: &Weight, bias: Option<&[f32]>) -> Vec<f32> {
+        let tokens = x.len() / weight.cols;
+        let mut y = vec![0f32; tokens * weight.rows];
         if let Some(bias) = bias {
-            y.chunks_exact_mut(outputs).for_each(|row| row.copy_from_slice(bias));
+            y.chunks_exact_mut(weight.rows).for_each(|row| row.copy_from_slice(bias));
         }
-        let (x, w) = (Mat::new(x, tokens, inputs), Mat::new(w, outputs, inputs));
-        matmul(&mut y, outputs, bias.is_some(), 1.0, x, w.t(), parallelism());
+        weight.apply(&mut y, bias.is_some(), 1.0, Mat::new(x, tokens, weight.cols));
         y
     }
 
@@ -65,7 +66,7 @@ impl Linear {
         let g = Mat::new(rg.slice()?, tokens, outputs);
         let dx = if x.track_op() {
             let mut dx = vec![0f32; tokens * inputs];
-            matmul(&mut dx, inputs, false, 1.0, g, Mat::new(rw.slice()?, outputs, inputs), parallelism());
+            rw.weight()?.apply_transposed(&mut dx, false, 1.0, g);
             Some(tensor(dx, x.shape())?)
         } else {
             None
@@ -81,12 +82,12 @@ impl Linear {
     }
 }
 
-fn dims(x: &Layout, w: &Layout) -> Result<(usize, usize)> {
-    let ((_, inputs), (outputs, width)) = (x.shape().dims2()?, w.shape().dims2()?);
-    if inputs != width {
-        candle_core::bail!("linear: input of width {inputs} for a weight of shape {:?}", w.shape());
+fn weight<'a>(x: &Layout, storage: &'a CpuStorage, layout: &Layout) -> Result<Weight<'a>> {
+    let ((_, inputs), (rows, cols)) = (x.shape().dims2()?, layout.shape().dims2()?);
+    if inputs != cols {
+        candle_core::bail!("linear: input of width {inputs} for a weight of shape {:?}", layout.shape());
     }
-    Ok((inputs, outputs))
+    Ok(Weight { values: Values::new(storage, layout)?, rows, cols })
 }
 
 impl CustomOp2 for Linear {
@@ -95,9 +96,9 @@ impl CustomOp2 for Linear {
     }
 
     fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (inputs, outputs) = dims(l1, l2)?;
-        let y = Self::forward(floats(s1, l1)?, floats(s2, l2)?, None, (inputs, outputs));
-        let shape = (y.len() / outputs, outputs);
+        let weight = weight(l1, s2, l2)?;
+        let y = Self::forward(floats(s1, l1)?, &weight, None);
+        let shape = (y.len() / weight.rows, weight.rows);
         Ok((CpuStorage::F32(y), shape.into()))
     }
 
@@ -120,9 +121,9 @@ impl CustomOp3 for Linear {
         s3: &CpuStorage,
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (inputs, outputs) = dims(l1, l2)?;
-        let y = Self::forward(floats(s1, l1)?, floats(s2, l2)?, Some(floats(s3, l3)?), (inputs, outputs));
-        let shape = (y.len() / outputs, outputs);
+        let weight = weight(l1, s2, l2)?;
+        let y = Self::forward(floats(s1, l1)?, &weight, Some(floats(s3, l3)?));
+        let shape = (y.len() / weight.rows, weight.rows);
         Ok((CpuStorage::F32(y), shape.into()))
     }
 
@@ -169,11 +170,12 @@ impl CustomOp3 for LoraLinear {
         s3: &CpuStorage,
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (inputs, outputs) = dims(l1, self.weight.layout())?;
+        let (outputs, inputs) = self.weight.dims2()?;
         let ((rank, a_in), (b_out, b_rank)) = (l2.shape().dims2()?, l3.shape().dims2()?);
-        if a_in != inputs || b_out != outputs || b_rank != rank {
+        if l1.shape().dims2()?.1 != inputs || a_in != inputs || b_out != outputs || b_rank != rank {
             candle_core::bail!(
-                "LoRA factors {:?} and {:?} do not fit a weight of shape [{outputs}, {inputs}]",
+                "input {:?} and LoRA factors {:?} and {:?} do not fit a weight of shape [{outputs}, {inputs}]",
+                l1.shape(),
                 l2.shape(),
                 l3.shape()
             );
@@ -183,7 +185,7 @@ impl CustomOp3 for LoraLinear {
         let bias = bias.as_ref().map(Read::slice).transpose()?;
         let x = floats(s1, l1)?;
         let tokens = x.len() / inputs;
-        let mut y = Linear::forward(x, weight.slice()?, bias, (inputs, outputs));
+        let mut y = Linear::forward(x, &weight.weight()?, bias);
         let low = low_rank(x, floats(s2, l2)?, tokens, inputs, rank);
         let b = Mat::new(floats(s3, l3)?, outputs, rank);
         matmul(&mut y, outputs, true, self.scale, Mat::new(&low, tokens, rank), b.t(), parallelism());
@@ -213,7 +215,7 @@ impl CustomOp3 for LoraLinear {
         let dx = if x.track_op() {
             let weight = Read::new(&self.weight);
             let mut dx = vec![0f32; tokens * inputs];
-            matmul(&mut dx, inputs, false, 1.0, g, Mat::new(weight.slice()?, outputs, inputs), par);
+            weight.weight()?.apply_transposed(&mut dx, false, 1.0, g);
             matmul(&mut dx, inputs, true, 1.0, dlow, Mat::new(a_data, rank, inputs), par);
             Some(tensor(dx, x.shape())?)
         } else {

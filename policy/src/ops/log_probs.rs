@@ -6,7 +6,10 @@
 use candle_core::{CpuStorage, CustomOp2, D, DType, IndexOp, Layout, Result, Shape, Tensor};
 use std::sync::Arc;
 
-use super::kernel::{Mat, Read, dot, exp, floats, fusable, matmul, max, parallelism, sum, tensor, vectorised};
+use super::{
+    kernel::{Mat, Read, dot, exp, floats, fusable, fusable_weight, matmul, max, parallelism, sum, tensor, vectorised},
+    weight::{Values, Weight},
+};
 
 /// Rows whose logits exist at the same time.
 const CHUNK: usize = 64;
@@ -30,7 +33,7 @@ pub fn log_probs(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f
         candle_core::bail!("{} targets for {} hidden states", targets.len(), hidden.dim(0)?);
     }
     let hidden = hidden.contiguous()?;
-    if fusable(&[&hidden, head]) {
+    if fusable(&[&hidden]) && fusable_weight(head) {
         let both = hidden.apply_op2(head, Head { targets: targets.into(), scale: (1.0 / temperature) as f32 })?;
         return Ok(LogProbs { log_probs: both.i(0)?, entropy: both.i(1)? });
     }
@@ -54,13 +57,13 @@ struct Head {
 
 impl Head {
     /// Calls `f(first_row, rows, logits)` for each chunk; logits `[rows, vocab]` are already scaled.
-    fn chunks(&self, hidden: &[f32], head: Mat, mut f: impl FnMut(usize, usize, &mut [f32])) {
+    fn chunks(&self, hidden: &[f32], head: &Weight, mut f: impl FnMut(usize, usize, &mut [f32])) {
         let (vocab, c) = (head.rows, head.cols);
         let mut logits = vec![0f32; CHUNK.min(self.targets.len()) * vocab];
         for first in (0..self.targets.len()).step_by(CHUNK) {
             let rows = CHUNK.min(self.targets.len() - first);
             let h = Mat::new(&hidden[first * c..], rows, c);
-            matmul(&mut logits, vocab, false, self.scale, h, head.t(), parallelism());
+            head.apply(&mut logits[..rows * vocab], false, self.scale, h);
             f(first, rows, &mut logits[..rows * vocab]);
         }
     }
@@ -93,7 +96,8 @@ impl CustomOp2 for Head {
         let mut out = vec![0f32; 2 * tokens];
         let (logp, entropy) = out.split_at_mut(tokens);
         let mut probabilities = vec![0f32; vocab];
-        self.chunks(floats(s1, l1)?, Mat::new(floats(s2, l2)?, vocab, c), |first, _, logits| {
+        let head = Weight { values: Values::new(s2, l2)?, rows: vocab, cols: c };
+        self.chunks(floats(s1, l1)?, &head, |first, _, logits| {
             vectorised(|| {
                 for (i, row) in (first..).zip(logits.chunks_exact_mut(vocab)) {
                     let chosen = row[self.targets[i] as usize];
@@ -117,11 +121,11 @@ impl CustomOp2 for Head {
         let (h, g) = (rh.slice()?, rg.slice()?);
         let (glogp, gentropy) = g.split_at(self.targets.len());
         let (vocab, c) = head.dims2()?;
-        let weight = Mat::new(rw.slice()?, vocab, c);
+        let weight = rw.weight()?;
         let mut dhidden = vec![0f32; h.len()];
         let mut dhead = if head.track_op() { vec![0f32; vocab * c] } else { Vec::new() };
         let mut probabilities = vec![0f32; vocab];
-        self.chunks(h, weight, |first, rows, logits| {
+        self.chunks(h, &weight, |first, rows, logits| {
             vectorised(|| {
                 for (i, row) in (first..).zip(logits.chunks_exact_mut(vocab)) {
                     let top = max(row);
@@ -136,7 +140,7 @@ impl CustomOp2 for Head {
                 }
             });
             let dlogits = Mat::new(logits, rows, vocab);
-            matmul(&mut dhidden[first * c..], c, false, self.scale, dlogits, weight, parallelism());
+            weight.apply_transposed(&mut dhidden[first * c..(first + rows) * c], false, self.scale, dlogits);
             if !dhead.is_empty() {
                 let h = Mat::new(&h[first * c..], rows, c);
                 matmul(&mut dhead, c, true, self.scale, dlogits.t(), h, parallelism());

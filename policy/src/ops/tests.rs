@@ -76,6 +76,45 @@ fn linear_layers_agree_with_their_compositions() -> Result<()> {
     agree(&[&x, &a, &b], || lora_linear(&x, &w, Some(&bias), &lora), plain)
 }
 
+/// The products are f32 ones, so a weight in half precision acts like the same values in single.
+#[test]
+fn weights_in_half_precision_act_like_their_values_in_single() -> Result<()> {
+    // More rows and columns than one tile has.
+    let (x, wide) = (random(&[9, 600], 1)?, random(&[300, 600], 2)?);
+    let bias = random(&[300], 3)?.as_detached_tensor();
+    let (a, b) = (random(&[4, 600], 4)?, random(&[300, 4], 5)?);
+    let lora = LoraPair { a: a.as_tensor().clone(), b: b.as_tensor().clone(), scale: 0.5 };
+    let targets: Vec<u32> = (0..9).map(|i| i * 31).collect();
+    let near = |half: Tensor, single: Tensor, vars: &[&Var]| -> Result<()> {
+        assert!(distance(&half, &single)? < 1e-4, "values differ by {}", distance(&half, &single)?);
+        let cotangent = random(half.dims(), 99)?.as_detached_tensor();
+        let (half, single) =
+            ((half * &cotangent)?.sum_all()?.backward()?, (single * cotangent)?.sum_all()?.backward()?);
+        for var in vars {
+            let gap = distance(half.get(var.as_tensor()).unwrap(), single.get(var.as_tensor()).unwrap())?;
+            assert!(gap < 5e-4, "gradients differ by {gap}");
+        }
+        Ok(())
+    };
+    for dtype in [DType::BF16, DType::F16] {
+        let half = wide.to_dtype(dtype)?.detach();
+        let single = half.to_dtype(DType::F32)?;
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| -> Result<()> {
+                near(linear(&x, &half, None)?, linear(&x, &single, None)?, &[&x])?;
+                near(linear(&x, &half, Some(&bias))?, linear(&x, &single, Some(&bias))?, &[&x])?;
+                let adapted = |w: &Tensor| lora_linear(&x, w, Some(&bias), &lora);
+                near(adapted(&half)?, adapted(&single)?, &[&x, &a, &b])?;
+                let log_probs =
+                    |w: &Tensor| Ok::<_, candle_core::Error>(super::log_probs(&x, w, &targets, 0.7)?.log_probs);
+                near(log_probs(&half)?, log_probs(&single)?, &[&x])
+            })?;
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn log_probs_and_entropy_agree_with_log_softmax() -> Result<()> {
     let (h, w) = (random(&[70, 16], 1)?, (random(&[53, 16], 2)?));
