@@ -13,6 +13,7 @@ pub mod score;
 pub mod sentences;
 #[cfg(test)]
 mod testing;
+pub mod text;
 
 pub use entity::{Entity, EntityExtractor, EntityType, Presence, cosine};
 pub use error::{Error, Result};
