@@ -4,6 +4,9 @@
 //! A step is transactional: it computes everything first and commits last, so an error or a panic leaves the learner
 //! as it was.
 
+mod batches;
+mod gradient;
+
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use candle_core::{Device, Tensor, Var};
@@ -12,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Adapter, Config, Error, Result,
+    memory::{Memory, StepShape},
     model::Language,
     objective::{
         Batch, Normalize, Objective, ObjectiveConfig, ObjectiveMetrics, ResponseTerms, Tally, group_advantages,
@@ -22,6 +26,21 @@ use crate::{
     schedule::Schedule,
 };
 
+use batches::Piece;
+pub(crate) use gradient::collect_gradients;
+use gradient::{Forward, Live};
+
+/// Whether the activations of all layers are kept for the backward pass, or computed again (gradient checkpointing).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recompute {
+    Never,
+    /// Where a group would not fit the memory limit otherwise.
+    #[default]
+    WhenNeeded,
+    Always,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnerConfig {
@@ -31,8 +50,12 @@ pub struct LearnerConfig {
     pub schedule: Schedule,
     /// Temperature of the log-probabilities: the one the reports were sampled at.
     pub temperature: f64,
-    /// Groups go through the network together up to this many packed tokens; a group is never split.
+    /// Groups go through the network together up to this many packed tokens.
     pub micro_batch_tokens: usize,
+    /// Bytes that a step may take, frozen weights included, as [`Memory`] predicts them. Micro-batches become smaller
+    /// until they fit, down to one response; the gradient stays the same. `None` does not ask.
+    pub memory_limit: Option<u64>,
+    pub recompute: Recompute,
 }
 
 impl Default for LearnerConfig {
@@ -44,6 +67,8 @@ impl Default for LearnerConfig {
             schedule: Schedule::default(),
             temperature: 1.0,
             micro_batch_tokens: 2048,
+            memory_limit: None,
+            recompute: Recompute::default(),
         }
     }
 }
@@ -74,6 +99,13 @@ pub struct TrainResponse {
 pub struct TrainGroup {
     pub prompt: Arc<EncodedPrompt>,
     pub responses: Vec<TrainResponse>,
+}
+
+impl TrainGroup {
+    /// Packed tokens.
+    pub fn tokens(&self) -> usize {
+        self.prompt.tokens.ids.len() + self.responses.iter().map(|r| r.tokens.len()).sum::<usize>()
+    }
 }
 
 /// What a step did. Times are in seconds.
@@ -129,10 +161,18 @@ pub struct Learner {
     config: LearnerConfig,
     objective: Objective,
     model: Config,
-    language: Language,
+    /// The frozen weights, once for every device that takes part; the first holds adapter and optimiser.
+    replicas: Vec<Language>,
     adapter: Adapter,
     optimizer: AdamW,
     steps: u64,
+}
+
+struct Plan<'a> {
+    batches: Vec<Vec<Piece<'a>>>,
+    recompute: bool,
+    /// Micro-batches that run at the same time.
+    lanes: usize,
 }
 
 /// A gradient by parts: what one micro-batch contributes.
@@ -150,7 +190,13 @@ impl Learner {
         config.validate()?;
         let optimizer = AdamW::new(config.optimizer.clone(), adapter.tensors())?;
         let objective = Objective::new(config.objective.clone())?;
-        Ok(Self { config, objective, model, language, adapter, optimizer, steps: 0 })
+        Ok(Self { config, objective, model, replicas: vec![language], adapter, optimizer, steps: 0 })
+    }
+
+    /// Spreads the micro-batches over more devices, each with the same frozen weights. The update is the same to rounding.
+    pub fn with_replicas(mut self, others: impl IntoIterator<Item = Language>) -> Self {
+        self.replicas.extend(others);
+        self
     }
 
     /// The current weights, immutable.
@@ -178,7 +224,31 @@ impl Learner {
 
     /// One update from whole groups. An empty batch only counts the step.
     pub fn step(&mut self, groups: &[TrainGroup]) -> Result<StepStats> {
-        let mut stats = StepStats { learning_rate: self.config.schedule.at(self.steps), ..StepStats::default() };
+        let (mut stats, gradients) = self.gradient(groups)?;
+        stats.learning_rate = self.config.schedule.at(self.steps);
+        if stats.response_tokens > 0 {
+            let start = Instant::now();
+            match self.optimizer.step(self.adapter.tensors(), &gradients, stats.learning_rate)? {
+                Step::Taken { parameters, optimizer, gradient_norm } => {
+                    stats.gradient_norm = gradient_norm;
+                    self.adapter = Adapter::from_tensors(&self.model, self.adapter.config().clone(), parameters)?;
+                    self.optimizer = optimizer;
+                }
+                Step::Skipped { gradient_norm } => {
+                    stats.gradient_norm = gradient_norm;
+                    stats.skipped = true;
+                }
+            }
+            stats.optimizer_seconds = start.elapsed().as_secs_f64();
+        }
+        self.steps += 1;
+        Ok(stats)
+    }
+
+    /// The objective's gradient for every factor of the adapter, and what is known of the step without taking it. Empty
+    /// for a batch without response tokens.
+    pub fn gradient(&self, groups: &[TrainGroup]) -> Result<(StepStats, Tensors)> {
+        let mut stats = StepStats::default();
         let advantages: Vec<Vec<f64>> = groups
             .iter()
             .map(|g| {
@@ -190,132 +260,126 @@ impl Learner {
         stats.advantage_spread = deviation(advantages.iter().flatten().copied());
         let batch = Batch::of(groups.iter().flat_map(|g| g.responses.iter().map(|r| r.tokens.len())));
         stats.response_tokens = batch.tokens;
+        let mut gradients = Tensors::new();
         if batch.tokens == 0 {
-            self.steps += 1;
-            return Ok(stats);
+            return Ok((stats, gradients));
         }
 
+        let live: Vec<Live> = self.replicas.iter().map(|r| self.live(r.device())).collect::<Result<_>>()?;
+        let plan = self.plan(groups, &advantages)?;
+        let part = |(i, pieces): (usize, &Vec<Piece>)| {
+            let replica = i % self.replicas.len();
+            self.part(pieces, batch, &self.replicas[replica], &live[replica], plan.recompute)
+        };
+        let mut tally = Tally::default();
+        // Parts may run in parallel; they are always added in order.
+        let numbered: Vec<_> = plan.batches.iter().enumerate().collect();
+        for batches in numbered.chunks(plan.lanes) {
+            let parts: Vec<Part> = match *batches {
+                [one] if plan.lanes == 1 => vec![part(one)?],
+                _ => batches.par_iter().map(|&batch| serially(|| part(batch))).collect::<Result<_>>()?,
+            };
+            for part in parts {
+                add(&mut gradients, part.gradients)?;
+                tally.merge(&part.tally);
+                stats.loss += part.loss[0];
+                stats.policy_loss += part.loss[1];
+                stats.kl += part.loss[2];
+                stats.entropy += part.entropy / batch.tokens as f64;
+                stats.reference_seconds += part.seconds[0];
+                stats.forward_seconds += part.seconds[1];
+                stats.backward_seconds += part.seconds[2];
+            }
+        }
+        stats.metrics = tally.metrics();
+        Ok((stats, gradients))
+    }
+
+    /// The adapter as variables on a replica's device.
+    fn live(&self, device: &Device) -> Result<Live> {
         let vars: BTreeMap<String, Var> = self
             .adapter
             .tensors()
             .iter()
-            .map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(tensor)?)))
+            .map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(&tensor.to_device(device)?)?)))
             .collect::<Result<_>>()?;
-        let live = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-        let live = Adapter::from_tensors(&self.model, self.adapter.config().clone(), live)?;
-        // Parts may run in parallel; they are always added in order.
-        let parts: Vec<Part> = match &self.micro_batches(groups, &advantages)[..] {
-            [whole] => vec![self.part(whole, batch, &live, &vars)?],
-            parts => {
-                parts.par_iter().map(|part| serially(|| self.part(part, batch, &live, &vars))).collect::<Result<_>>()?
-            }
+        let adapter = |tensors| Adapter::from_tensors(&self.model, self.adapter.config().clone(), tensors);
+        let trained = adapter(vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect())?;
+        let frozen = adapter(vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect())?;
+        Ok(Live { vars, trained, frozen })
+    }
+
+    fn plan<'a>(&self, groups: &'a [TrainGroup], advantages: &[Vec<f64>]) -> Result<Plan<'a>> {
+        let always = self.config.recompute == Recompute::Always;
+        let replicas = self.replicas.len();
+        let tokens: usize = groups.iter().map(TrainGroup::tokens).sum();
+        let together = match replicas {
+            1 => self.config.micro_batch_tokens,
+            n => self.config.micro_batch_tokens.min(tokens.div_ceil(n)),
         };
-
-        let mut gradients = Tensors::new();
-        let mut tally = Tally::default();
-        for part in parts {
-            for (name, gradient) in part.gradients {
-                let sum = match gradients.get(&name) {
-                    Some(sum) => (sum + gradient)?,
-                    None => gradient,
-                };
-                gradients.insert(name, sum);
-            }
-            tally.merge(&part.tally);
-            stats.loss += part.loss[0];
-            stats.policy_loss += part.loss[1];
-            stats.kl += part.loss[2];
-            stats.entropy += part.entropy / batch.tokens as f64;
-            stats.reference_seconds += part.seconds[0];
-            stats.forward_seconds += part.seconds[1];
-            stats.backward_seconds += part.seconds[2];
-        }
-        stats.metrics = tally.metrics();
-        let start = Instant::now();
-        match self.optimizer.step(self.adapter.tensors(), &gradients, stats.learning_rate)? {
-            Step::Taken { parameters, optimizer, gradient_norm } => {
-                stats.gradient_norm = gradient_norm;
-                self.adapter = Adapter::from_tensors(&self.model, self.adapter.config().clone(), parameters)?;
-                self.optimizer = optimizer;
-            }
-            Step::Skipped { gradient_norm } => {
-                stats.gradient_norm = gradient_norm;
-                stats.skipped = true;
-            }
-        }
-        self.steps += 1;
-        stats.optimizer_seconds = start.elapsed().as_secs_f64();
-        Ok(stats)
+        let Some(limit) = self.config.memory_limit else {
+            let batches = batches::cut(groups, advantages, together, usize::MAX)?;
+            // One micro-batch uses all threads; several use one each.
+            let lanes = match replicas {
+                1 if always || batches.len() == 1 => 1,
+                1 => rayon::current_num_threads(),
+                n => n,
+            };
+            return Ok(Plan { batches, recompute: always, lanes });
+        };
+        let memory = Memory::new(&self.model, self.replicas[0].head().dtype(), self.adapter.config());
+        let longest = groups.iter().map(TrainGroup::tokens).max().unwrap_or(0);
+        let fits = memory.tokens_within(limit, false) >= longest;
+        let recompute = always || (self.config.recompute == Recompute::WhenNeeded && !fits);
+        let most = memory.tokens_within(limit, recompute);
+        let batches = batches::cut(groups, advantages, together, most).map_err(|error| {
+            let fixed = memory.step(StepShape { tokens: 0, response_tokens: 0, recompute }).total();
+            Error::invalid("learner.memory_limit", format!("{limit} bytes, {fixed} of them for the weights: {error}"))
+        })?;
+        Ok(Plan { batches, recompute, lanes: replicas })
     }
 
-    fn micro_batches<'a>(
-        &self,
-        groups: &'a [TrainGroup],
-        advantages: &'a [Vec<f64>],
-    ) -> Vec<Vec<(&'a TrainGroup, &'a [f64])>> {
-        let mut parts: Vec<Vec<_>> = Vec::new();
-        let mut room = 0;
-        for (group, advantages) in groups.iter().zip(advantages) {
-            let tokens = group.prompt.tokens.ids.len() + group.responses.iter().map(|r| r.tokens.len()).sum::<usize>();
-            match parts.last_mut() {
-                Some(part) if tokens <= room => {
-                    part.push((group, advantages.as_slice()));
-                    room -= tokens;
-                }
-                _ => {
-                    parts.push(vec![(group, advantages.as_slice())]);
-                    room = self.config.micro_batch_tokens.saturating_sub(tokens);
-                }
-            }
-        }
-        parts
-    }
-
-    fn part(
-        &self,
-        groups: &[(&TrainGroup, &[f64])],
-        batch: Batch,
-        live: &Adapter,
-        vars: &BTreeMap<String, Var>,
-    ) -> Result<Part> {
+    fn part(&self, pieces: &[Piece], batch: Batch, language: &Language, live: &Live, recompute: bool) -> Result<Part> {
         let packed = Packed::new(
-            groups.iter().map(|(g, _)| (&*g.prompt, g.responses.iter().map(|r| r.tokens.as_slice()).collect())),
+            pieces.iter().map(|p| (p.prompt, p.responses.iter().map(|(r, _)| r.tokens.as_slice()).collect())),
         );
         let mut clock = Clock::default();
         let reference = if self.config.objective.kl_coefficient == 0.0 {
             None
         } else {
-            let log_probs = packed.log_probs(&self.language, None, self.config.temperature)?.log_probs;
+            let log_probs = packed.log_probs(language, None, self.config.temperature)?.log_probs;
             Some(log_probs.to_vec1::<f32>()?)
         };
         let reference_seconds = clock.lap();
-        let current = packed.log_probs(&self.language, Some(live), self.config.temperature)?;
-        let new = current.log_probs.to_vec1::<f32>()?;
-        let entropy = current.entropy.to_vec1::<f32>()?.iter().map(|&h| f64::from(h)).sum();
+        let forward = Forward::new(language, &packed, live, self.config.temperature, recompute)?;
+        let log_probs = &forward.output.log_probs;
+        let new = log_probs.to_vec1::<f32>()?;
+        let entropy = forward.output.entropy.to_vec1::<f32>()?.iter().map(|&h| f64::from(h)).sum();
         let forward_seconds = clock.lap();
 
         let mut at = 0;
         let mut terms = Vec::new();
-        for (group, advantages) in groups {
-            for (response, &advantage) in group.responses.iter().zip(*advantages) {
-                let range = at..at + response.tokens.len();
-                at = range.end;
-                terms.push(ResponseTerms {
-                    new: &new[range.clone()],
-                    // One update per batch: the proximal policy is the one being trained, before it moves.
-                    proximal: &new[range.clone()],
-                    behaviour: response.behaviour.as_deref(),
-                    reference: reference.as_ref().map(|r| &r[range]),
-                    mask: None,
-                    advantage,
-                });
-            }
+        for (response, advantage) in pieces.iter().flat_map(|p| &p.responses) {
+            let range = at..at + response.tokens.len();
+            at = range.end;
+            terms.push(ResponseTerms {
+                new: &new[range.clone()],
+                // One update per batch: the proximal policy is the one being trained, before it moves.
+                proximal: &new[range.clone()],
+                behaviour: response.behaviour.as_deref(),
+                reference: reference.as_ref().map(|r| &r[range]),
+                mask: None,
+                advantage: *advantage,
+            });
         }
         let output = self.objective.evaluate_part(&terms, batch)?;
         let slope: Vec<f32> = output.gradient.concat();
-        let slope = Tensor::from_vec(slope, current.log_probs.dims(), current.log_probs.device())?;
-        let store = (current.log_probs * slope)?.sum_all()?.backward()?;
-        let gradients = collect_gradients(&store, vars)?;
+        let slope = Tensor::from_vec(slope, log_probs.dims(), log_probs.device())?;
+        let home = self.replicas[0].device();
+        let mut gradients = forward.backward(&slope)?;
+        gradients.values_mut().try_for_each(|g| Ok::<_, Error>(*g = g.to_device(home)?))?;
+        // Another thread adds them up, on a stream of its own where the device has streams.
+        language.device().synchronize()?;
         Ok(Part {
             gradients,
             loss: [output.loss, output.policy_loss, output.kl],
@@ -326,17 +390,16 @@ impl Learner {
     }
 }
 
-/// The gradient of every variable; one that received none is an error, because candle drops gradients silently.
-pub(crate) fn collect_gradients(
-    store: &candle_core::backprop::GradStore,
-    vars: &BTreeMap<String, Var>,
-) -> Result<Tensors> {
-    vars.iter()
-        .map(|(name, var)| match store.get(var.as_tensor()) {
-            Some(gradient) => Ok((name.clone(), gradient.detach())),
-            None => Err(Error::invalid(format!("variable {name}"), "received no gradient")),
-        })
-        .collect()
+/// Adds `more` to `sum`, tensor by tensor.
+pub(crate) fn add(sum: &mut Tensors, more: Tensors) -> Result<()> {
+    for (name, tensor) in more {
+        let total = match sum.get(&name) {
+            Some(before) => (before + tensor)?,
+            None => tensor,
+        };
+        sum.insert(name, total);
+    }
+    Ok(())
 }
 
 fn deviation(values: impl Iterator<Item = f64> + Clone) -> f64 {

@@ -10,6 +10,7 @@ pub mod generate;
 pub mod image;
 pub mod learner;
 pub mod lora;
+pub mod memory;
 pub mod model;
 pub mod objective;
 pub mod ops;

@@ -18,7 +18,7 @@ mod weight;
 pub use attention::{Segment, attention};
 pub use kernel::{copy_rows, serially};
 pub use linear::{LoraPair, linear, lora_linear};
-pub use log_probs::{LogProbs, log_probs};
+pub use log_probs::{HEAD_ROWS, LogProbs, log_probs};
 pub use norm::rms_norm;
 pub use rope::{Rotation, rope};
 pub use swiglu::swiglu;

@@ -100,7 +100,11 @@ impl Packed {
 
     /// Log-probabilities and entropies of all response tokens, in order, at `temperature`.
     pub fn log_probs(&self, language: &Language, adapter: Option<&Adapter>, temperature: f64) -> Result<LogProbs> {
-        let hidden = self.hidden(language, adapter)?;
+        self.head_log_probs(language, &self.hidden(language, adapter)?, temperature)
+    }
+
+    /// The same from final hidden states `[tokens, hidden]`.
+    pub fn head_log_probs(&self, language: &Language, hidden: &Tensor, temperature: f64) -> Result<LogProbs> {
         let rows = hidden.index_select(&Tensor::new(self.rows.as_slice(), hidden.device())?, 0)?;
         Ok(log_probs(&rows, language.head(), &self.targets, temperature)?)
     }
@@ -122,7 +126,13 @@ impl Packed {
         language.forward(&self.embed(language)?, &self.positions, &self.segments, adapter, rows)
     }
 
-    fn embed(&self, language: &Language) -> Result<Tensor> {
+    /// Hidden states after layer `i`, from those before it.
+    pub fn layer(&self, language: &Language, adapter: Option<&Adapter>, i: usize, x: &Tensor) -> Result<Tensor> {
+        language.forward_layers(i..i + 1, x, &self.positions, &self.segments, adapter, Rows::Own)
+    }
+
+    /// Hidden states before the first layer: embeddings, with the images' features in their places.
+    pub fn embed(&self, language: &Language) -> Result<Tensor> {
         let features = if self.features.is_empty() { None } else { Some(Tensor::cat(&self.features, 0)?) };
         language.embed(&self.ids, features.as_ref().map(|f| (f, self.image_at.as_slice())))
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Adapter, Config, Error, Result,
     image::Patches,
-    learner::collect_gradients,
+    learner::{add, collect_gradients},
     model::{Model, Weights},
     ops::serially,
     optim::{AdamW, AdamWConfig, Step, Tensors},
@@ -140,13 +140,7 @@ impl SftTrainer {
         let mut loss = 0.0;
         for (part, part_gradients) in parts {
             loss += part / tokens as f64;
-            for (name, gradient) in part_gradients {
-                let sum = match gradients.get(&name) {
-                    Some(sum) => (sum + gradient)?,
-                    None => gradient,
-                };
-                gradients.insert(name, sum);
-            }
+            add(&mut gradients, part_gradients)?;
         }
         let learning_rate = self.config.schedule.at(self.steps);
         let mut stats = SftStats { loss, gradient_norm: 0.0, learning_rate, tokens, skipped: false };

@@ -6,8 +6,10 @@ use addendum_policy::{
     Adapter, Config, LearnerConfig, LoraConfig,
     filter::{SamplingConfig, TokenSampler},
     generate::{GenerateRequest, generate},
-    learner::{Learner, LearnerState, TrainGroup, TrainResponse},
+    learner::{Learner, LearnerState, Recompute, TrainGroup, TrainResponse},
+    memory::Memory,
     model::{Model, Weights},
+    optim::Tensors,
     pack::{EncodedPrompt, Packed, PromptTokens},
 };
 use candle_core::{DType, Device, Tensor};
@@ -80,11 +82,30 @@ fn group(prompt: &EncodedPrompt, responses: &[Vec<u32>]) -> TrainGroup {
 fn learner(micro_batch_tokens: usize) -> Learner {
     let mut config = LearnerConfig { micro_batch_tokens, ..LearnerConfig::default() };
     config.schedule.learning_rate = 1e-2;
-    Learner::new(self::config(), model().language, adapter(), config).unwrap()
+    learner_with(config)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn responses_that_share_a_prompt_have_the_gradient_of_responses_alone(
+        text in 2usize..30,
+        image in any::<bool>(),
+        lengths in prop::collection::vec(1usize..20, 2..5),
+        recompute in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let prompt = prompt(text, image, seed);
+        let groups = [group(&prompt, &responses(&lengths, seed ^ 1))];
+        let recompute = if recompute { Recompute::Always } else { Recompute::Never };
+        let (_, together) = learner_with(LearnerConfig { recompute, ..LearnerConfig::default() }).gradient(&groups).unwrap();
+        let longest = prompt.tokens.ids.len() + lengths.iter().max().unwrap();
+        let memory_limit = Some(limit(longest, recompute == Recompute::Always));
+        let apart = LearnerConfig { recompute, memory_limit, ..LearnerConfig::default() };
+        let (_, apart) = learner_with(apart).gradient(&groups).unwrap();
+        prop_assert!(difference(&together, &apart) < 2e-4);
+    }
 
     #[test]
     fn responses_that_share_a_prompt_score_as_if_alone(
@@ -127,30 +148,68 @@ fn sampled_log_probs_are_those_of_training() {
     }
 }
 
-#[test]
-fn micro_batches_give_the_gradient_of_the_whole_batch() {
-    let groups: Vec<TrainGroup> = [(5, true), (9, false), (3, true)]
+fn groups() -> Vec<TrainGroup> {
+    [(5, true), (9, false), (3, true)]
         .iter()
         .enumerate()
         .map(|(i, &(text, image))| group(&prompt(text, image, i as u64), &responses(&[6, 1, 9, 4], i as u64)))
-        .collect();
-    let run = |micro_batch_tokens| {
-        let mut learner = learner(micro_batch_tokens);
-        let stats = learner.step(&groups).unwrap();
-        (stats, learner.adapter())
-    };
-    let ((whole, a), (parts, b)) = (run(100_000), run(1));
-    assert!((whole.loss - parts.loss).abs() < 1e-5 * (1.0 + whole.loss.abs()));
-    assert!((whole.gradient_norm - parts.gradient_norm).abs() < 1e-4 * whole.gradient_norm);
-    assert!(whole.gradient_norm > 0.0 && whole.metrics.clip_fraction == 0.0);
-    // Where a gradient is at rounding level, Adam's first step may go either way; hence the mean.
-    let (mut total, mut count) = (0.0, 0);
-    for (name, tensor) in a.tensors() {
-        let difference = (tensor - &b.tensors()[name]).unwrap().abs().unwrap().sum_all().unwrap();
-        total += difference.to_scalar::<f32>().unwrap();
-        count += tensor.elem_count();
+        .collect()
+}
+
+fn learner_with(config: LearnerConfig) -> Learner {
+    Learner::new(self::config(), model().language, adapter(), config).unwrap()
+}
+
+/// The largest difference relative to the largest value.
+fn difference(a: &Tensors, b: &Tensors) -> f32 {
+    let max = |t: Tensor| t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+    assert!(a.keys().eq(b.keys()));
+    let gap = a.iter().map(|(name, t)| max((t - &b[name]).unwrap())).fold(0.0, f32::max);
+    gap / a.values().map(|t| max(t.clone())).fold(1e-30, f32::max)
+}
+
+/// Bytes that the learner takes for a step with micro-batches of this many tokens.
+fn limit(tokens: usize, recompute: bool) -> u64 {
+    let memory = Memory::new(&config(), DType::F32, adapter().config());
+    (0..).step_by(1000).find(|&bytes| memory.tokens_within(bytes, recompute) >= tokens).unwrap()
+}
+
+#[test]
+fn every_way_to_cut_or_recompute_a_batch_gives_its_gradient() {
+    let groups = groups();
+    let plain = || LearnerConfig { micro_batch_tokens: 100_000, ..LearnerConfig::default() };
+    let (whole, expected) = learner_with(plain()).gradient(&groups).unwrap();
+    assert!(whole.metrics.clip_fraction == 0.0 && difference(&expected, &expected) == 0.0);
+    let longest = 9 + 9 + 4;
+    let ways = [
+        ("groups", LearnerConfig { micro_batch_tokens: 1, ..plain() }),
+        ("responses", LearnerConfig { memory_limit: Some(limit(longest, false)), ..plain() }),
+        ("recomputed", LearnerConfig { recompute: Recompute::Always, ..plain() }),
+        ("recomputed groups", LearnerConfig { recompute: Recompute::Always, micro_batch_tokens: 1, ..plain() }),
+        ("recomputed responses", LearnerConfig { memory_limit: Some(limit(longest, true)), ..plain() }),
+    ];
+    for (name, config) in ways {
+        let (stats, gradient) = learner_with(config).gradient(&groups).unwrap();
+        assert!((whole.loss - stats.loss).abs() < 1e-5 * (1.0 + whole.loss.abs()), "{name}");
+        assert!((whole.entropy - stats.entropy).abs() < 1e-5 * (1.0 + whole.entropy), "{name}");
+        let gap = difference(&expected, &gradient);
+        assert!(gap < 1e-4, "{name}: gradients differ by {gap}");
     }
-    assert!(total / (count as f32) < 1e-4, "mean difference {}", total / count as f32);
+}
+
+#[test]
+fn a_response_that_cannot_fit_is_refused_with_the_memory_it_would_need() {
+    let config = LearnerConfig { memory_limit: Some(limit(8, true)), ..LearnerConfig::default() };
+    let error = learner_with(config).gradient(&groups()).err().unwrap().to_string();
+    assert!(error.contains("memory_limit") && error.contains("bytes"), "{error}");
+}
+
+#[test]
+fn one_and_two_devices_give_the_same_gradient() {
+    let one = || learner_with(LearnerConfig::default());
+    let (_, expected) = one().gradient(&groups()).unwrap();
+    let (_, gradient) = one().with_replicas([model().language]).gradient(&groups()).unwrap();
+    assert!(difference(&expected, &gradient) < 1e-4);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::{Linear, Weights};
 use crate::{
@@ -75,6 +75,10 @@ impl Language {
         })
     }
 
+    pub fn device(&self) -> &Device {
+        self.head.device()
+    }
+
     /// The vocabulary projection, `[vocab, hidden]`.
     pub fn head(&self) -> &Tensor {
         &self.head
@@ -95,7 +99,7 @@ impl Language {
         for (i, &at) in at.iter().enumerate() {
             order[at] = (ids.len() + i) as u32;
         }
-        let both = Tensor::cat(&[&words, features], 0)?;
+        let both = Tensor::cat(&[&words, &features.to_device(device)?], 0)?;
         Ok(both.index_select(&Tensor::new(order, device)?, 0)?)
     }
 
@@ -108,8 +112,16 @@ impl Language {
         adapter: Option<&Adapter>,
         rows: Rows,
     ) -> Result<Tensor> {
-        let x = self.forward_layers(0..self.layers.len(), x, positions, segments, adapter, rows)?;
-        Ok(rms_norm(&x, &self.norm, self.config.rms_norm_eps)?)
+        self.normalise(&self.forward_layers(0..self.layers(), x, positions, segments, adapter, rows)?)
+    }
+
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Final hidden states, from those after the last layer.
+    pub fn normalise(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(rms_norm(x, &self.norm, self.config.rms_norm_eps)?)
     }
 
     /// Hidden states after the layers in `range`, without the last norm.

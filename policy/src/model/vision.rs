@@ -138,7 +138,7 @@ impl Vision {
     /// `patches` `[sum of t·h·w, patch_dim]` of images with the given grids; returns `[patches / merge², out_hidden]`
     /// in raster order.
     pub fn forward(&self, patches: &Tensor, grids: &[[usize; 3]]) -> Result<Tensor> {
-        Ok(self.trace(patches, grids)?.pop().expect("a trace ends with the features"))
+        self.blocks(patches, grids, |_| {})
     }
 
     /// Features of images, all in one pass, one after the other.
@@ -152,6 +152,14 @@ impl Vision {
 
     /// The patch embedding, each block's output (window order), and the features.
     pub fn trace(&self, patches: &Tensor, grids: &[[usize; 3]]) -> Result<Vec<Tensor>> {
+        let mut trace = Vec::new();
+        let features = self.blocks(patches, grids, |x| trace.push(x.clone()))?;
+        trace.push(features);
+        Ok(trace)
+    }
+
+    /// The features; `see` is shown the patch embedding and each block's output.
+    fn blocks(&self, patches: &Tensor, grids: &[[usize; 3]], mut see: impl FnMut(&Tensor)) -> Result<Tensor> {
         let plan = WindowPlan::new(&self.config, grids)?;
         let (tokens, width) = patches.dims2()?;
         if tokens != plan.patch_positions.len() || width != self.config.patch_dim() {
@@ -170,17 +178,16 @@ impl Vision {
         let images = WindowPlan::segments(&plan.image_bounds);
 
         let embedded = self.patch_embed.forward(patches)?;
+        see(&embedded);
         let mut x = embedded.index_select(&order, 0)?;
-        let mut trace = vec![embedded];
         for (i, block) in self.blocks.iter().enumerate() {
             let full = self.config.fullatt_block_indexes.contains(&i);
             x = block.forward(&x, &rotation, if full { &images } else { &windows }, self.config.heads)?;
-            trace.push(x.clone());
+            see(&x);
         }
         let x = rms_norm(&x, &self.merger_norm, EPS)?.reshape((tokens / unit, unit * self.config.hidden_size))?;
         let x = self.merger_out.forward(&self.merger_in.forward(&x)?.gelu_erf()?)?;
-        trace.push(x.index_select(&plan.raster_index(device)?, 0)?);
-        Ok(trace)
+        Ok(x.index_select(&plan.raster_index(device)?, 0)?)
     }
 
     /// Rows turn the first half of the frequencies, columns the second.

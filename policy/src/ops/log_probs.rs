@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Rows whose logits exist at the same time.
-const CHUNK: usize = 64;
+pub const HEAD_ROWS: usize = 64;
 
 /// Both `[tokens]`, in nats, at the temperature of the call.
 pub struct LogProbs {
@@ -38,8 +38,8 @@ pub fn log_probs(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f
         return Ok(LogProbs { log_probs: both.i(0)?, entropy: both.i(1)? });
     }
     let (mut logp, mut entropy) = (Vec::new(), Vec::new());
-    for (i, targets) in targets.chunks(CHUNK).enumerate() {
-        let rows = hidden.narrow(0, i * CHUNK, targets.len())?.to_dtype(head.dtype())?;
+    for (i, targets) in targets.chunks(HEAD_ROWS).enumerate() {
+        let rows = hidden.narrow(0, i * HEAD_ROWS, targets.len())?.to_dtype(head.dtype())?;
         let z = (rows.matmul(&head.t()?)?.to_dtype(DType::F32)? / temperature)?;
         let lse = z.log_sum_exp(D::Minus1)?;
         let all = z.broadcast_sub(&lse.unsqueeze(1)?)?;
@@ -59,9 +59,9 @@ impl Head {
     /// Calls `f(first_row, rows, logits)` for each chunk; logits `[rows, vocab]` are already scaled.
     fn chunks(&self, hidden: &[f32], head: &Weight, mut f: impl FnMut(usize, usize, &mut [f32])) {
         let (vocab, c) = (head.rows, head.cols);
-        let mut logits = vec![0f32; CHUNK.min(self.targets.len()) * vocab];
-        for first in (0..self.targets.len()).step_by(CHUNK) {
-            let rows = CHUNK.min(self.targets.len() - first);
+        let mut logits = vec![0f32; HEAD_ROWS.min(self.targets.len()) * vocab];
+        for first in (0..self.targets.len()).step_by(HEAD_ROWS) {
+            let rows = HEAD_ROWS.min(self.targets.len() - first);
             let h = Mat::new(&hidden[first * c..], rows, c);
             head.apply(&mut logits[..rows * vocab], false, self.scale, h);
             f(first, rows, &mut logits[..rows * vocab]);

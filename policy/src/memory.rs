@@ -1,0 +1,151 @@
+//! What a model needs of a device's memory, computed from its shape before anything is allocated.
+//!
+//! Counted are the tensors that exist at the same time at the peak, in bytes; the allocator and the program itself are
+//! not. Activations are f32, and so are the adapter and the optimiser; weight matrices have the model's type.
+
+use candle_core::DType;
+use serde::Serialize;
+
+use crate::{
+    Config, LoraConfig,
+    model::weights::{shapes, weight_dtype},
+    ops::HEAD_ROWS,
+};
+
+const F32: u64 = 4;
+
+/// The memory of one model with one adapter.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    config: Config,
+    dtype: DType,
+    lora: LoraConfig,
+}
+
+/// A training step on one device.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct StepShape {
+    /// Packed tokens of the largest micro-batch: prompts once, and every response.
+    pub tokens: usize,
+    /// Response tokens among them.
+    pub response_tokens: usize,
+    /// Layers are computed again in the backward pass.
+    pub recompute: bool,
+}
+
+/// Bytes of a training step at its peak, by what holds them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct StepMemory {
+    pub weights: u64,
+    /// Adapter, gradients and AdamW's moments, before and after the update.
+    pub trained: u64,
+    pub activations: u64,
+}
+
+impl StepMemory {
+    pub fn total(&self) -> u64 {
+        self.weights + self.trained + self.activations
+    }
+}
+
+impl Memory {
+    pub fn new(config: &Config, dtype: DType, lora: &LoraConfig) -> Self {
+        Self { config: config.clone(), dtype, lora: lora.clone() }
+    }
+
+    /// The frozen weights, vision tower included.
+    pub fn weights(&self) -> u64 {
+        let bytes = |(name, shape): (&String, &Vec<usize>)| {
+            shape.iter().map(|&n| n as u64).product::<u64>() * weight_dtype(name, self.dtype).size_in_bytes() as u64
+        };
+        shapes(&self.config).iter().map(bytes).sum()
+    }
+
+    /// One version of the adapter.
+    pub fn adapter(&self) -> u64 {
+        let per_layer = |m: &crate::lora::Module| {
+            let (inputs, outputs) = m.shape(&self.config.text);
+            (self.lora.rank * (inputs + outputs)) as u64
+        };
+        self.config.text.layers as u64 * self.lora.target_modules.iter().map(per_layer).sum::<u64>() * F32
+    }
+
+    /// Image features of a prompt, `[tokens, hidden]`.
+    pub fn features(&self, image_tokens: usize) -> u64 {
+        (image_tokens * self.config.text.hidden_size) as u64 * F32
+    }
+
+    /// Keys and values of this many tokens.
+    pub fn cache(&self, tokens: usize) -> u64 {
+        let t = &self.config.text;
+        (2 * t.layers * tokens * t.kv_heads * t.head_dim()) as u64 * F32
+    }
+
+    /// The vision tower at work on images of this many patches together.
+    pub fn vision(&self, patches: usize) -> u64 {
+        let v = &self.config.vision;
+        // In a block's MLP: block input, its norm, gate, up and their product; in its attention fewer.
+        let widest = (2 * v.hidden_size + 3 * v.intermediate_size).max(9 * v.hidden_size) + 2 * v.patch_dim();
+        (patches * widest) as u64 * F32
+    }
+
+    /// Sampling: weights, the adapter, the cache and the widest layer of the prefill.
+    pub fn sampling(&self, prompt_tokens: usize, samples: usize, new_tokens: usize) -> u64 {
+        let t = &self.config.text;
+        let logits = (samples * t.vocab_size) as u64 * 2 * F32;
+        let cache = self.cache(prompt_tokens + samples * new_tokens);
+        self.weights() + self.adapter() + cache + logits + prompt_tokens as u64 * self.forward_per_token()
+    }
+
+    /// A training step that runs its micro-batches one after another.
+    pub fn step(&self, shape: StepShape) -> StepMemory {
+        let activations = shape.tokens as u64 * self.per_token(shape.recompute) + self.head(shape.response_tokens);
+        StepMemory { weights: self.weights(), trained: 8 * self.adapter(), activations }
+    }
+
+    /// The largest micro-batch, in packed tokens, whose step takes no more than `limit` bytes.
+    pub fn tokens_within(&self, limit: u64, recompute: bool) -> usize {
+        let fixed = self.step(StepShape { tokens: 0, response_tokens: 0, recompute }).total();
+        let per_token = self.per_token(recompute) + self.head_per_token();
+        (limit.saturating_sub(fixed) / per_token) as usize
+    }
+
+    /// Activations of a token during a training step.
+    fn per_token(&self, recompute: bool) -> u64 {
+        let t = &self.config.text;
+        let layers = t.layers as u64;
+        let kept = if recompute { layers * t.hidden_size as u64 * F32 + self.layer() } else { layers * self.layer() };
+        kept + self.layer_backward()
+    }
+
+    /// What one layer keeps of a token for its backward pass.
+    fn layer(&self) -> u64 {
+        let t = &self.config.text;
+        let (q, kv) = (t.heads * t.head_dim(), t.kv_heads * t.head_dim());
+        // Two norms, two projections back to the residual stream, two sums; queries before and after rotation and
+        // attended values; keys before and after rotation and values; gate, up and their product.
+        (6 * t.hidden_size + 3 * q + 3 * kv + 3 * t.intermediate_size) as u64 * F32
+    }
+
+    /// Gradients of a token that exist together: in the MLP, those of gate, up, their product and the stream.
+    fn layer_backward(&self) -> u64 {
+        let t = &self.config.text;
+        (3 * t.hidden_size + 3 * t.intermediate_size) as u64 * F32
+    }
+
+    /// A token's activations when nothing is kept.
+    fn forward_per_token(&self) -> u64 {
+        let t = &self.config.text;
+        (3 * t.hidden_size + 3 * t.intermediate_size) as u64 * F32
+    }
+
+    /// The head: logits of a chunk of rows, and hidden states of the rows with their gradients.
+    fn head(&self, rows: usize) -> u64 {
+        let logits = (rows.min(HEAD_ROWS) * self.config.text.vocab_size) as u64 * F32;
+        logits + rows as u64 * self.head_per_token()
+    }
+
+    fn head_per_token(&self) -> u64 {
+        4 * self.config.text.hidden_size as u64 * F32
+    }
+}
