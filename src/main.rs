@@ -10,15 +10,16 @@ use std::{
 
 use addendum::{
     data::{Counts, Data},
+    doctor,
     evaluation::HeldOut,
-    policy::{Policy, SamplingConfig},
+    policy::{Config, LoraConfig, Policy, SamplingConfig, learner::Recompute},
     qwen::Prompts,
     rewards::score::Backends,
     sft::{SftPlan, fresh_policy, train, trained},
     studies::{Dataset, Phantom, PhantomConfig, Split, Study, folder},
 };
 use anyhow::{Context, Result};
-use candle_core::Device;
+use candle_core::{DType, Device};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
@@ -34,6 +35,8 @@ struct Cli {
 enum Command {
     /// Teach a small policy from scratch to write reports, by supervised fine-tuning.
     Sft(SftArgs),
+    /// Tell whether a model of a given shape can be trained on this machine; no weights are needed.
+    Doctor(DoctorArgs),
     /// Write phantom studies as a dataset folder (PNG and JSON).
     Phantoms(PhantomArgs),
 }
@@ -73,9 +76,108 @@ struct PhantomArgs {
     seed: u64,
 }
 
+#[derive(Args)]
+struct DoctorArgs {
+    /// A folder with a model's `config.json`.
+    #[arg(long)]
+    model_config: PathBuf,
+    /// Only on paper; otherwise the model is built with random weights and takes one training step.
+    #[arg(long)]
+    estimate: bool,
+    /// Of the weight matrices; activations, adapter and optimiser are f32.
+    #[arg(long, default_value = "bf16")]
+    dtype: WeightType,
+    #[arg(long, default_value_t = 2)]
+    images: usize,
+    /// Of an image.
+    #[arg(long, default_value_t = 401_408)]
+    pixels: usize,
+    /// Prompt tokens that are text.
+    #[arg(long, default_value_t = 64)]
+    text_tokens: usize,
+    #[arg(long, default_value_t = 4)]
+    group_size: usize,
+    #[arg(long, default_value_t = 128)]
+    response_tokens: usize,
+    #[arg(long, default_value_t = 16)]
+    lora_rank: usize,
+    /// Memory of the device in GiB; what this machine can still give without it.
+    #[arg(long)]
+    memory: Option<f64>,
+}
+
+/// How weight matrices are stored.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum WeightType {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl From<WeightType> for DType {
+    fn from(value: WeightType) -> Self {
+        match value {
+            WeightType::F32 => Self::F32,
+            WeightType::Bf16 => Self::BF16,
+            WeightType::F16 => Self::F16,
+        }
+    }
+}
+
+fn doctor(args: &DoctorArgs) -> Result<()> {
+    const GIB: f64 = (1u64 << 30) as f64;
+    let plan = doctor::Plan {
+        config: Config::load(&args.model_config.join("config.json"))?,
+        dtype: args.dtype.into(),
+        lora: LoraConfig { rank: args.lora_rank, ..LoraConfig::default() },
+        images: args.images,
+        pixels: args.pixels,
+        text_tokens: args.text_tokens,
+        group_size: args.group_size,
+        response_tokens: args.response_tokens,
+        limit: args.memory.map(|gib| (gib * GIB) as u64).or_else(doctor::available),
+        recompute: Recompute::WhenNeeded,
+    };
+    let estimate = plan.estimate()?;
+    let millions = |count: u64| format!("{:.1} M", count as f64 / 1e6);
+    let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / GIB);
+    println!("parameters");
+    println!("  vision tower      {:>12}", millions(estimate.vision_parameters));
+    println!("  language model    {:>12}", millions(estimate.language_parameters));
+    println!("  vocabulary        {:>12}", millions(estimate.vocabulary_parameters));
+    println!("  adapter           {:>12}", millions(estimate.lora_parameters));
+    println!("memory");
+    println!("  weights           {:>12}", gib(estimate.weights));
+    println!("  encoding a study  {:>12}", gib(estimate.vision));
+    println!("  sampling a group  {:>12}", gib(estimate.sampling));
+    let how = if estimate.recompute { ", layers computed again" } else { "" };
+    println!("  training step     {:>12}  ({} micro-batches{how})", gib(estimate.step.total()), estimate.micro_batches);
+    println!("  predicted peak    {:>12}", gib(estimate.peak));
+    if let Some(limit) = plan.limit {
+        println!("  limit             {:>12}  {}", gib(limit), if estimate.fits { "fits" } else { "does not fit" });
+    }
+    if args.estimate {
+        return Ok(());
+    }
+    let run = plan.dry_run(&Device::Cpu)?;
+    println!("dry run");
+    println!("  building          {:>10.1} s", run.build_seconds);
+    println!("  encoding          {:>10.1} s", run.vision_seconds);
+    println!("  training step     {:>10.1} s", run.step_seconds);
+    println!("    reference       {:>10.1} s", run.reference_seconds);
+    println!("    forward         {:>10.1} s", run.forward_seconds);
+    println!("    backward        {:>10.1} s", run.backward_seconds);
+    if let Some(peak) = run.peak {
+        let off = 100.0 * (peak as f64 / estimate.peak as f64 - 1.0);
+        println!("  measured peak     {:>12}  ({off:+.1} % of the prediction)", gib(peak));
+    }
+    Ok(())
+}
+
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Sft(args) => sft(&args),
+        Command::Doctor(args) => doctor(&args),
         Command::Phantoms(args) => phantoms(&args),
     }
 }
