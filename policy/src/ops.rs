@@ -6,6 +6,7 @@
 //! Activations are f32 and packed: `[tokens, ...]`, without a batch dimension and without padding. Weight matrices may be
 //! stored as f32, bf16 or f16.
 
+mod attach;
 mod attention;
 mod kernel;
 mod linear;

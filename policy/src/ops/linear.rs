@@ -2,9 +2,10 @@
 //!
 //! candle's matmul always computes both of its gradients; here the gradient of a frozen weight is never formed.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::{
+    attach::attach,
     kernel::{Mat, Read, floats, fusable, fusable_weight, matmul, parallelism, tensor, vectorised},
     weight::{Values, Weight},
 };
@@ -15,14 +16,22 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     match bias {
         None if fusable(&[&x]) && fusable_weight(weight) => x.apply_op2(weight, Linear),
         Some(bias) if fusable(&[&x, bias]) && fusable_weight(weight) => x.apply_op3(weight, bias, Linear),
-        _ => {
-            let y = x.to_dtype(weight.dtype())?.matmul(&weight.t()?)?.to_dtype(x.dtype())?;
-            match bias {
-                Some(bias) => y.broadcast_add(&bias.to_dtype(x.dtype())?),
-                None => Ok(y),
-            }
-        }
+        _ => composed(&x, weight, bias),
     }
+}
+
+/// The same from candle's operations, the product in the weight's type.
+pub(super) fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let product = |x: &Tensor, w: &Tensor| x.to_dtype(w.dtype())?.matmul(w)?.to_dtype(x.dtype());
+    let y = |x: &Tensor| match bias {
+        Some(bias) => product(x, &weight.t()?)?.broadcast_add(bias),
+        None => product(x, &weight.t()?),
+    };
+    if weight.track_op() || bias.is_some_and(Tensor::track_op) {
+        return y(x);
+    }
+    let frozen = weight.clone();
+    attach(x, y(&x.detach())?, move |grad| product(&grad.contiguous()?, &frozen))
 }
 
 /// The two factors of one adapted layer: `a` `[rank, in]`, `b` `[out, rank]`, and the factor of their product.
@@ -43,8 +52,13 @@ pub fn lora_linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, lora: &Lo
         let op = LoraLinear { weight: weight.detach(), bias: frozen_bias, scale: lora.scale as f32 };
         return x.apply_op3(&lora.a, &lora.b, op);
     }
-    let low = x.to_dtype(DType::F32)?.matmul(&lora.a.t()?)?.matmul(&lora.b.t()?)?;
-    linear(&x, &weight.detach(), bias)? + (low * lora.scale)?.to_dtype(x.dtype())?
+    composed_lora(&x, weight, frozen_bias.as_ref(), lora)
+}
+
+/// The same from candle's operations.
+pub(super) fn composed_lora(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, lora: &LoraPair) -> Result<Tensor> {
+    let low = x.matmul(&lora.a.t()?)?.matmul(&lora.b.t()?)?;
+    composed(x, &weight.detach(), bias)? + (low * lora.scale)?
 }
 
 struct Linear;

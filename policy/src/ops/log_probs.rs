@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp2, D, DType, IndexOp, Layout, Result, Shap
 use std::sync::Arc;
 
 use super::{
+    attach::attach,
     kernel::{Mat, Read, dot, exp, floats, fusable, fusable_weight, matmul, max, parallelism, sum, tensor, vectorised},
     weight::{Values, Weight},
 };
@@ -37,17 +38,49 @@ pub fn log_probs(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f
         let both = hidden.apply_op2(head, Head { targets: targets.into(), scale: (1.0 / temperature) as f32 })?;
         return Ok(LogProbs { log_probs: both.i(0)?, entropy: both.i(1)? });
     }
-    let (mut logp, mut entropy) = (Vec::new(), Vec::new());
-    for (i, targets) in targets.chunks(HEAD_ROWS).enumerate() {
-        let rows = hidden.narrow(0, i * HEAD_ROWS, targets.len())?.to_dtype(head.dtype())?;
-        let z = (rows.matmul(&head.t()?)?.to_dtype(DType::F32)? / temperature)?;
-        let lse = z.log_sum_exp(D::Minus1)?;
-        let all = z.broadcast_sub(&lse.unsqueeze(1)?)?;
-        let index = Tensor::new(targets, z.device())?.unsqueeze(1)?;
-        logp.push(all.gather(&index, 1)?.squeeze(1)?);
-        entropy.push((&all.exp()? * &all)?.sum(D::Minus1)?.neg()?);
+    let both = composed(&hidden, head, targets, temperature)?;
+    Ok(LogProbs { log_probs: both.i(0)?, entropy: both.i(1)? })
+}
+
+/// The same from candle's operations: `[2, tokens]`, log-probabilities and entropies.
+pub(super) fn composed(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f64) -> Result<Tensor> {
+    let values = |hidden: &Tensor| -> Result<Tensor> {
+        let mut parts = Vec::new();
+        for (i, targets) in targets.chunks(HEAD_ROWS).enumerate() {
+            let rows = hidden.narrow(0, i * HEAD_ROWS, targets.len())?;
+            let all = log_softmax(&rows, head, temperature)?;
+            let index = Tensor::new(targets, all.device())?.unsqueeze(1)?;
+            let chosen = all.gather(&index, 1)?.squeeze(1)?;
+            parts.push(Tensor::stack(&[chosen, (&all.exp()? * &all)?.sum(D::Minus1)?.neg()?], 0)?);
+        }
+        Tensor::cat(&parts, 1)
+    };
+    if head.track_op() {
+        return values(hidden);
     }
-    Ok(LogProbs { log_probs: Tensor::cat(&logp, 0)?, entropy: Tensor::cat(&entropy, 0)? })
+    let (frozen, rows, targets) = (head.clone(), hidden.detach(), targets.to_vec());
+    attach(hidden, values(&hidden.detach())?, move |grad| {
+        let mut parts = Vec::new();
+        for (i, targets) in targets.chunks(HEAD_ROWS).enumerate() {
+            let chunk = |t: &Tensor, dim: usize| t.narrow(dim, i * HEAD_ROWS, targets.len());
+            let all = log_softmax(&chunk(&rows, 0)?, &frozen, temperature)?;
+            let p = all.exp()?;
+            let entropy = (&p * &all)?.sum_keepdim(D::Minus1)?.neg()?;
+            let (gl, ge) = (chunk(&grad.i(0)?, 0)?.unsqueeze(1)?, chunk(&grad.i(1)?, 0)?.unsqueeze(1)?);
+            // d log p / dz = onehot - p;  d H / dz_j = -p_j (log p_j + H)
+            let inner = all.broadcast_add(&entropy)?.broadcast_mul(&ge)?.broadcast_add(&gl)?;
+            let index = Tensor::new(targets, p.device())?.unsqueeze(1)?;
+            let dz = (p * inner)?.neg()?.scatter_add(&index, &gl.contiguous()?, 1)?;
+            let dz = (dz / temperature)?.to_dtype(frozen.dtype())?;
+            parts.push(dz.matmul(&frozen)?.to_dtype(DType::F32)?);
+        }
+        Tensor::cat(&parts, 0)
+    })
+}
+
+fn log_softmax(rows: &Tensor, head: &Tensor, temperature: f64) -> Result<Tensor> {
+    let z = (rows.to_dtype(head.dtype())?.matmul(&head.t()?)?.to_dtype(DType::F32)? / temperature)?;
+    z.broadcast_sub(&z.log_sum_exp(D::Minus1)?.unsqueeze(1)?)
 }
 
 struct Head {

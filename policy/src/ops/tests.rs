@@ -76,6 +76,24 @@ fn linear_layers_agree_with_their_compositions() -> Result<()> {
     agree(&[&x, &a, &b], || lora_linear(&x, &w, Some(&bias), &lora), plain)
 }
 
+/// Frozen weights are what other devices run without a fused kernel.
+#[test]
+fn frozen_layers_and_heads_agree_with_their_composition_for_other_devices() -> Result<()> {
+    let (x, w) = (random(&[70, 20], 1)?, random(&[53, 20], 2)?.as_detached_tensor());
+    let bias = random(&[53], 3)?.as_detached_tensor();
+    agree(&[&x], || linear(&x, &w, Some(&bias)), || super::linear::composed(&x, &w, Some(&bias)))?;
+    let (a, b) = (random(&[4, 20], 4)?, random(&[53, 4], 5)?);
+    let lora = LoraPair { a: a.as_tensor().clone(), b: b.as_tensor().clone(), scale: 2.5 };
+    let plain = || super::linear::composed_lora(&x, &w, Some(&bias), &lora);
+    agree(&[&x, &a, &b], || lora_linear(&x, &w, Some(&bias), &lora), plain)?;
+    let targets: Vec<u32> = (0..70).map(|i| (i * 7) % 53).collect();
+    let fused = || {
+        let LogProbs { log_probs, entropy } = super::log_probs(&x, &w, &targets, 0.7)?;
+        Tensor::stack(&[log_probs, entropy], 0)
+    };
+    agree(&[&x], fused, || super::log_probs::composed(&x, &w, &targets, 0.7))
+}
+
 /// The products are f32 ones, so a weight in half precision acts like the same values in single.
 #[test]
 fn weights_in_half_precision_act_like_their_values_in_single() -> Result<()> {
