@@ -10,19 +10,22 @@ use addendum::{
         stages::{EditStage, RewardStage},
     },
     data::{Counts, Data},
+    devices::{Devices, Placement},
     editor::Editor,
     evaluation,
     interrupt::Interrupt,
     paper::{Arm, Settings},
-    policy::{Adapter, Policy},
+    policy::Adapter,
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     report::{plots, progress::Progress, results, run_folder::RunFolder},
     rewards::{Backends, Scorer},
     sft::{self, SftPlan},
 };
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device};
 use clap::Parser;
+
+/// Image features kept on each device, in bytes.
+const KEPT_FEATURES: usize = 512 << 20;
 
 /// Post-train a chest X-ray report writer by asynchronous EditGRPO.
 #[derive(Parser)]
@@ -42,6 +45,8 @@ struct Args {
     /// A dataset folder (train.json, val.json, test.json and images) instead of the built-in phantoms.
     #[arg(long)]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    devices: Devices,
     /// The supervised checkpoint to start from.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/checkpoints/phantom-tiny"))]
     policy: PathBuf,
@@ -113,17 +118,19 @@ async fn main() -> Result<()> {
         data.tests = data.validation.clone();
     }
     let progress = Progress::stderr();
-    let policy = Arc::new(match args.sft {
-        Some(steps) => sft::from_scratch(&*data.supervised, &SftPlan { steps, ..SftPlan::default() }, &progress)?,
-        None => Policy::load(&args.policy, DType::F32, &Device::Cpu)?,
-    });
-    let prompts = Arc::new(Prompts::new(policy, 512 << 20));
-    let job = Job { prompts, data, folder, progress, interrupt, resume: args.resume };
+    let placement = match args.sft {
+        Some(steps) => {
+            let plan = SftPlan { steps, ..SftPlan::default() };
+            Placement::alone(sft::from_scratch(&*data.supervised, &plan, &progress)?, KEPT_FEATURES)
+        }
+        None => Placement::load(&args.policy, &args.devices, KEPT_FEATURES)?,
+    };
+    let job = Job { placement, data, folder, progress, interrupt, resume: args.resume };
     if args.compare { compare(&args, &settings, &job).await } else { single(&args, &settings, &job).await }
 }
 
 struct Job {
-    prompts: Arc<Prompts>,
+    placement: Placement,
     data: Data,
     folder: RunFolder,
     progress: Progress,
@@ -158,8 +165,8 @@ fn settings(args: &Args) -> Settings {
 async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder) -> Result<Adapter> {
     let settings = arm.settings(settings);
     folder.config(&settings)?;
-    let prompts = job.prompts.clone();
-    let policy = prompts.policy().clone();
+    let Placement { samplers, learner } = job.placement.clone();
+    let policy = learner[0].policy().clone();
     let adapter = Adapter::new(policy.config(), settings.lora.clone(), settings.run.seed, policy.device())?;
     let backends = Backends::lexicon();
     let editor = Arc::new(Editor::new(settings.edit.clone(), backends.entities.clone())?);
@@ -168,15 +175,14 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
     let mut sampling = settings.sampling.clone();
     sampling.suppressed_tokens = policy.tokenizer().misplaced_tokens();
 
-    let (samplers, learner) = (prompts.clone(), prompts);
     let config = settings.learner.clone();
     let training = job.progress.training(arm.name(), settings.run.steps);
     let variant = settings.run.variant;
     let mut pipeline = Pipeline::new(
         settings.run.clone(),
         job.data.training.clone(),
-        move |_| Ok(Sampler::new(samplers.clone(), sampling.clone())?),
-        move || Ok(Learner::new(learner, adapter, config)?),
+        move |i| Ok(Sampler::new(samplers[i % samplers.len()].clone(), sampling.clone())?),
+        move || Ok(Learner::new(&learner, adapter, config)?),
     )
     .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant))
     .stage("reward", 1, move || RewardStage::new(scorer.clone()))
@@ -203,15 +209,15 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
 
 /// One method, and by how much it moved the checkpoint.
 async fn single(args: &Args, settings: &Settings, job: &Job) -> Result<()> {
-    let before = job.evaluate(&job.prompts, None)?;
+    let before = job.evaluate(job.placement.home(), None)?;
     let adapter = post_train(args.arm, settings, job, &job.folder).await?;
-    let after = job.evaluate(&job.prompts, Some(&adapter))?;
+    let after = job.evaluate(job.placement.home(), Some(&adapter))?;
     job.report(&[("SFT", vec![before]), (args.arm.name(), vec![after])])
 }
 
 /// The paper's table: the same checkpoint, studies and number of learner steps for every method.
 async fn compare(args: &Args, settings: &Settings, job: &Job) -> Result<()> {
-    let mut rows = vec![("SFT", vec![job.evaluate(&job.prompts, None)?]), ("SFT continued", vec![])];
+    let mut rows = vec![("SFT", vec![job.evaluate(job.placement.home(), None)?]), ("SFT continued", vec![])];
     rows.extend([Arm::DrGrpo, Arm::EditGrpo, Arm::EditGrpoPara].map(|arm| (arm.name(), vec![])));
     for &seed in &args.seeds {
         let mut settings = settings.clone();
@@ -222,9 +228,9 @@ async fn compare(args: &Args, settings: &Settings, job: &Job) -> Result<()> {
             let clock = Instant::now();
             let adapter = post_train(arm, &settings, job, &folder).await?;
             seconds = clock.elapsed().as_secs_f64();
-            rows[row].1.push(job.evaluate(&job.prompts, Some(&adapter))?);
+            rows[row].1.push(job.evaluate(job.placement.home(), Some(&adapter))?);
         }
-        let continued = sft::continued(job.prompts.policy(), &*job.data.training, seed, seconds)?;
+        let continued = sft::continued(job.placement.home().policy(), &*job.data.training, seed, seconds)?;
         rows[1].1.push(job.evaluate(&Arc::new(Prompts::new(Arc::new(continued), 0)), None)?);
     }
     job.report(&rows)

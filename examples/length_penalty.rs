@@ -60,7 +60,7 @@ async fn main() -> anyhow::Result<()> {
         settings.run,
         Arc::new(Phantom::new(PhantomConfig::default())?),
         move |_| Ok(Sampler::new(to_sample.clone(), sampling.clone())?),
-        move || Ok(Learner::new(prompts, adapter, learner)?),
+        move || Ok(Learner::new(&[prompts], adapter, learner)?),
     )
     .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant))
     .stage("reward", 1, move || RewardStage::new(scorer.clone()))

@@ -10,6 +10,7 @@ use std::{
 
 use addendum::{
     data::{Counts, Data},
+    devices::WeightType,
     doctor,
     evaluation::HeldOut,
     policy::{Config, LoraConfig, Policy, SamplingConfig, learner::Recompute},
@@ -19,7 +20,7 @@ use addendum::{
     studies::{Dataset, Phantom, PhantomConfig, Split, Study, folder},
 };
 use anyhow::{Context, Result};
-use candle_core::{DType, Device};
+use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
@@ -85,7 +86,7 @@ struct DoctorArgs {
     #[arg(long)]
     estimate: bool,
     /// Of the weight matrices; activations, adapter and optimiser are f32.
-    #[arg(long, default_value = "bf16")]
+    #[arg(long, value_enum, default_value = "bf16")]
     dtype: WeightType,
     #[arg(long, default_value_t = 2)]
     images: usize,
@@ -104,24 +105,6 @@ struct DoctorArgs {
     /// Memory of the device in GiB; what this machine can still give without it.
     #[arg(long)]
     memory: Option<f64>,
-}
-
-/// How weight matrices are stored.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum WeightType {
-    F32,
-    Bf16,
-    F16,
-}
-
-impl From<WeightType> for DType {
-    fn from(value: WeightType) -> Self {
-        match value {
-            WeightType::F32 => Self::F32,
-            WeightType::Bf16 => Self::BF16,
-            WeightType::F16 => Self::F16,
-        }
-    }
 }
 
 fn doctor(args: &DoctorArgs) -> Result<()> {

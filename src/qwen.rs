@@ -89,7 +89,8 @@ impl backend::Sampler<Adapter> for Sampler {
         let policy = self.prompts.policy();
         // One study per call: a report must not depend on what else happens to be sampled at the time.
         let requests = [GenerateRequest { prompt, seeds: request.seeds.to_vec() }];
-        let samples = policy.generate(Some(request.snapshot), &requests, &self.sampler)?;
+        let snapshot = request.snapshot.to_device(policy.device())?;
+        let samples = policy.generate(Some(&snapshot), &requests, &self.sampler)?;
         let sampled = samples.into_iter().flatten().map(|sample| Sampled {
             text: policy.tokenizer().decode(&sample.tokens),
             tokens: sample.tokens,
@@ -120,9 +121,17 @@ pub struct Learner {
 }
 
 impl Learner {
-    pub fn new(prompts: Arc<Prompts>, adapter: Adapter, config: LearnerConfig) -> addendum_policy::Result<Self> {
-        let learner = prompts.policy().learner(adapter, config)?;
-        Ok(Self { prompts, learner })
+    /// Trains on the first of these devices, and spreads the work over all of them.
+    ///
+    /// # Errors
+    /// No device; settings out of their range.
+    pub fn new(devices: &[Arc<Prompts>], adapter: Adapter, config: LearnerConfig) -> addendum_policy::Result<Self> {
+        let [home, others @ ..] = devices else {
+            return Err(addendum_policy::Error::invalid("learner devices", "there is none"));
+        };
+        let replicas = others.iter().map(|prompts| prompts.policy().model().language.clone());
+        let learner = home.policy().learner(adapter, config)?.with_replicas(replicas);
+        Ok(Self { prompts: home.clone(), learner })
     }
 
     fn train_group(&self, group: &RolloutGroup) -> Result<TrainGroup, BackendError> {

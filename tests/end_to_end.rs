@@ -79,7 +79,7 @@ fn pipeline(
         settings.run,
         studies.clone(),
         move |_| Ok(Sampler::new(samplers.clone(), sampling.clone())?),
-        move || Ok(Learner::new(prompts, adapter, settings.learner)?),
+        move || Ok(Learner::new(&[prompts], adapter, settings.learner)?),
     )
     .stage("editor", 2, move || Delayed(EditStage::new(editor.clone(), tokenizer.clone(), variant), delay))
     .stage("reward", 2, move || Delayed(RewardStage::new(scorer.clone()), delay))

@@ -189,6 +189,21 @@ impl Adapter {
         &self.config
     }
 
+    /// The same weights on another device.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        if self.tensors.values().all(|t| t.device().same_device(device)) {
+            return Ok(self.clone());
+        }
+        let mut moved = self.clone();
+        for tensor in moved.tensors.values_mut() {
+            *tensor = tensor.to_device(device)?;
+        }
+        for pair in moved.layers.iter_mut().flat_map(|layer| layer.0.iter_mut().flatten()) {
+            (pair.a, pair.b) = (pair.a.to_device(device)?, pair.b.to_device(device)?);
+        }
+        Ok(moved)
+    }
+
     /// Factors by PEFT name without the `base_model.model.` prefix.
     pub fn tensors(&self) -> &Tensors {
         &self.tensors

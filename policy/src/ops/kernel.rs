@@ -288,8 +288,11 @@ pub fn copy_rows(dst: &Tensor, src: &Tensor, rows: &[usize]) -> Result<()> {
     if fusable(&[dst, src]) {
         return dst.inplace_op2(src, &CopyRows { rows });
     }
-    for (i, &row) in rows.iter().enumerate() {
-        dst.slice_set(&src.narrow(0, i, 1)?.contiguous()?, 0, row)?;
+    // One copy for every run of neighbours.
+    let mut first = 0;
+    for run in rows.chunk_by(|a, b| a + 1 == *b) {
+        dst.slice_set(&src.narrow(0, first, run.len())?.contiguous()?, 0, run[0])?;
+        first += run.len();
     }
     Ok(())
 }

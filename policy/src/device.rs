@@ -1,0 +1,36 @@
+//! Devices by name: `cpu`, or `cuda:N` in a build with the feature `cuda`.
+
+use candle_core::Device;
+
+use crate::{Error, Result};
+
+/// # Errors
+/// Another name; a CUDA device in a build without CUDA, or one that this machine does not have.
+pub fn device(name: &str) -> Result<Device> {
+    if name == "cpu" {
+        return Ok(Device::Cpu);
+    }
+    let Some(index) = name.strip_prefix("cuda:").and_then(|index| index.parse().ok()) else {
+        return Err(Error::invalid("device", format!("{name:?}; expected cpu or cuda:N")));
+    };
+    if !cfg!(feature = "cuda") {
+        return Err(Error::invalid("device", format!("{name}: this build lacks the feature `cuda`")));
+    }
+    // Its own stream would make tensors of two handles on one GPU strangers to each other.
+    Device::new_cuda(index).map_err(|e| Error::invalid("device", format!("{name}: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::device;
+
+    #[test]
+    fn names_of_no_device_are_refused_with_what_was_expected() {
+        assert!(device("cpu").unwrap().is_cpu());
+        for name in ["", "gpu", "cuda", "cuda:", "cuda:-1", "cuda:x", "CPU"] {
+            assert!(device(name).unwrap_err().to_string().contains("cpu or cuda:N"), "{name}");
+        }
+        #[cfg(not(feature = "cuda"))]
+        assert!(device("cuda:0").unwrap_err().to_string().contains("feature `cuda`"));
+    }
+}
