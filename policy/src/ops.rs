@@ -8,6 +8,10 @@
 
 mod attach;
 mod attention;
+#[cfg(feature = "blas")]
+mod blas;
+#[cfg(feature = "flash-attn")]
+mod flash;
 mod kernel;
 mod linear;
 mod log_probs;
@@ -16,7 +20,7 @@ mod rope;
 mod swiglu;
 mod weight;
 
-pub use attention::{Segment, attention};
+pub use attention::{Segment, attention, cached_attention};
 pub use kernel::{copy_rows, serially};
 pub use linear::{LoraPair, linear, lora_linear};
 pub use log_probs::{HEAD_ROWS, LogProbs, log_probs};

@@ -9,7 +9,7 @@ use crate::{
     Config, Result,
     config::TextConfig,
     lora::{Adapter, LayerAdapter, Module},
-    ops::{Rotation, Segment, attention, copy_rows, lora_linear, rms_norm, rope, swiglu},
+    ops::{Rotation, Segment, attention, cached_attention, copy_rows, lora_linear, rms_norm, rope, swiglu},
     positions::{Position, angles},
 };
 
@@ -181,7 +181,7 @@ impl Layer {
             Some(((keys, values), rows)) => {
                 copy_rows(keys, &k, rows)?;
                 copy_rows(values, &v, rows)?;
-                attention(&q, keys, values, segments)?
+                cached_attention(&q, keys, values, segments)?
             }
         };
         let x = (x + apply(Module::O, &attended.reshape((tokens, config.heads * dim))?)?)?;

@@ -144,6 +144,11 @@ pub fn matmul(dst: &mut [f32], row_stride: usize, accumulate: bool, scale: f32, 
         "matrix product out of bounds: {m}x{k} @ {}x{n}",
         b.rows
     );
+    #[cfg(feature = "blas")]
+    // SAFETY: the assertion above proves all three in bounds.
+    if m > 1 && unsafe { super::blas::sgemm(dst, row_stride, accumulate, scale, &a, &b) } {
+        return;
+    }
     // SAFETY: the assertion above proves that every element gemm reads (`a`: m x k, `b`: k x n, by their strides) and
     // writes (`dst`: m x n, unit column stride, rows that do not overlap) lies inside the slices; `dst` is borrowed
     // mutably, so it aliases neither operand.
