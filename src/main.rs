@@ -9,18 +9,19 @@ use std::{
 };
 
 use addendum::{
+    check,
     data::{Counts, Data},
     devices::WeightType,
     doctor,
     evaluation::HeldOut,
-    policy::{Config, LoraConfig, Policy, SamplingConfig, learner::Recompute},
+    policy::{Config, LoraConfig, Policy, SamplingConfig, device::device, learner::Recompute},
     qwen::Prompts,
     rewards::score::Backends,
     sft::{SftPlan, fresh_policy, train, trained},
     studies::{Dataset, Phantom, PhantomConfig, Split, Study, folder},
 };
-use anyhow::{Context, Result};
-use candle_core::Device;
+use anyhow::{Context, Result, ensure};
+use candle_core::{DType, Device};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
@@ -38,6 +39,8 @@ enum Command {
     Sft(SftArgs),
     /// Tell whether a model of a given shape can be trained on this machine; no weights are needed.
     Doctor(DoctorArgs),
+    /// Compare a device with the CPU: features, log-probabilities, gradients, tokens and a training step.
+    CheckDevice(CheckArgs),
     /// Write phantom studies as a dataset folder (PNG and JSON).
     Phantoms(PhantomArgs),
 }
@@ -157,10 +160,32 @@ fn doctor(args: &DoctorArgs) -> Result<()> {
     Ok(())
 }
 
+#[derive(Args)]
+struct CheckArgs {
+    /// cuda:N, in a build with the feature `cuda`.
+    device: String,
+}
+
+fn check_device(args: &CheckArgs) -> Result<()> {
+    let device = device(&args.device)?;
+    let mut passed = true;
+    println!("{:<8} {:<24} {:>12} {:>12}", "weights", args.device, "difference", "tolerance");
+    for (name, dtype) in [("f32", DType::F32), ("bf16", DType::BF16)] {
+        for row in check::against_cpu(&device, dtype)? {
+            let verdict = if row.passes() { "ok" } else { "FAILED" };
+            println!("{name:<8} {:<24} {:>12.2e} {:>12.0e}  {verdict}", row.what, row.difference, row.tolerance);
+            passed &= row.passes();
+        }
+    }
+    ensure!(passed, "{} does not compute what the CPU computes", args.device);
+    Ok(())
+}
+
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Sft(args) => sft(&args),
         Command::Doctor(args) => doctor(&args),
+        Command::CheckDevice(args) => check_device(&args),
         Command::Phantoms(args) => phantoms(&args),
     }
 }
