@@ -2,8 +2,9 @@
 //!
 //! Only looks; [`rule`](crate::rule) decides.
 
-use addendum_rewards::{Entity, Presence, cosine};
+use addendum_rewards::{Entity, Presence};
 
+use crate::config::Similarity;
 use crate::rule::Annotated;
 use crate::{EditConfig, Reading};
 
@@ -18,7 +19,8 @@ pub(crate) struct Alignment<'a> {
     pub generated: Vec<Placed<'a>>,
     pub reference: Vec<Placed<'a>>,
     /// Row `g`, column `r`.
-    cosines: Vec<Vec<f64>>,
+    similarities: Vec<Vec<f64>>,
+    similarity: Similarity,
     tau: f64,
     reading: Reading,
 }
@@ -26,17 +28,14 @@ pub(crate) struct Alignment<'a> {
 impl<'a> Alignment<'a> {
     pub fn new(generated: &[&'a Annotated], reference: &[&'a Annotated], config: &EditConfig) -> Self {
         let (generated, reference) = (placed(generated), placed(reference));
-        let row = |g: &Placed| reference.iter().map(|r| cosine(&g.entity.embedding, &r.entity.embedding)).collect();
-        let cosines = generated.iter().map(row).collect();
-        Self { generated, reference, cosines, tau: config.tau, reading: config.reading }
-    }
-
-    pub fn cosine(&self, g: usize, r: usize) -> f64 {
-        self.cosines[g][r]
+        let similarity = config.similarity();
+        let row = |g: &Placed| reference.iter().map(|r| similarity(g.entity, r.entity)).collect();
+        let similarities = generated.iter().map(row).collect();
+        Self { generated, reference, similarities, similarity, tau: config.tau, reading: config.reading }
     }
 
     pub fn similar(&self, g: usize, r: usize) -> bool {
-        self.cosine(g, r) > self.tau
+        self.similarities[g][r] > self.tau
     }
 
     fn labels(&self, g: usize, r: usize) -> (Presence, Presence) {
@@ -80,13 +79,12 @@ impl<'a> Alignment<'a> {
 
     /// max cos(e, e') of rule (b), e' in the reference sentence; `None` when that has no entity.
     pub fn nearest(&self, g: usize, sentence: usize) -> Option<f64> {
-        let own = self.of_reference(sentence).map(|r| self.cosine(g, r)).reduce(f64::max)?;
+        let own = self.of_reference(sentence).map(|r| self.similarities[g][r]).reduce(f64::max)?;
         if !self.reading.b_over_all_of_e {
             return Some(own);
         }
-        let embedding = &self.generated[g].entity.embedding;
         let others = (0..self.generated.len()).filter(|&other| self.in_e(other, sentence));
-        let nearest = others.map(|other| cosine(embedding, &self.generated[other].entity.embedding));
+        let nearest = others.map(|other| (self.similarity)(self.generated[g].entity, self.generated[other].entity));
         Some(nearest.fold(own, f64::max))
     }
 

@@ -1,8 +1,12 @@
 //! The parameters of the edit rule, and the readings of what the paper's text leaves open.
 
+use addendum_rewards::{Entity, cosine};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
+
+/// How alike two entities are, at most 1.
+pub(crate) type Similarity = fn(&Entity, &Entity) -> f64;
 
 /// Parameters of the edit rule (EditGRPO, section 2).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,9 +17,40 @@ pub struct EditConfig {
     /// Rule (b) replaces when the mean similarity is at least this; in [0, 1], `tau` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replace_threshold: Option<f64>,
-    /// Sentence operations per report, at most; at least 1.
-    pub operations: usize,
+    /// Edits per report, at most; at least 1, as the paper uses.
+    #[serde(alias = "operations")]
+    pub operations_per_report: usize,
+    pub granularity: Granularity,
+    /// Whose entities the rule sees, and with it how they match.
+    pub extractor: Extractor,
+    /// Follow the rule of the paper's published code where it differs from the paper's text; see
+    /// [`reference_code`](crate::reference_code). `reading` then says nothing.
+    pub reference_code: bool,
     pub reading: Reading,
+}
+
+/// What an edit exchanges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Granularity {
+    /// One sentence.
+    #[default]
+    Sentence,
+    /// The whole report: where the rule would edit a sentence, the reference takes the report's place.
+    Report,
+}
+
+/// Where entities come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Extractor {
+    /// The back ends' RaTE entities (the lexicon's, where they have no others), matched by the cosine of their embeddings.
+    #[default]
+    Rate,
+    /// The back ends' RadGraph entities, matched when their words are the same: the paper's ablation.
+    Radgraph,
+    /// The lexicon's entities whatever the back ends are, matched by cosine.
+    Lexicon,
 }
 
 /// How the open points of the paper's text are read. All `false` is [`Reading::CANONICAL`]; the default adds two guards.
@@ -63,7 +98,15 @@ impl Default for Reading {
 
 impl Default for EditConfig {
     fn default() -> Self {
-        Self { tau: 0.6, replace_threshold: None, operations: 1, reading: Reading::default() }
+        Self {
+            tau: 0.6,
+            replace_threshold: None,
+            operations_per_report: 1,
+            granularity: Granularity::default(),
+            extractor: Extractor::default(),
+            reference_code: false,
+            reading: Reading::default(),
+        }
     }
 }
 
@@ -73,15 +116,42 @@ impl EditConfig {
         self.replace_threshold.unwrap_or(self.tau)
     }
 
+    /// What similarity means with this extractor.
+    pub(crate) fn similarity(&self) -> Similarity {
+        match self.extractor {
+            Extractor::Rate | Extractor::Lexicon => |a, b| cosine(&a.embedding, &b.embedding),
+            Extractor::Radgraph => |a, b| f64::from(u8::from(same_words(&a.text, &b.text))),
+        }
+    }
+
     /// Fails with [`Error::Config`] when a value is out of range.
     pub fn validate(&self) -> Result<()> {
         similarity("tau", self.tau)?;
         similarity("replace_threshold", self.replace_threshold())?;
-        if self.operations == 0 {
-            return Err(Error::Config { field: "operations", value: "0".into(), expected: "at least 1" });
+        if self.operations_per_report == 0 {
+            return Err(Error::Config { field: "operations_per_report", value: "0".into(), expected: "at least 1" });
+        }
+        if self.reference_code && self.granularity == Granularity::Report {
+            return Err(Error::Config {
+                field: "granularity",
+                value: "report".into(),
+                expected: "sentence, as `reference_code` is on",
+            });
+        }
+        if self.reference_code && self.extractor == Extractor::Radgraph {
+            return Err(Error::Config {
+                field: "extractor",
+                value: "radgraph".into(),
+                expected: "rate or lexicon, as `reference_code` is on",
+            });
         }
         Ok(())
     }
+}
+
+/// Whatever the case and the white space between them.
+fn same_words(a: &str, b: &str) -> bool {
+    a.to_lowercase().split_whitespace().eq(b.to_lowercase().split_whitespace())
 }
 
 fn similarity(field: &'static str, value: f64) -> Result<()> {
@@ -111,7 +181,11 @@ mod tests {
         assert!(
             refused(EditConfig { replace_threshold: Some(-0.1), ..default() }).contains("replace_threshold is -0.1")
         );
-        assert!(refused(EditConfig { operations: 0, ..default() }).contains("operations is 0, expected at least 1"));
+        assert!(refused(EditConfig { operations_per_report: 0, ..default() }).contains("operations_per_report is 0"));
+        let both = EditConfig { reference_code: true, granularity: Granularity::Report, ..default() };
+        assert!(refused(both).contains("granularity is report, expected sentence"));
+        let both = EditConfig { reference_code: true, extractor: Extractor::Radgraph, ..default() };
+        assert!(refused(both).contains("extractor is radgraph, expected rate or lexicon"));
     }
 
     #[test]
@@ -120,11 +194,19 @@ mod tests {
         assert_eq!(config.replace_threshold(), 0.5);
         assert_eq!(config.reading, Reading { b_over_all_of_e: true, ..Reading::default() });
         assert!(serde_json::from_str::<EditConfig>(r#"{"threshold": 0.5}"#).is_err());
+        let named: EditConfig = serde_json::from_str(r#"{"granularity": "report", "extractor": "lexicon"}"#).unwrap();
+        assert_eq!((named.granularity, named.extractor), (Granularity::Report, Extractor::Lexicon));
     }
 
     #[test]
     fn a_config_survives_json() {
-        let config = EditConfig { replace_threshold: Some(0.3), operations: 2, ..EditConfig::default() };
+        let config = EditConfig {
+            replace_threshold: Some(0.3),
+            operations_per_report: 2,
+            granularity: Granularity::Report,
+            extractor: Extractor::Radgraph,
+            ..EditConfig::default()
+        };
         let json = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<EditConfig>(&json).unwrap(), config);
     }

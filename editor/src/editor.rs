@@ -1,15 +1,17 @@
-//! Edits reports as text: splits both, asks the extractor for entities, applies the rule, splices the result.
+//! Edits reports as text: splits both, asks the extractor for entities, applies the rule, carries its edits into the text.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use addendum_rewards::EntityExtractor;
 use addendum_rewards::sentences::split;
+use addendum_rewards::{Backends, EntityExtractor, Lexicon};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
 use crate::rule::{self, Annotated};
-use crate::{Edit, EditConfig, Error, Result, splice};
+use crate::{
+    Edit, EditConfig, Error, Extractor, Granularity, GraphEntities, Operation, Result, reference_code, splice,
+};
 
 /// References whose annotations are kept. A group's reports are edited close together, so few are enough.
 const CACHED_REFERENCES: usize = 64;
@@ -19,7 +21,7 @@ const CACHED_REFERENCES: usize = 64;
 pub struct Edited {
     /// The source byte for byte where no edit applies; empty where everything was deleted and nothing could take its place.
     pub text: String,
-    /// At most `operations` edits; empty when rule (e) left the report as it was.
+    /// At most `operations_per_report` edits; empty when rule (e) left the report as it was.
     pub log: Vec<Edit>,
 }
 
@@ -37,16 +39,63 @@ impl Editor {
         Ok(Self { config, extractor, references: Mutex::default() })
     }
 
+    /// An editor with the extractor that `config` names.
+    ///
+    /// Fails as [`Editor::new`] does.
+    pub fn from_backends(config: EditConfig, backends: &Backends) -> Result<Self> {
+        let extractor: Arc<dyn EntityExtractor> = match config.extractor {
+            Extractor::Rate => backends.entities.clone(),
+            Extractor::Radgraph => Arc::new(GraphEntities(backends.graphs.clone())),
+            Extractor::Lexicon => Arc::new(Lexicon::new()),
+        };
+        Self::new(config, extractor)
+    }
+
     /// Corrects `report` towards `reference` (EditGRPO, section 2). All choices come from `rng`.
     ///
     /// Fails when the extractor does.
     pub fn edit(&self, report: &str, reference: &str, rng: &mut dyn RngCore) -> Result<Edited> {
-        let reference = self.reference(reference)?;
-        let sentences = split(report);
+        let annotated = self.reference(reference)?;
+        let sentences = self.split(report);
         let generated = self.annotate("report", &sentences)?;
-        let log = rule::edit(&generated, &reference, &self.config, rng);
-        let text = if log.is_empty() { report.to_owned() } else { splice::apply(report, &sentences, &log) };
-        Ok(Edited { text, log })
+        let log = match self.config.reference_code {
+            true => reference_code::edit(&generated, &annotated, &self.config, rng),
+            false => rule::edit(&generated, &annotated, &self.config, rng),
+        };
+        Ok(match log.is_empty() {
+            true => Edited { text: report.to_owned(), log },
+            false => self.carry_out(report, reference, &sentences, log),
+        })
+    }
+
+    /// The sentences of a report with their entities, as the rule sees them.
+    ///
+    /// Fails when the extractor does.
+    pub fn annotated(&self, report: &str) -> Result<Vec<Annotated>> {
+        self.annotate("report", &self.split(report))
+    }
+
+    fn carry_out(&self, report: &str, reference: &str, sentences: &[&str], mut log: Vec<Edit>) -> Edited {
+        let whole = reference.trim();
+        match self.config.granularity {
+            Granularity::Sentence if self.config.reference_code => Edited { text: joined(sentences, &log), log },
+            Granularity::Sentence => Edited { text: splice::apply(report, sentences, &log), log },
+            Granularity::Report if whole.is_empty() => Edited { text: report.to_owned(), log: Vec::new() },
+            Granularity::Report => {
+                log.truncate(1);
+                for edit in &mut log {
+                    edit.operation = Operation::Replace;
+                    edit.position = 0;
+                    edit.source = Some(report.trim().to_owned()).filter(|report| !report.is_empty());
+                    edit.target = Some(whole.to_owned());
+                }
+                Edited { text: whole.to_owned(), log }
+            }
+        }
+    }
+
+    fn split<'a>(&self, report: &'a str) -> Vec<&'a str> {
+        if self.config.reference_code { reference_code::sentences(report) } else { split(report) }
     }
 
     fn reference(&self, text: &str) -> Result<Arc<[Annotated]>> {
@@ -54,7 +103,7 @@ impl Editor {
         if let Some((_, annotated)) = cached().iter().find(|(key, _)| key == text) {
             return Ok(Arc::clone(annotated));
         }
-        let annotated: Arc<[Annotated]> = self.annotate("reference", &split(text))?.into();
+        let annotated: Arc<[Annotated]> = self.annotate("reference", &self.split(text))?.into();
         let mut references = cached();
         references.truncate(CACHED_REFERENCES - 1);
         references.push_front((text.to_owned(), Arc::clone(&annotated)));
@@ -67,6 +116,24 @@ impl Editor {
             return Err(Error::Lists { of, lists: lists.len(), sentences: sentences.len() });
         }
         let annotated = |(&text, entities): (&&str, _)| Annotated { text: text.to_owned(), entities };
-        Ok(sentences.iter().zip(lists).map(annotated).collect())
+        let mut report: Vec<Annotated> = sentences.iter().zip(lists).map(annotated).collect();
+        if self.config.reference_code {
+            reference_code::attribute(&mut report);
+        }
+        Ok(report)
     }
+}
+
+/// The sentences after `edits`, as the paper's published code joins them: by single blanks, white space collapsed.
+fn joined(sentences: &[&str], edits: &[Edit]) -> String {
+    let mut sentences: Vec<&str> = sentences.to_vec();
+    for edit in edits {
+        let target = edit.target.as_deref().unwrap_or_default();
+        match edit.operation {
+            Operation::Replace => sentences[edit.position] = target,
+            Operation::Delete => drop(sentences.remove(edit.position)),
+            Operation::Append => sentences.push(target),
+        }
+    }
+    sentences.join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
 }

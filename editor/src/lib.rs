@@ -7,12 +7,15 @@ mod align;
 mod config;
 mod editor;
 mod error;
+mod graph_entities;
 mod log;
+pub mod reference_code;
 pub mod rule;
 pub mod splice;
 
 pub use addendum_rewards::sentences;
-pub use config::{EditConfig, Reading};
+pub use config::{EditConfig, Extractor, Granularity, Reading};
 pub use editor::{Edited, Editor};
 pub use error::{Error, Result};
+pub use graph_entities::GraphEntities;
 pub use log::{Edit, Operation, Rule};

@@ -17,7 +17,7 @@ pub struct Annotated {
     pub entities: Vec<Entity>,
 }
 
-/// Applies the rule up to `config.operations` times and returns what it did, in order.
+/// Applies the rule up to `config.operations_per_report` times and returns what it did, in order.
 ///
 /// No edit means that rule (e) holds from the start. Rule (e)'s fallback, a reference sentence in place of the only one just
 /// deleted, is one [`Operation::Replace`].
@@ -25,7 +25,7 @@ pub fn edit(generated: &[Annotated], reference: &[Annotated], config: &EditConfi
     let reference: Vec<&Annotated> = reference.iter().collect();
     let mut current: Vec<&Annotated> = generated.iter().collect();
     let mut log = Vec::new();
-    for _ in 0..config.operations {
+    for _ in 0..config.operations_per_report {
         let Some(step) = Pass::new(&current, &reference, config).step(rng) else {
             break;
         };

@@ -140,7 +140,7 @@ proptest! {
 
 #[test]
 fn repeated_operations_end_in_agreement_with_the_reference() {
-    let config = EditConfig { operations: 20, ..EditConfig::default() };
+    let config = EditConfig { operations_per_report: 20, ..EditConfig::default() };
     let editor = Editor::new(config, Arc::new(Toy::default())).unwrap();
     let (report, reference) =
         ("No effusion. A fracture. The lungs. Some mass.", "Effusion. No mass. The heart. Edema.");

@@ -6,7 +6,7 @@ use addendum_editor::rule::Annotated;
 use addendum_rewards::{Entity, EntityType};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
@@ -27,6 +27,15 @@ pub struct Case {
     #[serde(default)]
     pub conflicts_generated_to_reference: Option<BTreeMap<String, usize>>,
     pub variants: BTreeMap<String, Variant>,
+    pub reference_code: ReferenceCode,
+}
+
+/// What the paper's published code does with the case.
+#[derive(Deserialize)]
+pub struct ReferenceCode {
+    pub outputs_over_12_seeds: Vec<String>,
+    pub operations: Vec<String>,
+    pub contradictions_fp_fn: [usize; 3],
 }
 
 #[derive(Deserialize)]
@@ -80,12 +89,17 @@ impl LabelledEntity {
     }
 }
 
-pub fn cases() -> Vec<Case> {
+/// A file of `rewards/editor`.
+pub fn fixture<T: DeserializeOwned>(name: &str) -> T {
     let root = std::env::var_os("ADDENDUM_FIXTURES")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures")), PathBuf::from);
-    let path = root.join("rewards/editor/cases.json");
+    let path = root.join("rewards/editor").join(name);
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let file: File = serde_json::from_slice(&bytes).unwrap();
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub fn cases() -> Vec<Case> {
+    let file: File = fixture("cases.json");
     assert!(file.cases.len() >= 72, "{} cases", file.cases.len());
     file.cases
 }

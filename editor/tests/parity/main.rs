@@ -1,6 +1,7 @@
 //! Parity of the edit rule with the cases worked out from the paper's text.
 
 mod cases;
+mod reference_code;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,15 +30,19 @@ const SWITCHES: [Switch; 8] = [
 ];
 
 fn config(case: &Case, reading: Reading, operations: usize) -> EditConfig {
-    EditConfig { tau: case.tau, operations, reading, ..EditConfig::default() }
+    EditConfig { tau: case.tau, operations_per_report: operations, reading, ..EditConfig::default() }
 }
 
 /// The sentences after the rule, and its log.
 fn edited(case: &Case, config: &EditConfig, seed: u64) -> (Vec<String>, Vec<Edit>) {
     let generated = case.generated();
     let log = rule::edit(&generated, &case.reference(), config, &mut stream(seed));
-    let mut sentences: Vec<String> = generated.into_iter().map(|sentence| sentence.text).collect();
-    for edit in &log {
+    (applied(&generated, &log), log)
+}
+
+fn applied(generated: &[Annotated], log: &[Edit]) -> Vec<String> {
+    let mut sentences: Vec<String> = generated.iter().map(|sentence| sentence.text.clone()).collect();
+    for edit in log {
         let target = edit.target.clone();
         match edit.operation {
             Operation::Replace => {
@@ -45,10 +50,13 @@ fn edited(case: &Case, config: &EditConfig, seed: u64) -> (Vec<String>, Vec<Edit
                 sentences[edit.position] = target.unwrap();
             }
             Operation::Delete => assert_eq!(Some(sentences.remove(edit.position)), edit.source),
-            Operation::Append => sentences.push(target.unwrap()),
+            Operation::Append => {
+                assert_eq!(edit.position, sentences.len());
+                sentences.push(target.unwrap());
+            }
         }
     }
-    (sentences, log)
+    sentences
 }
 
 fn letter(log: &[Edit]) -> &'static str {
@@ -159,18 +167,23 @@ impl EntityExtractor for Known {
     }
 }
 
+fn known(case: &Case) -> Known {
+    let sentences = case.reference().into_iter().chain(case.generated());
+    Known(sentences.map(|sentence| (sentence.text, sentence.entities)).collect())
+}
+
+fn joined(sentences: &[Annotated]) -> String {
+    let texts: Vec<&str> = sentences.iter().map(|sentence| sentence.text.as_str()).collect();
+    texts.join(" ")
+}
+
 #[test]
 fn parity_of_the_edited_text() {
     for case in cases() {
-        let (generated, reference) = (case.generated(), case.reference());
-        let known = reference.iter().chain(&generated).map(|s| (s.text.clone(), s.entities.clone())).collect();
-        let editor = Editor::new(config(&case, Reading::CANONICAL, 1), Arc::new(Known(known))).unwrap();
-        let text = |sentences: &[Annotated]| {
-            let texts: Vec<&str> = sentences.iter().map(|sentence| sentence.text.as_str()).collect();
-            texts.join(" ")
-        };
+        let editor = Editor::new(config(&case, Reading::CANONICAL, 1), Arc::new(known(&case))).unwrap();
         for seed in 0..SEEDS {
-            let edited = editor.edit(&text(&generated), &text(&reference), &mut stream(seed)).unwrap();
+            let (report, reference) = (joined(&case.generated()), joined(&case.reference()));
+            let edited = editor.edit(&report, &reference, &mut stream(seed)).unwrap();
             let acceptable = &case.acceptable_text_after_one_edit;
             assert!(acceptable.contains(&edited.text), "{}: {:?} is not in {acceptable:#?}", case.name, edited.text);
         }

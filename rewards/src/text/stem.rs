@@ -160,9 +160,8 @@ impl Word {
     fn past_or_gerund(&mut self) {
         match self.ending(&["eedly", "ingly", "edly", "eed", "ing", "ed"]) {
             Some(ending @ ("eed" | "eedly")) => {
-                if self.start_of(ending) >= self.r1 {
-                    self.replace(ending, "ee");
-                }
+                let by = if self.start_of(ending) >= self.r1 { "ee" } else { ending };
+                self.replace(ending, by);
             }
             Some(ending) if self.before(ending).bytes().any(is_vowel) => {
                 self.replace(ending, "");

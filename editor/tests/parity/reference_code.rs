@@ -1,0 +1,120 @@
+//! Parity of the compatibility switch with what the paper's published code does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use addendum_editor::reference_code::{Analysis, analyse, attribute, attributed, edit, sentence_of, sentences};
+use addendum_editor::{Edit, EditConfig, Edited, Editor, Operation, Rule};
+use serde::Deserialize;
+
+use crate::cases::{Case, cases, fixture, stream};
+use crate::{Known, applied, joined};
+
+/// Text and log under enough streams to meet every random choice.
+fn outcomes(case: &Case) -> Vec<(String, Vec<Edit>)> {
+    let config = EditConfig { tau: case.tau, reference_code: true, ..EditConfig::default() };
+    let (generated, reference) = (case.generated(), case.reference());
+    let outcome = |seed| {
+        let log = edit(&generated, &reference, &config, &mut stream(seed));
+        (applied(&generated, &log).join(" "), log)
+    };
+    (0..100).map(outcome).collect()
+}
+
+#[test]
+fn parity_of_the_reference_code_in_every_case() {
+    for case in cases() {
+        let reached: BTreeSet<String> = outcomes(&case).into_iter().map(|(text, _)| text).collect();
+        let expected: BTreeSet<String> = case.reference_code.outputs_over_12_seeds.iter().cloned().collect();
+        // Twelve seeds may miss one of many choices.
+        let complete = reached.len() <= 3;
+        assert!(expected.is_subset(&reached), "{}: {reached:#?}, expected {expected:#?}", case.name);
+        assert!(!complete || reached == expected, "{}: {reached:#?}, expected {expected:#?}", case.name);
+    }
+}
+
+#[test]
+fn parity_of_the_reference_code_in_its_operations() {
+    for case in cases() {
+        let names: BTreeSet<&str> = outcomes(&case)
+            .iter()
+            .flat_map(|(_, log)| log)
+            .map(|edit| match (edit.operation, edit.rule) {
+                (Operation::Replace, _) => "replace_fp_complex",
+                (Operation::Delete, _) => "delete_fp_simple",
+                (Operation::Append, Rule::Empty) => "add_fn_empty_fallback",
+                (Operation::Append, _) => "add_fn",
+            })
+            .collect();
+        let done = case.reference_code.operations.iter().map(String::as_str).filter(|name| !name.ends_with("_failed"));
+        assert_eq!(names, done.collect(), "{}", case.name);
+    }
+}
+
+#[test]
+fn parity_of_the_reference_code_in_what_it_counts() {
+    for case in cases() {
+        let (generated, reference) = (case.generated(), case.reference());
+        let Analysis { contradictions, false_positives, false_negatives } =
+            analyse(&attributed(&generated), &attributed(&reference), case.tau);
+        let got = [contradictions.len(), false_positives.len(), false_negatives.len()];
+        assert_eq!(got, case.reference_code.contradictions_fp_fn, "{}", case.name);
+    }
+}
+
+#[derive(Deserialize)]
+struct Split {
+    text: String,
+    reference_regex: Vec<String>,
+}
+
+#[test]
+fn parity_of_the_reference_code_in_its_sentences() {
+    let cases: Vec<Split> = fixture("sentence_split.json");
+    assert!(!cases.is_empty());
+    for case in cases {
+        assert_eq!(sentences(&case.text), case.reference_regex, "{:?}", case.text);
+    }
+}
+
+#[derive(Deserialize)]
+struct Attribution {
+    text: String,
+    entity: String,
+    sentence: Option<String>,
+}
+
+#[test]
+fn parity_of_the_reference_code_in_attributing_entities() {
+    let cases: Vec<Attribution> = fixture("sentence_of_entity.json");
+    assert!(!cases.is_empty());
+    for Attribution { text, entity, sentence } in cases {
+        let sentences = sentences(&text);
+        let found = sentence_of(&sentences, &entity).map(|at| sentences[at]);
+        assert_eq!(found, sentence.as_deref(), "{text:?} {entity:?}");
+    }
+}
+
+#[test]
+fn the_editor_attributes_entities_as_the_reference_code_does() {
+    let case = cases().into_iter().find(|case| case.name == "a_only_one_of_two_contradicting_sentences").unwrap();
+    let (mut generated, mut reference) = (case.generated(), case.reference());
+    let known: BTreeMap<_, _> =
+        generated.iter().chain(&reference).map(|s| (s.text.clone(), s.entities.clone())).collect();
+    let config = EditConfig { tau: case.tau, reference_code: true, ..EditConfig::default() };
+    let editor = Editor::new(config.clone(), Arc::new(Known(known))).unwrap();
+    let got = editor.edit(&joined(&generated), &joined(&reference), &mut stream(0)).unwrap();
+    attribute(&mut generated);
+    attribute(&mut reference);
+    assert_eq!(generated[0].entities.len(), 2);
+    assert_eq!(got.log, edit(&generated, &reference, &config, &mut stream(0)));
+    assert_eq!(got.text, applied(&generated, &got.log).join(" "));
+}
+
+#[test]
+fn a_blank_report_stays_as_it_is() {
+    let config = EditConfig { reference_code: true, ..EditConfig::default() };
+    let editor = Editor::new(config, Arc::new(Known(BTreeMap::new()))).unwrap();
+    let edited = editor.edit(" \n ", "", &mut stream(0)).unwrap();
+    assert_eq!(edited, Edited { text: " \n ".into(), log: Vec::new() });
+}
