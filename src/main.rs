@@ -105,13 +105,18 @@ struct DoctorArgs {
     response_tokens: usize,
     #[arg(long, default_value_t = 16)]
     lora_rank: usize,
-    /// Memory of the device in GiB; what this machine can still give without it.
+    /// Memory of the device in GiB. Without it: what this machine can still give, and no limit on other devices.
     #[arg(long)]
     memory: Option<f64>,
+    /// Where the dry run takes place: cpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
 }
 
 fn doctor(args: &DoctorArgs) -> Result<()> {
     const GIB: f64 = (1u64 << 30) as f64;
+    let device = device(&args.device)?;
+    let free = if device.is_cpu() { doctor::available() } else { None };
     let plan = doctor::Plan {
         config: Config::load(&args.model_config.join("config.json"))?,
         dtype: args.dtype.into(),
@@ -121,7 +126,7 @@ fn doctor(args: &DoctorArgs) -> Result<()> {
         text_tokens: args.text_tokens,
         group_size: args.group_size,
         response_tokens: args.response_tokens,
-        limit: args.memory.map(|gib| (gib * GIB) as u64).or_else(doctor::available),
+        limit: args.memory.map(|gib| (gib * GIB) as u64).or(free),
         recompute: Recompute::WhenNeeded,
     };
     let estimate = plan.estimate()?;
@@ -145,7 +150,7 @@ fn doctor(args: &DoctorArgs) -> Result<()> {
     if args.estimate {
         return Ok(());
     }
-    let run = plan.dry_run(&Device::Cpu)?;
+    let run = plan.dry_run(&device)?;
     println!("dry run");
     println!("  building          {:>10.1} s", run.build_seconds);
     println!("  encoding          {:>10.1} s", run.vision_seconds);
@@ -153,7 +158,7 @@ fn doctor(args: &DoctorArgs) -> Result<()> {
     println!("    reference       {:>10.1} s", run.reference_seconds);
     println!("    forward         {:>10.1} s", run.forward_seconds);
     println!("    backward        {:>10.1} s", run.backward_seconds);
-    if let Some(peak) = run.peak {
+    if let Some(peak) = run.peak.filter(|_| device.is_cpu()) {
         let off = 100.0 * (peak as f64 / estimate.peak as f64 - 1.0);
         println!("  measured peak     {:>12}  ({off:+.1} % of the prediction)", gib(peak));
     }
