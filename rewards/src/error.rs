@@ -14,6 +14,10 @@ pub enum Error {
     Count { component: &'static str, expected: usize, got: usize },
     #[error("{component}: score {value} is not a finite number")]
     NotFinite { component: &'static str, value: f64 },
+    #[error("metric `{name}` is unknown; known are {known}")]
+    UnknownMeasure { name: String, known: String },
+    #[error("bootstrap: {field} is {value}; expected {expected}")]
+    Resampling { field: &'static str, value: f64, expected: &'static str },
     #[error("evaluation: {hypotheses} hypotheses and {references} references; expected as many of both, at least one")]
     Pairs { hypotheses: usize, references: usize },
 }

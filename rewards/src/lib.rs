@@ -2,6 +2,7 @@
 //!
 //! This crate knows nothing of the policy or of actors and can be used alone ("score these reports").
 
+pub mod assess;
 pub mod entity;
 mod error;
 pub mod evaluate;

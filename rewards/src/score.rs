@@ -91,16 +91,18 @@ impl Backends {
         Self { labeller: lexicon.clone(), entities: lexicon.clone(), graphs: lexicon }
     }
 
-    pub(crate) fn labels(&self, reports: &[&str]) -> Result<Vec<Labels>> {
+    /// The labels of each report. Fails when the back end does, or answers for another number of reports.
+    pub fn labels(&self, reports: &[&str]) -> Result<Vec<Labels>> {
         counted("labeller", self.labeller.label(reports)?, reports.len())
     }
 
-    pub(crate) fn graphs(&self, reports: &[&str]) -> Result<Vec<Graph>> {
+    /// The graph of each report. Fails when the back end does, or answers for another number of reports.
+    pub fn graphs(&self, reports: &[&str]) -> Result<Vec<Graph>> {
         counted("graph extractor", self.graphs.graph(reports)?, reports.len())
     }
 
-    /// The entities of whole reports: those of their sentences, in order.
-    pub(crate) fn entities(&self, reports: &[&str]) -> Result<Vec<Vec<Entity>>> {
+    /// The entities of whole reports: those of their sentences, in order. Fails as the others do.
+    pub fn entities(&self, reports: &[&str]) -> Result<Vec<Vec<Entity>>> {
         let cut: Vec<Vec<&str>> = reports.iter().map(|report| sentences::split(report)).collect();
         let flat: Vec<&str> = cut.iter().flatten().copied().collect();
         let mut found = counted("entity extractor", self.entities.extract(&flat)?, flat.len())?.into_iter();
