@@ -108,6 +108,9 @@ struct DoctorArgs {
     /// Memory of the device in GiB. Without it: what this machine can still give, and no limit on other devices.
     #[arg(long)]
     memory: Option<f64>,
+    /// Compute layers again in the backward pass even where their activations would fit.
+    #[arg(long)]
+    recompute: bool,
     /// Where the dry run takes place: cpu or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -127,7 +130,7 @@ fn doctor(args: &DoctorArgs) -> Result<()> {
         group_size: args.group_size,
         response_tokens: args.response_tokens,
         limit: args.memory.map(|gib| (gib * GIB) as u64).or(free),
-        recompute: Recompute::WhenNeeded,
+        recompute: if args.recompute { Recompute::Always } else { Recompute::WhenNeeded },
     };
     let estimate = plan.estimate()?;
     let millions = |count: u64| format!("{:.1} M", count as f64 / 1e6);
