@@ -1,22 +1,17 @@
 //! From a radiograph to the input of the vision tower: the image processor of Qwen2-VL, with Pillow's bicubic
 //! resampling reproduced level for level.
 //!
-//! An image is brought to 8-bit gray or RGB (alpha composited over white), resized to multiples of patch × merge size
-//! within the pixel limits, normalised, and cut into patch rows. The vision tower itself is in the model.
+//! An image, already decoded to 8-bit gray or RGB, is resized to multiples of patch × merge size within the pixel
+//! limits, normalised, and cut into patch rows. Files are read by `addendum_studies`; the vision tower is in the model.
 
 mod config;
-mod decode;
-mod pixels;
 mod resample;
 mod size;
 
 use std::path::Path;
 
-use ::image::DynamicImage;
-
+pub use addendum_studies::Pixels;
 pub use config::{ImageConfig, PixelLimits};
-pub use decode::{MAX_DECODED_BYTES, MAX_SIDE, decode_image};
-pub use pixels::Pixels;
 pub use resample::resize_bicubic;
 pub use size::{first_stage_size, smart_resize};
 
@@ -85,12 +80,12 @@ impl ImageProcessor {
         smart_resize(height, width, self.config.patch_size * self.config.merge_size, limits)
     }
 
-    /// The patch rows of an image. 16-bit values are scaled from their full range.
+    /// The patch rows of an image.
     ///
     /// # Errors
     /// As [`ImageProcessor::target_size`].
-    pub fn process(&self, image: &DynamicImage) -> Result<Patches> {
-        Ok(self.patches(&self.resize(&Pixels::from_image(image))?))
+    pub fn process(&self, image: &Pixels) -> Result<Patches> {
+        Ok(self.patches(&self.resize(image)?))
     }
 
     /// The image after its resize, before normalisation.
@@ -144,8 +139,6 @@ fn pairs(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use ::image::{GrayImage, Luma};
-
     use super::*;
 
     fn processor() -> ImageProcessor {
@@ -155,9 +148,9 @@ mod tests {
     #[test]
     fn rows_follow_merge_blocks_and_frames_repeat() {
         // Each 8 × 8 patch of this image has one level: 10 × its row + its column.
-        let image = GrayImage::from_fn(64, 64, |x, y| Luma([(10 * (y / 8) + x / 8) as u8]));
+        let levels = pairs(64, 64).map(|(y, x)| (10 * (y / 8) + x / 8) as u8).collect();
         let processor = processor();
-        let patches = processor.process(&image.into()).unwrap();
+        let patches = processor.process(&Pixels::new(64, 64, 1, levels)).unwrap();
         assert_eq!(patches.grid, [1, 8, 8]);
         assert_eq!(patches.rows.len(), 64 * processor.row_length());
         let level = |value: f32| (255.0 * (f64::from(value) * 0.26862954 + 0.48145466)).round() as u32;
@@ -170,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_empty_image_is_refused() {
-        let error = processor().process(&DynamicImage::new_luma8(0, 4)).unwrap_err().to_string();
+        let error = processor().process(&Pixels::new(4, 0, 1, Vec::new())).unwrap_err().to_string();
         assert!(error.contains("4 x 0") || error.contains("height 4, width 0"), "{error}");
     }
 }

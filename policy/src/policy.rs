@@ -4,7 +4,6 @@ use std::path::Path;
 
 use addendum_studies::{ImageSource, Part, Prompt};
 use candle_core::{DType, Device};
-use image::DynamicImage;
 use serde::Serialize;
 
 use crate::{
@@ -129,8 +128,7 @@ impl Policy {
                 Part::Text(text) => PromptPart::Text(text),
                 Part::Image(view) => {
                     let pixels = view.load().map_err(|e| Error::invalid("image", e.to_string()))?;
-                    let patches = self.images.process(&DynamicImage::ImageLuma8((*pixels).clone()));
-                    let patches = patches.map_err(|error| match &view.image {
+                    let patches = self.images.process(&pixels).map_err(|error| match &view.image {
                         ImageSource::File(path) => Error::file(path, error),
                         ImageSource::Pixels(_) => error,
                     })?;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::DecodeError;
+
 /// The result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -24,7 +26,7 @@ pub enum Error {
     #[error("{}: entry {entry}: field `{field}`: {reason}", path.display())]
     Entry { path: PathBuf, entry: usize, field: String, reason: String },
     #[error("{}: cannot decode the image: {source}", path.display())]
-    Image { path: PathBuf, source: image::ImageError },
+    Image { path: PathBuf, source: DecodeError },
     #[error("{}: cannot write the image: {source}", path.display())]
     ImageWrite { path: PathBuf, source: image::ImageError },
 }

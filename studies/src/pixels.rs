@@ -1,73 +1,120 @@
-//! Decoding of radiographs to 8-bit grayscale.
+//! The 8-bit image that every radiograph becomes before a model sees it, whatever file it came from.
 
-use std::{path::Path, sync::Arc};
+use ::image::{DynamicImage, GenericImageView, GrayImage};
 
-use image::{DynamicImage, GrayImage, ImageReader, Limits};
+/// An 8-bit image with one (gray) or three (RGB) interleaved channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pixels {
+    height: usize,
+    width: usize,
+    channels: usize,
+    levels: Vec<u8>,
+}
 
-use crate::{Error, ImageSource, Result, View};
+impl Pixels {
+    /// `levels` holds height × width × channels values, row by row; values beyond that are dropped, missing ones are 0.
+    /// There are one or three channels.
+    pub fn new(height: usize, width: usize, channels: usize, mut levels: Vec<u8>) -> Self {
+        let channels = if channels == 1 { 1 } else { 3 };
+        levels.resize(height * width * channels, 0);
+        Self { height, width, channels, levels }
+    }
 
-/// Longest side that is decoded, in pixels. Detectors deliver at most about 5,000.
-const MAX_SIDE: u32 = 16_384;
-/// Most memory that decoding one image may take, in bytes.
-const MAX_DECODED_BYTES: u64 = 1 << 29;
+    /// Gray stays gray, everything else becomes RGB. Alpha is composited over white. Of 16 bits the upper 8 are kept:
+    /// the full range, 0 to 65,535, in 256 equal steps (Pillow saturates at 255 instead, which turns most radiographs
+    /// white).
+    pub fn from_image(image: DynamicImage) -> Self {
+        let (width, height) = image.dimensions();
+        let (channels, levels) = match image {
+            DynamicImage::ImageLuma8(gray) => (1, gray.into_raw()),
+            DynamicImage::ImageLuma16(gray) => (1, narrow(gray.as_raw())),
+            DynamicImage::ImageLumaA8(gray) => (1, over_white::<2>(gray.as_raw())),
+            DynamicImage::ImageLumaA16(gray) => (1, over_white::<2>(&narrow(gray.as_raw()))),
+            DynamicImage::ImageRgb8(colour) => (3, colour.into_raw()),
+            DynamicImage::ImageRgb16(colour) => (3, narrow(colour.as_raw())),
+            DynamicImage::ImageRgba8(colour) => (3, over_white::<4>(colour.as_raw())),
+            DynamicImage::ImageRgba16(colour) => (3, over_white::<4>(&narrow(colour.as_raw()))),
+            other => (3, over_white::<4>(other.to_rgba8().as_raw())),
+        };
+        Self::new(height as usize, width as usize, channels, levels)
+    }
 
-impl View {
-    /// The radiograph as 8-bit grayscale, height × width.
-    ///
-    /// Reads PNG and JPEG (by content, not by name). 16-bit values are scaled from their full range, colours become
-    /// ITU-R BT.601 luma, alpha is ignored.
-    ///
-    /// # Errors
-    /// [`Error::Io`] and [`Error::Image`] name the file; images with a side of more than
-    /// 16,384 pixels or more than 512 MiB of decoded data are refused.
-    pub fn load(&self) -> Result<Arc<GrayImage>> {
-        match &self.image {
-            ImageSource::Pixels(image) => Ok(image.clone()),
-            ImageSource::File(path) => decode(path).map(Arc::new),
-        }
+    /// In pixels.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// In pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// 1 or 3.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Height × width × channels levels, row by row.
+    pub fn levels(&self) -> &[u8] {
+        &self.levels
+    }
+
+    /// One level; every channel of a gray image is the same. The position must be inside the image.
+    pub fn level(&self, y: usize, x: usize, channel: usize) -> u8 {
+        self.levels[(y * self.width + x) * self.channels + channel.min(self.channels - 1)]
     }
 }
 
-fn decode(path: &Path) -> Result<GrayImage> {
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODED_BYTES);
-    let mut reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(Error::io(path))?;
-    reader.limits(limits);
-    let image = reader.decode().map_err(|source| Error::Image { path: path.to_owned(), source })?;
-    Ok(to_gray(image))
-}
-
-fn to_gray(image: DynamicImage) -> GrayImage {
-    match image {
-        DynamicImage::ImageLuma8(image) => image,
-        DynamicImage::ImageLuma16(image) => map(&image, |p| narrow(p[0])),
-        DynamicImage::ImageLumaA8(image) => map(&image, |p| p[0]),
-        DynamicImage::ImageLumaA16(image) => map(&image, |p| narrow(p[0])),
-        DynamicImage::ImageRgb8(image) => map(&image, |p| luma([p[0], p[1], p[2]])),
-        DynamicImage::ImageRgba8(image) => map(&image, |p| luma([p[0], p[1], p[2]])),
-        other => map(&other.into_rgb16(), |p| luma([narrow(p[0]), narrow(p[1]), narrow(p[2])])),
+impl From<&GrayImage> for Pixels {
+    fn from(gray: &GrayImage) -> Self {
+        Self::new(gray.height() as usize, gray.width() as usize, 1, gray.as_raw().clone())
     }
 }
 
-fn map<P: image::Pixel>(
-    image: &image::ImageBuffer<P, Vec<P::Subpixel>>,
-    gray: impl Fn(&[P::Subpixel]) -> u8,
-) -> GrayImage {
-    let mut out = GrayImage::new(image.width(), image.height());
-    for (to, from) in out.pixels_mut().zip(image.pixels()) {
-        to.0 = [gray(from.channels())];
+/// 0..=65535 to 0..=255 by the high byte.
+fn narrow(values: &[u16]) -> Vec<u8> {
+    values.iter().map(|value| (value >> 8) as u8).collect()
+}
+
+/// Composites interleaved pixels, whose last of `N` channels is alpha, over white, and drops the alpha channel.
+fn over_white<const N: usize>(levels: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(levels.len() / N * (N - 1));
+    for pixel in levels.chunks_exact(N) {
+        let (colours, alpha) = pixel.split_at(N - 1);
+        out.extend(colours.iter().map(|&colour| blend_with_white(colour, alpha[0])));
     }
     out
 }
 
-/// 0..=65535 to 0..=255, rounded.
-fn narrow(value: u16) -> u8 {
-    ((u32::from(value) + 128) / 257) as u8
+/// (colour · alpha + 255 · (255 − alpha)) / 255, rounded.
+fn blend_with_white(colour: u8, alpha: u8) -> u8 {
+    let (colour, alpha) = (u32::from(colour), u32::from(alpha));
+    let sum = colour * alpha + 255 * (255 - alpha);
+    ((sum + 127) / 255) as u8
 }
 
-/// BT.601 in 16-bit fixed point.
-fn luma([r, g, b]: [u8; 3]) -> u8 {
-    ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
+#[cfg(test)]
+mod tests {
+    use ::image::{GrayAlphaImage, ImageBuffer, Luma, LumaA, Rgba, RgbaImage};
+
+    use super::*;
+
+    #[test]
+    fn transparent_pixels_are_white_and_opaque_ones_keep_their_colour() {
+        let mut image = RgbaImage::from_pixel(2, 1, Rgba([10, 20, 30, 255]));
+        image.put_pixel(1, 0, Rgba([10, 20, 30, 0]));
+        assert_eq!(Pixels::from_image(image.into()).levels(), [10, 20, 30, 255, 255, 255]);
+        let gray = GrayAlphaImage::from_pixel(1, 1, LumaA([0, 51]));
+        assert_eq!(Pixels::from_image(gray.into()).levels(), [204]);
+        let deep = ImageBuffer::<Rgba<u16>, _>::from_pixel(1, 1, Rgba([0x0a00, 0x14ff, 0x1e80, 0xffff]));
+        assert_eq!(Pixels::from_image(deep.into()).levels(), [10, 20, 30]);
+        let deep = ImageBuffer::<LumaA<u16>, _>::from_pixel(1, 1, LumaA([0x0a00, 0]));
+        assert_eq!(Pixels::from_image(deep.into()).levels(), [255]);
+    }
+
+    #[test]
+    fn sixteen_bit_values_keep_black_and_white() {
+        let image = ImageBuffer::<Luma<u16>, _>::from_vec(4, 1, vec![0, 255, 32_768, 65_535]).unwrap();
+        assert_eq!(Pixels::from_image(image.into()).levels(), [0, 0, 128, 255]);
+    }
 }

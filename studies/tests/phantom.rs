@@ -21,7 +21,7 @@ fn studies(phantom: &Phantom) -> Vec<(Study, Findings)> {
 }
 
 fn pixels(study: &Study) -> Vec<Vec<u8>> {
-    study.views.iter().map(|view| view.load().unwrap().as_raw().clone()).collect()
+    study.views.iter().map(|view| view.load().unwrap().levels().to_vec()).collect()
 }
 
 fn one(kind: Kind, side: Side) -> Findings {
@@ -318,7 +318,8 @@ fn the_image_size_changes_no_words() {
     for i in 0..5 {
         let (small, large) = (small.study(i).unwrap(), large.study(i).unwrap());
         assert_eq!(small.reference, large.reference);
-        assert_eq!(large.views[0].load().unwrap().dimensions(), (224, 224));
+        let image = large.views[0].load().unwrap();
+        assert_eq!((image.height(), image.width(), image.channels()), (224, 224, 1));
     }
 }
 
@@ -342,9 +343,10 @@ proptest! {
         for view in &study.views {
             prop_assert!(matches!(view.image, ImageSource::Pixels(_)));
             let image = view.load().unwrap();
-            prop_assert_eq!(image.dimensions(), (size, size));
-            let (dark, bright) = (image.pixels().filter(|p| p[0] < 80).count(), image.pixels().filter(|p| p[0] > 130).count());
-            prop_assert!(dark * 20 > image.len() && bright * 20 > image.len(), "{} dark, {} bright", dark, bright);
+            prop_assert_eq!((image.height(), image.width()), (size as usize, size as usize));
+            let levels = image.levels();
+            let (dark, bright) = (levels.iter().filter(|l| **l < 80).count(), levels.iter().filter(|l| **l > 130).count());
+            prop_assert!(dark * 20 > levels.len() && bright * 20 > levels.len(), "{} dark, {} bright", dark, bright);
         }
         prop_assert_eq!(Prompt::new(&study).text.matches(IMAGE_MARKER).count(), study.views.len());
     }

@@ -2,6 +2,7 @@
 
 use std::{fs, io::Write, path::Path};
 
+use image::{ColorType, ImageFormat};
 use serde_json::{Map, Value, json};
 
 use crate::{Dataset, Error, Prompt, Result, Split, Study, View};
@@ -10,7 +11,7 @@ use crate::{Dataset, Error, Prompt, Result, Split, Study, View};
 ///
 /// Files of the same names are replaced; the JSON file is written last and appears whole or not at all. Besides the
 /// usual keys it holds `views` and, where known, `indication`, `technique` and `comparison`, so that
-/// [`crate::Folder::load`] gives back the same studies. Images become 8-bit grayscale.
+/// [`crate::Folder::load`] gives back the same studies. Images become 8-bit PNG.
 ///
 /// # Errors
 /// Whatever a study or view answers; [`Error::Io`] and [`Error::ImageWrite`] name the file that could not be written.
@@ -40,8 +41,9 @@ pub fn write(dir: impl AsRef<Path>, split: Split, studies: &dyn Dataset) -> Resu
 
 fn save(view: &View, path: &Path) -> Result<()> {
     let pixels = view.load()?;
-    pixels
-        .save_with_format(path, image::ImageFormat::Png)
+    let colour = if pixels.channels() == 1 { ColorType::L8 } else { ColorType::Rgb8 };
+    let (width, height) = (pixels.width() as u32, pixels.height() as u32);
+    image::save_buffer_with_format(path, pixels.levels(), width, height, colour, ImageFormat::Png)
         .map_err(|source| Error::ImageWrite { path: path.to_owned(), source })
 }
 
