@@ -4,13 +4,15 @@ mod common;
 
 use std::fs;
 
-use addendum_studies::{ImageSource, Projection, Timing, View};
+use addendum_studies::{Dataset, Folder, Split};
 use common::{Dicom, lossless_jpeg, rle};
 use dicom_core::{DataElement, PrimitiveValue, VR, value::DataSetSequence};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use proptest::prelude::*;
+use serde_json::json;
 
+const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 const JPEG_2000: &str = "1.2.840.10008.1.2.4.90";
 
 /// PS3.3 C.11.2.1.2.1, for an output of 0 to 255.
@@ -133,7 +135,7 @@ fn all_supported_transfer_syntaxes_give_the_same_pixels() {
         uids::IMPLICIT_VR_LITTLE_ENDIAN,
         uids::EXPLICIT_VR_LITTLE_ENDIAN,
         uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-        "1.2.840.10008.1.2.2",
+        BIG_ENDIAN,
     ] {
         assert_eq!(plain.clone().with_syntax(syntax).levels(), expected, "{syntax}");
     }
@@ -145,6 +147,15 @@ fn all_supported_transfer_syntaxes_give_the_same_pixels() {
             assert_eq!(header.clone().fragments(syntax, &stream).levels(), expected, "{syntax}, {precision} bits");
         }
     }
+}
+
+#[test]
+fn bytes_in_big_endian_words_are_put_in_order() {
+    let mut dicom = Dicom::header(1, 3, "MONOCHROME2", 1, 8, 8).with_syntax(BIG_ENDIAN);
+    dicom.put(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16([0x0201, 0x0003].as_slice().into()));
+    assert_eq!(dicom.levels(), [1, 2, 3]);
+    dicom.put(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8([1, 2, 3, 0].as_slice().into()));
+    assert_eq!(dicom.levels(), [1, 2, 3]);
 }
 
 #[test]
@@ -169,6 +180,12 @@ fn jpeg_baseline_is_decoded_as_the_same_stream_in_a_file_of_its_own() {
         let inside = dicom.fragments(uids::JPEG_BASELINE8_BIT, stream.get_ref()).decode().unwrap();
         assert_eq!((inside.channels(), &inside), (samples.into(), &alone));
     }
+}
+
+/// The refusal of a stream of two pixels after it is given a restart interval.
+fn with_restarts(stream: &[u8]) -> String {
+    let stream = [&stream[..2], &[0xff, 0xdd, 0, 4, 0, 2], &stream[2..]].concat();
+    Dicom::header(1, 2, "MONOCHROME2", 1, 16, 12).fragments(uids::JPEG_LOSSLESS_SV1, &stream).refusal()
 }
 
 #[test]
@@ -209,6 +226,7 @@ fn what_cannot_be_shown_is_refused_with_attribute_value_and_expectation() {
                 .refusal(),
             &["1 x 2 pixels", "expected 1 x 3"],
         ),
+        (with_restarts(&lossless_jpeg(2, 12, &[1, 2])), &["lossless JPEG with restarts"]),
     ];
     for (message, expected) in cases {
         for part in [&["view.dcm: cannot decode the image: "], expected].concat() {
@@ -218,13 +236,17 @@ fn what_cannot_be_shown_is_refused_with_attribute_value_and_expectation() {
 }
 
 #[test]
-fn a_view_is_read_as_dicom_whatever_its_name() {
+fn a_dataset_folder_may_hold_dicom_files_of_any_name() {
     let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("dicom");
     fs::create_dir_all(&dir).unwrap();
-    for name in ["view.dcm", "view", "view.png"] {
-        let path = dir.join(name);
-        fs::write(&path, Dicom::row(12, &[0, 4_095]).bytes()).unwrap();
-        let view = View { projection: Projection::Frontal, timing: Timing::Current, image: ImageSource::File(path) };
+    let names = ["view.dcm", "view", "view.png"];
+    for name in names {
+        fs::write(dir.join(name), Dicom::row(12, &[0, 4_095]).bytes()).unwrap();
+    }
+    let turns = json!([{"from": "human", "value": "<image><image><image>"}, {"from": "gpt", "value": "Clear."}]);
+    fs::write(dir.join("train.json"), json!([{"image": names, "conversations": turns}]).to_string()).unwrap();
+    let study = Folder::load(&dir, Split::Train).unwrap().study(0).unwrap();
+    for view in &study.views {
         assert_eq!(view.load().unwrap().levels(), [0, 255]);
     }
 }

@@ -14,6 +14,10 @@ pub struct Header {
     /// In pixels.
     pub width: usize,
     pub components: u8,
+    /// Whether restart markers cut the scans.
+    pub restarts: bool,
+    /// Low bits that a lossless scan leaves out, or a progressive one for later.
+    pub point_transform: u8,
 }
 
 /// Walks over all markers, from the start of the image to its end.
@@ -23,15 +27,16 @@ pub struct Header {
 pub fn inspect(bytes: &[u8]) -> Result<Header, &'static str> {
     const CUT_OFF: &str = "the stream ends before its end marker";
     let mut rest = bytes.strip_prefix(&[0xff, 0xd8]).ok_or("no start marker")?;
-    let mut header = None;
-    let mut scans = 0;
+    let mut header: Option<Header> = None;
+    let (mut scans, mut restarts, mut point_transform) = (0, false, 0);
     loop {
         // Entropy-coded data and filling lie before the next marker; neither holds 0xFF followed by one.
         let at = rest.windows(2).position(|pair| pair[0] == 0xff && is_marker(pair[1])).ok_or(CUT_OFF)?;
         let marker = rest[at + 1];
         rest = &rest[at + 2..];
         if marker == 0xd9 {
-            return header.filter(|_| scans > 0).ok_or("no image before the end marker");
+            let header = header.filter(|_| scans > 0).ok_or("no image before the end marker")?;
+            return Ok(Header { restarts, point_transform, ..header });
         }
         let length = rest.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length))).ok_or(CUT_OFF)?;
         let segment = rest.get(2..length).ok_or(CUT_OFF)?;
@@ -39,7 +44,11 @@ pub fn inspect(bytes: &[u8]) -> Result<Header, &'static str> {
             0xc4 | 0xc8 | 0xcc => {}
             0xc0..=0xcf if header.is_some() => return Err("more than one frame"),
             0xc0..=0xcf => header = Some(frame(marker - 0xc0, segment).ok_or("its frame header is cut off")?),
-            0xda => scans += 1,
+            0xda => {
+                scans += 1;
+                point_transform = segment.last().map_or(0, |last| last & 0x0f);
+            }
+            0xdd => restarts |= segment != [0, 0],
             _ => {}
         }
         rest = &rest[length..];
@@ -54,7 +63,15 @@ fn is_marker(byte: u8) -> bool {
 fn frame(process: u8, segment: &[u8]) -> Option<Header> {
     let &[precision, h1, h0, w1, w0, components] = segment.first_chunk()?;
     let side = |high, low| usize::from(u16::from_be_bytes([high, low]));
-    Some(Header { process, precision, height: side(h1, h0), width: side(w1, w0), components })
+    Some(Header {
+        process,
+        precision,
+        height: side(h1, h0),
+        width: side(w1, w0),
+        components,
+        restarts: false,
+        point_transform: 0,
+    })
 }
 
 #[cfg(test)]
@@ -70,7 +87,15 @@ mod tests {
             .write_to(&mut bytes, ImageFormat::Jpeg)
             .unwrap();
         let bytes = bytes.into_inner();
-        let header = Header { process: 0, precision: 8, height: 13, width: 21, components: 3 };
+        let header = Header {
+            process: 0,
+            precision: 8,
+            height: 13,
+            width: 21,
+            components: 3,
+            restarts: false,
+            point_transform: 0,
+        };
         assert_eq!(inspect(&bytes), Ok(header));
         assert_eq!(inspect(&[&bytes[..], b"trailing"].concat()), Ok(header));
         for length in 0..bytes.len() {

@@ -39,7 +39,8 @@ impl Folder {
     ///
     /// Of each entry it reads
     /// - `id`: a string or a number; without one, the index of the entry. Must be unique;
-    /// - `image` (or `images`): a string or a list of paths, relative to `dir` or to `dir/images`;
+    /// - `image` (or `images`): a string or a list of paths, relative to `dir` or to `dir/images`, of files that
+    ///   [`crate::decode`] reads;
     /// - `conversations`: the first human (or user) turn is the prompt, the first gpt (or assistant) turn the report. The
     ///   prompt has one `<image>` marker per image;
     /// - `indication`, `technique`, `comparison`: strings. Without them, the prompt is searched for headings of these

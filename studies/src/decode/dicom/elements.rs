@@ -31,6 +31,7 @@ pub enum Encoding {
 #[derive(Debug, Clone, Copy)]
 pub struct Element<'a> {
     pub tag: Tag,
+    pub vr: VR,
     /// Whether the length was left open: the value holds items and their end marker.
     pub open: bool,
     pub value: &'a [u8],
@@ -94,17 +95,17 @@ impl<'a> Elements<'a> {
         Ok(joined)
     }
 
-    /// The value of uncompressed pixel data.
+    /// Uncompressed pixel data.
     ///
     /// # Errors
     /// Pixel data that are absent or cut into fragments.
-    pub fn plain_pixels(&self) -> Result<&'a [u8], DicomError> {
+    pub fn plain_pixels(&self) -> Result<Element<'a>, DicomError> {
         match self.get(PIXEL_DATA) {
             None => Err(DicomError::Missing { attribute: "Pixel Data (7FE0,0010)" }),
             Some(element) if element.open => {
                 Err(DicomError::pixels("fragments", "a plain value, as the transfer syntax announces"))
             }
-            Some(element) => Ok(element.value),
+            Some(element) => Ok(element),
         }
     }
 }
@@ -131,9 +132,10 @@ impl<'a> Reader<'a> {
         let header = self.header(self.encoding)?;
         let Some(length) = header.len.get() else {
             let value = self.skip_open(nested(&header, self.encoding))?;
-            return Ok(Some(Element { tag: header.tag, open: true, value }));
+            return Ok(Some(Element { tag: header.tag, vr: header.vr, open: true, value }));
         };
-        Ok(Some(Element { tag: header.tag, open: false, value: self.take(header.tag, length)? }))
+        let value = self.take(header.tag, length)?;
+        Ok(Some(Element { tag: header.tag, vr: header.vr, open: false, value }))
     }
 
     /// The content of the next item, or none at the end of its sequence. The content of an open item includes its end

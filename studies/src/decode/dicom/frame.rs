@@ -1,10 +1,11 @@
 //! The samples of the one frame, uncompressed.
 
 use ::image::DynamicImage;
+use dicom_core::VR;
 
 use super::{
     DicomError, colour,
-    elements::Elements,
+    elements::{Elements, Encoding},
     header::Header,
     rle,
     syntax::{Compression, Syntax},
@@ -43,7 +44,10 @@ impl Frame {
 }
 
 fn plain(elements: &Elements, header: &Header) -> Result<Frame, DicomError> {
-    let value = elements.plain_pixels()?;
+    let element = elements.plain_pixels()?;
+    // Bytes in big endian words come in swapped pairs.
+    let swapped = elements.encoding == Encoding::ExplicitBig && element.vr == VR::OW && header.bits_allocated == 8;
+    let value = if swapped { &swap_pairs(element.value)[..] } else { element.value };
     let expected = header.rows * header.columns * header.samples * (header.bits_allocated / 8) as usize;
     let value = value.get(..expected).ok_or_else(|| {
         DicomError::pixels(format!("{} bytes", value.len()), format!("{expected} for the announced size"))
@@ -53,6 +57,10 @@ fn plain(elements: &Elements, header: &Header) -> Result<Frame, DicomError> {
         (1, _) => Frame::Gray(value.as_chunks().0.iter().map(|bytes| elements.short(*bytes)).collect()),
         _ => Frame::Rgb(colour::to_rgb(value, header.photometric, header.planar)?),
     })
+}
+
+fn swap_pairs(bytes: &[u8]) -> Vec<u8> {
+    bytes.as_chunks().0.iter().flat_map(|&[first, second]| [second, first]).collect()
 }
 
 fn from_jpeg(bytes: &[u8], header: &Header) -> Result<Frame, DecodeError> {
@@ -74,6 +82,10 @@ fn from_jpeg(bytes: &[u8], header: &Header) -> Result<Frame, DecodeError> {
             DynamicImage::ImageLuma8(gray) => Ok(Frame::Gray(gray.into_raw().into_iter().map(u16::from).collect())),
             colour => Ok(Frame::Rgb(colour.into_rgb8().into_raw())),
         },
+        // The decoder neither resets its prediction at restarts nor scales it for left-out bits.
+        (3, _, _) if stream.restarts || stream.point_transform > 0 => {
+            Err(DicomError::pixels("lossless JPEG with restarts or left-out bits", "one without").into())
+        }
         (3, 2..=16, 1) => lossless(bytes, header),
         (process, precision, components) => {
             let found = format!("JPEG process SOF{process} of {precision} bits and {components} samples");
