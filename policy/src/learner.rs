@@ -377,7 +377,9 @@ impl Learner {
         let slope = Tensor::from_vec(slope, log_probs.dims(), log_probs.device())?;
         let home = self.replicas[0].device();
         let mut gradients = forward.backward(&slope)?;
-        gradients.values_mut().try_for_each(|g| Ok::<_, Error>(*g = g.to_device(home)?))?;
+        for gradient in gradients.values_mut() {
+            *gradient = gradient.to_device(home)?;
+        }
         // Another thread adds them up, on a stream of its own where the device has streams.
         language.device().synchronize()?;
         Ok(Part {
