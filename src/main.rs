@@ -9,12 +9,18 @@ use std::{
 };
 
 use addendum::{
-    check,
+    bench, check,
     data::{Counts, Data},
     devices::WeightType,
     doctor,
     evaluation::HeldOut,
-    policy::{Config, LoraConfig, Policy, SamplingConfig, device::device, learner::Recompute},
+    policy::{
+        Config, LoraConfig, Policy, SamplingConfig,
+        checkpoint::{self, save_weights},
+        device::device,
+        learner::Recompute,
+        model::Weights,
+    },
     qwen::Prompts,
     rewards::score::Backends,
     sft::{SftPlan, fresh_policy, train, trained},
@@ -43,6 +49,10 @@ enum Command {
     CheckDevice(CheckArgs),
     /// Write phantom studies as a dataset folder (PNG and JSON).
     Phantoms(PhantomArgs),
+    /// Write a model folder with random weights, for benchmarks.
+    Init(InitArgs),
+    /// Time sampling, a learning step or a whole iteration; prints one JSON object.
+    Bench(bench::Plan),
 }
 
 #[derive(Args)]
@@ -189,12 +199,26 @@ fn check_device(args: &CheckArgs) -> Result<()> {
     Ok(())
 }
 
+#[derive(Args)]
+struct InitArgs {
+    /// A config.json in one of the published forms.
+    #[arg(long)]
+    config: PathBuf,
+    /// Gets config.json and model.safetensors.
+    #[arg(long)]
+    out: PathBuf,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Sft(args) => sft(&args),
         Command::Doctor(args) => doctor(&args),
         Command::CheckDevice(args) => check_device(&args),
         Command::Phantoms(args) => phantoms(&args),
+        Command::Init(args) => init(&args),
+        Command::Bench(plan) => Ok(println!("{}", plan.run()?)),
     }
 }
 
@@ -268,4 +292,12 @@ fn phantoms(args: &PhantomArgs) -> Result<()> {
     write(&args.out, Split::Train, args.studies)?;
     write(&args.out, Split::Val, held_out)?;
     write(&args.out, Split::Test, held_out)
+}
+
+fn init(args: &InitArgs) -> Result<()> {
+    std::fs::create_dir_all(&args.out).with_context(|| format!("{}: cannot be created", args.out.display()))?;
+    let config = Config::load(&args.config)?;
+    save_weights(&Weights::random(&config, args.seed, DType::F32, &Device::Cpu)?, &args.out.join(checkpoint::SINGLE))?;
+    let text = serde_json::to_string_pretty(&config.to_json())?;
+    Ok(checkpoint::write_whole(&args.out.join("config.json"), text.as_bytes())?)
 }

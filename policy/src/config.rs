@@ -58,6 +58,8 @@ pub struct Config {
     pub vision: VisionConfig,
     pub tie_word_embeddings: bool,
     pub image_token_id: u32,
+    /// Not in every config; nothing here has videos.
+    pub video_token_id: Option<u32>,
     pub vision_start_token_id: u32,
     pub vision_end_token_id: u32,
     /// `<|im_end|>`, which ends a response.
@@ -96,10 +98,17 @@ impl Config {
             },
             tie_word_embeddings: true,
             image_token_id: 0,
+            video_token_id: None,
             vision_start_token_id: 0,
             vision_end_token_id: 0,
             eos_token_id: 0,
         }
+    }
+
+    /// The tokens that stand for images and videos, which no response holds.
+    pub fn vision_tokens(&self) -> Vec<u32> {
+        let known = [self.vision_start_token_id, self.vision_end_token_id, self.image_token_id];
+        known.into_iter().chain(self.video_token_id).collect()
     }
 
     pub fn load(path: &Path) -> Result<Self> {
@@ -162,6 +171,7 @@ impl Config {
             },
             tie_word_embeddings: ids.find("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false),
             image_token_id: ids.id("image_token_id")?,
+            video_token_id: ids.find("video_token_id").map(|_| ids.id("video_token_id")).transpose()?,
             vision_start_token_id: ids.id("vision_start_token_id")?,
             vision_end_token_id: ids.id("vision_end_token_id")?,
             eos_token_id: ids.id("eos_token_id")?,
@@ -213,7 +223,8 @@ impl Config {
             "vision_config.out_hidden_size",
             format!("{} is not the text model's hidden size, {}", v.out_hidden_size, t.hidden_size),
         )?;
-        let ids = [self.image_token_id, self.vision_start_token_id, self.vision_end_token_id, self.eos_token_id];
+        let mut ids = self.vision_tokens();
+        ids.push(self.eos_token_id);
         check(
             ids.iter().all(|&id| (id as usize) < t.vocab_size),
             "token ids",
@@ -224,7 +235,7 @@ impl Config {
     /// The published flat form.
     pub fn to_json(&self) -> Value {
         let (t, v) = (&self.text, &self.vision);
-        json!({
+        let mut json = json!({
             "architectures": ["Qwen2_5_VLForConditionalGeneration"],
             "model_type": "qwen2_5_vl",
             "torch_dtype": "float32",
@@ -261,7 +272,11 @@ impl Config {
                 "fullatt_block_indexes": v.fullatt_block_indexes,
                 "tokens_per_second": 2,
             },
-        })
+        });
+        if let Some(id) = self.video_token_id {
+            json["video_token_id"] = id.into();
+        }
+        json
     }
 }
 

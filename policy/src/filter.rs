@@ -4,12 +4,15 @@
 //! The filters shape what is drawn. The recorded log-probability is that of the *unfiltered* distribution at the
 //! sampling temperature, which is the policy that training reasons about. Batching and the model are elsewhere.
 
+mod unfiltered;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::objective::log_sum_exp;
+use crate::ops::kernel::vectorised;
+use unfiltered::Unfiltered;
 
 /// How tokens are chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +54,11 @@ impl SamplingConfig {
         Self { temperature: 0.0, max_new_tokens, ..Self::default() }
     }
 
+    /// Whether no filter and no penalty is set: only the temperature and suppression shape the distribution.
+    fn keeps_all(&self) -> bool {
+        self.top_k.is_none() && self.top_p == 1.0 && self.min_p == 0.0 && self.repetition_penalty == 1.0
+    }
+
     /// # Errors
     /// The first setting out of its range, with its value.
     pub fn validate(&self) -> Result<()> {
@@ -90,8 +98,10 @@ pub struct TokenSampler {
 impl TokenSampler {
     /// # Errors
     /// A setting out of its range.
-    pub fn new(config: SamplingConfig) -> Result<Self> {
+    pub fn new(mut config: SamplingConfig) -> Result<Self> {
         config.validate()?;
+        config.suppressed_tokens.sort_unstable();
+        config.suppressed_tokens.dedup();
         Ok(Self { config })
     }
 
@@ -100,21 +110,35 @@ impl TokenSampler {
         &self.config
     }
 
+    /// The same, except that these tokens are never drawn either.
+    pub fn without(&self, tokens: &[u32]) -> Self {
+        let mut suppressed_tokens = [&self.config.suppressed_tokens, tokens].concat();
+        suppressed_tokens.sort_unstable();
+        suppressed_tokens.dedup();
+        Self { config: SamplingConfig { suppressed_tokens, ..self.config.clone() } }
+    }
+
     /// Draws one token from a row of logits over the vocabulary. `history` holds the ids so far, for the repetition
     /// penalty. Takes exactly one number from `rng`, or none when the choice is greedy.
     ///
     /// # Errors
     /// A logit that is NaN or plus infinity; no token left to draw.
     pub fn draw(&self, logits: &[f32], history: &[u32], rng: &mut ChaCha8Rng) -> Result<Drawn> {
-        let probabilities = self.probabilities(logits, history)?;
-        let token = if self.config.temperature == 0.0 {
-            first_largest(&probabilities)
-        } else {
-            inverse_cdf(&probabilities, unit(rng))
+        check_logits(logits)?;
+        let config = &self.config;
+        let greedy = config.temperature == 0.0;
+        let row = Unfiltered::new(logits, &config.suppressed_tokens, if greedy { 1.0 } else { config.temperature });
+        let u = if greedy { 0.0 } else { unit(rng) };
+        let quick = match (greedy, config.keeps_all()) {
+            (_, false) => None,
+            (true, true) => row.largest(),
+            (false, true) => row.at(u),
         };
-        let temperature = if self.config.temperature == 0.0 { 1.0 } else { self.config.temperature };
-        let logprob = f64::from(logits[token]) / temperature - log_sum_exp(logits, temperature);
-        Ok(Drawn { token: token as u32, logprob: logprob as f32 })
+        let token = match quick {
+            Some(token) => token,
+            None => inverse_cdf(&self.probabilities(logits, history)?, u),
+        };
+        Ok(Drawn { token: token as u32, logprob: row.log_prob(token) as f32 })
     }
 
     /// The distribution that [`TokenSampler::draw`] draws from; removed tokens have probability exactly 0. A greedy
@@ -123,9 +147,7 @@ impl TokenSampler {
     /// # Errors
     /// As [`TokenSampler::draw`].
     pub fn probabilities(&self, logits: &[f32], history: &[u32]) -> Result<Vec<f64>> {
-        if let Some(token) = logits.iter().position(|logit| logit.is_nan() || *logit == f32::INFINITY) {
-            return Err(Error::invalid(format!("logit of token {token}"), format!("is {}", logits[token])));
-        }
+        check_logits(logits)?;
         let mut row: Vec<f64> = logits.iter().copied().map(f64::from).collect();
         self.penalize(&mut row, history);
         for &token in &self.config.suppressed_tokens {
@@ -169,6 +191,15 @@ impl TokenSampler {
             }
         }
     }
+}
+
+fn check_logits(logits: &[f32]) -> Result<()> {
+    // Without an early end, so that it vectorises.
+    if vectorised(|| logits.iter().fold(true, |valid, &logit| valid & (logit < f32::INFINITY))) {
+        return Ok(());
+    }
+    let token = logits.iter().position(|&logit| !(logit < f32::INFINITY)).unwrap_or(0);
+    Err(Error::invalid(format!("logit of token {token}"), format!("is {}", logits[token])))
 }
 
 fn largest(row: &[f64]) -> f64 {

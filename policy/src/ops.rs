@@ -12,7 +12,7 @@ mod attention;
 mod blas;
 #[cfg(feature = "flash-attn")]
 mod flash;
-mod kernel;
+pub(crate) mod kernel;
 mod linear;
 mod log_probs;
 mod norm;

@@ -156,14 +156,15 @@ impl Policy {
         Ok(EncodedPrompt { tokens, features })
     }
 
-    /// Samples responses; see [`generate`].
+    /// Samples responses; see [`generate`]. No token of images or videos is ever drawn.
     pub fn generate(
         &self,
         adapter: Option<&Adapter>,
         requests: &[GenerateRequest],
         sampler: &TokenSampler,
     ) -> Result<Vec<Vec<Sample>>> {
-        generate(&self.model.language, adapter, requests, sampler, &self.tokenizer.stop_tokens())
+        let sampler = sampler.without(&self.tokenizer.special().vision());
+        generate(&self.model.language, adapter, requests, &sampler, &self.tokenizer.stop_tokens())
     }
 
     /// A learner of `adapter` over these frozen weights.

@@ -64,6 +64,11 @@ impl SpecialIds {
             self.video_pad,
         ]
     }
+
+    /// The ids that stand for images and videos, which no response holds.
+    pub fn vision(&self) -> [u32; 5] {
+        [self.vision_start, self.vision_end, self.vision_pad, self.image_pad, self.video_pad]
+    }
 }
 
 /// A tokenizer that knows reports and chat prompts. Immutable.

@@ -1,0 +1,162 @@
+//! Timing the policy: sampling, a learning step, or a whole GRPO iteration without actors.
+//!
+//! Everything works on token ids, so that a model needs no tokenizer: prompts are random images and random text,
+//! responses have a forced length. What the model says is worthless; what it costs is not.
+
+mod bed;
+mod clock;
+mod host;
+mod iteration;
+mod reward;
+
+use std::path::PathBuf;
+
+use addendum_policy::{LearnerConfig, LoraConfig};
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use bed::Bed;
+use clock::{Laps, median_and_shortest};
+use iteration::Iteration;
+
+/// What is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Responses from prompts.
+    Sample,
+    /// One update from given responses.
+    Step,
+    /// Sampling, reward, update, and the new adapter in the sampler.
+    Loop,
+}
+
+/// The numbers that weights and activations are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl From<Dtype> for candle_core::DType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32,
+            Dtype::Bf16 => Self::BF16,
+            Dtype::F16 => Self::F16,
+        }
+    }
+}
+
+/// A benchmark run.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct Plan {
+    #[arg(value_enum)]
+    pub stage: Stage,
+    /// A checkpoint folder; it needs no tokenizer.
+    #[arg(long, value_name = "DIR", required_unless_present = "random_init")]
+    pub model: Option<PathBuf>,
+    /// A folder with a config.json, whose model gets random weights.
+    #[arg(long, value_name = "CONFIG_DIR", conflicts_with = "model")]
+    pub random_init: Option<PathBuf>,
+    /// Prompts per step.
+    #[arg(long, default_value_t = 4, value_parser = at_least_one)]
+    pub groups: usize,
+    /// Responses per prompt.
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    pub group_size: usize,
+    /// Tokens of every response, exactly.
+    #[arg(long, default_value_t = 64, value_parser = at_least_one)]
+    pub new_tokens: usize,
+    /// Text tokens of a prompt, besides those of its images.
+    #[arg(long, default_value_t = 64, value_parser = at_least_one)]
+    pub prompt_tokens: usize,
+    #[arg(long, default_value_t = 1)]
+    pub images_per_prompt: usize,
+    /// Pixels of an image, rounded to a square of whole merged patches.
+    #[arg(long, default_value_t = 224 * 224)]
+    pub image_pixels: usize,
+    /// Threads that compute; all cores without it.
+    #[arg(long, value_parser = at_least_one)]
+    pub threads: Option<usize>,
+    /// Factor of the KL penalty; 0 saves the reference pass.
+    #[arg(long, default_value_t = 0.01)]
+    pub beta: f64,
+    /// On all linear layers of the language model.
+    #[arg(long, default_value_t = 16, value_parser = at_least_one)]
+    pub lora_rank: usize,
+    /// Packed tokens that go through the network together.
+    #[arg(long, default_value_t = LearnerConfig::default().micro_batch_tokens)]
+    pub micro_batch_tokens: usize,
+    /// Every response carries its own copy of the prompt, in sampling and in training.
+    #[arg(long)]
+    pub no_shared_prefix: bool,
+    #[arg(long, value_enum, default_value = "f32")]
+    pub dtype: Dtype,
+    /// Timed steps, after one that is not.
+    #[arg(long, default_value_t = 5, value_parser = at_least_one)]
+    pub repeat: usize,
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("0 is not at least 1".into()),
+        Ok(n) => Ok(n),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+impl Plan {
+    /// Runs the benchmark; returns its report, a JSON object.
+    ///
+    /// # Errors
+    /// A model that cannot be read; settings that do not fit it; a failure while computing.
+    pub fn run(&self) -> Result<Value> {
+        let threads = match self.threads {
+            Some(n) => n,
+            None => std::thread::available_parallelism().context("the number of cores")?.get(),
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        let (bed, steps) = pool.install(|| self.time())?;
+        self.report(&bed, threads, &steps)
+    }
+
+    fn time(&self) -> Result<(Bed, Vec<Laps>)> {
+        let bed = Bed::new(self)?;
+        let steps = Iteration::new(&bed, self)?.repeat(self.stage, self.repeat)?;
+        Ok((bed, steps))
+    }
+
+    fn lora(&self) -> LoraConfig {
+        LoraConfig { rank: self.lora_rank, alpha: 2.0 * self.lora_rank as f64, ..LoraConfig::default() }
+    }
+
+    fn response_tokens(&self) -> usize {
+        self.groups * self.group_size * self.new_tokens
+    }
+
+    fn report(&self, bed: &Bed, threads: usize, steps: &[Laps]) -> Result<Value> {
+        let (median, shortest) = median_and_shortest(steps).context("no step was timed")?;
+        Ok(json!({
+            "bench": self.stage,
+            "seconds_per_step": median.total(),
+            "split": median,
+            "tokens_per_second": self.response_tokens() as f64 / median.total(),
+            "shortest_step_seconds": shortest.total(),
+            "step_seconds": steps.iter().map(Laps::total).collect::<Vec<_>>(),
+            "peak_rss_bytes": host::peak_rss(),
+            "cpu": host::cpu_model(),
+            "threads": threads,
+            "parameters": bed.parameters(),
+            "response_tokens": self.response_tokens(),
+            "tokens_per_prompt": bed.prompt_tokens(),
+            "config": self,
+        }))
+    }
+}
