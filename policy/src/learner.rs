@@ -52,6 +52,9 @@ pub struct LearnerConfig {
     pub temperature: f64,
     /// Groups go through the network together up to this many packed tokens.
     pub micro_batch_tokens: usize,
+    /// The responses of a group are packed behind one copy of their prompt; otherwise each behind its own, which gives
+    /// the same gradient more slowly.
+    pub shared_prefix: bool,
     /// Bytes that a step may take, frozen weights included, as [`Memory`] predicts them. Micro-batches become smaller
     /// until they fit, down to one response; the gradient stays the same. `None` does not ask.
     pub memory_limit: Option<u64>,
@@ -67,6 +70,7 @@ impl Default for LearnerConfig {
             schedule: Schedule::default(),
             temperature: 1.0,
             micro_batch_tokens: 2048,
+            shared_prefix: true,
             memory_limit: None,
             recompute: Recompute::default(),
         }
@@ -311,14 +315,14 @@ impl Learner {
 
     fn plan<'a>(&self, groups: &'a [TrainGroup], advantages: &[Vec<f64>]) -> Result<Plan<'a>> {
         let always = self.config.recompute == Recompute::Always;
-        let replicas = self.replicas.len();
+        let (replicas, shared) = (self.replicas.len(), self.config.shared_prefix);
         let tokens: usize = groups.iter().map(TrainGroup::tokens).sum();
         let together = match replicas {
             1 => self.config.micro_batch_tokens,
             n => self.config.micro_batch_tokens.min(tokens.div_ceil(n)),
         };
         let Some(limit) = self.config.memory_limit else {
-            let batches = batches::cut(groups, advantages, together, usize::MAX)?;
+            let batches = batches::cut(groups, advantages, shared, together, usize::MAX)?;
             // One micro-batch uses all threads; several use one each.
             let lanes = match replicas {
                 1 if always || batches.len() == 1 => 1,
@@ -332,7 +336,7 @@ impl Learner {
         let fits = memory.tokens_within(limit, false) >= longest;
         let recompute = always || (self.config.recompute == Recompute::WhenNeeded && !fits);
         let most = memory.tokens_within(limit, recompute);
-        let batches = batches::cut(groups, advantages, together, most).map_err(|error| {
+        let batches = batches::cut(groups, advantages, shared, together, most).map_err(|error| {
             let fixed = memory.step(StepShape { tokens: 0, response_tokens: 0, recompute }).total();
             Error::invalid("learner.memory_limit", format!("{limit} bytes, {fixed} of them for the weights: {error}"))
         })?;

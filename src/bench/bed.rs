@@ -1,7 +1,5 @@
 //! The model under test and what it is fed: images of noise and prompts of random tokens.
 
-use std::path::Path;
-
 use addendum_policy::{
     Config,
     checkpoint::load_weights,
@@ -10,7 +8,7 @@ use addendum_policy::{
     pack::PromptTokens,
 };
 use anyhow::{Context, Result};
-use candle_core::{DType, Device};
+use candle_core::Device;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -37,7 +35,7 @@ impl Bed {
             }
             (None, Some(dir)) => {
                 let config = Config::load(&dir.join("config.json"))?;
-                let weights = random_weights(&config, plan.seed, plan.dtype.into(), &device)?;
+                let weights = Weights::random(&config, plan.seed, plan.dtype.into(), &device)?;
                 (config, weights)
             }
             (None, None) => anyhow::bail!("neither a model nor a config"),
@@ -58,12 +56,6 @@ impl Bed {
     pub fn parameters(&self) -> usize {
         self.parameters
     }
-}
-
-fn random_weights(config: &Config, seed: u64, dtype: DType, device: &Device) -> Result<Weights> {
-    let weights = Weights::random(config, seed, device)?;
-    let tensors = weights.tensors().iter().map(|(name, t)| Ok((name.clone(), t.to_dtype(dtype)?)));
-    Ok(Weights::new(tensors.collect::<Result<_>>()?, Path::new("random weights")))
 }
 
 /// Images first, as in the chat template, then text.

@@ -48,6 +48,7 @@ impl<'a> Iteration<'a> {
             },
             schedule: Schedule { learning_rate: 1e-4, ..Schedule::default() },
             micro_batch_tokens: plan.micro_batch_tokens,
+            shared_prefix: !plan.no_shared_prefix,
             ..LearnerConfig::default()
         };
         Ok(Self {

@@ -18,20 +18,22 @@ impl Piece<'_> {
     }
 }
 
-/// Cuts groups into pieces of at most `most` packed tokens, and puts neighbours together up to `together`.
+/// Cuts groups into pieces of at most `most` packed tokens, and puts neighbours together up to `together`. The responses
+/// of a piece share their prompt; unless `shared`, there is only one.
 ///
 /// # Errors
 /// A prompt with one response that has more than `most` tokens.
 pub fn cut<'a>(
     groups: &'a [TrainGroup],
     advantages: &[Vec<f64>],
+    shared: bool,
     together: usize,
     most: usize,
 ) -> Result<Vec<Vec<Piece<'a>>>> {
     let mut batches: Vec<Vec<Piece>> = Vec::new();
     let mut room = 0;
     for (group, advantages) in groups.iter().zip(advantages) {
-        for piece in pieces(group, advantages, most)? {
+        for piece in pieces(group, advantages, shared, most)? {
             let tokens = piece.tokens();
             match batches.last_mut() {
                 Some(batch) if tokens <= room => {
@@ -48,7 +50,7 @@ pub fn cut<'a>(
     Ok(batches)
 }
 
-fn pieces<'a>(group: &'a TrainGroup, advantages: &[f64], most: usize) -> Result<Vec<Piece<'a>>> {
+fn pieces<'a>(group: &'a TrainGroup, advantages: &[f64], shared: bool, most: usize) -> Result<Vec<Piece<'a>>> {
     let prompt = group.prompt.tokens.ids.len();
     let mut pieces: Vec<Piece> = Vec::new();
     let mut room = 0;
@@ -59,7 +61,7 @@ fn pieces<'a>(group: &'a TrainGroup, advantages: &[f64], most: usize) -> Result<
             return Err(Error::invalid("learner.memory_limit", reason));
         }
         match pieces.last_mut() {
-            Some(piece) if tokens <= room => piece.responses.push((response, advantage)),
+            Some(piece) if shared && tokens <= room => piece.responses.push((response, advantage)),
             _ => {
                 pieces.push(Piece { prompt: &group.prompt, responses: vec![(response, advantage)] });
                 room = most - prompt;

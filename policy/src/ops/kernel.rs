@@ -5,7 +5,10 @@ use std::{cell::Cell, ops::Range};
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 use gemm::Parallelism;
 
-use super::weight::{Values, Weight};
+use super::{
+    skinny::{FEW, Skinny},
+    weight::{Values, Weight},
+};
 
 /// Whether the fused CPU kernels apply to these tensors.
 pub fn fusable(tensors: &[&Tensor]) -> bool {
@@ -119,6 +122,12 @@ impl<'a> Mat<'a> {
         }
     }
 
+    /// A row of contiguous values.
+    #[inline(always)]
+    pub fn row(&self, i: usize) -> &'a [f32] {
+        &self.data[i * self.row_stride..][..self.cols]
+    }
+
     /// The columns `range`.
     pub fn columns(self, range: Range<usize>) -> Self {
         Self { data: &self.data[range.start * self.col_stride..], cols: range.len(), ..self }
@@ -144,9 +153,13 @@ pub fn matmul(dst: &mut [f32], row_stride: usize, accumulate: bool, scale: f32, 
         "matrix product out of bounds: {m}x{k} @ {}x{n}",
         b.rows
     );
+    if m < FEW && a.col_stride == 1 && b.row_stride == 1 {
+        let threads = if let Parallelism::Rayon(n) = par { n } else { 1 };
+        return Skinny { a, b: b.t(), accumulate, scale }.run(dst, row_stride, threads);
+    }
     #[cfg(feature = "blas")]
     // SAFETY: the assertion above proves all three in bounds.
-    if m > 1 && unsafe { super::blas::sgemm(dst, row_stride, accumulate, scale, &a, &b) } {
+    if unsafe { super::blas::sgemm(dst, row_stride, accumulate, scale, &a, &b) } {
         return;
     }
     // SAFETY: the assertion above proves that every element gemm reads (`a`: m x k, `b`: k x n, by their strides) and
