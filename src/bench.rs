@@ -17,6 +17,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::devices::WeightType;
 use bed::Bed;
 use clock::{Laps, median_and_shortest};
 use iteration::Iteration;
@@ -31,25 +32,6 @@ pub enum Stage {
     Step,
     /// Sampling, reward, update, and the new adapter in the sampler.
     Loop,
-}
-
-/// The numbers that weights and activations are kept in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    F32,
-    Bf16,
-    F16,
-}
-
-impl From<Dtype> for candle_core::DType {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::F32 => Self::F32,
-            Dtype::Bf16 => Self::BF16,
-            Dtype::F16 => Self::F16,
-        }
-    }
 }
 
 /// A benchmark run.
@@ -95,8 +77,12 @@ pub struct Plan {
     /// Every response carries its own copy of the prompt, in sampling and in training.
     #[arg(long)]
     pub no_shared_prefix: bool,
+    /// How weight matrices are stored; everything else is f32.
     #[arg(long, value_enum, default_value = "f32")]
-    pub dtype: Dtype,
+    pub dtype: WeightType,
+    /// cpu, or cuda:N in a build with the feature `cuda`.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
     /// Timed steps, after one that is not.
     #[arg(long, default_value_t = 5, value_parser = at_least_one)]
     pub repeat: usize,

@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use addendum_policy::{Policy, Result, device::device};
 use candle_core::DType;
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use crate::qwen::Prompts;
 
 /// How weight matrices are stored; everything else is f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum WeightType {
     F32,
     Bf16,

@@ -1,22 +1,32 @@
 //! Sampling reports: a prompt is prefilled once however many samples are drawn from it, then all samples advance one
 //! token at a time over one cache, and leave the batch when they end.
 //!
-//! A sample depends on its seed and its prompt, and for rounding on which samples share its call; so a caller that
-//! needs reproducible samples makes its calls the same way each time.
+//! On a CPU a sample depends on its prompt and its seed alone, bit for bit: prompts are prefilled one by one, and a row
+//! of a decoding step rounds the same way whatever is beside it and however many threads there are. Only [`FEW`] or more
+//! samples of one prompt in one call round in another way than fewer.
 
 use std::{ops::Range, sync::Arc};
 
 use candle_core::Tensor;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use crate::{
     Adapter, Result,
-    filter::TokenSampler,
+    filter::{Drawn, TokenSampler},
     model::{KvCache, Language, Rows},
-    ops::Segment,
+    ops::{
+        Segment,
+        kernel::{serially, threads},
+        skinny::FEW,
+    },
     pack::{EncodedPrompt, Packed},
 };
+
+/// Weights up to this many bytes stay in a processor's cache, so that every thread may read them all for a few samples
+/// of its own. Larger ones are read once per token, by all threads together, for as many samples as possible.
+const CACHED_WEIGHTS: usize = 64 << 20;
 
 /// One prompt and the random streams of the samples to draw from it.
 #[derive(Clone, Debug)]
@@ -36,16 +46,6 @@ pub struct Sample {
     pub truncated: bool,
 }
 
-struct Row {
-    /// (request, sample)
-    owner: (usize, usize),
-    prompt: Range<usize>,
-    /// First cache row of the response.
-    start: usize,
-    next_position: u32,
-    rng: ChaCha8Rng,
-}
-
 /// Draws the samples of every request, in order.
 pub fn generate(
     language: &Language,
@@ -54,88 +54,148 @@ pub fn generate(
     sampler: &TokenSampler,
     end_tokens: &[u32],
 ) -> Result<Vec<Vec<Sample>>> {
-    let longest = sampler.config().max_new_tokens;
-    let prompts = Packed::new(requests.iter().map(|r| (&*r.prompt, vec![])));
-    let prompt_tokens = prompts.ids.len();
+    let job = Job { language, adapter, sampler, end_tokens };
     let samples: usize = requests.iter().map(|r| r.seeds.len()).sum();
-    let mut results: Vec<Vec<Sample>> = requests
-        .iter()
-        .map(|r| vec![Sample { tokens: vec![], logprobs: vec![], truncated: true }; r.seeds.len()])
-        .collect();
-    if samples == 0 {
-        return Ok(results);
-    }
+    let apart = language.device().is_cpu() && language.bytes() <= CACHED_WEIGHTS;
+    let most = if apart { samples.div_ceil(threads()).min(FEW - 1) } else { FEW - 1 };
+    let batches = batches(requests, most);
+    let results: Vec<_> = if apart && batches.len() > 1 && threads() > 1 {
+        batches.into_par_iter().map(|batch| serially(|| job.run(batch))).collect::<Result<_>>()?
+    } else {
+        batches.into_iter().map(|batch| job.run(batch)).collect::<Result<_>>()?
+    };
+    Ok(results.concat())
+}
 
-    let cache = language.cache(prompt_tokens + samples * longest)?;
-    let rows: Vec<usize> = (0..prompt_tokens).collect();
-    let hidden = prompts.hidden_cached(language, adapter, &cache, &rows)?;
-    let ends: Vec<u32> = prompts.segments.iter().map(|s| s.query.end as u32 - 1).collect();
-    let last = hidden.index_select(&Tensor::new(ends, hidden.device())?, 0)?;
-    let first_logits = language.logits(&last)?.to_vec2::<f32>()?;
+/// Runs of requests with at most `most` samples together; a request is never split.
+fn batches(requests: &[GenerateRequest], most: usize) -> Vec<&[GenerateRequest]> {
+    let mut samples = requests.first().map_or(0, |r| r.seeds.len());
+    let together = |_: &GenerateRequest, next: &GenerateRequest| {
+        let fits = samples + next.seeds.len() <= most;
+        samples = if fits { samples + next.seeds.len() } else { next.seeds.len() };
+        fits
+    };
+    requests.chunk_by(together).collect()
+}
 
-    let mut active = Vec::with_capacity(samples);
-    for (i, (request, segment)) in requests.iter().zip(prompts.segments.iter()).enumerate() {
-        for (j, &seed) in request.seeds.iter().enumerate() {
-            active.push(Row {
-                owner: (i, j),
-                prompt: segment.query.clone(),
-                start: prompt_tokens + active.len() * longest,
-                next_position: request.prompt.tokens.next_position,
-                rng: ChaCha8Rng::seed_from_u64(seed),
-            });
-        }
-    }
-    let mut logits: Vec<Vec<f32>> = active.iter().map(|row| first_logits[row.owner.0].clone()).collect();
-    let penalised = sampler.config().repetition_penalty != 1.0;
-    loop {
-        let mut going = Vec::with_capacity(active.len());
-        for (mut row, logits) in active.into_iter().zip(&logits) {
-            let sample = &mut results[row.owner.0][row.owner.1];
-            let history = if penalised {
-                [requests[row.owner.0].prompt.tokens.ids.as_slice(), &sample.tokens].concat()
-            } else {
-                vec![]
-            };
-            let drawn = sampler.draw(logits, &history, &mut row.rng)?;
-            sample.tokens.push(drawn.token);
-            sample.logprobs.push(drawn.logprob);
-            sample.truncated = !end_tokens.contains(&drawn.token);
-            if sample.truncated && sample.tokens.len() < longest {
-                going.push(row);
-            }
-        }
-        active = going;
-        if active.is_empty() {
+/// What all batches have in common.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    language: &'a Language,
+    adapter: Option<&'a Adapter>,
+    sampler: &'a TokenSampler,
+    end_tokens: &'a [u32],
+}
+
+/// A sample that goes on.
+struct Row<'a> {
+    /// (request, sample)
+    owner: (usize, usize),
+    /// The prompt's tokens and cache rows.
+    ids: &'a [u32],
+    prompt: Range<usize>,
+    /// First cache row of the response.
+    start: usize,
+    next_position: u32,
+    rng: ChaCha8Rng,
+    sample: Sample,
+}
+
+impl Job<'_> {
+    /// The samples of some requests, which advance together.
+    fn run(&self, requests: &[GenerateRequest]) -> Result<Vec<Vec<Sample>>> {
+        let mut results: Vec<Vec<Sample>> = requests.iter().map(|_| vec![]).collect();
+        let longest = self.sampler.config().max_new_tokens;
+        let samples: usize = requests.iter().map(|r| r.seeds.len()).sum();
+        if samples == 0 {
             return Ok(results);
         }
-        logits = advance(language, adapter, &active, &results, &cache)?;
+        let prompt_tokens: usize = requests.iter().map(|r| r.prompt.tokens.ids.len()).sum();
+        let cache = self.language.cache(prompt_tokens + samples * longest)?;
+        let vocab = self.language.head().dim(0)?;
+        let mut rows: Vec<Row> = Vec::with_capacity(samples);
+        let mut logits = Vec::with_capacity(samples * vocab);
+        let mut filled = 0;
+        for (i, request) in requests.iter().enumerate().filter(|(_, r)| !r.seeds.is_empty()) {
+            let tokens = &request.prompt.tokens;
+            let prompt = filled..filled + tokens.ids.len();
+            filled = prompt.end;
+            let first = self.prefill(&request.prompt, &cache, prompt.clone())?;
+            for (j, &seed) in request.seeds.iter().enumerate() {
+                logits.extend_from_slice(&first);
+                rows.push(Row {
+                    owner: (i, j),
+                    ids: &tokens.ids,
+                    prompt: prompt.clone(),
+                    start: prompt_tokens + rows.len() * longest,
+                    next_position: tokens.next_position,
+                    rng: ChaCha8Rng::seed_from_u64(seed),
+                    sample: Sample { tokens: vec![], logprobs: vec![], truncated: true },
+                });
+            }
+        }
+        let mut finished: Vec<Row> = Vec::with_capacity(samples);
+        loop {
+            self.draw(&mut rows, &logits)?;
+            let over = |row: &mut Row| !row.sample.truncated || row.sample.tokens.len() == longest;
+            finished.extend(rows.extract_if(.., over));
+            if rows.is_empty() {
+                break;
+            }
+            logits = self.advance(&rows, &cache)?;
+        }
+        finished.sort_unstable_by_key(|row| row.owner);
+        finished.into_iter().for_each(|row| results[row.owner.0].push(row.sample));
+        Ok(results)
+    }
+
+    /// Puts a prompt into rows of the cache; returns the logits of the first token after it.
+    fn prefill(&self, prompt: &EncodedPrompt, cache: &KvCache, rows: Range<usize>) -> Result<Vec<f32>> {
+        let last = rows.len() - 1;
+        let packed = Packed::new([(prompt, vec![])]);
+        let rows: Vec<usize> = rows.collect();
+        let hidden = packed.hidden_cached(self.language, self.adapter, cache, &rows)?;
+        Ok(self.language.logits(&hidden.narrow(0, last, 1)?)?.flatten_all()?.to_vec1()?)
+    }
+
+    /// One token for every row.
+    fn draw(&self, rows: &mut [Row], logits: &[f32]) -> Result<()> {
+        let vocab = logits.len() / rows.len();
+        let draw = |(row, logits): (&mut Row, &[f32])| -> Result<()> {
+            let history = match self.sampler.config().repetition_penalty {
+                1.0 => vec![],
+                _ => [row.ids, &row.sample.tokens].concat(),
+            };
+            let Drawn { token, logprob } = self.sampler.draw(logits, &history, &mut row.rng)?;
+            row.sample.tokens.push(token);
+            row.sample.logprobs.push(logprob);
+            row.sample.truncated = !self.end_tokens.contains(&token);
+            Ok(())
+        };
+        if threads() > 1 {
+            rows.par_iter_mut().zip(logits.par_chunks_exact(vocab)).try_for_each(draw)
+        } else {
+            rows.iter_mut().zip(logits.chunks_exact(vocab)).try_for_each(draw)
+        }
+    }
+
+    /// Feeds each row's last token; returns the logits of its next one, row by row.
+    fn advance(&self, rows: &[Row], cache: &KvCache) -> Result<Vec<f32>> {
+        let last = |row: &Row| row.sample.tokens.len() - 1;
+        let ids: Vec<u32> = rows.iter().map(|row| row.sample.tokens[last(row)]).collect();
+        let positions: Vec<_> = rows.iter().map(|row| [row.next_position + last(row) as u32; 3]).collect();
+        let at: Vec<usize> = rows.iter().map(|row| row.start + last(row)).collect();
+        let segment = |(i, row): (usize, &Row)| Segment {
+            query: i..i + 1,
+            prefix: row.prompt.clone(),
+            own: row.start..at[i] + 1,
+            causal: true,
+        };
+        let segments: Arc<[Segment]> = rows.iter().enumerate().map(segment).collect();
+        let x = self.language.embed(&ids, None)?;
+        let hidden =
+            self.language.forward(&x, &positions, &segments, self.adapter, Rows::Cached(cache, &at))?;
+        Ok(self.language.logits(&hidden)?.flatten_all()?.to_vec1()?)
     }
 }
 
-/// Feeds each row's last token; returns the logits of its next one.
-fn advance(
-    language: &Language,
-    adapter: Option<&Adapter>,
-    active: &[Row],
-    results: &[Vec<Sample>],
-    cache: &KvCache,
-) -> Result<Vec<Vec<f32>>> {
-    let tokens = |row: &Row| &results[row.owner.0][row.owner.1].tokens;
-    let ids: Vec<u32> = active.iter().filter_map(|row| tokens(row).last().copied()).collect();
-    let positions: Vec<_> = active.iter().map(|row| [row.next_position + tokens(row).len() as u32 - 1; 3]).collect();
-    let rows: Vec<usize> = active.iter().map(|row| row.start + tokens(row).len() - 1).collect();
-    let segments: Arc<[Segment]> = active
-        .iter()
-        .zip(&rows)
-        .enumerate()
-        .map(|(i, (row, &at))| Segment {
-            query: i..i + 1,
-            prefix: row.prompt.clone(),
-            own: row.start..at + 1,
-            causal: true,
-        })
-        .collect();
-    let x = language.embed(&ids, None)?;
-    let hidden = language.forward(&x, &positions, &segments, adapter, Rows::Cached(cache, &rows))?;
-    Ok(language.logits(&hidden)?.to_vec2()?)
-}

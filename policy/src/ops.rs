@@ -17,7 +17,7 @@ mod linear;
 mod log_probs;
 mod norm;
 mod rope;
-mod skinny;
+pub(crate) mod skinny;
 mod swiglu;
 mod weight;
 

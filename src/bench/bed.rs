@@ -3,6 +3,7 @@
 use addendum_policy::{
     Config,
     checkpoint::load_weights,
+    device::device,
     image::Patches,
     model::{Model, Weights},
     pack::PromptTokens,
@@ -25,7 +26,7 @@ pub struct Bed {
 
 impl Bed {
     pub fn new(plan: &Plan) -> Result<Self> {
-        let device = Device::Cpu;
+        let device = device(&plan.device)?;
         let (config, weights) = match (&plan.model, &plan.random_init) {
             (Some(dir), _) => {
                 let config = Config::load(&dir.join("config.json"))?;

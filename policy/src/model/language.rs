@@ -115,6 +115,12 @@ impl Language {
         self.normalise(&self.forward_layers(0..self.layers(), x, positions, segments, adapter, rows)?)
     }
 
+    /// Of the weight matrices that every token goes through.
+    pub fn bytes(&self) -> usize {
+        let linears = self.layers.iter().flat_map(|layer| &layer.linears).map(|linear| &linear.weight);
+        linears.chain([&self.head]).map(|w| w.elem_count() * w.dtype().size_in_bytes()).sum()
+    }
+
     pub fn layers(&self) -> usize {
         self.layers.len()
     }
