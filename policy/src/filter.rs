@@ -198,7 +198,7 @@ fn check_logits(logits: &[f32]) -> Result<()> {
     if vectorised(|| logits.iter().fold(true, |valid, &logit| valid & (logit < f32::INFINITY))) {
         return Ok(());
     }
-    let token = logits.iter().position(|&logit| !(logit < f32::INFINITY)).unwrap_or(0);
+    let token = logits.iter().position(|&logit| logit.is_nan() || logit == f32::INFINITY).unwrap_or(0);
     Err(Error::invalid(format!("logit of token {token}"), format!("is {}", logits[token])))
 }
 

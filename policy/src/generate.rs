@@ -7,7 +7,6 @@
 
 use std::{ops::Range, sync::Arc};
 
-use candle_core::Tensor;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -193,9 +192,7 @@ impl Job<'_> {
         };
         let segments: Arc<[Segment]> = rows.iter().enumerate().map(segment).collect();
         let x = self.language.embed(&ids, None)?;
-        let hidden =
-            self.language.forward(&x, &positions, &segments, self.adapter, Rows::Cached(cache, &at))?;
+        let hidden = self.language.forward(&x, &positions, &segments, self.adapter, Rows::Cached(cache, &at))?;
         Ok(self.language.logits(&hidden)?.flatten_all()?.to_vec1()?)
     }
 }
-

@@ -184,6 +184,7 @@ fn every_way_to_cut_or_recompute_a_batch_gives_its_gradient() {
     let ways = [
         ("groups", LearnerConfig { micro_batch_tokens: 1, ..plain() }),
         ("responses", LearnerConfig { memory_limit: Some(limit(longest, false)), ..plain() }),
+        ("a prompt each", LearnerConfig { shared_prefix: false, ..plain() }),
         ("recomputed", LearnerConfig { recompute: Recompute::Always, ..plain() }),
         ("recomputed groups", LearnerConfig { recompute: Recompute::Always, micro_batch_tokens: 1, ..plain() }),
         ("recomputed responses", LearnerConfig { memory_limit: Some(limit(longest, true)), ..plain() }),

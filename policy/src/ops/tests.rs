@@ -203,3 +203,22 @@ fn copied_rows_land_where_they_should() -> Result<()> {
     assert_eq!(cache.to_vec2::<f32>()?, [[0., 0.], [3., 4.], [0., 0.], [0., 0.], [1., 2.]]);
     Ok(())
 }
+
+#[test]
+fn products_of_few_rows_agree_with_the_plain_product_and_round_by_row() -> Result<()> {
+    // Rows and columns that fill no tile, lengths that fill no vector, and enough work for several threads.
+    for (rows, inputs, outputs) in [(1, 1, 1), (5, 37, 6), (3, 256, 401), (63, 40, 203), (61, 48, 96)] {
+        let (x, w) = (random(&[rows, inputs], 1)?.as_detached_tensor(), random(&[outputs, inputs], 2)?);
+        let w = w.as_detached_tensor();
+        let bias = random(&[outputs], 3)?.as_detached_tensor();
+        let plain = x.matmul(&w.t()?)?.broadcast_add(&bias)?;
+        let pool = |n: usize| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+        let y = pool(3).install(|| linear(&x, &w, Some(&bias)))?;
+        assert!(distance(&y, &plain)? < 5e-5, "{rows} x {inputs} x {outputs}: {}", distance(&y, &plain)?);
+        for row in [0, rows / 2, rows - 1] {
+            let alone = pool(1).install(|| linear(&x.narrow(0, row, 1)?, &w, Some(&bias)))?;
+            assert_eq!(alone.to_vec2::<f32>()?[0], y.to_vec2::<f32>()?[row], "row {row} of {rows}");
+        }
+    }
+    Ok(())
+}
