@@ -5,7 +5,6 @@
 
 mod bed;
 mod clock;
-mod host;
 mod iteration;
 mod reward;
 
@@ -17,7 +16,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::devices::WeightType;
+use crate::{devices::WeightType, host};
 use bed::Bed;
 use clock::{Laps, median_and_shortest};
 use iteration::Iteration;
@@ -136,7 +135,7 @@ impl Plan {
             "tokens_per_second": self.response_tokens() as f64 / median.total(),
             "shortest_step_seconds": shortest.total(),
             "step_seconds": steps.iter().map(Laps::total).collect::<Vec<_>>(),
-            "peak_rss_bytes": host::peak_rss(),
+            "peak_rss_bytes": host::peak_resident(),
             "cpu": host::cpu_model(),
             "threads": threads,
             "parameters": bed.parameters(),

@@ -16,6 +16,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use crate::host;
+
 /// One study's training step.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -195,23 +197,7 @@ impl Plan {
             reference_seconds: stats.reference_seconds,
             forward_seconds: stats.forward_seconds,
             backward_seconds: stats.backward_seconds,
-            peak: peak_resident(),
+            peak: host::peak_resident(),
         })
     }
-}
-
-/// The most memory this process ever had resident, in bytes.
-pub fn peak_resident() -> Option<u64> {
-    kilobytes("/proc/self/status", "VmHWM:")
-}
-
-/// Memory that this machine can still give, in bytes.
-pub fn available() -> Option<u64> {
-    kilobytes("/proc/meminfo", "MemAvailable:")
-}
-
-fn kilobytes(file: &str, field: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }

@@ -9,12 +9,14 @@ pub mod data;
 pub mod devices;
 pub mod doctor;
 pub mod evaluation;
+pub mod host;
 pub mod interrupt;
 pub mod metrics;
 pub mod paper;
 pub mod qwen;
 pub mod report;
 pub mod sft;
+pub mod threads;
 
 pub use addendum_actors as actors;
 pub use addendum_editor as editor;

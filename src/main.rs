@@ -14,6 +14,7 @@ use addendum::{
     devices::WeightType,
     doctor,
     evaluation::HeldOut,
+    host,
     policy::{
         Config, LoraConfig, Policy, SamplingConfig,
         checkpoint::{self, save_weights},
@@ -25,6 +26,7 @@ use addendum::{
     rewards::score::Backends,
     sft::{SftPlan, fresh_policy, train, trained},
     studies::{Dataset, Phantom, PhantomConfig, Split, Study, folder},
+    threads,
 };
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device};
@@ -129,7 +131,7 @@ struct DoctorArgs {
 fn doctor(args: &DoctorArgs) -> Result<()> {
     const GIB: f64 = (1u64 << 30) as f64;
     let device = device(&args.device)?;
-    let free = if device.is_cpu() { doctor::available() } else { None };
+    let free = if device.is_cpu() { host::available_memory() } else { None };
     let plan = doctor::Plan {
         config: Config::load(&args.model_config.join("config.json"))?,
         dtype: args.dtype.into(),
@@ -212,13 +214,14 @@ struct InitArgs {
 }
 
 fn main() -> Result<()> {
+    threads::without_candles_pool();
     match Cli::parse().command {
         Command::Sft(args) => sft(&args),
         Command::Doctor(args) => doctor(&args),
         Command::CheckDevice(args) => check_device(&args),
         Command::Phantoms(args) => phantoms(&args),
         Command::Init(args) => init(&args),
-        Command::Bench(plan) => Ok(println!("{}", plan.run()?)),
+        Command::Bench(plan) => Ok(writeln!(std::io::stdout(), "{}", plan.run()?)?),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     ops::{
         Segment,
         kernel::{serially, threads},
-        skinny::FEW,
+        rows::FEW,
     },
     pack::{EncodedPrompt, Packed},
 };
@@ -56,7 +56,11 @@ pub fn generate(
     let job = Job { language, adapter, sampler, end_tokens };
     let samples: usize = requests.iter().map(|r| r.seeds.len()).sum();
     let apart = language.device().is_cpu() && language.bytes() <= CACHED_WEIGHTS;
-    let most = if apart { samples.div_ceil(threads()).min(FEW - 1) } else { FEW - 1 };
+    let most = match language.device().is_cpu() {
+        true if apart => samples.div_ceil(threads()).min(FEW - 1),
+        true => FEW - 1,
+        false => usize::MAX,
+    };
     let batches = batches(requests, most);
     let results: Vec<_> = if apart && batches.len() > 1 && threads() > 1 {
         batches.into_par_iter().map(|batch| serially(|| job.run(batch))).collect::<Result<_>>()?
@@ -150,11 +154,12 @@ impl Job<'_> {
 
     /// Puts a prompt into rows of the cache; returns the logits of the first token after it.
     fn prefill(&self, prompt: &EncodedPrompt, cache: &KvCache, rows: Range<usize>) -> Result<Vec<f32>> {
-        let last = rows.len() - 1;
-        let packed = Packed::new([(prompt, vec![])]);
+        let tokens = rows.len();
+        let mut packed = Packed::new([(prompt, vec![])]);
+        packed.segments = Arc::new([Segment { query: 0..tokens, prefix: 0..0, own: rows.clone(), causal: true }]);
         let rows: Vec<usize> = rows.collect();
         let hidden = packed.hidden_cached(self.language, self.adapter, cache, &rows)?;
-        Ok(self.language.logits(&hidden.narrow(0, last, 1)?)?.flatten_all()?.to_vec1()?)
+        Ok(self.language.logits(&hidden.narrow(0, tokens - 1, 1)?)?.flatten_all()?.to_vec1()?)
     }
 
     /// One token for every row.

@@ -17,7 +17,7 @@ mod linear;
 mod log_probs;
 mod norm;
 mod rope;
-pub(crate) mod skinny;
+pub(crate) mod rows;
 mod swiglu;
 mod weight;
 

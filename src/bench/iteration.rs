@@ -104,7 +104,10 @@ impl<'a> Iteration<'a> {
             };
             Ok(Arc::new(EncodedPrompt { tokens: Clone::clone(tokens), features }))
         };
-        self.bed.prompts.iter().map(encode).collect()
+        let prompts = self.bed.prompts.iter().map(encode).collect();
+        // Otherwise the clock would stop before a GPU has begun.
+        self.bed.device.synchronize()?;
+        prompts
     }
 
     /// Of every prompt its samples.

@@ -161,7 +161,9 @@ mod tests {
     #[test]
     fn the_ends_of_the_unit_interval_draw_the_outermost_possible_tokens() {
         let mut logits = vec![0f32; 2 * BLOCK + 3];
-        [0, 1, 2 * BLOCK, 2 * BLOCK + 1, 2 * BLOCK + 2].map(|i| logits[i] = f32::NEG_INFINITY);
+        for i in [0, 1, 2 * BLOCK, 2 * BLOCK + 1, 2 * BLOCK + 2] {
+            logits[i] = f32::NEG_INFINITY;
+        }
         let row = Unfiltered::new(&logits, &[2, 2 * BLOCK as u32 - 1], 1.0);
         assert_eq!(row.at(0.0), Some(3));
         assert_eq!(row.at(1.0 - f64::EPSILON / 2.0), Some(2 * BLOCK - 2));

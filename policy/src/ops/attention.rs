@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::kernel::{Mat, Read, Shared, dot, floats, fusable, matmul, softmax, tensor, threads, vectorised};
+use super::kernel::{Mat, Read, Shared, by_rows, dot, floats, fusable, matmul, softmax, tensor, threads, vectorised};
 
 /// A run of queries and the keys it sees: all of `prefix`, then `own`, causally if asked to (the last query sees all
 /// of `own`, each earlier one a key less).
@@ -161,19 +161,15 @@ impl Block {
         let (rows, keys, kv) = (self.query.len(), self.keys(), h / (d.heads / d.kv_heads));
         out.clear();
         out.resize(rows * keys, 0.0);
-        if rows == 1 {
-            let q = &q[(self.query.start * d.heads + h) * d.dim..][..d.dim];
-            vectorised(|| {
-                for (score, i) in out.iter_mut().zip(self.prefix.clone().chain(self.own.clone())) {
-                    *score = dot(q, &k[(i * d.kv_heads + kv) * d.dim..][..d.dim]);
-                }
-            });
-        } else {
-            let q = d.rows(q, d.heads, h, self.query.clone());
-            for (range, at) in [(&self.prefix, 0), (&self.own, self.prefix.len())] {
-                if !range.is_empty() {
-                    let k = d.rows(k, d.kv_heads, kv, range.clone());
-                    matmul(&mut out[at..], keys, false, 1.0, q, k.t(), Parallelism::None);
+        let q = d.rows(q, d.heads, h, self.query.clone());
+        for (range, at) in [(&self.prefix, 0), (&self.own, self.prefix.len())] {
+            if !range.is_empty() {
+                let (k, out) = (d.rows(k, d.kv_heads, kv, range.clone()), &mut out[at..]);
+                // Dot products this short are worth it for a single row only.
+                if rows == 1 {
+                    by_rows(out, keys, false, 1.0, q, k, Parallelism::None);
+                } else {
+                    matmul(out, keys, false, 1.0, q, k.t(), Parallelism::None);
                 }
             }
         }
@@ -190,11 +186,20 @@ impl Block {
     fn apply(&self, d: &Dims, weights: &[f32], v: &[f32], kv: usize, dst: &mut [f32], stride: usize) {
         let (rows, keys) = (self.query.len(), self.keys());
         if rows == 1 {
-            let dst = &mut dst[..d.dim];
+            let (dst, own) = (&mut dst[..d.dim], self.prefix.len());
+            let row = |i: usize| &v[(i * d.kv_heads + kv) * d.dim..][..d.dim];
+            let at = |i: usize| row(if i < own { self.prefix.start + i } else { self.own.start + i - own });
             vectorised(|| {
-                for (&w, i) in weights.iter().zip(self.prefix.clone().chain(self.own.clone())) {
-                    let v = &v[(i * d.kv_heads + kv) * d.dim..][..d.dim];
-                    dst.iter_mut().zip(v).for_each(|(o, v)| *o += w * v);
+                let fours = weights.chunks_exact(4);
+                let rest = keys - fours.remainder().len()..keys;
+                for (i, w) in fours.enumerate() {
+                    let values = at(4 * i).iter().zip(at(4 * i + 1)).zip(at(4 * i + 2).iter().zip(at(4 * i + 3)));
+                    for (o, ((v0, v1), (v2, v3))) in dst.iter_mut().zip(values) {
+                        *o += (w[0] * v0 + w[1] * v1) + (w[2] * v2 + w[3] * v3);
+                    }
+                }
+                for i in rest {
+                    dst.iter_mut().zip(at(i)).for_each(|(o, v)| *o += weights[i] * v);
                 }
             });
             return;

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, StorageRef,
 use gemm::Parallelism;
 
 use super::{
-    skinny::{FEW, Skinny},
+    rows::{FEW, FewRows},
     weight::{Values, Weight},
 };
 
@@ -153,10 +153,6 @@ pub fn matmul(dst: &mut [f32], row_stride: usize, accumulate: bool, scale: f32, 
         "matrix product out of bounds: {m}x{k} @ {}x{n}",
         b.rows
     );
-    if m < FEW && a.col_stride == 1 && b.row_stride == 1 {
-        let threads = if let Parallelism::Rayon(n) = par { n } else { 1 };
-        return Skinny { a, b: b.t(), accumulate, scale }.run(dst, row_stride, threads);
-    }
     #[cfg(feature = "blas")]
     // SAFETY: the assertion above proves all three in bounds.
     if unsafe { super::blas::sgemm(dst, row_stride, accumulate, scale, &a, &b) } {
@@ -188,6 +184,16 @@ pub fn matmul(dst: &mut [f32], row_stride: usize, accumulate: bool, scale: f32, 
             par,
         );
     }
+}
+
+/// [`matmul`] by the rows of `b`, of which few rows of `a` have their own kind: `dst = keep * dst + scale * a @ b^T`.
+#[allow(clippy::too_many_arguments)]
+pub fn by_rows(dst: &mut [f32], row_stride: usize, accumulate: bool, scale: f32, a: Mat, b: Mat, par: Parallelism) {
+    if a.rows >= FEW {
+        return matmul(dst, row_stride, accumulate, scale, a, b.t(), par);
+    }
+    let threads = if let Parallelism::Rayon(n) = par { n } else { 1 };
+    FewRows { pairs: &[(a, b)], accumulate, scale }.product(dst, row_stride, threads);
 }
 
 /// Runs a loop with the widest vector instructions of this CPU. The loop's helpers must be `#[inline(always)]`.

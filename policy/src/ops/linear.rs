@@ -6,7 +6,8 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 
 use super::{
     attach::attach,
-    kernel::{Mat, Read, floats, fusable, fusable_weight, matmul, parallelism, tensor, vectorised},
+    kernel::{Mat, Read, by_rows, floats, fusable, fusable_weight, matmul, parallelism, tensor, threads, vectorised},
+    rows::{FEW, FewRows},
     weight::{Values, Weight},
 };
 
@@ -66,10 +67,7 @@ struct Linear;
 impl Linear {
     fn forward(x: &[f32], weight: &Weight, bias: Option<&[f32]>) -> Vec<f32> {
         let tokens = x.len() / weight.cols;
-        let mut y = vec![0f32; tokens * weight.rows];
-        if let Some(bias) = bias {
-            y.chunks_exact_mut(weight.rows).for_each(|row| row.copy_from_slice(bias));
-        }
+        let mut y = biased(tokens, weight.rows, bias);
         weight.apply(&mut y, bias.is_some(), 1.0, Mat::new(x, tokens, weight.cols));
         y
     }
@@ -199,10 +197,23 @@ impl CustomOp3 for LoraLinear {
         let bias = bias.as_ref().map(Read::slice).transpose()?;
         let x = floats(s1, l1)?;
         let tokens = x.len() / inputs;
-        let mut y = Linear::forward(x, &weight.weight()?, bias);
-        let low = low_rank(x, floats(s2, l2)?, tokens, inputs, rank);
-        let b = Mat::new(floats(s3, l3)?, outputs, rank);
-        matmul(&mut y, outputs, true, self.scale, Mat::new(&low, tokens, rank), b.t(), parallelism());
+        let mut low = low_rank(x, floats(s2, l2)?, tokens, inputs, rank);
+        low.iter_mut().for_each(|value| *value *= self.scale);
+        let (low, b) = (Mat::new(&low, tokens, rank), Mat::new(floats(s3, l3)?, outputs, rank));
+        let weight = weight.weight()?;
+        let y = match weight.values {
+            Values::F32(w) if tokens < FEW => {
+                let mut y = biased(tokens, outputs, bias);
+                let pairs = [(Mat::new(x, tokens, inputs), Mat::new(w, outputs, inputs)), (low, b)];
+                FewRows { pairs: &pairs, accumulate: bias.is_some(), scale: 1.0 }.product(&mut y, outputs, threads());
+                y
+            }
+            _ => {
+                let mut y = Linear::forward(x, &weight, bias);
+                by_rows(&mut y, outputs, true, 1.0, low, b, parallelism());
+                y
+            }
+        };
         Ok((CpuStorage::F32(y), (tokens, outputs).into()))
     }
 
@@ -244,9 +255,14 @@ impl CustomOp3 for LoraLinear {
     }
 }
 
+/// `[tokens, outputs]`: the bias in every row, or zeros.
+fn biased(tokens: usize, outputs: usize, bias: Option<&[f32]>) -> Vec<f32> {
+    bias.map_or_else(|| vec![0f32; tokens * outputs], |bias| bias.repeat(tokens))
+}
+
 /// `x @ a^T`.
 fn low_rank(x: &[f32], a: &[f32], tokens: usize, inputs: usize, rank: usize) -> Vec<f32> {
     let mut low = vec![0f32; tokens * rank];
-    matmul(&mut low, rank, false, 1.0, Mat::new(x, tokens, inputs), Mat::new(a, rank, inputs).t(), parallelism());
+    by_rows(&mut low, rank, false, 1.0, Mat::new(x, tokens, inputs), Mat::new(a, rank, inputs), parallelism());
     low
 }

@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, Layout, Result, bail};
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
-use super::kernel::{Mat, Shared, matmul, parallelism, threads, vectorised};
+use super::kernel::{Mat, Shared, by_rows, matmul, parallelism, threads, vectorised};
 
 /// Rows and columns of a widened tile: 512 KiB, which fits a core's own cache.
 const TILE: [usize; 2] = [256, 512];
@@ -49,7 +49,7 @@ impl Weight<'_> {
     pub fn apply(&self, dst: &mut [f32], accumulate: bool, scale: f32, x: Mat) {
         if let Values::F32(data) = self.values {
             let w = Mat::new(data, self.rows, self.cols);
-            return matmul(dst, self.rows, accumulate, scale, x, w.t(), parallelism());
+            return by_rows(dst, self.rows, accumulate, scale, x, w, parallelism());
         }
         let dst = Shared::new(dst);
         self.tasks(self.rows.div_ceil(TILE[0]), |i, tile| {
@@ -59,7 +59,7 @@ impl Weight<'_> {
                 let w = self.widen(tile, rows.clone(), cols.clone());
                 // SAFETY: a task writes the columns `rows` of `dst` only, and tasks have disjoint `rows`.
                 let dst = unsafe { dst.slice(rows.start) };
-                matmul(dst, self.rows, accumulate || first > 0, scale, x.columns(cols), w.t(), gemm::Parallelism::None);
+                by_rows(dst, self.rows, accumulate || first > 0, scale, x.columns(cols), w, gemm::Parallelism::None);
             }
         });
     }
