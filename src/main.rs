@@ -1,5 +1,7 @@
 //! The `addendum` command line.
 
+mod commands;
+
 use std::{
     io::Write,
     ops::ControlFlow,
@@ -41,6 +43,10 @@ enum Command {
     Doctor(DoctorArgs),
     /// Compare a device with the CPU: features, log-probabilities, gradients, tokens and a training step.
     CheckDevice(CheckArgs),
+    /// Score reports against their references.
+    Score(commands::score::ScoreArgs),
+    /// Correct one report from its reference, and show why.
+    Edit(commands::edit::EditArgs),
     /// Write phantom studies as a dataset folder (PNG and JSON).
     Phantoms(PhantomArgs),
 }
@@ -194,6 +200,8 @@ fn main() -> Result<()> {
         Command::Sft(args) => sft(&args),
         Command::Doctor(args) => doctor(&args),
         Command::CheckDevice(args) => check_device(&args),
+        Command::Score(args) => commands::score::run(&args),
+        Command::Edit(args) => commands::edit::run(&args),
         Command::Phantoms(args) => phantoms(&args),
     }
 }
