@@ -1,11 +1,21 @@
 //! Tables of cells between separators, as RFC 4180 describes them: quoted cells may hold separators, line breaks, and
 //! quotes written twice.
 
+/// A row and the line it starts on.
+pub(super) type Row = (usize, Vec<String>);
+
+/// What is wrong with a line.
+pub(super) type Fault = (usize, &'static str);
+
 /// The rows with their first lines (from 1), blank lines left out; or the line and kind of a fault.
-pub(super) fn rows(text: &str, separator: char) -> Result<Vec<(usize, Vec<String>)>, (usize, &'static str)> {
+pub(super) fn rows(text: &str, separator: char) -> Result<Vec<Row>, Fault> {
     let mut rows = Vec::new();
     let (mut line, mut rest) = (1, text);
     while !rest.is_empty() {
+        if let Some(next) = without_break(rest) {
+            (line, rest) = (line + 1, next);
+            continue;
+        }
         let first = line;
         let mut row = Vec::new();
         loop {
@@ -15,17 +25,19 @@ pub(super) fn rows(text: &str, separator: char) -> Result<Vec<(usize, Vec<String
             match after.strip_prefix(separator) {
                 Some(next) => rest = next,
                 None => {
-                    rest = after.strip_prefix("\r\n").or_else(|| after.strip_prefix('\n')).unwrap_or(after);
+                    rest = without_break(after).unwrap_or(after);
                     line += 1;
                     break;
                 }
             }
         }
-        if row != [""] {
-            rows.push((first, row));
-        }
+        rows.push((first, row));
     }
     Ok(rows)
+}
+
+fn without_break(text: &str) -> Option<&str> {
+    text.strip_prefix("\r\n").or_else(|| text.strip_prefix('\n'))
 }
 
 /// The next cell, the text from its end on, and how many line breaks it holds.
@@ -68,6 +80,12 @@ mod tests {
             (6, row(["3", ""])),
         ];
         assert_eq!(rows(text, ',').unwrap(), expected);
+    }
+
+    #[test]
+    fn an_empty_quoted_cell_is_a_row_and_an_empty_line_is_none() {
+        let row = |line: usize, cell: &str| (line, vec![cell.to_owned()]);
+        assert_eq!(rows("report\n\"\"\n\nb", ',').unwrap(), [row(1, "report"), row(2, ""), row(4, "b")]);
     }
 
     #[test]
