@@ -74,6 +74,9 @@ struct Args {
     /// Weight of the KL divergence to the checkpoint.
     #[arg(long, default_value_t = 0.01, allow_negative_numbers = true)]
     beta: f64,
+    /// Rule (b) of the edits replaces a sentence from this mean similarity on; without it, from the paper's 0.6.
+    #[arg(long, allow_negative_numbers = true)]
+    replace_threshold: Option<f64>,
     /// Studies per test set.
     #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     test_studies: Option<usize>,
@@ -155,6 +158,7 @@ fn settings(args: &Args) -> Settings {
     (settings.run.staleness, settings.run.samplers) = (args.staleness, args.samplers);
     settings.run.steps = args.steps.unwrap_or(if args.quick { 6 } else { settings.run.steps });
     settings.run.batch_groups = args.studies.unwrap_or(if args.quick { 2 } else { settings.run.batch_groups });
+    settings.edit.replace_threshold = args.replace_threshold;
     settings.learner.objective.kl_coefficient = args.beta;
     settings.learner.schedule.learning_rate = args.learning_rate;
     settings.learner.schedule.total_steps = settings.run.steps;
@@ -169,7 +173,7 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
     let policy = learner[0].policy().clone();
     let adapter = Adapter::new(policy.config(), settings.lora.clone(), settings.run.seed, policy.device())?;
     let backends = Backends::lexicon();
-    let editor = Arc::new(Editor::new(settings.edit.clone(), backends.entities.clone())?);
+    let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &backends)?);
     let scorer = Arc::new(Scorer::new(backends, &settings.reward)?);
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let mut sampling = settings.sampling.clone();

@@ -49,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
     let policy = Arc::new(Policy::load(Path::new(&checkpoint), DType::F32, &Device::Cpu)?);
     let adapter = Adapter::new(policy.config(), settings.lora, 0, &Device::Cpu)?;
     let backends = Backends::lexicon();
-    let editor = Arc::new(Editor::new(settings.edit, backends.entities.clone())?);
+    let editor = Arc::new(Editor::from_backends(settings.edit, &backends)?);
     let scorer = Arc::new(Scorer::new(backends, &settings.reward)?);
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let (variant, sampling, learner) = (settings.run.variant, settings.sampling, settings.learner);

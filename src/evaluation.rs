@@ -102,6 +102,33 @@ impl HeldOut {
     }
 }
 
+/// The reference of every study of a dataset, and `count` reports that the policy without adapter samples for it.
+///
+/// The reports of a study depend on `seed` and the study's place in the dataset alone.
+pub fn sampled_reports(
+    prompts: &Prompts,
+    dataset: &dyn Dataset,
+    sampling: &SamplingConfig,
+    count: usize,
+    seed: u64,
+) -> Result<Vec<(String, Vec<String>)>> {
+    let policy = prompts.policy();
+    let sampler = TokenSampler::new(SamplingConfig {
+        suppressed_tokens: policy.tokenizer().misplaced_tokens(),
+        ..sampling.clone()
+    })?;
+    let of_study = |index: usize| -> Result<(String, Vec<String>)> {
+        let study = dataset.study(index)?;
+        let prompt = prompts.encode(&study.id, &(&study).into())?;
+        let first = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add((index * count) as u64);
+        let seeds = (0..count as u64).map(|sample| first.wrapping_add(sample)).collect();
+        let samples = serially(|| policy.generate(None, &[GenerateRequest { prompt, seeds }], &sampler))?;
+        let reports = samples.iter().flatten().map(|sample| policy.tokenizer().decode(&sample.tokens)).collect();
+        Ok((study.reference.text().to_string(), reports))
+    };
+    (0..dataset.len()).into_par_iter().map(of_study).collect()
+}
+
 /// Scores of greedy reports on every test set, in order.
 pub fn on_tests(
     tests: &[(String, Arc<dyn Dataset>)],

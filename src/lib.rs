@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod paper;
 pub mod qwen;
 pub mod report;
+pub mod reports;
 pub mod sft;
 pub mod threads;
 

@@ -1,5 +1,7 @@
 //! The `addendum` command line.
 
+mod commands;
+
 use std::{
     io::Write,
     ops::ControlFlow,
@@ -49,6 +51,10 @@ enum Command {
     Doctor(DoctorArgs),
     /// Compare a device with the CPU: features, log-probabilities, gradients, tokens and a training step.
     CheckDevice(CheckArgs),
+    /// Score reports against their references.
+    Score(commands::score::ScoreArgs),
+    /// Correct one report from its reference, and show why.
+    Edit(commands::edit::EditArgs),
     /// Write phantom studies as a dataset folder (PNG and JSON).
     Phantoms(PhantomArgs),
     /// Write a model folder with random weights, for benchmarks.
@@ -219,6 +225,8 @@ fn main() -> Result<()> {
         Command::Sft(args) => sft(&args),
         Command::Doctor(args) => doctor(&args),
         Command::CheckDevice(args) => check_device(&args),
+        Command::Score(args) => commands::score::run(&args),
+        Command::Edit(args) => commands::edit::run(&args),
         Command::Phantoms(args) => phantoms(&args),
         Command::Init(args) => init(&args),
         Command::Bench(plan) => Ok(writeln!(std::io::stdout(), "{}", plan.run()?)?),

@@ -70,7 +70,7 @@ fn pipeline(
 ) -> Pipeline<Adapter> {
     let adapter = Adapter::new(policy.config(), settings.lora.clone(), 1, &Device::Cpu).unwrap();
     let backends = Backends::lexicon();
-    let editor = Arc::new(Editor::new(settings.edit.clone(), backends.entities.clone()).unwrap());
+    let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &backends).unwrap());
     let scorer = Arc::new(Scorer::new(backends, &settings.reward).unwrap());
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let prompts = Arc::new(Prompts::new(policy.clone(), 1 << 24));

@@ -46,6 +46,10 @@ impl Paint {
         self.wrap("33", text.as_ref())
     }
 
+    pub fn bad(self, text: impl AsRef<str>) -> String {
+        self.wrap("31", text.as_ref())
+    }
+
     pub fn accent(self, text: impl AsRef<str>) -> String {
         self.wrap("36", text.as_ref())
     }

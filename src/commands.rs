@@ -1,0 +1,39 @@
+//! Commands of the `addendum` binary that stand on their own, one file each.
+
+pub mod edit;
+pub mod score;
+
+use std::{
+    fs,
+    io::{self, Write},
+};
+
+use addendum::rewards::Backends;
+use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
+
+/// What annotates reports: the lexicon for everything.
+fn backends() -> Backends {
+    Backends::lexicon()
+}
+
+/// Prints text; a reader that has gone away is no error.
+fn print(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("standard output"),
+    }
+}
+
+/// An argument that is text itself, or `@` and the name of a file with it.
+fn text(argument: &str) -> Result<String> {
+    match argument.strip_prefix('@') {
+        Some(path) => fs::read_to_string(path).with_context(|| path.to_owned()),
+        None => Ok(argument.to_owned()),
+    }
+}
+
+/// An argument that names a variant as configuration files do.
+fn variant<T: DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,175 @@
+//! `addendum score`: files of reports against their references.
+
+use std::{fmt::Write, path::PathBuf};
+
+use addendum::{
+    report::terminal::Paint,
+    reports::{self, Fields, Pair},
+    rewards::{
+        assess::{Assessment, Comparison, Explanation, Measure, Resampling, Score, explain},
+        text,
+    },
+};
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+#[derive(Args)]
+pub struct ScoreArgs {
+    /// Reports: .json or .jsonl (`response`), .csv or .tsv with a header, or one per line.
+    #[arg(long, value_name = "FILE")]
+    hyps: PathBuf,
+    /// Their references, in the same order or with the same ids; --hyps holds them too (`answer`) without it.
+    #[arg(long, value_name = "FILE")]
+    refs: Option<PathBuf>,
+    /// The field of the reports, if it has another name.
+    #[arg(long, value_name = "NAME")]
+    hyps_field: Option<String>,
+    /// The field of the references, if it has another name.
+    #[arg(long, value_name = "NAME")]
+    refs_field: Option<String>,
+    /// Metrics or groups of them: all, text, bleu, chexbert, radgraph, rouge_l, meteor, cider, rate, …
+    #[arg(long, value_delimiter = ',', default_value = "all", value_name = "NAME,…")]
+    metrics: Vec<String>,
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Tidy reports and references first, as the paper's evaluation script does.
+    #[arg(long)]
+    clean: bool,
+    /// Tell for every report which findings are right, missing and made up.
+    #[arg(long)]
+    explain: bool,
+    /// Bootstrap resamples for the intervals; 0 leaves them out.
+    #[arg(long, default_value_t = Resampling::default().resamples)]
+    resamples: usize,
+    /// The share of resamples that an interval holds.
+    #[arg(long, default_value_t = Resampling::default().confidence, value_parser = share)]
+    confidence: f64,
+    #[arg(long, default_value_t = Resampling::default().seed)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Csv,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let value = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if 0. < value && value < 1. { Ok(value) } else { Err("expected a number between 0 and 1".into()) }
+}
+
+/// What is printed, in any format.
+struct Outcome {
+    pairs: Vec<Pair>,
+    scores: Vec<Score>,
+    resampling: Option<Resampling>,
+    /// One for each pair, or none at all.
+    explanations: Vec<Explanation>,
+}
+
+pub fn run(args: &ScoreArgs) -> Result<()> {
+    if args.explain && args.format == Format::Csv {
+        bail!("--explain: expected --format table or json");
+    }
+    let measures = Measure::named(args.metrics.iter().map(String::as_str))?;
+    let fields = Fields { hypothesis: args.hyps_field.clone(), reference: args.refs_field.clone() };
+    let mut pairs = reports::pairs(&args.hyps, args.refs.as_deref(), &fields)?;
+    if args.clean {
+        for pair in &mut pairs {
+            (pair.hypothesis, pair.reference) = (text::clean(&pair.hypothesis), text::clean(&pair.reference));
+        }
+    }
+    let hypotheses: Vec<&str> = pairs.iter().map(|pair| pair.hypothesis.as_str()).collect();
+    let references: Vec<&str> = pairs.iter().map(|pair| pair.reference.as_str()).collect();
+    let backends = super::backends();
+    let resampling = (args.resamples > 0).then_some(Resampling {
+        resamples: args.resamples,
+        confidence: args.confidence,
+        seed: args.seed,
+    });
+    let scores = Assessment::new(&backends, &measures, &hypotheses, &references)?.scores(resampling.as_ref())?;
+    let explanations = match args.explain {
+        true => explain(&backends, &hypotheses, &references)?,
+        false => Vec::new(),
+    };
+    let outcome = Outcome { pairs, scores, resampling, explanations };
+    super::print(&match args.format {
+        Format::Table => outcome.table(Paint::from_environment()),
+        Format::Json => format!("{:#}\n", outcome.json()),
+        Format::Csv => outcome.csv(),
+    })
+}
+
+impl Outcome {
+    fn table(&self, paint: Paint) -> String {
+        let mut out = String::new();
+        for (at, (pair, explanation)) in self.pairs.iter().zip(&self.explanations).enumerate() {
+            let name = pair.id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+            out += &format!("{}\n", paint.bold(format!("report {}{name}", at + 1)));
+            out += &described("findings", &explanation.findings, paint);
+            out += &described("entities", &explanation.entities, paint);
+            out.push('\n');
+        }
+        let interval = self.resampling.map(|r| format!("{:.0} % interval", 100. * r.confidence)).unwrap_or_default();
+        let count = self.pairs.len();
+        out += &paint.bold(format!("{:<18} {:>7}   {interval}", format!("{count} reports"), "score"));
+        out.push('\n');
+        for score in &self.scores {
+            let interval = score.interval.map(|i| format!("   {:.4} – {:.4}", i.low, i.high)).unwrap_or_default();
+            out += &format!("{:<18} {:>7.4}{interval}\n", score.measure.name(), score.value);
+        }
+        if let Some(Resampling { resamples, seed, .. }) = self.resampling {
+            out +=
+                &paint.dim(format!("intervals: percentile bootstrap over reports, {resamples} resamples, seed {seed}"));
+            out.push('\n');
+        }
+        out
+    }
+
+    fn json(&self) -> Value {
+        let score = |score: &Score| {
+            let mut entry = json!({"metric": score.measure.name(), "score": score.value});
+            if let Some(interval) = score.interval {
+                (entry["low"], entry["high"]) = (interval.low.into(), interval.high.into());
+            }
+            entry
+        };
+        let scores: Vec<Value> = self.scores.iter().map(score).collect();
+        let mut outcome = json!({"reports": self.pairs.len(), "scores": scores, "bootstrap": self.resampling});
+        if !self.explanations.is_empty() {
+            let explained = self.pairs.iter().zip(&self.explanations);
+            let explained = explained.map(|(pair, explanation)| {
+                json!({"id": pair.id, "findings": explanation.findings, "entities": explanation.entities})
+            });
+            outcome["explanations"] = explained.collect();
+        }
+        outcome
+    }
+
+    fn csv(&self) -> String {
+        let mut out = String::from("metric,score,low,high\n");
+        for score in &self.scores {
+            let interval = score.interval.map(|i| format!("{},{}", i.low, i.high)).unwrap_or_else(|| ",".into());
+            out += &format!("{},{},{interval}\n", score.measure.name(), score.value);
+        }
+        out
+    }
+}
+
+/// One line for each list that is not empty.
+fn described(what: &str, comparison: &Comparison, paint: Paint) -> String {
+    let mut out = String::new();
+    let lists = [
+        (paint.good("matched "), &comparison.matched),
+        (paint.warning("missing "), &comparison.missing),
+        (paint.bad("spurious"), &comparison.spurious),
+    ];
+    for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "  {name} {what}: {}", list.join("; "));
+    }
+    out
+}

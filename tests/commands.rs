@@ -1,0 +1,134 @@
+//! The commands that work on reports, as a user calls them.
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+fn addendum(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_addendum")).args(arguments).output().unwrap()
+}
+
+/// The standard output of a command that succeeds.
+fn printed(arguments: &[&str]) -> String {
+    let output = addendum(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The message of a command that fails.
+fn refused(arguments: &[&str]) -> String {
+    let output = addendum(arguments);
+    assert!(!output.status.success(), "{arguments:?}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// A file in the form of the paper's evaluation script.
+fn responses() -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("responses.json");
+    let items = serde_json::json!([
+        {"id": "s1", "response": "Cardiomegaly. No effusion.", "answer": "The heart is enlarged. No pleural effusion."},
+        {"id": "s2", "response": "Left pneumothorax.", "answer": "Left rib fracture."},
+    ]);
+    fs::write(&path, items.to_string()).unwrap();
+    let path = path.display().to_string();
+    (dir, path)
+}
+
+#[test]
+fn score_prints_a_table_with_intervals_and_no_colours_where_there_is_no_terminal() {
+    let (_dir, path) = responses();
+    let table = printed(&["score", "--hyps", &path, "--metrics", "rouge_l,chexbert,rate"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["2", "reports", "score", "95", "%", "interval"]);
+    for (line, name) in
+        lines[1..].iter().zip(["rouge_l", "micro_f1_14", "macro_f1_14", "micro_f1_5", "macro_f1_5", "rate"])
+    {
+        assert!(line.starts_with(name) && line.contains(" – "), "{line}");
+    }
+    assert!(!table.contains('\x1b'), "{table}");
+    assert_eq!(table, printed(&["score", "--hyps", &path, "--metrics", "rouge_l,chexbert,rate"]), "twice the same");
+}
+
+#[test]
+fn score_speaks_json_and_csv() {
+    let (_dir, path) = responses();
+    let json: Value =
+        serde_json::from_str(&printed(&["score", "--hyps", &path, "--format", "json", "--explain"])).unwrap();
+    assert_eq!(json["reports"], 2);
+    assert_eq!(json["bootstrap"]["resamples"], 1000);
+    let rate = json["scores"].as_array().unwrap().iter().find(|score| score["metric"] == "rate").unwrap();
+    assert!(rate["low"].as_f64().unwrap() <= rate["score"].as_f64().unwrap());
+    let second = &json["explanations"][1];
+    assert_eq!(second["id"], "s2");
+    assert_eq!(second["findings"]["missing"], serde_json::json!(["Fracture"]));
+    assert_eq!(second["findings"]["spurious"], serde_json::json!(["Pneumothorax"]));
+    assert_eq!(json["explanations"][0]["findings"]["matched"], serde_json::json!(["Cardiomegaly"]));
+
+    let csv = printed(&["score", "--hyps", &path, "--format", "csv", "--metrics", "bleu", "--resamples", "0"]);
+    let names: Vec<&str> = csv.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(names, ["metric", "bleu_1", "bleu_2", "bleu_3", "bleu_4"]);
+    assert!(csv.lines().skip(1).all(|line| line.ends_with(",,")), "{csv}");
+}
+
+#[test]
+fn score_explains_each_report() {
+    let (_dir, path) = responses();
+    let text = printed(&["score", "--hyps", &path, "--explain", "--metrics", "rate"]);
+    assert!(
+        text.contains("report 2 (s2)\n  missing  findings: Fracture\n  spurious findings: Pneumothorax\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn score_refuses_bad_input_by_its_place() {
+    let (dir, path) = responses();
+    let broken = dir.path().join("broken.jsonl");
+    fs::write(&broken, "{\"response\": \"a\", \"answer\": \"b\"}\n{\"response\": 3, \"answer\": \"b\"}\n").unwrap();
+    let message = refused(&["score", "--hyps", &broken.display().to_string()]);
+    assert!(message.contains("broken.jsonl:2: field `response` is 3, expected text"), "{message}");
+    assert!(refused(&["score", "--hyps", &path, "--metrics", "rogue"]).contains("metric `rogue` is unknown"));
+    assert!(refused(&["score", "--hyps", &path, "--confidence", "95"]).contains("between 0 and 1"));
+}
+
+#[test]
+fn edit_shows_entities_rule_and_difference() {
+    let (dir, _) = responses();
+    let reference = dir.path().join("reference.txt");
+    fs::write(&reference, "Small left pleural effusion. Normal heart.\n").unwrap();
+    let reference = format!("@{}", reference.display());
+    let arguments = ["edit", "--report", "Normal heart. No pleural effusion.", "--reference", &reference];
+    let text = printed(&arguments);
+    assert!(text.contains("pleural effusion NON-DISEASE"), "{text}");
+    assert!(text.contains("replace: rule (a), a sentence says the opposite of the reference"), "{text}");
+    assert!(text.ends_with("  Normal heart.\n- No pleural effusion.\n+ Small left pleural effusion.\n"), "{text}");
+    assert!(!text.contains('\x1b'), "{text}");
+
+    let json: Value = serde_json::from_str(&printed(&[&arguments[..], &["--format", "json"]].concat())).unwrap();
+    assert_eq!(json["text"], "Normal heart. Small left pleural effusion.");
+    assert_eq!(json["edits"][0]["rule"], "conflict");
+    let whole = printed(&[&arguments[..], &["--granularity", "report"]].concat());
+    assert!(
+        whole.ends_with("- Normal heart.\n- No pleural effusion.\n+ Small left pleural effusion. Normal heart.\n"),
+        "{whole}"
+    );
+}
+
+#[test]
+fn edit_takes_its_settings_from_a_file_and_refuses_impossible_ones() {
+    let (dir, _) = responses();
+    let config = dir.path().join("edit.json");
+    fs::write(&config, r#"{"extractor": "radgraph", "operations_per_report": 2}"#).unwrap();
+    let config = config.display().to_string();
+    let reports = ["edit", "--report", "The heart is enlarged.", "--reference", "Cardiomegaly."];
+    assert!(printed(&reports).contains("none: rule (e)"));
+    assert!(!printed(&[&reports[..], &["--config", &config]].concat()).contains("none: rule (e)"));
+    assert!(refused(&[&reports[..], &["--tau", "7"]].concat()).contains("tau is 7, expected a number from 0 to 1"));
+    assert!(refused(&[&reports[..], &["--extractor", "bert"]].concat()).contains("expected one of"));
+    assert!(refused(&["edit", "--report", "@/nowhere", "--reference", "x"]).contains("/nowhere"));
+}
