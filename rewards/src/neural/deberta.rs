@@ -88,7 +88,10 @@ impl Config {
         config::read::<Self>(file, |config| {
             config.sizes.check()?;
             if config.conv_kernel_size > 0 {
-                return Err(format!("`conv_kernel_size` is {}; convolutions are not supported", config.conv_kernel_size));
+                return Err(format!(
+                    "`conv_kernel_size` is {}; convolutions are not supported",
+                    config.conv_kernel_size
+                ));
             }
             match config.embedding_size {
                 Some(size) if size != config.sizes.hidden_size => {
@@ -137,7 +140,8 @@ impl Deberta {
             positions = Some(get("embeddings.position_embeddings", sizes.max_position_embeddings)?);
         }
         if config.type_vocab_size > 0 {
-            let first = get("embeddings.token_type_embeddings", config.type_vocab_size)?.narrow(0, 0, 1).map_err(fail)?;
+            let first =
+                get("embeddings.token_type_embeddings", config.type_vocab_size)?.narrow(0, 0, 1).map_err(fail)?;
             let rows = (sizes.max_position_embeddings, hidden);
             positions = Some(match positions {
                 Some(positions) => positions.broadcast_add(&first).map_err(fail)?,

@@ -22,7 +22,8 @@ impl Linear {
         let parts = layers.iter().map(|(name, outputs)| Self::load(weights, name, inputs, *outputs));
         let parts = parts.collect::<crate::Result<Vec<_>>>()?;
         let stack = |part: fn(&Self) -> &Tensor| Tensor::cat(&parts.iter().map(part).collect::<Vec<_>>(), 0);
-        let stacked = stack(|part| &part.weight).and_then(|weight| Ok(Self { weight, bias: stack(|part| &part.bias)? }));
+        let stacked =
+            stack(|part| &part.weight).and_then(|weight| Ok(Self { weight, bias: stack(|part| &part.bias)? }));
         stacked.map_err(|error| refuse(weights.file(), error))
     }
 

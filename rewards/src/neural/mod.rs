@@ -14,6 +14,7 @@ mod layers;
 mod mpnet;
 mod pickle;
 mod positions;
+mod radgraph;
 mod rate;
 #[cfg(test)]
 mod testing;
@@ -21,6 +22,7 @@ mod tokens;
 mod weights;
 
 pub use chexbert::Chexbert;
+pub use radgraph::Radgraph;
 pub use rate::{RateExtractor, RateModels};
 
 use crate::Error;

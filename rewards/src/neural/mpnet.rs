@@ -70,7 +70,10 @@ impl MpNet {
         let bias =
             get("encoder.relative_attention_bias", config.relative_attention_num_buckets, sizes.num_attention_heads)?;
         if config.pad_token_id as usize >= sizes.vocab_size {
-            return Err(refuse(weights.file(), format!("the pad token {} is not in the vocabulary", config.pad_token_id)));
+            return Err(refuse(
+                weights.file(),
+                format!("the pad token {} is not in the vocabulary", config.pad_token_id),
+            ));
         }
         let norm = format!("{prefix}embeddings.LayerNorm");
         Ok(Self {

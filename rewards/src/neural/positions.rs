@@ -21,7 +21,11 @@ pub(super) enum Table {
     Bias(Tensor),
     /// The rows `first..first + count` of the projected distances that occur, and `[length, length]`: which of them
     /// query and key have.
-    Rows { first: usize, count: usize, index: Tensor },
+    Rows {
+        first: usize,
+        count: usize,
+        index: Tensor,
+    },
 }
 
 /// DeBERTa's projected distances (He et al. 2021, section 3.1), which depend on the weights alone.
@@ -67,7 +71,14 @@ impl Positions {
 
     /// Adds the position part to scores `[heads, sequences, length, length]` of scaled queries and of keys, both
     /// `[heads, sequences, length, width]`.
-    pub(super) fn add(&self, layer: usize, scores: Tensor, query: &Tensor, key: &Tensor, table: &Table) -> Result<Tensor> {
+    pub(super) fn add(
+        &self,
+        layer: usize,
+        scores: Tensor,
+        query: &Tensor,
+        key: &Tensor,
+        table: &Table,
+    ) -> Result<Tensor> {
         match (self, table) {
             (_, Table::Bias(bias)) => scores.broadcast_add(bias),
             (Self::Disentangled(positions), Table::Rows { first, count, index }) => {
@@ -119,9 +130,8 @@ impl Disentangled {
             let width = projected.dim(1)? / heads;
             projected.reshape((rows, heads, width))?.transpose(0, 1)?.contiguous().map(Some)
         };
-        let project = |(key, query): &(Option<Linear>, Option<Linear>)| {
-            Ok(Projected { key: split(key)?, query: split(query)? })
-        };
+        let project =
+            |(key, query): &(Option<Linear>, Option<Linear>)| Ok(Projected { key: split(key)?, query: split(query)? });
         let layers = layers.iter().map(project).collect::<Result<_>>()?;
         Ok(Self { layers, span: rows / 2, buckets, device: distances.device().clone() })
     }

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::testing::{fixture, root};
 
@@ -15,12 +16,18 @@ pub(super) fn folder(path: &str) -> PathBuf {
 
 /// Shape and values of every tensor of a safetensors file.
 pub(super) fn tensors(path: &str) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
-    let loaded = candle_core::safetensors::load_buffer(&fixture(path), &Device::Cpu).unwrap();
-    let read = |tensor: candle_core::Tensor| {
-        let values = tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-        (tensor.dims().to_vec(), values)
+    let bytes = fixture(path);
+    let loaded = SafeTensors::deserialize(&bytes).unwrap();
+    let read = |view: &TensorView<'_>| -> Vec<f32> {
+        let numbers = match view.dtype() {
+            Dtype::F32 => DType::F32,
+            Dtype::I64 => DType::I64,
+            _ => DType::U8,
+        };
+        let tensor = Tensor::from_raw_buffer(view.data(), numbers, view.shape(), &Device::Cpu).unwrap();
+        tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     };
-    loaded.into_iter().map(|(name, tensor)| (name, read(tensor))).collect()
+    loaded.iter().map(|(name, view)| (name.to_owned(), (view.shape().to_vec(), read(&view)))).collect()
 }
 
 /// Fails when the values differ by more than a tolerance anywhere.

@@ -48,10 +48,13 @@ impl Tokens {
         } else {
             let casing = folder.join("tokenizer_config.json");
             let lower = match std::fs::read(&casing) {
-                Ok(bytes) => serde_json::from_slice::<Casing>(&bytes).map_err(|error| refuse(&casing, error))?.do_lower_case,
+                Ok(bytes) => {
+                    serde_json::from_slice::<Casing>(&bytes).map_err(|error| refuse(&casing, error))?.do_lower_case
+                }
                 Err(_) => None,
             };
-            let tokenizer = word_pieces(&vocabulary, lower.unwrap_or(true)).map_err(|error| refuse(&vocabulary, error))?;
+            let tokenizer =
+                word_pieces(&vocabulary, lower.unwrap_or(true)).map_err(|error| refuse(&vocabulary, error))?;
             (vocabulary, tokenizer)
         };
         tokenizer.with_padding(None);

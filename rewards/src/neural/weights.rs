@@ -86,9 +86,7 @@ impl Weights {
                 let mut archive = ZipArchive::new(bytes).map_err(|error| refuse(file, error))?;
                 (pickle::zipped(&mut archive).map_err(fail)?, Content::Zip(Box::new(archive)))
             }
-            [0x80, ..] if length > LONGEST_HEADER || magic[1] <= 5 && magic[2] == 0x8a => {
-                (pickle::legacy(&mut bytes, length).map_err(fail)?, Content::Flat(bytes))
-            }
+            [0x80, 0..=5, 0x8a, _] => (pickle::legacy(&mut bytes, length).map_err(fail)?, Content::Flat(bytes)),
             _ => (safetensors(&mut bytes, length).map_err(fail)?, Content::Flat(bytes)),
         };
         if tensors.is_empty() {
@@ -106,17 +104,8 @@ impl Weights {
         &self.file
     }
 
-    pub(super) fn device(&self) -> &Device {
-        &self.device
-    }
-
     pub(super) fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
-    }
-
-    /// The names in order.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.keys().map(String::as_str)
     }
 
     /// The shape of a tensor.
@@ -164,7 +153,8 @@ impl Weights {
             }
             (Content::Flat(file), &Place::At(at)) => {
                 let mut bytes = Vec::new();
-                let read = file.seek(SeekFrom::Start(at)).and_then(|_| file.take(length as u64).read_to_end(&mut bytes));
+                let read =
+                    file.seek(SeekFrom::Start(at)).and_then(|_| file.take(length as u64).read_to_end(&mut bytes));
                 read.map_err(|error| error.to_string())?;
                 if bytes.len() == length { Ok(bytes) } else { Err("the file ends before it".into()) }
             }
@@ -190,9 +180,11 @@ fn gather(view: &View, storage: Vec<u8>) -> Result<Vec<u8>, String> {
     if count == 0 || count > view.elements {
         return Err(if count == 0 { "it is empty".into() } else { OUTSIDE.into() });
     }
-    let last = view.shape.iter().zip(&view.stride).try_fold(view.offset, |at, (&d, &s)| {
-        at.checked_add((d - 1).checked_mul(s)?)
-    });
+    let last = view
+        .shape
+        .iter()
+        .zip(&view.stride)
+        .try_fold(view.offset, |at, (&d, &s)| at.checked_add((d - 1).checked_mul(s)?));
     if last.is_none_or(|last| last >= view.elements) {
         return Err(OUTSIDE.into());
     }
@@ -204,7 +196,11 @@ fn gather(view: &View, storage: Vec<u8>) -> Result<Vec<u8>, String> {
         fits
     });
     if contiguous {
-        return Ok(if view.elements == count { storage } else { storage[view.offset * width..][..count * width].to_vec() });
+        return Ok(if view.elements == count {
+            storage
+        } else {
+            storage[view.offset * width..][..count * width].to_vec()
+        });
     }
     let mut bytes = Vec::with_capacity(count * width);
     let mut index = vec![0; view.shape.len()];
@@ -257,7 +253,8 @@ fn safetensors<R: Read + Seek>(file: &mut R, length: u64) -> Result<BTreeMap<Str
             other => return Err(fail(&format!("type `{other}` is unknown"))),
         };
         let [from, to] = described.data_offsets;
-        let bytes = to.checked_sub(from).filter(|_| to <= length - start).ok_or_else(|| fail("it lies outside the file"))?;
+        let bytes =
+            to.checked_sub(from).filter(|_| to <= length - start).ok_or_else(|| fail("it lies outside the file"))?;
         let elements = described.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let elements = elements
             .filter(|n| n.checked_mul(dtype.size_in_bytes()).map(|b| b as u64) == Some(bytes))

@@ -42,7 +42,8 @@ pub(super) struct Pickle {
 impl Pickle {
     /// Reads one pickle from the front of `input`, which is advanced past it.
     pub(super) fn read(input: &mut &[u8]) -> Result<Self, String> {
-        let mut machine = Machine { input, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
+        let mut machine =
+            Machine { input, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
         let root = machine.run()?;
         Ok(Self { values: machine.values, root })
     }
@@ -167,7 +168,8 @@ impl Machine<'_, '_> {
                 Value::Float
             }
             _ => {
-                let length = if code == 0x8a { u64::from(self.byte()?) } else { u64::from(u32::from_le_bytes(self.array()?)) };
+                let length =
+                    if code == 0x8a { u64::from(self.byte()?) } else { u64::from(u32::from_le_bytes(self.array()?)) };
                 long(self.take(length)?)
             }
         };
@@ -332,7 +334,19 @@ fn harmless(module: &str, name: &str) -> bool {
         "_codecs" => name == "encode",
         "builtins" | "__builtin__" => matches!(
             name,
-            "set" | "frozenset" | "dict" | "list" | "tuple" | "int" | "float" | "bool" | "str" | "bytes" | "bytearray" | "complex" | "object"
+            "set"
+                | "frozenset"
+                | "dict"
+                | "list"
+                | "tuple"
+                | "int"
+                | "float"
+                | "bool"
+                | "str"
+                | "bytes"
+                | "bytearray"
+                | "complex"
+                | "object"
         ),
         _ => false,
     }

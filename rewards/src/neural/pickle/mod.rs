@@ -191,3 +191,6 @@ fn storages(pickle: &Pickle) -> Result<BTreeMap<String, u64>, String> {
     }
     Ok(sizes)
 }
+
+#[cfg(test)]
+mod tests;

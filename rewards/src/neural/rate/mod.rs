@@ -43,6 +43,19 @@ impl RateModels {
     pub fn for_editing(self: &Arc<Self>) -> RateExtractor {
         RateExtractor { models: self.clone(), use_: Use::Edit }
     }
+
+    /// The entities of a whole report as the reference's edit service (`POST /analyze`) finds them: the report is read
+    /// at once, and each embedding is the mean over the padding of all entities together too.
+    ///
+    /// # Errors
+    /// Failures of the models.
+    pub fn analyse(&self, report: &str) -> Result<Vec<Entity>> {
+        let found = self.tagger.find(&[report], spans::for_editing)?.concat();
+        let texts: Vec<&str> = found.iter().map(|(text, _)| text.as_str()).collect();
+        let embeddings = self.embedder.embed_padded(&texts)?;
+        let entity = |((text, kind), embedding)| Entity { text, kind, embedding };
+        Ok(found.into_iter().zip(embeddings).map(entity).collect())
+    }
 }
 
 #[derive(Clone, Copy)]

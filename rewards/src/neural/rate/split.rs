@@ -123,7 +123,8 @@ impl<'a> Text<'a> {
         }
         match stop {
             Some('.') if c.is_ascii_uppercase() => {
-                let capitals = [2, 3, 4].iter().all(|b| self.before(i, gap + b).is_some_and(|c| c.is_ascii_uppercase()));
+                let capitals =
+                    [2, 3, 4].iter().all(|b| self.before(i, gap + b).is_some_and(|c| c.is_ascii_uppercase()));
                 first.is_some_and(|c| lower(c) || c.is_ascii_digit() || c == ')')
                     || capitals && next.is_some_and(lower)
                     || STARTERS.contains(&self.word(i))
@@ -230,7 +231,10 @@ mod tests {
 
     #[test]
     fn titles_within_a_sentence_do_not_end_it() {
-        assert_eq!(split("Discussed with Dr. Smith. Heart is large."), ["Discussed with Dr. Smith.", "Heart is large."]);
+        assert_eq!(
+            split("Discussed with Dr. Smith. Heart is large."),
+            ["Discussed with Dr. Smith.", "Heart is large."]
+        );
     }
 
     proptest! {

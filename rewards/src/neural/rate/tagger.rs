@@ -35,7 +35,8 @@ impl Tagger {
         let config = Config::read(&file)?;
         let labels = config.labels().map_err(|reason| refuse(&file, reason))?;
         let tag = |label: &String| {
-            Tag::parse(label).ok_or_else(|| refuse(&file, format!("label `{label}` is none of RaTEScore's, like `B-ANATOMY`")))
+            Tag::parse(label)
+                .ok_or_else(|| refuse(&file, format!("label `{label}` is none of RaTEScore's, like `B-ANATOMY`")))
         };
         let tags = labels.iter().map(tag).collect::<Result<Vec<_>>>()?;
         if tags.is_empty() {
