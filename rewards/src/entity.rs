@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Result, sentences};
 
 /// RaTEScore's five entity types (Zhao et al. 2024, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,6 +49,11 @@ pub struct Entity {
 pub trait EntityExtractor: Send + Sync {
     /// Returns one list per sentence, in order. The result for a sentence does not depend on its neighbours in the slice.
     fn extract(&self, sentences: &[&str]) -> Result<Vec<Vec<Entity>>>;
+
+    /// Cuts a report into the sentences that this extractor expects.
+    fn split<'a>(&self, report: &'a str) -> Vec<&'a str> {
+        sentences::split(report)
+    }
 }
 
 /// Cosine similarity; 0 when either vector is zero.

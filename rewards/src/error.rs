@@ -4,6 +4,9 @@ pub enum Error {
     /// A back end failed; never turned into a zero reward.
     #[error("{component}: {reason}")]
     Component { component: &'static str, reason: String },
+    /// A file of a model cannot be used.
+    #[error("{}: {reason}", file.display())]
+    Model { file: std::path::PathBuf, reason: String },
     #[error("reward component `{name}` is unknown; known are {known}")]
     UnknownComponent { name: String, known: String },
     #[error("weight of reward component `{name}` is {value}; expected a finite number, 0 or more")]
@@ -22,4 +25,4 @@ pub enum Error {
     Pairs { hypotheses: usize, references: usize },
 }
 
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -10,6 +10,7 @@ pub mod graph;
 pub mod labels;
 pub mod lexicon;
 pub mod metrics;
+pub mod neural;
 pub mod score;
 pub mod sentences;
 #[cfg(test)]

@@ -22,7 +22,6 @@ use crate::{
         radgraph::{self, Level},
         rate,
     },
-    sentences,
 };
 
 /// The metrics a reward can be made of.
@@ -103,7 +102,7 @@ impl Backends {
 
     /// The entities of whole reports: those of their sentences, in order. Fails as the others do.
     pub fn entities(&self, reports: &[&str]) -> Result<Vec<Vec<Entity>>> {
-        let cut: Vec<Vec<&str>> = reports.iter().map(|report| sentences::split(report)).collect();
+        let cut: Vec<Vec<&str>> = reports.iter().map(|report| self.entities.split(report)).collect();
         let flat: Vec<&str> = cut.iter().flatten().copied().collect();
         let mut found = counted("entity extractor", self.entities.extract(&flat)?, flat.len())?.into_iter();
         Ok(cut.iter().map(|sentences| found.by_ref().take(sentences.len()).flatten().collect()).collect())

@@ -1,0 +1,98 @@
+//! RaTEScore's models (Zhao et al. 2024): a tagger finds the entities of a sentence, an embedder compares their words.
+//!
+//! The published score and the editor of EditGRPO use the same two models differently; see [`RateModels`]. The score
+//! itself is in [`crate::metrics::rate`].
+
+mod embedder;
+mod spans;
+mod split;
+mod tagger;
+
+use std::{path::Path, sync::Arc};
+
+use candle_core::Device;
+use embedder::{Embedder, Pooling};
+use tagger::Tagger;
+
+use crate::{Entity, EntityExtractor, EntityType, Result};
+
+const NAME: &str = "RaTEScore";
+
+/// The two models, which the two extractors made of them share.
+pub struct RateModels {
+    tagger: Tagger,
+    embedder: Embedder,
+}
+
+impl RateModels {
+    /// Loads the tagger (published as `Angelakeke/RaTE-NER-Deberta`) and the embedder (`FremyCompany/BioLORD-2023-C`)
+    /// from their folders, each with `config.json`, `tokenizer.json` and `model.safetensors` or `pytorch_model.bin`.
+    ///
+    /// # Errors
+    /// Unreadable, corrupt or foreign files, with the file and what is wrong with it.
+    pub fn load(tagger: &Path, embedder: &Path, device: &Device) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { tagger: Tagger::load(tagger, device)?, embedder: Embedder::load(embedder, device)? }))
+    }
+
+    /// Entities as the published score takes them.
+    pub fn for_score(self: &Arc<Self>) -> RateExtractor {
+        RateExtractor { models: self.clone(), use_: Use::Score }
+    }
+
+    /// Entities as the editor takes them: labels are decoded strictly, embeddings are means over all tokens.
+    pub fn for_editing(self: &Arc<Self>) -> RateExtractor {
+        RateExtractor { models: self.clone(), use_: Use::Edit }
+    }
+
+    /// The entities of a whole report as the reference's edit service (`POST /analyze`) finds them: the report is read
+    /// at once, and each embedding is the mean over the padding of all entities together too.
+    ///
+    /// # Errors
+    /// Failures of the models.
+    pub fn analyse(&self, report: &str) -> Result<Vec<Entity>> {
+        let found = self.tagger.find(&[report], spans::for_editing)?.concat();
+        let texts: Vec<&str> = found.iter().map(|(text, _)| text.as_str()).collect();
+        let embeddings = self.embedder.embed_padded(&texts)?;
+        let entity = |((text, kind), embedding)| Entity { text, kind, embedding };
+        Ok(found.into_iter().zip(embeddings).map(entity).collect())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Use {
+    Score,
+    Edit,
+}
+
+/// Extracts entities for one of two purposes; made by [`RateModels`].
+pub struct RateExtractor {
+    models: Arc<RateModels>,
+    use_: Use,
+}
+
+impl EntityExtractor for RateExtractor {
+    fn extract(&self, sentences: &[&str]) -> Result<Vec<Vec<Entity>>> {
+        let (decode, pooling) = match self.use_ {
+            Use::Score => (spans::for_score as fn(&[_]) -> _, Pooling::First),
+            Use::Edit => (spans::for_editing as fn(&[_]) -> _, Pooling::Mean),
+        };
+        let found = self.models.tagger.find(sentences, decode)?;
+        let texts: Vec<&str> = found.iter().flatten().map(|(text, _)| text.as_str()).collect();
+        let mut embeddings = self.models.embedder.embed(&texts, pooling)?.into_iter();
+        let mut entity = |(text, kind): &(String, EntityType)| {
+            // There is one embedding per entity.
+            Entity { text: text.clone(), kind: *kind, embedding: embeddings.next().unwrap_or_default() }
+        };
+        Ok(found.iter().map(|sentence| sentence.iter().map(&mut entity).collect()).collect())
+    }
+
+    fn split<'a>(&self, report: &'a str) -> Vec<&'a str> {
+        match self.use_ {
+            Use::Score => split::split(report),
+            Use::Edit => crate::sentences::split(report),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
