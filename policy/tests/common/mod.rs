@@ -2,6 +2,9 @@
 
 #![allow(dead_code)]
 
+pub mod network;
+pub mod padded;
+
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
