@@ -271,6 +271,16 @@ struct Fields<'a>(&'static str, &'a [&'a Map<String, Value>]);
 /// No published size comes near; larger ones are mistakes or attacks.
 const MOST: u64 = 1 << 24;
 
+/// The same for sizes of which something is made before any weight is looked at.
+fn most(key: &str) -> u64 {
+    match key {
+        "num_hidden_layers" | "depth" => 1 << 10,
+        "window_size" => 1 << 14,
+        "hidden_size" | "intermediate_size" | "out_hidden_size" => 1 << 20,
+        _ => MOST,
+    }
+}
+
 impl Fields<'_> {
     fn find(&self, key: &str) -> Option<&Value> {
         self.1.iter().find_map(|map| map.get(key)).filter(|value| !value.is_null())
@@ -295,8 +305,8 @@ impl Fields<'_> {
     fn size(&self, key: &str) -> Result<usize> {
         let value = self.get(key)?;
         match value.as_u64() {
-            Some(n) if (1..=MOST).contains(&n) => Ok(n as usize),
-            _ => Err(self.wrong(key, value, "a positive size")),
+            Some(n) if (1..=most(key)).contains(&n) => Ok(n as usize),
+            _ => Err(self.wrong(key, value, &format!("a size between 1 and {}", most(key)))),
         }
     }
 

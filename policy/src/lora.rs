@@ -2,6 +2,7 @@
 //!
 //! An [`Adapter`] is an immutable snapshot; training makes new ones. Files are in PEFT's format.
 
+mod merge;
 mod peft;
 mod targets;
 
@@ -13,6 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{Config, Error, Result, config::TextConfig, ops::LoraPair, optim::Tensors};
+
+pub use merge::merge_folder;
 
 /// A linear layer of a decoder layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
