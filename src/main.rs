@@ -1,5 +1,7 @@
 //! The `addendum` command line.
 
+mod merge;
+
 use std::{
     io::Write,
     ops::ControlFlow,
@@ -41,6 +43,8 @@ enum Command {
     Doctor(DoctorArgs),
     /// Compare a device with the CPU: features, log-probabilities, gradients, tokens and a training step.
     CheckDevice(CheckArgs),
+    /// Merge an adapter into its base model: a checkpoint folder that any library loads.
+    Merge(merge::MergeArgs),
     /// Write phantom studies as a dataset folder (PNG and JSON).
     Phantoms(PhantomArgs),
 }
@@ -194,6 +198,7 @@ fn main() -> Result<()> {
         Command::Sft(args) => sft(&args),
         Command::Doctor(args) => doctor(&args),
         Command::CheckDevice(args) => check_device(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Phantoms(args) => phantoms(&args),
     }
 }

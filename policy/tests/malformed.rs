@@ -1,11 +1,12 @@
 //! Damaged folders: whatever is in them, loading ends soon, with a policy or an error that names the file and the cause.
 
+mod common;
+
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
-use addendum_policy::{
-    Adapter, Config, LoraConfig, Policy, image::ImageConfig, model::Weights, tokenizer::ReportTokenizer,
-};
+use addendum_policy::{Adapter, Config, LoraConfig, Policy};
 use candle_core::{DType, Device, Tensor};
+use common::tiny::tiny_policy;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -21,19 +22,8 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 /// The files of a policy as small as can be.
 static POLICY: LazyLock<Files> = LazyLock::new(|| {
-    let tokenizer = ReportTokenizer::train(["The heart is normal. The lungs are clear."], 270).unwrap();
-    let mut config = Config::tiny(tokenizer.vocab_size());
-    (config.text.hidden_size, config.text.intermediate_size, config.text.layers) = (16, 24, 2);
-    (config.text.heads, config.text.kv_heads, config.text.mrope_section) = (2, 1, [2, 1, 1]);
-    (config.vision.hidden_size, config.vision.intermediate_size, config.vision.heads) = (16, 24, 2);
-    config.vision.out_hidden_size = 16;
-    let special = tokenizer.special();
-    (config.image_token_id, config.eos_token_id) = (special.image_pad, special.turn_end);
-    (config.vision_start_token_id, config.vision_end_token_id) = (special.vision_start, special.vision_end);
-    let weights = Weights::random(&config, 0, DType::F32, &Device::Cpu).unwrap();
-    let policy = Policy::new(config, weights, tokenizer, ImageConfig::default(), Device::Cpu).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    policy.save(dir.path()).unwrap();
+    tiny_policy().save(dir.path()).unwrap();
     files(dir.path())
 });
 
@@ -110,6 +100,10 @@ fn with_tensor(files: &Files, file: &str, tensor: &str, change: impl FnOnce(&Ten
 fn says(result: Result<(), String>, parts: &[&str]) {
     let message = result.expect_err("loading succeeds");
     assert!(parts.iter().all(|part| message.contains(part)), "{message}\nlacks one of {parts:?}");
+}
+
+fn any_name(files: &Files, which: prop::sample::Index) -> &str {
+    files.keys().nth(which.index(files.len())).unwrap()
 }
 
 /// Pointers to all values of a document.
@@ -302,7 +296,7 @@ fn settings_of_an_adapter_that_are_not_implemented_are_refused_by_name() {
         ("layers_to_transform", json!(0)),
         ("init_lora_weights", json!("pissa_niter_4")),
         ("r", json!(0)),
-        ("r", json!(1 << 40)),
+        ("r", json!(1u64 << 40)),
         ("lora_alpha", json!("16")),
         ("lora_dropout", json!(1.0)),
         ("target_modules", json!(null)),
@@ -341,10 +335,10 @@ proptest! {
     #[test]
     fn a_truncated_file_is_an_error_that_names_it(which in any::<prop::sample::Index>(), at in 0.0f64..1.0) {
         let truncate = |bytes: &mut Vec<u8>| bytes.truncate((bytes.len() as f64 * at) as usize);
-        let name = *which.get(&POLICY.keys().collect::<Vec<_>>());
+        let name = any_name(&POLICY, which);
         let message = load(&with(&POLICY, name, truncate)).unwrap_err();
         prop_assert!(message.contains(name), "{message}");
-        let name = *which.get(&LORA.keys().collect::<Vec<_>>());
+        let name = any_name(&LORA, which);
         let message = load_adapter(&with(&LORA, name, truncate)).unwrap_err();
         prop_assert!(message.contains(name), "{message}");
     }
@@ -359,8 +353,8 @@ proptest! {
             let range = if early { bytes.len().min(300) } else { bytes.len() };
             flips.iter().for_each(|(at, value)| bytes[at.index(range)] = *value);
         };
-        let _ = load(&with(&POLICY, which.get(&POLICY.keys().collect::<Vec<_>>()), flip));
-        let _ = load_adapter(&with(&LORA, which.get(&LORA.keys().collect::<Vec<_>>()), flip));
+        let _ = load(&with(&POLICY, any_name(&POLICY, which), flip));
+        let _ = load_adapter(&with(&LORA, any_name(&LORA, which), flip));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod network;
 pub mod padded;
+pub mod tiny;
 
 use std::path::PathBuf;
 
