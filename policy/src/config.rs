@@ -228,6 +228,7 @@ impl Config {
             "architectures": ["Qwen2_5_VLForConditionalGeneration"],
             "model_type": "qwen2_5_vl",
             "torch_dtype": "float32",
+            "bos_token_id": null,
             "hidden_act": "silu",
             "vocab_size": t.vocab_size,
             "hidden_size": t.hidden_size,

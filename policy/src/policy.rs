@@ -76,7 +76,7 @@ impl Policy {
     pub fn load(dir: &Path, dtype: DType, device: &Device) -> Result<Self> {
         let config = Config::load(&dir.join(CONFIG))?;
         let tokenizer = folder::tokenizer(dir)?;
-        let images = ImageConfig::load(&dir.join(IMAGES))?;
+        let images = folder::images(dir)?;
         let weights = load_weights(dir, dtype, device)?;
         weights.refuse_strays(&config)?;
         Self::new(config, weights, tokenizer, images, device.clone()).map_err(|error| match error {

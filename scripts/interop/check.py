@@ -9,12 +9,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+from transformers.utils import logging
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
+warnings.filterwarnings("ignore")
 
 ROOT = Path(__file__).resolve().parents[2]
 

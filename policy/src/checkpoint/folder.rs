@@ -15,6 +15,8 @@ pub const CONFIG: &str = "config.json";
 pub const TOKENIZER: &str = "tokenizer.json";
 pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub const IMAGES: &str = "preprocessor_config.json";
+/// Where newer libraries keep the settings of [`IMAGES`].
+pub const PROCESSOR: &str = "processor_config.json";
 pub const GENERATION: &str = "generation_config.json";
 
 /// What a copy of a checkpoint copies, where it is there: all but the weights and [`CONFIG`].
@@ -29,7 +31,7 @@ pub const COMPANIONS: [&str; 14] = [
     "chat_template.json",
     IMAGES,
     "video_preprocessor_config.json",
-    "processor_config.json",
+    PROCESSOR,
     GENERATION,
     "LICENSE",
     "NOTICE",
@@ -117,7 +119,43 @@ pub fn tokenizer(dir: &Path) -> Result<ReportTokenizer> {
     }
 }
 
+/// The image processor's settings: `preprocessor_config.json`, or else the section of `processor_config.json`.
+///
+/// # Errors
+/// Names the file that is missing, damaged, or holds settings out of their range.
+pub fn images(dir: &Path) -> Result<ImageConfig> {
+    let (own, all) = (dir.join(IMAGES), dir.join(PROCESSOR));
+    if own.exists() || !all.exists() {
+        return ImageConfig::load(&own);
+    }
+    let text = std::fs::read_to_string(&all).map_err(Error::io(&all))?;
+    let mut json: Value = serde_json::from_str(&text).map_err(|e| Error::file(&all, e))?;
+    match json.get_mut("image_processor") {
+        Some(section) => ImageConfig::from_json(section.take()).map_err(|e| Error::file(&all, e)),
+        None => Err(Error::file(&all, format!("image_processor is missing, and there is no {IMAGES}"))),
+    }
+}
+
 pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(path, e))?;
     write_whole(path, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_images_are_found_where_older_and_newer_libraries_write_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let found = || images(dir.path()).map(|config| config.max_pixels);
+        assert!(found().unwrap_err().to_string().contains(IMAGES));
+        write(PROCESSOR, r#"{"processor_class": "Qwen2_5_VLProcessor"}"#);
+        assert!(found().unwrap_err().to_string().contains("processor_config.json: image_processor is missing"));
+        write(PROCESSOR, r#"{"image_processor": {"size": {"shortest_edge": 3136, "longest_edge": 401408}}}"#);
+        assert_eq!(found().unwrap(), 401_408);
+        write(IMAGES, r#"{"max_pixels": 12544}"#);
+        assert_eq!(found().unwrap(), 12_544);
+    }
 }
