@@ -4,7 +4,7 @@ pub mod folder;
 pub(crate) mod reader;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io::Write,
     path::{Component, Path, PathBuf},
 };
@@ -82,10 +82,15 @@ fn shards(dir: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
+/// The metadata that older Python libraries insist on: whose layout of tensors this is.
+pub fn origin() -> HashMap<String, String> {
+    HashMap::from([("format".into(), "pt".into())])
+}
+
 /// Writes weights as one safetensors file.
 pub fn save_weights(weights: &Weights, path: &Path) -> Result<()> {
     let tensors: BTreeMap<_, _> = weights.tensors().iter().collect();
-    let bytes = safetensors::serialize(tensors, None).map_err(|e| Error::file(path, e))?;
+    let bytes = safetensors::serialize(tensors, Some(origin())).map_err(|e| Error::file(path, e))?;
     write_whole(path, &bytes)
 }
 

@@ -60,7 +60,7 @@ pub struct Config {
     pub image_token_id: u32,
     pub vision_start_token_id: u32,
     pub vision_end_token_id: u32,
-    /// `<|im_end|>`, which ends a response.
+    /// `<|im_end|>` or `<|endoftext|>`. What ends a report is the tokenizer's.
     pub eos_token_id: u32,
 }
 
@@ -164,7 +164,7 @@ impl Config {
             image_token_id: ids.id("image_token_id")?,
             vision_start_token_id: ids.id("vision_start_token_id")?,
             vision_end_token_id: ids.id("vision_end_token_id")?,
-            eos_token_id: ids.id("eos_token_id")?,
+            eos_token_id: ids.first_id("eos_token_id")?,
         };
         config.validate()?;
         Ok(config)
@@ -327,6 +327,14 @@ impl Fields<'_> {
     fn number(&self, key: &str) -> Result<f64> {
         let value = self.get(key)?;
         value.as_f64().filter(|n| n.is_finite() && *n > 0.0).ok_or_else(|| self.wrong(key, value, "a positive number"))
+    }
+
+    /// A token id, or the first of a list of them.
+    fn first_id(&self, key: &str) -> Result<u32> {
+        let value = self.get(key)?;
+        let first = value.as_array().map_or(Some(value), |list| list.first());
+        let id = first.and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+        id.ok_or_else(|| self.wrong(key, value, "a token id or a list of them"))
     }
 
     fn id(&self, key: &str) -> Result<u32> {

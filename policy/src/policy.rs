@@ -56,10 +56,17 @@ impl Policy {
             ("image_token_id", config.image_token_id, special.image_pad),
             ("vision_start_token_id", config.vision_start_token_id, special.vision_start),
             ("vision_end_token_id", config.vision_end_token_id, special.vision_end),
-            ("eos_token_id", config.eos_token_id, special.turn_end),
         ];
         if let Some((field, found, expected)) = ids.into_iter().find(|(_, found, expected)| found != expected) {
             return Err(Error::invalid(field, format!("{found} in the config, {expected} in the tokenizer")));
+        }
+        // Which of the two it is, is up to the checkpoint; what ends a report is the tokenizer's.
+        if ![special.turn_end, special.end_of_text].contains(&config.eos_token_id) {
+            let reason = format!(
+                "{} in the config; <|im_end|> is {} in the tokenizer, <|endoftext|> {}",
+                config.eos_token_id, special.turn_end, special.end_of_text
+            );
+            return Err(Error::invalid("eos_token_id", reason));
         }
         let model = Model::new(&config, &weights)?;
         let images = ImageProcessor::from_config(images)?;

@@ -330,7 +330,7 @@ fn factors_of_the_vision_tower_and_whole_modules_are_refused_as_such() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(1200))]
 
     #[test]
     fn a_truncated_file_is_an_error_that_names_it(which in any::<prop::sample::Index>(), at in 0.0f64..1.0) {

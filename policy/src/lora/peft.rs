@@ -23,7 +23,7 @@ impl Adapter {
         for (name, tensor) in self.tensors() {
             named.insert(format!("{PREFIX}{name}"), tensor.to_device(&Device::Cpu)?);
         }
-        safetensors::serialize(&named, None).map_err(|e| Error::invalid("adapter", e.to_string()))
+        safetensors::serialize(&named, Some(checkpoint::origin())).map_err(|e| Error::invalid("adapter", e.to_string()))
     }
 
     /// The adapter whose weights [`Adapter::to_bytes`] wrote.

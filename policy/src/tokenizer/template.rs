@@ -49,7 +49,7 @@ impl ChatTemplate {
             return Err(invalid(format!("{} bytes are more than {LONGEST}", source.len())));
         }
         let environment = environment();
-        environment.template_from_str(&source.to_owned()).map_err(|e| invalid(format!("{e:#}")))?;
+        environment.template_from_str(source).map_err(|e| invalid(format!("{e:#}")))?;
         Ok(Self { source: source.into(), environment })
     }
 
