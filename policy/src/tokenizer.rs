@@ -97,6 +97,9 @@ impl ReportTokenizer {
     /// # Errors
     /// Contents that are no byte-level tokenizer, or that lack special tokens, which are listed.
     pub fn from_json(json: &[u8]) -> Result<Self> {
+        // The library panics where the JSON breaks off inside some sections.
+        serde_json::from_slice::<serde::de::IgnoredAny>(json)
+            .map_err(|e| Error::invalid("tokenizer", e.to_string()))?;
         let inner = Tokenizer::from_bytes(json).map_err(invalid)?;
         Self::new(inner)
     }
