@@ -1,7 +1,13 @@
-//! Commands of the `addendum` binary that stand on their own, one file each.
+//! Commands of the `addendum` binary one file each.
 
+pub mod check_device;
+pub mod doctor;
 pub mod edit;
+pub mod init;
+pub mod merge;
+pub mod phantoms;
 pub mod score;
+pub mod sft;
 
 use std::{
     fs,

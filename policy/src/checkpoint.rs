@@ -1,11 +1,12 @@
 //! Files of weights: safetensors, whole or sharded, written so that a file is either whole or not there.
 
-mod reader;
+pub mod folder;
+pub(crate) mod reader;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io::Write,
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
 };
 
 use candle_core::{DType, Device, Tensor};
@@ -38,10 +39,8 @@ pub fn names(bytes: &[u8]) -> Result<BTreeSet<String>> {
 ///
 /// Takes the memory of the weights in `dtype`, whatever type the files hold.
 pub fn load_weights(dir: &Path, dtype: DType, device: &Device) -> Result<Weights> {
-    let single = dir.join(SINGLE);
-    let files = if single.exists() { vec![single] } else { shards(dir)? };
     let mut tensors = BTreeMap::new();
-    for file in files {
+    for file in weight_files(dir)? {
         let mut reader = Reader::open(&file)?;
         for name in reader.names() {
             let tensor = reader.tensor(&name, weight_dtype(&name, dtype), device)?;
@@ -58,7 +57,13 @@ pub fn all_finite(tensor: &Tensor) -> Result<bool> {
     Ok(tensor.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?.is_finite())
 }
 
-fn shards(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
+/// The safetensors files of a checkpoint folder: the single one, or the shards its index names.
+pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let single = dir.join(SINGLE);
+    if single.exists() { Ok(vec![single]) } else { shards(dir) }
+}
+
+fn shards(dir: &Path) -> Result<Vec<PathBuf>> {
     let path = dir.join(INDEX);
     let text = std::fs::read_to_string(&path)
         .map_err(|e| Error::file(dir, format!("neither {SINGLE} nor a readable {INDEX}: {e}")))?;
@@ -77,10 +82,15 @@ fn shards(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
     }
 }
 
+/// The metadata that older Python libraries insist on: whose layout of tensors this is.
+pub fn origin() -> HashMap<String, String> {
+    HashMap::from([("format".into(), "pt".into())])
+}
+
 /// Writes weights as one safetensors file.
 pub fn save_weights(weights: &Weights, path: &Path) -> Result<()> {
     let tensors: BTreeMap<_, _> = weights.tensors().iter().collect();
-    let bytes = safetensors::serialize(tensors, None).map_err(|e| Error::file(path, e))?;
+    let bytes = safetensors::serialize(tensors, Some(origin())).map_err(|e| Error::file(path, e))?;
     write_whole(path, &bytes)
 }
 

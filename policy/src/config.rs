@@ -62,7 +62,7 @@ pub struct Config {
     pub video_token_id: Option<u32>,
     pub vision_start_token_id: u32,
     pub vision_end_token_id: u32,
-    /// `<|im_end|>`, which ends a response.
+    /// `<|im_end|>` or `<|endoftext|>`. What ends a report is the tokenizer's.
     pub eos_token_id: u32,
 }
 
@@ -174,7 +174,7 @@ impl Config {
             video_token_id: ids.find("video_token_id").map(|_| ids.id("video_token_id")).transpose()?,
             vision_start_token_id: ids.id("vision_start_token_id")?,
             vision_end_token_id: ids.id("vision_end_token_id")?,
-            eos_token_id: ids.id("eos_token_id")?,
+            eos_token_id: ids.first_id("eos_token_id")?,
         };
         config.validate()?;
         Ok(config)
@@ -239,6 +239,7 @@ impl Config {
             "architectures": ["Qwen2_5_VLForConditionalGeneration"],
             "model_type": "qwen2_5_vl",
             "torch_dtype": "float32",
+            "bos_token_id": null,
             "hidden_act": "silu",
             "vocab_size": t.vocab_size,
             "hidden_size": t.hidden_size,
@@ -286,6 +287,16 @@ struct Fields<'a>(&'static str, &'a [&'a Map<String, Value>]);
 /// No published size comes near; larger ones are mistakes or attacks.
 const MOST: u64 = 1 << 24;
 
+/// The same for sizes of which something is made before any weight is looked at.
+fn most(key: &str) -> u64 {
+    match key {
+        "num_hidden_layers" | "depth" => 1 << 10,
+        "window_size" => 1 << 14,
+        "hidden_size" | "intermediate_size" | "out_hidden_size" => 1 << 20,
+        _ => MOST,
+    }
+}
+
 impl Fields<'_> {
     fn find(&self, key: &str) -> Option<&Value> {
         self.1.iter().find_map(|map| map.get(key)).filter(|value| !value.is_null())
@@ -310,8 +321,8 @@ impl Fields<'_> {
     fn size(&self, key: &str) -> Result<usize> {
         let value = self.get(key)?;
         match value.as_u64() {
-            Some(n) if (1..=MOST).contains(&n) => Ok(n as usize),
-            _ => Err(self.wrong(key, value, "a positive size")),
+            Some(n) if (1..=most(key)).contains(&n) => Ok(n as usize),
+            _ => Err(self.wrong(key, value, &format!("a size between 1 and {}", most(key)))),
         }
     }
 
@@ -331,6 +342,14 @@ impl Fields<'_> {
     fn number(&self, key: &str) -> Result<f64> {
         let value = self.get(key)?;
         value.as_f64().filter(|n| n.is_finite() && *n > 0.0).ok_or_else(|| self.wrong(key, value, "a positive number"))
+    }
+
+    /// A token id, or the first of a list of them.
+    fn first_id(&self, key: &str) -> Result<u32> {
+        let value = self.get(key)?;
+        let first = value.as_array().map_or(Some(value), |list| list.first());
+        let id = first.and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+        id.ok_or_else(|| self.wrong(key, value, "a token id or a list of them"))
     }
 
     fn id(&self, key: &str) -> Result<u32> {

@@ -2,7 +2,9 @@
 //!
 //! An [`Adapter`] is an immutable snapshot; training makes new ones. Files are in PEFT's format.
 
+mod merge;
 mod peft;
+mod targets;
 
 use std::collections::BTreeSet;
 
@@ -12,6 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{Config, Error, Result, config::TextConfig, ops::LoraPair, optim::Tensors};
+
+pub use merge::merge_folder;
 
 /// A linear layer of a decoder layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,6 +53,11 @@ impl Module {
         }
     }
 
+    /// The last part of [`Module::path`].
+    pub fn name(self) -> &'static str {
+        self.path().split_once('.').map_or("", |(_, name)| name)
+    }
+
     /// (inputs, outputs)
     pub fn shape(self, config: &TextConfig) -> (usize, usize) {
         let (c, i, dim) = (config.hidden_size, config.intermediate_size, config.head_dim());
@@ -75,11 +84,14 @@ pub struct LoraConfig {
     pub target_modules: Vec<Module>,
     /// Scale by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023).
     pub rslora: bool,
+    /// The share of a layer's inputs that PEFT's trainers drop in front of A. Kept, and written back with the adapter,
+    /// but never applied here: the objective needs the log-probabilities of the policy that sampled.
+    pub dropout: f64,
 }
 
 impl Default for LoraConfig {
     fn default() -> Self {
-        Self { rank: 16, alpha: 32.0, target_modules: Module::ALL.into(), rslora: false }
+        Self { rank: 16, alpha: 32.0, target_modules: Module::ALL.into(), rslora: false, dropout: 0.0 }
     }
 }
 
@@ -90,6 +102,9 @@ impl LoraConfig {
         }
         if !(self.alpha.is_finite() && self.alpha > 0.0) {
             return Err(Error::invalid("lora.alpha", format!("{} is not finite and above 0", self.alpha)));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::invalid("lora.dropout", format!("{} is not at least 0 and below 1", self.dropout)));
         }
         if self.target_modules.is_empty() {
             return Err(Error::invalid("lora.target_modules", "is empty; nothing would be trained"));

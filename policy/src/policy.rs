@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use addendum_studies::{ImageSource, Part, Prompt};
-use candle_core::{DType, Device};
-use serde::Serialize;
+use candle_core::{DType, Device, Tensor};
 
 use crate::{
     Adapter, Config, Error, Result,
-    checkpoint::{self, load_weights, save_weights, write_whole},
+    checkpoint::{
+        self,
+        folder::{self, CONFIG, GENERATION, IMAGES, TOKENIZER, TOKENIZER_CONFIG, write_json},
+        load_weights, save_weights, write_whole,
+    },
     filter::TokenSampler,
     generate::{GenerateRequest, Sample, generate},
     image::{ImageConfig, ImageProcessor, Patches},
@@ -18,10 +21,6 @@ use crate::{
     pack::{EncodedPrompt, PromptTokens},
     tokenizer::{PromptPart, ReportTokenizer},
 };
-
-const CONFIG: &str = "config.json";
-const TOKENIZER: &str = "tokenizer.json";
-const IMAGES: &str = "preprocessor_config.json";
 
 /// The base policy. Immutable; share it by reference count.
 #[derive(Debug)]
@@ -57,10 +56,17 @@ impl Policy {
             ("image_token_id", config.image_token_id, special.image_pad),
             ("vision_start_token_id", config.vision_start_token_id, special.vision_start),
             ("vision_end_token_id", config.vision_end_token_id, special.vision_end),
-            ("eos_token_id", config.eos_token_id, special.turn_end),
         ];
         if let Some((field, found, expected)) = ids.into_iter().find(|(_, found, expected)| found != expected) {
             return Err(Error::invalid(field, format!("{found} in the config, {expected} in the tokenizer")));
+        }
+        // Which of the two it is, is up to the checkpoint; what ends a report is the tokenizer's.
+        if ![special.turn_end, special.end_of_text].contains(&config.eos_token_id) {
+            let reason = format!(
+                "{} in the config; <|im_end|> is {} in the tokenizer, <|endoftext|> {}",
+                config.eos_token_id, special.turn_end, special.end_of_text
+            );
+            return Err(Error::invalid("eos_token_id", reason));
         }
         let model = Model::new(&config, &weights)?;
         let images = ImageProcessor::from_config(images)?;
@@ -68,15 +74,16 @@ impl Policy {
     }
 
     /// Loads a checkpoint folder in the published layout: `config.json`, `model.safetensors` (or shards),
-    /// `tokenizer.json`, `preprocessor_config.json`.
+    /// `tokenizer.json`, `preprocessor_config.json`; where they are there, the chat template and the end tokens of
+    /// `generation_config.json`. Without a chat template a prompt is the user's turn alone.
     ///
     /// # Errors
     /// Names the file: one that is missing or damaged, files that do not fit each other, weights that are missing, of
     /// another shape, not finite, or of no layer that the config speaks of.
     pub fn load(dir: &Path, dtype: DType, device: &Device) -> Result<Self> {
         let config = Config::load(&dir.join(CONFIG))?;
-        let tokenizer = ReportTokenizer::load(&dir.join(TOKENIZER))?;
-        let images = ImageConfig::load(&dir.join(IMAGES))?;
+        let tokenizer = folder::tokenizer(dir)?;
+        let images = folder::images(dir)?;
         let weights = load_weights(dir, dtype, device)?;
         weights.refuse_strays(&config)?;
         Self::new(config, weights, tokenizer, images, device.clone()).map_err(|error| match error {
@@ -85,13 +92,22 @@ impl Policy {
         })
     }
 
-    /// Writes a checkpoint folder that [`Policy::load`] reads.
+    /// Writes a checkpoint folder that [`Policy::load`] and transformers read. `config.json` is written last.
     pub fn save(&self, dir: &Path) -> Result<()> {
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
         save_weights(&self.weights, &dir.join(checkpoint::SINGLE))?;
         write_whole(&dir.join(TOKENIZER), self.tokenizer.to_json()?.as_bytes())?;
-        write_json(&dir.join(CONFIG), &self.config.to_json())?;
-        write_json(&dir.join(IMAGES), self.images.config())
+        write_json(&dir.join(TOKENIZER_CONFIG), &folder::tokenizer_config(&self.tokenizer))?;
+        write_json(&dir.join(GENERATION), &folder::generation_config(&self.tokenizer))?;
+        write_json(&dir.join(IMAGES), &folder::image_config(self.images.config())?)?;
+        let mut config = self.config.to_json();
+        config["torch_dtype"] = match self.weights.tensors().get("model.embed_tokens.weight").map(Tensor::dtype) {
+            Some(DType::BF16) => "bfloat16",
+            Some(DType::F16) => "float16",
+            _ => "float32",
+        }
+        .into();
+        write_json(&dir.join(CONFIG), &config)
     }
 
     pub fn config(&self) -> &Config {
@@ -164,16 +180,11 @@ impl Policy {
         sampler: &TokenSampler,
     ) -> Result<Vec<Vec<Sample>>> {
         let sampler = sampler.without(&self.tokenizer.special().vision());
-        generate(&self.model.language, adapter, requests, &sampler, &self.tokenizer.stop_tokens())
+        generate(&self.model.language, adapter, requests, &sampler, self.tokenizer.stop_tokens())
     }
 
     /// A learner of `adapter` over these frozen weights.
     pub fn learner(&self, adapter: Adapter, config: LearnerConfig) -> Result<Learner> {
         Learner::new(self.config.clone(), self.model.language.clone(), adapter, config)
     }
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(path, e))?;
-    write_whole(path, text.as_bytes())
 }

@@ -50,6 +50,27 @@ pub fn prompt_positions(
     }
 }
 
+/// Positions of one row of a padded batch: those its own tokens have alone, on whichever side the padding is, and zeros
+/// at padding. `mask` is true at the row's own tokens; `grids` are those of its images, as in [`prompt_positions`].
+///
+/// The second value is the rope delta: the position at which the row's continuation starts, less its number of tokens.
+pub fn padded_positions(
+    ids: &[u32],
+    mask: &[bool],
+    image_token: u32,
+    grids: &[[usize; 3]],
+    merge: usize,
+) -> Result<(Vec<Position>, i64)> {
+    if mask.len() != ids.len() {
+        return Err(Error::invalid("attention mask", format!("has {} entries for {} tokens", mask.len(), ids.len())));
+    }
+    let own: Vec<u32> = ids.iter().zip(mask).filter(|(_, own)| **own).map(|(id, _)| *id).collect();
+    let (positions, next) = prompt_positions(&own, image_token, grids, merge)?;
+    let mut positions = positions.into_iter();
+    let padded = mask.iter().map(|own| if *own { positions.next().unwrap_or_default() } else { [0; 3] }).collect();
+    Ok((padded, i64::from(next) - own.len() as i64))
+}
+
 /// Angles `[tokens, head_dim / 2]`: frequency i turns with the axis whose section i falls into.
 pub fn angles(positions: &[Position], theta: f64, sections: [usize; 3]) -> Vec<f32> {
     let half: usize = sections.iter().sum();

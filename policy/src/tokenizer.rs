@@ -7,6 +7,7 @@
 mod bytes;
 mod chat;
 mod splice;
+mod template;
 mod train;
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use std::path::Path;
 use tokenizers::{NormalizedString, Normalizer, NormalizerWrapper, Tokenizer};
 
 pub use chat::PromptPart;
+pub use template::ChatTemplate;
 
 use crate::error::{Error, Result};
 
@@ -78,6 +80,9 @@ pub struct ReportTokenizer {
     inner: Tokenizer,
     normalizer: Option<NormalizerWrapper>,
     special: SpecialIds,
+    template: ChatTemplate,
+    /// The tokens that end a report.
+    stop: Vec<u32>,
     /// By id; empty for special tokens and for ids without a token.
     bytes: Vec<Box<[u8]>>,
 }
@@ -97,6 +102,9 @@ impl ReportTokenizer {
     /// # Errors
     /// Contents that are no byte-level tokenizer, or that lack special tokens, which are listed.
     pub fn from_json(json: &[u8]) -> Result<Self> {
+        // The library panics where the JSON breaks off inside some sections.
+        serde_json::from_slice::<serde::de::IgnoredAny>(json)
+            .map_err(|e| Error::invalid("tokenizer", e.to_string()))?;
         let inner = Tokenizer::from_bytes(json).map_err(invalid)?;
         Self::new(inner)
     }
@@ -109,7 +117,8 @@ impl ReportTokenizer {
         inner.with_truncation(None).map_err(invalid)?;
         inner.with_padding(None);
         inner.set_encode_special_tokens(true);
-        Ok(Self { inner, normalizer, special, bytes })
+        let stop = vec![special.turn_end, special.end_of_text];
+        Ok(Self { inner, normalizer, special, template: ChatTemplate::default(), stop, bytes })
     }
 
     /// The contents of a `tokenizer.json`. The same tokenizer gives the same bytes.
@@ -133,9 +142,39 @@ impl ReportTokenizer {
         self.bytes.len()
     }
 
-    /// The tokens that end a report.
-    pub fn stop_tokens(&self) -> [u32; 2] {
-        [self.special.turn_end, self.special.end_of_text]
+    /// The tokens that end a report: those of the checkpoint's `generation_config.json`, else the end of a turn and the
+    /// end of text.
+    pub fn stop_tokens(&self) -> &[u32] {
+        &self.stop
+    }
+
+    /// The same tokenizer with other [`ReportTokenizer::stop_tokens`].
+    ///
+    /// # Errors
+    /// The token that ends every report is not among them, or one is no token of this vocabulary.
+    pub fn with_stop_tokens(mut self, stop: Vec<u32>) -> Result<Self> {
+        let end = self.special.turn_end;
+        if !stop.contains(&end) {
+            let reason = format!("{stop:?} lack {end}, <|im_end|>, which ends every report");
+            return Err(Error::invalid("eos_token_id", reason));
+        }
+        if let Some(id) = stop.iter().find(|id| **id as usize >= self.vocab_size()) {
+            let reason = format!("{id} is not below {}, the size of the vocabulary", self.vocab_size());
+            return Err(Error::invalid("eos_token_id", reason));
+        }
+        self.stop = stop;
+        Ok(self)
+    }
+
+    /// How turns are laid out around a prompt.
+    pub fn template(&self) -> &ChatTemplate {
+        &self.template
+    }
+
+    /// The same tokenizer with another chat template.
+    pub fn with_template(mut self, template: ChatTemplate) -> Self {
+        self.template = template;
+        self
     }
 
     /// The special tokens that have no place in a report, all but [`ReportTokenizer::stop_tokens`], in the order of

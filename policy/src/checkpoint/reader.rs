@@ -11,7 +11,10 @@ use std::{
 
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
-use safetensors::{Dtype, tensor::Metadata};
+use safetensors::{
+    Dtype,
+    tensor::{Metadata, TensorInfo},
+};
 
 use crate::{Error, Result};
 
@@ -58,6 +61,16 @@ impl Reader {
     /// Names in the order of the file.
     pub fn names(&self) -> Vec<String> {
         self.metadata.offset_keys()
+    }
+
+    /// Type, shape and place of a tensor.
+    pub fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.metadata.info(name)
+    }
+
+    /// Where the tensor's data starts in the file.
+    pub fn offset(&self, info: &TensorInfo) -> u64 {
+        self.data_start + info.data_offsets.0 as u64
     }
 
     /// A tensor in `dtype` (F32, BF16 or F16), whichever of the three the file holds.

@@ -75,12 +75,22 @@ impl ImageConfig {
     /// A file that cannot be read or understood, named by its path.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let Published { mut config, size } = serde_json::from_str(&text).map_err(|error| Error::file(path, error))?;
+        let json = serde_json::from_str(&text).map_err(|error| Error::file(path, error))?;
+        Self::from_json(json).map_err(|error| Error::file(path, error))
+    }
+
+    /// The same from the file's contents.
+    ///
+    /// # Errors
+    /// Contents of another form, or a setting out of its range.
+    pub fn from_json(json: serde_json::Value) -> Result<Self> {
+        let Published { mut config, size } =
+            serde_json::from_value(json).map_err(|error| Error::invalid("image processor", error.to_string()))?;
         if let Some(size) = size {
             config.min_pixels = size.shortest_edge.unwrap_or(config.min_pixels);
             config.max_pixels = size.longest_edge.unwrap_or(config.max_pixels);
         }
-        config.validate().map_err(|error| Error::file(path, error))?;
+        config.validate()?;
         Ok(config)
     }
 

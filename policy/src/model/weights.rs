@@ -136,7 +136,7 @@ pub fn weight_dtype(name: &str, dtype: DType) -> DType {
 }
 
 /// Newer libraries write `model.visual.` and `model.language_model.`.
-fn published_name(name: &str) -> String {
+pub fn published_name(name: &str) -> String {
     if let Some(rest) = name.strip_prefix("model.language_model.") {
         format!("model.{rest}")
     } else if let Some(rest) = name.strip_prefix("model.visual.") {

@@ -1,5 +1,5 @@
-use super::ReportTokenizer;
-use crate::error::Result;
+use super::{ReportTokenizer, SPECIAL_TOKENS, template::GUARD};
+use crate::error::{Error, Result};
 
 /// A piece of what the user says, in reading order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,38 +12,40 @@ pub enum PromptPart<'a> {
 }
 
 impl ReportTokenizer {
-    /// The tokens of a prompt in Qwen's chat template: an optional system message, the user's turn with each image as
-    /// vision start, image pads, vision end, and the opening of the assistant's turn, which the report continues.
+    /// The tokens of a prompt in this tokenizer's chat template: an optional system message, the user's turn with each
+    /// image as vision start, image pads, vision end, and the opening of the assistant's turn, which the report
+    /// continues.
     ///
     /// # Errors
-    /// As [`ReportTokenizer::encode`].
+    /// A template that cannot be rendered, or that leaves an image out; as [`ReportTokenizer::encode`].
     pub fn chat_prompt(&self, system: Option<&str>, parts: &[PromptPart]) -> Result<Vec<u32>> {
-        let special = self.special();
+        let text = self.template.render(system, parts)?;
+        let mut images = parts.iter().filter_map(|part| match part {
+            PromptPart::Image { tokens } => Some(*tokens),
+            PromptPart::Text(_) => None,
+        });
+        let misplaced = || Error::invalid("chat template", "does not show every image exactly once");
         let mut ids = Vec::new();
-        if let Some(system) = system {
-            ids.push(special.turn_start);
-            ids.extend(self.encode(&format!("system\n{system}"))?);
-            ids.push(special.turn_end);
-            ids.extend(self.encode("\n")?);
+        let mut rest = text.as_str();
+        while let Some((start, token, id)) = self.next_special(rest) {
+            ids.extend(self.encode(&rest[..start].replace(GUARD, ""))?);
+            let count = if id == self.special().image_pad { images.next().ok_or_else(misplaced)? } else { 1 };
+            ids.extend(std::iter::repeat_n(id, count));
+            rest = &rest[start + token.len()..];
         }
-        ids.push(special.turn_start);
-        let mut text = String::from("user\n");
-        for part in parts {
-            match part {
-                PromptPart::Text(more) => text.push_str(more),
-                PromptPart::Image { tokens } => {
-                    ids.extend(self.encode(&std::mem::take(&mut text))?);
-                    ids.push(special.vision_start);
-                    ids.extend(std::iter::repeat_n(special.image_pad, *tokens));
-                    ids.push(special.vision_end);
-                }
-            }
+        ids.extend(self.encode(&rest.replace(GUARD, ""))?);
+        if images.next().is_some() {
+            return Err(misplaced());
         }
-        ids.extend(self.encode(&text)?);
-        ids.push(special.turn_end);
-        ids.extend(self.encode("\n")?);
-        ids.push(special.turn_start);
-        ids.extend(self.encode("assistant\n")?);
         Ok(ids)
+    }
+
+    /// The first special token that `text` spells: where, its spelling and its id.
+    fn next_special(&self, text: &str) -> Option<(usize, &'static str, u32)> {
+        let ids = self.special().all();
+        text.match_indices("<|").find_map(|(at, _)| {
+            let found = SPECIAL_TOKENS.iter().zip(ids).find(|(token, _)| text[at..].starts_with(**token));
+            found.map(|(token, id)| (at, *token, id))
+        })
     }
 }

@@ -2,6 +2,10 @@
 
 #![allow(dead_code)]
 
+pub mod network;
+pub mod padded;
+pub mod tiny;
+
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;

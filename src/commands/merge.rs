@@ -1,0 +1,26 @@
+//! `addendum merge`: an adapter merged into its base model, as a checkpoint folder for any library.
+
+use std::path::PathBuf;
+
+use addendum::policy::lora::merge_folder;
+use anyhow::Result;
+use clap::Args;
+
+#[derive(Args)]
+pub struct MergeArgs {
+    /// The base model's checkpoint folder.
+    #[arg(long)]
+    model: PathBuf,
+    /// The adapter's folder, in PEFT's format.
+    #[arg(long)]
+    adapter: PathBuf,
+    /// A new folder for the merged checkpoint.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+pub fn run(args: &MergeArgs) -> Result<()> {
+    merge_folder(&args.model, &args.adapter, &args.out)?;
+    println!("{}: merged", args.out.display());
+    Ok(())
+}
