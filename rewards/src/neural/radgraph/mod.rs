@@ -6,7 +6,7 @@ mod model;
 mod scorer;
 mod words;
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use archive::Archive;
 use candle_core::{Device, Tensor};
@@ -30,6 +30,9 @@ const BERT: &str = "_embedder.token_embedder_bert._matched_embedder.transformer_
 
 /// What the labels of a model are called in its vocabulary, behind the model's type.
 const LABELS: [&str; 2] = ["__ner_labels", "__relation_labels"];
+
+/// The rows of a word's pieces.
+type Rows = Range<usize>;
 
 /// A RadGraph model.
 pub struct Radgraph {
@@ -146,7 +149,7 @@ impl Radgraph {
 
     /// The segments that a text of words goes through the BERT in, and the rows of each word's pieces: counted over all
     /// segments together.
-    fn segments(&self, words: &[String]) -> Result<(Vec<Vec<u32>>, Vec<std::ops::Range<usize>>)> {
+    fn segments(&self, words: &[String]) -> Result<(Vec<Vec<u32>>, Vec<Rows>)> {
         let room = self.tokens.limit() - 2;
         let mut pieces = Vec::new();
         let mut rows = Vec::with_capacity(words.len());
@@ -189,7 +192,7 @@ impl Radgraph {
     }
 
     /// The mean of each word's rows; zeros for a word without pieces.
-    fn means(&self, pieces: &Tensor, words: &[std::ops::Range<usize>]) -> candle_core::Result<Tensor> {
+    fn means(&self, pieces: &Tensor, words: &[Rows]) -> candle_core::Result<Tensor> {
         let count = pieces.dim(0)?;
         let mut shares = vec![0f32; words.len() * count];
         for (word, rows) in words.iter().enumerate() {

@@ -78,8 +78,8 @@ pub(super) fn for_score(tags: &[Tag]) -> Vec<Span> {
 pub(super) fn for_editing(tags: &[Tag]) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     let mut open = false;
-    for i in 1..tags.len().saturating_sub(1) {
-        match (tags[i], spans.last_mut()) {
+    for (i, &tag) in tags.iter().enumerate().take(tags.len().saturating_sub(1)).skip(1) {
+        match (tag, spans.last_mut()) {
             (Tag::Begin(kind) | Tag::Whole(kind), _) => {
                 spans.push((i..=i, kind));
                 open = true;

@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use serde::Deserialize;
 
 use super::*;
@@ -67,7 +69,7 @@ fn directions(from: &[Entity], to: &[Entity]) -> Vec<f64> {
         let mut choices: Vec<(f64, f64)> = near
             .map(|other| {
                 let weight = weights.affinity[entity.kind as usize][other.kind as usize];
-                (weight, weight * rate::directed(&[entity.clone()], &[other.clone()], &weights))
+                (weight, weight * rate::directed(from_ref(entity), from_ref(other), &weights))
             })
             .collect();
         choices.dedup();
