@@ -60,10 +60,6 @@ impl Padded {
         &values[row * self.columns..(row + 1) * self.columns]
     }
 
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
     pub fn images(&self, row: usize) -> Vec<String> {
         image_names(["a", "b", "c"][row])
     }
