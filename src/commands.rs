@@ -1,4 +1,4 @@
-//! Commands of the `addendum` binary one file each.
+//! Commands of the `addendum` binary, one file each.
 
 pub mod check_device;
 pub mod doctor;
