@@ -96,7 +96,7 @@ fn parity_of_the_reference_code_in_attributing_entities() {
 }
 
 #[test]
-fn the_editor_attributes_entities_as_the_reference_code_does() {
+fn parity_the_editor_attributes_entities_as_the_reference_code_does() {
     let case = cases().into_iter().find(|case| case.name == "a_only_one_of_two_contradicting_sentences").unwrap();
     let (mut generated, mut reference) = (case.generated(), case.reference());
     let known: BTreeMap<_, _> =
