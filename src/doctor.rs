@@ -81,7 +81,7 @@ impl Plan {
         if units == 0 {
             return Err(Error::invalid("pixels", format!("{} are less than one token's", self.pixels)));
         }
-        let rows = (1..=units.isqrt()).rev().find(|rows| units % rows == 0).unwrap_or(1);
+        let rows = (1..=units.isqrt()).rev().find(|&rows| units.is_multiple_of(rows)).unwrap_or(1);
         Ok([1, rows * v.spatial_merge_size, units / rows * v.spatial_merge_size])
     }
 
