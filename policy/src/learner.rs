@@ -5,89 +5,31 @@
 //! as it was.
 
 mod batches;
+mod config;
 mod gradient;
+mod state;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
     Adapter, Config, Error, Result,
     memory::{Memory, StepShape},
     model::Language,
-    objective::{
-        Batch, Normalize, Objective, ObjectiveConfig, ObjectiveMetrics, ResponseTerms, Tally, group_advantages,
-    },
+    objective::{Batch, Objective, ObjectiveMetrics, ResponseTerms, Tally, group_advantages},
     ops::serially,
-    optim::{AdamW, AdamWConfig, Step, Tensors},
+    optim::{AdamW, Step, Tensors},
     pack::{EncodedPrompt, Packed},
-    schedule::Schedule,
 };
 
 use batches::Piece;
+pub use config::{LearnerConfig, Recompute};
 pub(crate) use gradient::collect_gradients;
 use gradient::{Forward, Live};
-
-/// Whether the activations of all layers are kept for the backward pass, or computed again (gradient checkpointing).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recompute {
-    Never,
-    /// Where a group would not fit the memory limit otherwise.
-    #[default]
-    WhenNeeded,
-    Always,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LearnerConfig {
-    pub objective: ObjectiveConfig,
-    pub advantage: Normalize,
-    pub optimizer: AdamWConfig,
-    pub schedule: Schedule,
-    /// Temperature of the log-probabilities: the one the reports were sampled at.
-    pub temperature: f64,
-    /// Groups go through the network together up to this many packed tokens.
-    pub micro_batch_tokens: usize,
-    /// The responses of a group are packed behind one copy of their prompt; otherwise each behind its own, which gives
-    /// the same gradient more slowly.
-    pub shared_prefix: bool,
-    /// Bytes that a step may take, frozen weights included, as [`Memory`] predicts them. Micro-batches become smaller
-    /// until they fit, down to one response; the gradient stays the same. `None` does not ask.
-    pub memory_limit: Option<u64>,
-    pub recompute: Recompute,
-}
-
-impl Default for LearnerConfig {
-    fn default() -> Self {
-        Self {
-            objective: ObjectiveConfig::default(),
-            advantage: Normalize::default(),
-            optimizer: AdamWConfig::default(),
-            schedule: Schedule::default(),
-            temperature: 1.0,
-            micro_batch_tokens: 2048,
-            shared_prefix: true,
-            memory_limit: None,
-            recompute: Recompute::default(),
-        }
-    }
-}
-
-impl LearnerConfig {
-    pub fn validate(&self) -> Result<()> {
-        self.objective.validate()?;
-        self.optimizer.validate()?;
-        self.schedule.validate()?;
-        if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return Err(Error::invalid("learner.temperature", format!("{} is not above 0", self.temperature)));
-        }
-        Ok(())
-    }
-}
+pub use state::LearnerState;
 
 /// A response with the reward it earned.
 #[derive(Clone, Debug)]
@@ -133,31 +75,6 @@ pub struct StepStats {
     pub forward_seconds: f64,
     pub backward_seconds: f64,
     pub optimizer_seconds: f64,
-}
-
-/// What a checkpoint needs to go on: safetensors bytes and the number of steps.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LearnerState {
-    pub adapter: Vec<u8>,
-    pub optimizer: Vec<u8>,
-    pub steps: u64,
-}
-
-impl LearnerState {
-    /// Steps and the adapter's length as u64 (little-endian), the adapter, the optimiser.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let header = [self.steps, self.adapter.len() as u64].map(u64::to_le_bytes).concat();
-        [header.as_slice(), &self.adapter, &self.optimizer].concat()
-    }
-
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let truncated = || Error::invalid("learner state", format!("{} bytes are too few", bytes.len()));
-        let (steps, rest) = bytes.split_first_chunk().ok_or_else(truncated)?;
-        let (length, rest) = rest.split_first_chunk().ok_or_else(truncated)?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| truncated())?;
-        let (adapter, optimizer) = rest.split_at_checked(length).ok_or_else(truncated)?;
-        Ok(Self { steps: u64::from_le_bytes(*steps), adapter: adapter.into(), optimizer: optimizer.into() })
-    }
 }
 
 /// The trained adapter, its optimiser and the frozen model under them.

@@ -72,7 +72,7 @@ fn parity_half_precision_features_logits_and_log_probs() {
             close(&logits(&model, &case, None), &floats(&expected["logits"]), bounds.logits, &what("logits"));
             for temperature in [1.0, 0.7] {
                 let start = case.prompt.tokens.ids.len();
-                let found = packed(&[case.clone()]).log_probs(&model.language, None, temperature).unwrap();
+                let found = packed(std::slice::from_ref(&case)).log_probs(&model.language, None, temperature).unwrap();
                 for (key, found) in [("logprobs", found.log_probs), ("entropies", found.entropy)] {
                     let expected = &floats(&expected[&format!("{key}_t{temperature:.1}")])[start..];
                     close(&floats(&found), expected, bounds.logits, &what(key));
