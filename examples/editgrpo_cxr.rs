@@ -159,6 +159,7 @@ fn settings(args: &Args) -> Settings {
     settings.run.steps = args.steps.unwrap_or(if args.quick { 6 } else { settings.run.steps });
     settings.run.batch_groups = args.studies.unwrap_or(if args.quick { 2 } else { settings.run.batch_groups });
     settings.edit.replace_threshold = args.replace_threshold;
+    settings.learner.memory_limit = args.devices.memory_limit();
     settings.learner.objective.kl_coefficient = args.beta;
     settings.learner.schedule.learning_rate = args.learning_rate;
     settings.learner.schedule.total_steps = settings.run.steps;

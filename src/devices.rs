@@ -1,8 +1,8 @@
-//! Where the policy runs: on which devices it samples, and on which it learns.
+//! Where and how the policy runs: on which devices it samples and learns, and what it may take there.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use addendum_policy::{Policy, Result, device::device};
+use addendum_policy::{Policy, Result, device::device, image::PixelLimits};
 use candle_core::DType;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -43,6 +43,25 @@ pub struct Devices {
     /// How weight matrices are stored.
     #[arg(long, value_enum, default_value = "f32")]
     pub dtype: WeightType,
+    /// GiB that a step of the learner may take on a device; micro-batches are cut to fit. No limit without it.
+    #[arg(long, value_name = "GIB")]
+    pub memory: Option<f64>,
+    /// Bounds on the pixels of an image; the checkpoint's without it, 262144,401408 in the paper.
+    #[arg(long, value_name = "MIN,MAX", value_parser = pixels)]
+    pub pixels: Option<PixelLimits>,
+}
+
+impl Devices {
+    /// The learner's memory limit, in bytes.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.memory.map(|gib| (gib * (1u64 << 30) as f64) as u64)
+    }
+}
+
+fn pixels(text: &str) -> std::result::Result<PixelLimits, String> {
+    let parsed = text.split_once(',').and_then(|(min, max)| Some((min.trim().parse().ok()?, max.trim().parse().ok()?)));
+    let (min, max) = parsed.ok_or("expected two numbers with a comma between them")?;
+    Ok(PixelLimits { min, max })
 }
 
 /// One policy on every device that takes part, with its encoded prompts.
@@ -69,6 +88,10 @@ impl Placement {
         for name in samplers.iter().chain(&learner) {
             if !loaded.contains_key(name.as_str()) {
                 let policy = Policy::load(dir, devices.dtype.into(), &device(name)?)?;
+                let policy = match devices.pixels {
+                    Some(limits) => policy.with_pixels(limits)?,
+                    None => policy,
+                };
                 loaded.insert(name, Arc::new(Prompts::new(Arc::new(policy), budget)));
             }
         }
@@ -79,5 +102,42 @@ impl Placement {
     /// The learner's first device.
     pub fn home(&self) -> &Arc<Prompts> {
         &self.learner[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn devices(samplers: &[&str], learner: &[&str]) -> Devices {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        Devices {
+            device: "cpu".into(),
+            sampler_devices: names(samplers),
+            learner_devices: names(learner),
+            dtype: WeightType::Bf16,
+            memory: None,
+            pixels: Some(PixelLimits { min: 1024, max: 4096 }),
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_named_twice_holds_one_policy() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/checkpoints/phantom-tiny");
+        let placement = Placement::load(&dir, &devices(&["cpu", "cpu"], &[]), 0).unwrap();
+        assert_eq!((placement.samplers.len(), placement.learner.len()), (2, 1));
+        assert!(placement.samplers.iter().all(|prompts| Arc::ptr_eq(prompts, placement.home())));
+        let policy = placement.home().policy();
+        assert_eq!(policy.images().limits(), PixelLimits { min: 1024, max: 4096 });
+        assert_eq!(policy.model().language.head().dtype(), DType::BF16);
+        assert!(Placement::load(&dir, &devices(&["gpu"], &[]), 0).is_err());
+    }
+
+    #[test]
+    fn pixel_bounds_are_two_numbers() {
+        assert_eq!(pixels("262144, 401408"), Ok(PixelLimits { min: 262_144, max: 401_408 }));
+        for bad in ["", "1", "1,2,3", "a,b", "-1,4"] {
+            assert!(pixels(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     filter::TokenSampler,
     generate::{GenerateRequest, Sample, generate},
-    image::{ImageConfig, ImageProcessor, Patches},
+    image::{ImageConfig, ImageProcessor, Patches, PixelLimits},
     learner::{Learner, LearnerConfig},
     model::{Model, Weights},
     ops::serially,
@@ -90,6 +90,16 @@ impl Policy {
             Error::Invalid { .. } => Error::file(dir, error),
             named => named,
         })
+    }
+
+    /// The same policy with other bounds on an image's pixels, passed straight to `smart_resize`. The paper's are 262,144
+    /// and 401,408; published checkpoints allow far larger images.
+    ///
+    /// # Errors
+    /// Bounds that cross, or beyond what the processor takes.
+    pub fn with_pixels(self, limits: PixelLimits) -> Result<Self> {
+        let config = ImageConfig { min_pixels: limits.min, max_pixels: limits.max, ..self.images.config().clone() };
+        Ok(Self { images: ImageProcessor::from_config(config)?, ..self })
     }
 
     /// Writes a checkpoint folder that [`Policy::load`] and transformers read. `config.json` is written last.
