@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod paper;
 pub mod qwen;
 pub mod report;
+pub mod serve;
 pub mod sft;
 
 pub use addendum_actors as actors;

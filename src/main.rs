@@ -17,6 +17,7 @@ use addendum::{
     policy::{Config, LoraConfig, Policy, SamplingConfig, device::device, learner::Recompute},
     qwen::Prompts,
     rewards::score::Backends,
+    serve::{ServeArgs, serve},
     sft::{SftPlan, fresh_policy, train, trained},
     studies::{Dataset, Phantom, PhantomConfig, Split, Study, folder},
 };
@@ -43,6 +44,8 @@ enum Command {
     CheckDevice(CheckArgs),
     /// Write phantom studies as a dataset folder (PNG and JSON).
     Phantoms(PhantomArgs),
+    /// Serve rewards and report analyses over HTTP, in place of the two services of the EditGRPO code.
+    ServeRewards(ServeArgs),
 }
 
 #[derive(Args)]
@@ -195,6 +198,7 @@ fn main() -> Result<()> {
         Command::Doctor(args) => doctor(&args),
         Command::CheckDevice(args) => check_device(&args),
         Command::Phantoms(args) => phantoms(&args),
+        Command::ServeRewards(args) => serve(&args, |address| eprintln!("listening on http://{address}")),
     }
 }
 
