@@ -16,6 +16,7 @@ pub mod paper;
 pub mod qwen;
 pub mod report;
 pub mod reports;
+pub mod serve;
 pub mod sft;
 pub mod threads;
 

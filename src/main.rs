@@ -4,7 +4,11 @@ mod commands;
 
 use std::io::Write;
 
-use addendum::{bench, threads};
+use addendum::{
+    bench,
+    serve::{ServeArgs, serve},
+    threads,
+};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -26,6 +30,8 @@ enum Command {
     Score(score::ScoreArgs),
     /// Correct one report from its reference, and show why.
     Edit(edit::EditArgs),
+    /// Serve rewards and report analyses over HTTP, in place of the two services of the EditGRPO code.
+    ServeRewards(ServeArgs),
     /// Merge an adapter into its base model: a checkpoint folder that any library loads.
     Merge(merge::MergeArgs),
     /// Tell whether a model of a given shape can be trained on this machine; no weights are needed.
@@ -46,6 +52,7 @@ fn main() -> Result<()> {
         Command::Sft(args) => sft::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Edit(args) => edit::run(&args),
+        Command::ServeRewards(args) => serve(&args, |address| eprintln!("listening on http://{address}")),
         Command::Merge(args) => merge::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::CheckDevice(args) => check_device::run(&args),

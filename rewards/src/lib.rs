@@ -3,6 +3,7 @@
 //! This crate knows nothing of the policy or of actors and can be used alone ("score these reports").
 
 pub mod assess;
+pub mod cache;
 pub mod entity;
 mod error;
 pub mod evaluate;
@@ -13,14 +14,16 @@ pub mod metrics;
 pub mod neural;
 pub mod score;
 pub mod sentences;
+pub mod services;
 #[cfg(test)]
 mod testing;
 pub mod text;
 
+pub use cache::CacheCounts;
 pub use entity::{Entity, EntityExtractor, EntityType, Presence, cosine};
 pub use error::{Error, Result};
 pub use evaluate::{ClinicalScores, evaluate};
 pub use graph::{Graph, GraphEntity, GraphExtractor, Relation};
 pub use labels::{Label, Labeller, Labels, Observation};
 pub use lexicon::Lexicon;
-pub use score::{Backends, CacheCounts, Reward, RewardConfig, Scorer};
+pub use score::{Backends, Reward, RewardConfig, Scorer};

@@ -3,19 +3,13 @@
 //! Reports are annotated by exchangeable back ends; the annotations of references are cached, because every rollout of
 //! a group is scored against the same one. A back end that fails is an error, never a zero.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Entity, EntityExtractor, Error, Graph, GraphExtractor, Labeller, Labels, Lexicon, Result,
+    CacheCounts, Entity, EntityExtractor, Error, Graph, GraphExtractor, Labeller, Labels, Lexicon, Result,
+    cache::Cache,
     labels::binary,
     metrics::{
         chexbert,
@@ -26,7 +20,7 @@ use crate::{
 
 /// The metrics a reward can be made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Component {
+pub(crate) enum Component {
     /// Micro F1 over the 14 observations.
     Chexbert,
     /// RadGraph F1, partial level.
@@ -38,7 +32,7 @@ enum Component {
 impl Component {
     const ALL: [Self; 3] = [Self::Chexbert, Self::Radgraph, Self::Rate];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Chexbert => "chexbert",
             Self::Radgraph => "radgraph",
@@ -72,6 +66,26 @@ impl Default for RewardConfig {
             negation_weight: rate::Weights::default().negation,
             cached_references: 4096,
         }
+    }
+}
+
+impl RewardConfig {
+    /// The weights by component.
+    pub(crate) fn checked_weights(&self) -> Result<BTreeMap<Component, f64>> {
+        let mut weights = BTreeMap::new();
+        for (name, &value) in &self.weights {
+            let Some(component) = Component::ALL.into_iter().find(|component| component.name() == name) else {
+                return Err(Error::UnknownComponent { name: name.clone(), known: Component::known() });
+            };
+            if !value.is_finite() || value < 0. {
+                return Err(Error::Weight { name: name.clone(), value });
+            }
+            weights.insert(component, value);
+        }
+        if !weights.values().any(|&weight| weight > 0.) {
+            return Err(Error::NoComponent { known: Component::known() });
+        }
+        Ok(weights)
     }
 }
 
@@ -125,6 +139,24 @@ pub struct Reward {
     pub components: BTreeMap<String, f64>,
 }
 
+impl Reward {
+    pub(crate) fn none() -> Self {
+        Self { total: 0., components: BTreeMap::new() }
+    }
+
+    /// Records a component and adds its share.
+    pub(crate) fn add(&mut self, component: Component, weight: f64, value: f64) -> Result<()> {
+        if !value.is_finite() {
+            return Err(Error::NotFinite { component: component.name(), value });
+        }
+        // Cosines of real embeddings may be negative or exceed 1 by rounding.
+        let value = value.clamp(0., 1.);
+        self.total += weight * value;
+        self.components.insert(component.name().to_owned(), value);
+        Ok(())
+    }
+}
+
 /// What the components need to know of one report; empty where no component asks.
 #[derive(Default)]
 struct Annotation {
@@ -139,26 +171,14 @@ pub struct Scorer {
     backends: Backends,
     weights: BTreeMap<Component, f64>,
     rate: rate::Weights,
-    references: Cache,
+    references: Cache<Annotation>,
 }
 
 impl Scorer {
     /// # Errors
     /// Unknown component names, negative or non-finite weights, and a reward without any positive weight.
     pub fn new(backends: Backends, config: &RewardConfig) -> Result<Self> {
-        let mut weights = BTreeMap::new();
-        for (name, &value) in &config.weights {
-            let Some(component) = Component::ALL.into_iter().find(|component| component.name() == name) else {
-                return Err(Error::UnknownComponent { name: name.clone(), known: Component::known() });
-            };
-            if !value.is_finite() || value < 0. {
-                return Err(Error::Weight { name: name.clone(), value });
-            }
-            weights.insert(component, value);
-        }
-        if !weights.values().any(|&weight| weight > 0.) {
-            return Err(Error::NoComponent { known: Component::known() });
-        }
+        let weights = config.checked_weights()?;
         let negation = config.negation_weight;
         if !(0. ..=1.).contains(&negation) {
             return Err(Error::Weight { name: "negation_weight".into(), value: negation });
@@ -177,16 +197,14 @@ impl Scorer {
     /// # Errors
     /// Whatever a back end reports, and scores that are not finite.
     pub fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Reward>> {
-        let reference = self.references.get(reference, || self.annotate(&[reference]))?;
+        let reference =
+            self.references.get(reference, || Ok(self.annotate(&[reference])?.pop().unwrap_or_default()))?;
         self.annotate(hypotheses)?.iter().map(|hypothesis| self.reward(hypothesis, &reference)).collect()
     }
 
     /// How many references were found annotated, and how many were not.
     pub fn cache_counts(&self) -> CacheCounts {
-        CacheCounts {
-            hits: self.references.hits.load(Ordering::Relaxed),
-            misses: self.references.misses.load(Ordering::Relaxed),
-        }
+        self.references.counts()
     }
 
     fn annotate(&self, reports: &[&str]) -> Result<Vec<Annotation>> {
@@ -214,70 +232,16 @@ impl Scorer {
     }
 
     fn reward(&self, hypothesis: &Annotation, reference: &Annotation) -> Result<Reward> {
-        let mut reward = Reward { total: 0., components: BTreeMap::new() };
-        for (&component, weight) in &self.weights {
+        let mut reward = Reward::none();
+        for (&component, &weight) in &self.weights {
             let value = match component {
                 Component::Chexbert => chexbert::micro_f1_14(&hypothesis.row, &reference.row),
                 Component::Radgraph => radgraph::score(&hypothesis.graph, &reference.graph, Level::Partial).f1,
                 Component::Rate => rate::score(&reference.entities, &hypothesis.entities, &self.rate),
             };
-            if !value.is_finite() {
-                return Err(Error::NotFinite { component: component.name(), value });
-            }
-            // Cosines of real embeddings may be negative or exceed 1 by rounding.
-            let value = value.clamp(0., 1.);
-            reward.total += weight * value;
-            reward.components.insert(component.name().to_owned(), value);
+            reward.add(component, weight, value)?;
         }
         Ok(reward)
-    }
-}
-
-/// What [`Scorer::cache_counts`] returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheCounts {
-    pub hits: u64,
-    pub misses: u64,
-}
-
-/// Annotations by text; the oldest leave when it is full.
-struct Cache {
-    capacity: usize,
-    entries: DashMap<String, Arc<Annotation>>,
-    order: Mutex<VecDeque<String>>,
-    hits: AtomicU64,
-    misses: AtomicU64,
-}
-
-impl Cache {
-    fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            entries: DashMap::new(),
-            order: Mutex::default(),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-        }
-    }
-
-    fn get(&self, text: &str, annotate: impl FnOnce() -> Result<Vec<Annotation>>) -> Result<Arc<Annotation>> {
-        if let Some(known) = self.entries.get(text) {
-            self.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(known.clone());
-        }
-        self.misses.fetch_add(1, Ordering::Relaxed);
-        let annotation = Arc::new(annotate()?.pop().unwrap_or_default());
-        // A panic elsewhere leaves the queue whole: it is only pushed and popped.
-        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.capacity > 0 && self.entries.insert(text.to_owned(), annotation.clone()).is_none() {
-            order.push_back(text.to_owned());
-        }
-        while order.len() > self.capacity {
-            if let Some(oldest) = order.pop_front() {
-                self.entries.remove(&oldest);
-            }
-        }
-        Ok(annotation)
     }
 }
 
@@ -343,7 +307,7 @@ mod tests {
             scorer.score(reference, &["Edema."]).unwrap();
         }
         assert_eq!(scorer.cache_counts(), CacheCounts { hits: 1, misses: 4 });
-        assert_eq!(scorer.references.entries.len(), 2);
+        assert_eq!(scorer.references.len(), 2);
     }
 
     struct Broken;
@@ -359,7 +323,7 @@ mod tests {
         let backends = Backends { labeller: Arc::new(Broken), ..Backends::lexicon() };
         let scorer = Scorer::new(backends, &RewardConfig::default()).unwrap();
         assert!(scorer.score(REFERENCE, &[REFERENCE]).unwrap_err().to_string().contains("out of memory"));
-        assert_eq!(scorer.references.entries.len(), 0);
+        assert_eq!(scorer.references.len(), 0);
     }
 
     const SENTENCES: [&str; 8] = [

@@ -26,10 +26,19 @@ where
 
 impl Score for addendum_rewards::Scorer {
     fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Scored>, StageError> {
-        let rewards = addendum_rewards::Scorer::score(self, reference, hypotheses)?;
-        let scored = |reward: addendum_rewards::Reward| Scored { total: reward.total, components: reward.components };
-        Ok(rewards.into_iter().map(scored).collect())
+        Ok(scored(addendum_rewards::Scorer::score(self, reference, hypotheses)?))
     }
+}
+
+impl Score for addendum_rewards::services::RewardService {
+    fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Scored>, StageError> {
+        Ok(scored(addendum_rewards::services::RewardService::score(self, reference, hypotheses)?))
+    }
+}
+
+fn scored(rewards: Vec<addendum_rewards::Reward>) -> Vec<Scored> {
+    let scored = |reward: addendum_rewards::Reward| Scored { total: reward.total, components: reward.components };
+    rewards.into_iter().map(scored).collect()
 }
 
 /// Gives every rollout of a group its reward, all from one call.

@@ -1,0 +1,131 @@
+//! What is known of a text, kept for the next time: bounded, shared between threads, with its hit rate as a metric.
+//!
+//! References are scored many times and analysed once by it. Knows nothing of what it keeps.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use dashmap::DashMap;
+
+use crate::Result;
+
+/// What is known of longer texts is not kept, so that few texts cannot fill the memory.
+const LONGEST_TEXT: usize = 32 << 10;
+
+/// How many lookups found their text, and how many did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheCounts {
+    pub hits: u64,
+    pub misses: u64,
+}
+
+/// Values by text; the oldest leave when it is full.
+///
+/// Counts `addendum_reward_cache_lookups_total{outcome="hit"|"miss"}` and sets
+/// `addendum_reward_cache_hit_ratio`, the share of hits since its creation.
+pub struct Cache<T> {
+    capacity: usize,
+    entries: DashMap<String, Arc<T>>,
+    order: Mutex<VecDeque<String>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl<T> Cache<T> {
+    /// For at most `capacity` texts; 0 keeps nothing.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            entries: DashMap::new(),
+            order: Mutex::default(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    /// The value of `text`, made by `make` if it is not known.
+    ///
+    /// # Errors
+    /// Those of `make`; then nothing is kept.
+    pub fn get(&self, text: &str, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        if let Some(known) = self.find(text) {
+            return Ok(known);
+        }
+        let value = Arc::new(make()?);
+        self.keep(text, value.clone());
+        Ok(value)
+    }
+
+    /// The value of `text`, if it is known.
+    pub fn find(&self, text: &str) -> Option<Arc<T>> {
+        let known = self.entries.get(text).map(|entry| entry.clone());
+        let (count, outcome) = if known.is_some() { (&self.hits, "hit") } else { (&self.misses, "miss") };
+        count.fetch_add(1, Ordering::Relaxed);
+        let CacheCounts { hits, misses } = self.counts();
+        ::metrics::counter!("addendum_reward_cache_lookups_total", "outcome" => outcome).increment(1);
+        ::metrics::gauge!("addendum_reward_cache_hit_ratio").set(hits as f64 / (hits + misses) as f64);
+        known
+    }
+
+    /// Keeps a value, unless its text is too long.
+    pub fn keep(&self, text: &str, value: Arc<T>) {
+        if self.capacity == 0 || text.len() > LONGEST_TEXT {
+            return;
+        }
+        // A panic elsewhere leaves the queue whole: it is only pushed and popped.
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.entries.insert(text.to_owned(), value).is_none() {
+            order.push_back(text.to_owned());
+        }
+        while order.len() > self.capacity {
+            if let Some(oldest) = order.pop_front() {
+                self.entries.remove(&oldest);
+            }
+        }
+    }
+
+    pub fn counts(&self) -> CacheCounts {
+        CacheCounts { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    #[test]
+    fn the_oldest_leave_and_failures_and_long_texts_are_not_kept() {
+        let cache = Cache::new(2);
+        for text in ["a", "b", "a", "c", "a"] {
+            assert_eq!(*cache.get(text, || Ok(text.to_owned())).unwrap(), text);
+        }
+        assert_eq!((cache.len(), cache.counts()), (2, CacheCounts { hits: 1, misses: 4 }));
+        let failure = || Err(Error::Component { component: "test", reason: String::new() });
+        assert!(cache.get("d", failure).is_err());
+        assert!(cache.find("d").is_none());
+        let long = "x".repeat(LONGEST_TEXT + 1);
+        cache.keep(&long, Arc::new(String::new()));
+        assert!(cache.find(&long).is_none() && cache.find("a").is_some());
+    }
+
+    #[test]
+    fn a_cache_without_capacity_keeps_nothing() {
+        let cache = Cache::new(0);
+        cache.keep("a", Arc::new(1));
+        assert!(cache.is_empty());
+    }
+}

@@ -1,0 +1,243 @@
+//! Reads the counts out of a model's answer. Strict where a guess would change the score.
+
+use serde::{Deserialize, Serialize};
+
+/// The sections that hold counts.
+const SIGNIFICANT: &str = "Clinically Significant Errors";
+const INSIGNIFICANT: &str = "Clinically Insignificant Errors";
+const MATCHED: &str = "Matched Findings";
+
+/// What some servers leave before the answer.
+const ASSISTANT: &str = "<|assistant|>";
+
+/// A larger count is no count of findings.
+const MOST: u32 = 1000;
+
+/// Why an answer gives no grade.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerError {
+    #[error("the answer was cut at the limit of tokens")]
+    Cut,
+    #[error("the answer has {count} sections [{section}], expected one")]
+    Section { section: &'static str, count: usize },
+    #[error("[{section}] of the answer holds no count")]
+    NoCount { section: &'static str },
+    #[error("[{section}] ({letter}) of the answer holds no count like `: 2.`")]
+    Item { section: &'static str, letter: char },
+    #[error("[{section}] ({letter}) occurs twice in the answer")]
+    Twice { section: &'static str, letter: char },
+    #[error("[{MATCHED}] of the answer is a numbered list, expected a count")]
+    Listed,
+}
+
+/// The errors that the model found, and what it found right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grade {
+    /// Clinically significant errors of the types (a) to (f): false finding, missing finding, wrong place, wrong
+    /// severity, comparison too much, comparison missing.
+    pub significant: [u32; 6],
+    /// Clinically insignificant errors of the same types.
+    pub insignificant: [u32; 6],
+    /// Findings that both reports hold.
+    pub matched: u32,
+    pub explanation: String,
+}
+
+impl Grade {
+    /// matched / (matched + significant errors); 0 without a matched finding (GREEN, section 3). In [0, 1].
+    pub fn score(&self) -> f64 {
+        let errors: u32 = self.significant.iter().sum();
+        if self.matched == 0 { 0. } else { f64::from(self.matched) / f64::from(self.matched + errors) }
+    }
+
+    /// Reads an answer in the form of the published model.
+    ///
+    /// A section that says "No …" or "None" counts 0, as does a type that a list leaves out (the authors' package reads
+    /// both so); a missing section, a type without a number or a numbered list of matched findings is an error.
+    ///
+    /// # Errors
+    /// Names what is missing or ambiguous.
+    pub fn parse(answer: &str) -> Result<Self, AnswerError> {
+        let answer = answer.rsplit(ASSISTANT).next().unwrap_or_default();
+        let sections = sections(answer);
+        let only = |section: &'static str| {
+            let mut found = sections.iter().filter(|(name, _)| name.eq_ignore_ascii_case(section));
+            match (found.next(), found.count()) {
+                (Some((_, body)), 0) => Ok(body.as_str()),
+                (first, others) => Err(AnswerError::Section { section, count: usize::from(first.is_some()) + others }),
+            }
+        };
+        let explained = |name: &str| name.is_empty() || name.eq_ignore_ascii_case("Explanation");
+        let explanation: Vec<&str> =
+            sections.iter().filter(|(name, _)| explained(name)).map(|(_, body)| body.trim()).collect();
+        Ok(Self {
+            significant: errors(SIGNIFICANT, only(SIGNIFICANT)?)?,
+            insignificant: errors(INSIGNIFICANT, only(INSIGNIFICANT)?)?,
+            matched: matched(only(MATCHED)?)?,
+            explanation: explanation.join(" ").trim().to_owned(),
+        })
+    }
+}
+
+/// Names and bodies; the first has no name. Headings stand alone at the start of a line, whatever Markdown is around.
+fn sections(answer: &str) -> Vec<(String, String)> {
+    let mut sections = vec![(String::new(), String::new())];
+    for line in answer.lines() {
+        let bare = line.trim().trim_start_matches(['*', '#', '`', ' ']);
+        let heading = bare.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+        let line = match heading {
+            Some((name, rest)) => {
+                sections.push((name.trim().to_owned(), String::new()));
+                rest.trim_start_matches(['*', ':', ' '])
+            }
+            None => line.trim().trim_matches(['`', '*']).trim_end_matches("</s>"),
+        };
+        if let Some((_, body)) = sections.last_mut() {
+            body.push_str(line);
+            body.push('\n');
+        }
+    }
+    sections
+}
+
+/// Whether a section denies everything in words.
+fn nothing(body: &str) -> bool {
+    let word = body.trim_start().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    word.eq_ignore_ascii_case("no") || word.eq_ignore_ascii_case("none")
+}
+
+fn errors(section: &'static str, body: &str) -> Result<[u32; 6], AnswerError> {
+    if nothing(body) {
+        return Ok([0; 6]);
+    }
+    let mut counts = [None; 6];
+    for line in body.lines() {
+        let item = line.trim().strip_prefix('(').and_then(|rest| rest.split_once(')'));
+        let Some((letter, text)) = item else { continue };
+        let mut letters = letter.chars();
+        let (Some(letter @ 'a'..='f'), None) = (letters.next(), letters.next()) else { continue };
+        let slot = &mut counts[letter as usize - 'a' as usize];
+        if slot.is_some() {
+            return Err(AnswerError::Twice { section, letter });
+        }
+        let number = text.split_once(':').and_then(|(_, rest)| leading_count(rest));
+        *slot = Some(number.ok_or(AnswerError::Item { section, letter })?);
+    }
+    if counts.iter().all(Option::is_none) {
+        return Err(AnswerError::NoCount { section });
+    }
+    Ok(counts.map(Option::unwrap_or_default))
+}
+
+fn matched(body: &str) -> Result<u32, AnswerError> {
+    if nothing(body) {
+        return Ok(0);
+    }
+    let mut lines = body.lines().filter(|line| !line.trim().is_empty());
+    let count = lines.next().and_then(leading_count).ok_or(AnswerError::NoCount { section: MATCHED })?;
+    let numbered = |line: &str| line.trim_start().split_once('.').is_some_and(|(n, _)| n.parse::<u32>().is_ok());
+    if lines.any(numbered) { Err(AnswerError::Listed) } else { Ok(count) }
+}
+
+/// The number at the start of a text, followed by a stop or nothing.
+fn leading_count(text: &str) -> Option<u32> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    let ends = rest.is_empty() || rest.starts_with('.') && !rest[1..].starts_with(|c: char| c.is_ascii_digit());
+    digits.parse().ok().filter(|&count| ends && count <= MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answer(significant: [u32; 6], insignificant: [u32; 6], matched: u32) -> String {
+        let list = |counts: [u32; 6]| -> String {
+            let item = |(letter, count): (char, u32)| format!("({letter}) Some type: {count}. One; two\n");
+            ('a'..='f').zip(counts).map(item).collect()
+        };
+        format!(
+            "[Explanation]:\nBecause.\n\n[Clinically Significant Errors]:\n{}\n[Clinically Insignificant Errors]:\n{}\n\
+             [Matched Findings]:\n{matched}. A; B",
+            list(significant),
+            list(insignificant)
+        )
+    }
+
+    #[test]
+    fn the_score_is_the_share_of_matched_findings() {
+        let grade = |significant, matched| Grade::parse(&answer(significant, [9; 6], matched)).unwrap();
+        assert_eq!(grade([1, 0, 0, 0, 0, 0], 3).score(), 0.75);
+        assert_eq!(grade([0; 6], 0).score(), 0.);
+        assert_eq!(grade([0; 6], 2).score(), 1.);
+        assert_eq!(grade([1; 6], 3).explanation, "Because.");
+    }
+
+    #[test]
+    fn counts_in_other_dress_are_read() {
+        let plain = answer([0, 2, 0, 0, 0, 0], [0; 6], 3);
+        let expected = Grade::parse(&plain).unwrap();
+        let dressed = [
+            format!("```\n{plain}\n```"),
+            format!("<|user|> [Matched Findings]: <n> <|assistant|>\n{plain}</s>"),
+            plain.replace("[Matched Findings]:\n", "**[Matched Findings]:** "),
+            plain.replace("[Clinically", "### [clinically"),
+            plain.replace("(a) Some type: 0. One; two\n", ""),
+        ];
+        for text in dressed {
+            assert_eq!(Grade::parse(&text).map(|grade| grade.score()), Ok(expected.score()), "{text}");
+        }
+        let none = "[Clinically Significant Errors]:\nNo clinically significant errors.\n\
+                    [Clinically Insignificant Errors]: None.\n[Matched Findings]:\n2. A; B";
+        assert_eq!(Grade::parse(none).unwrap().score(), 1.);
+    }
+
+    #[test]
+    fn what_would_be_a_guess_is_an_error() {
+        let plain = answer([1, 2, 3, 0, 0, 0], [0; 6], 3);
+        let cases = [
+            (String::new(), "0 sections [Clinically Significant Errors]"),
+            (plain.replace("[Clinically Insignificant Errors]", "Others"), "(a) occurs twice"),
+            (plain.replace("[Clinically Insignificant Errors]", "[Others]"), "0 sections [Clinically Insignificant"),
+            (plain.split("[Matched").next().unwrap().to_owned(), "0 sections [Matched Findings]"),
+            (format!("{plain}\n{plain}"), "2 sections [Clinically Significant Errors]"),
+            (plain.replace("type: 2.", "type: two."), "[Clinically Significant Errors] (b)"),
+            (plain.replace("type: 2.", "type: -2."), "(b)"),
+            (plain.replace("type: 2.", "type: 2.5"), "(b)"),
+            (plain.replace("type: 2.", "type 2."), "(b)"),
+            (plain.replace("(c)", "(b)"), "(b) occurs twice"),
+            (plain.replace("3. A; B", "A; B"), "[Matched Findings] of the answer holds no count"),
+            (plain.replace("3. A; B", "1. A\n2. B\n3. C"), "numbered list"),
+            (plain.replace("3. A; B", "99999999999. A"), "no count"),
+            (plain.replace("(", "").replace(')', ""), "[Clinically Significant Errors] of the answer holds no count"),
+        ];
+        for (text, expected) in cases {
+            let message = Grade::parse(&text).unwrap_err().to_string();
+            assert!(message.contains(expected), "{text}\n{message}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn counts_survive_and_scores_are_shares(
+            significant in prop::array::uniform6(0u32..50), insignificant in prop::array::uniform6(0u32..50), matched in 0u32..50
+        ) {
+            let grade = Grade::parse(&answer(significant, insignificant, matched)).unwrap();
+            prop_assert_eq!((grade.significant, grade.insignificant, grade.matched), (significant, insignificant, matched));
+            prop_assert!((0. ..=1.).contains(&grade.score()));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in any::<String>(), cut in 0usize..600) {
+            let _ = Grade::parse(&text);
+            let whole = answer([1; 6], [0; 6], 2);
+            let _ = Grade::parse(&whole[..cut.min(whole.len())]);
+            let _ = Grade::parse(&format!("[Matched Findings]{text}\n(a){text}:{text}"));
+        }
+    }
+}

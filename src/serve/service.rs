@@ -1,0 +1,191 @@
+//! From the bytes of a request to the bytes of its answer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use addendum_rewards::{
+    Backends, Entity, EntityExtractor, Graph, Observation,
+    cache::{Cache, CacheCounts},
+    labels::binary,
+    metrics::{chexbert, rate},
+    services::wire::{Analyses, Analysis, PredictRequest, Predictions, Refusal, Success},
+};
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::{analyze, predict, request};
+
+/// The two questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Predict,
+    Analyze,
+}
+
+/// A request that gets no scores, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub status: StatusCode,
+    pub message: String,
+}
+
+impl Refused {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// The JSON in the shape of the EditGRPO code.
+    pub(super) fn body(&self) -> Vec<u8> {
+        serde_json::to_vec(&Refusal::new(&self.message)).unwrap_or_default()
+    }
+}
+
+impl From<addendum_rewards::Error> for Refused {
+    fn from(error: addendum_rewards::Error) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+/// What a [`Service`] needs besides its back ends.
+#[derive(Clone, Debug)]
+pub struct ServiceOptions {
+    /// Positive shares for the inverse-frequency accuracy; those of the request's references where one is missing.
+    pub frequencies: BTreeMap<Observation, f64>,
+    /// Pairs per request.
+    pub most_pairs: usize,
+    /// References whose annotations are kept.
+    pub cached_references: usize,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self { frequencies: BTreeMap::new(), most_pairs: 64, cached_references: 1024 }
+    }
+}
+
+/// What the scores need to know of one report.
+pub(super) struct Annotation {
+    pub row: chexbert::Row,
+    pub graph: Graph,
+    pub entities: Vec<Entity>,
+}
+
+/// Answers requests. Shared between threads; an answer depends on the request alone.
+pub struct Service {
+    /// Of `/predict`.
+    backends: Backends,
+    /// Of `/analyze`: the same but for the entities.
+    editing: Backends,
+    options: ServiceOptions,
+    rate: rate::Weights,
+    references: Cache<Annotation>,
+    ground_truths: Cache<Vec<Entity>>,
+}
+
+impl Service {
+    pub fn new(backends: Backends, options: ServiceOptions) -> Self {
+        Self {
+            editing: backends.clone(),
+            backends,
+            rate: rate::Weights::default(),
+            references: Cache::new(options.cached_references),
+            ground_truths: Cache::new(options.cached_references),
+            options,
+        }
+    }
+
+    /// Takes another extractor for `/analyze`: the EditGRPO code scores and edits with different decoders.
+    pub fn editing_with(mut self, entities: Arc<dyn EntityExtractor>) -> Self {
+        self.editing.entities = entities;
+        self
+    }
+
+    /// The JSON of the answer to `body`.
+    ///
+    /// # Errors
+    /// A 4xx for what is wrong with the body, a 500 for what is wrong with a back end.
+    pub fn answer(&self, endpoint: Endpoint, body: &[u8]) -> Result<Vec<u8>, Refused> {
+        match endpoint {
+            Endpoint::Predict => json(self.predict(&request::predict(body, self.options.most_pairs)?)?),
+            Endpoint::Analyze => {
+                let request = request::analyze(body, self.options.most_pairs)?;
+                let pairs = request.generations.iter().zip(&request.ground_truth);
+                let analysis_results = pairs.map(|(g, t)| self.analyze(g, t)).collect::<Result<_, _>>()?;
+                json(Analyses { analysis_results })
+            }
+        }
+    }
+
+    /// How many references of `/predict` were found annotated, and how many were not.
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.references.counts()
+    }
+
+    fn predict(&self, request: &PredictRequest) -> Result<Predictions, Refused> {
+        let reports: Vec<String> = request.hyps.iter().map(|hyp| predict::scored_part(hyp, &request.kind)).collect();
+        let (hypotheses, references) = self.known(&request.refs, &reports)?;
+        let pairs: Vec<predict::Pair> = (request.hyps.iter().zip(&hypotheses).zip(&references))
+            .map(|((written, hypothesis), reference)| predict::Pair { written, hypothesis, reference })
+            .collect();
+        let predict = |pairs: &[predict::Pair]| {
+            predict::predictions(pairs, request, &self.options.frequencies, &self.rate).map_err(Refused::from)
+        };
+        if !request.per_pair {
+            return predict(&pairs);
+        }
+        let mut all = Predictions::default();
+        for pair in pairs.chunks(1) {
+            predict::append(&mut all, predict(pair)?);
+        }
+        Ok(all)
+    }
+
+    /// The annotations of reports and references, in order; references that are known are not annotated again.
+    fn known(
+        &self,
+        references: &[String],
+        reports: &[String],
+    ) -> Result<(Vec<Arc<Annotation>>, Vec<Arc<Annotation>>), Refused> {
+        let distinct: BTreeSet<&str> = references.iter().map(String::as_str).collect();
+        let mut known: BTreeMap<&str, Arc<Annotation>> =
+            distinct.iter().filter_map(|&text| Some((text, self.references.find(text)?))).collect();
+        let unknown: Vec<&str> = distinct.into_iter().filter(|text| !known.contains_key(text)).collect();
+        let texts: Vec<&str> = reports.iter().map(String::as_str).chain(unknown.iter().copied()).collect();
+        let mut annotations = self.annotate(&texts)?;
+        for (text, annotation) in unknown.into_iter().zip(annotations.split_off(reports.len())) {
+            self.references.keep(text, annotation.clone());
+            known.insert(text, annotation);
+        }
+        let references = references.iter().filter_map(|text| known.get(text.as_str()).cloned()).collect();
+        Ok((annotations, references))
+    }
+
+    fn annotate(&self, texts: &[&str]) -> Result<Vec<Arc<Annotation>>, Refused> {
+        let labels = self.backends.labels(texts)?.into_iter();
+        let graphs = self.backends.graphs(texts)?.into_iter();
+        let entities = self.backends.entities(texts)?.into_iter();
+        let annotation = |((labels, graph), entities)| Arc::new(Annotation { row: binary(&labels), graph, entities });
+        Ok(labels.zip(graphs).zip(entities).map(annotation).collect())
+    }
+
+    fn analyze(&self, generation: &str, truth: &str) -> Result<Analysis, Refused> {
+        let entities = |text: &str| Ok(self.editing.entities(&[text])?.pop().unwrap_or_default());
+        let reference = self.ground_truths.get(truth, || entities(truth))?;
+        Ok(analyze::analysis(generation, &entities(generation)?, truth, &reference))
+    }
+}
+
+fn json(predictions: impl Serialize) -> Result<Vec<u8>, Refused> {
+    let failed = |error: serde_json::Error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    serde_json::to_vec(&Success::new(predictions)).map_err(failed)
+}
