@@ -3,6 +3,8 @@
 //! Nothing is padded: the rows of all sequences stand below each other, and those of equal length form a block, in
 //! which attention is one batched product. A sequence's result therefore depends on its neighbours by rounding only.
 
+use std::collections::BTreeMap;
+
 /// About how many rows one pass takes: enough for full matrix products, few enough to bound memory.
 pub(super) const ROWS: usize = 2048;
 
@@ -85,11 +87,30 @@ impl Pack {
     }
 }
 
+/// The distinct ones among some texts, in order of appearance, and which of them each text is.
+pub(super) fn distinct<'a>(texts: &[&'a str]) -> (Vec<&'a str>, Vec<usize>) {
+    let mut distinct = Vec::new();
+    let mut places = BTreeMap::new();
+    let place = |&text: &&'a str| {
+        *places.entry(text).or_insert_with(|| {
+            distinct.push(text);
+            distinct.len() - 1
+        })
+    };
+    let members = texts.iter().map(place).collect();
+    (distinct, members)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn equal_texts_share_a_place() {
+        assert_eq!(distinct(&["b", "a", "b", ""]), (vec!["b", "a", ""], vec![0, 1, 0, 2]));
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]

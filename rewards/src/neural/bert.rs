@@ -49,10 +49,19 @@ impl Bert {
 
     /// The last hidden states `[rows, hidden]`.
     pub(super) fn forward(&self, pack: &Pack) -> Result<Tensor> {
+        self.encoder.forward(self.embed(pack)?, pack)
+    }
+
+    /// The last hidden state of each sequence's first token, `[sequences, hidden]`.
+    pub(super) fn first(&self, pack: &Pack) -> Result<Tensor> {
+        self.encoder.first(self.embed(pack)?, pack)
+    }
+
+    fn embed(&self, pack: &Pack) -> Result<Tensor> {
         let device = self.words.device();
         let words = self.words.index_select(&Tensor::new(pack.ids.as_slice(), device)?, 0)?;
         let positions = self.positions.index_select(&Tensor::new(pack.positions(), device)?, 0)?;
-        self.encoder.forward(self.norm.forward(&(words + positions)?)?, pack)
+        self.norm.forward(&(words + positions)?)
     }
 }
 

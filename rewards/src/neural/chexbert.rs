@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 
 use super::{
-    batch::{Pack, ROWS},
+    batch::{Pack, ROWS, distinct},
     bert::{self, Bert},
     fail,
     layers::Linear,
@@ -31,7 +31,6 @@ pub struct Chexbert {
     bert: Bert,
     /// All heads as one layer: 13 × 4 answers, then 2.
     heads: Linear,
-    device: Device,
 }
 
 impl Chexbert {
@@ -52,26 +51,24 @@ impl Chexbert {
             tokens,
             bert: Bert::load(&weights, "bert.", &sizes)?,
             heads: Linear::load_stacked(&weights, &heads, sizes.hidden_size)?,
-            device: device.clone(),
         })
     }
 
-    /// The scores of all answers per report: 13 × 4, then 2.
+    /// The scores of all answers per report: 13 × 4, then 2. Equal reports are read once.
     fn scores(&self, reports: &[&str]) -> Result<Vec<Vec<f32>>> {
-        let sequences = reports.iter().map(|report| self.ids(report)).collect::<Result<Vec<_>>>()?;
-        let mut scores = vec![Vec::new(); reports.len()];
+        let (distinct, members) = distinct(reports);
+        let sequences = distinct.iter().map(|report| self.ids(report)).collect::<Result<Vec<_>>>()?;
+        let mut scores = vec![Vec::new(); distinct.len()];
         for pack in Pack::all(&sequences, ROWS) {
             for (&member, row) in pack.members.iter().zip(self.forward(&pack).map_err(fail(NAME))?) {
                 scores[member] = row;
             }
         }
-        Ok(scores)
+        Ok(members.into_iter().map(|i| scores[i].clone()).collect())
     }
 
     fn forward(&self, pack: &Pack) -> candle_core::Result<Vec<Vec<f32>>> {
-        let hidden = self.bert.forward(pack)?;
-        let first: Vec<u32> = pack.spans().map(|(row, _)| row as u32).collect();
-        self.heads.forward(&hidden.index_select(&Tensor::new(first, &self.device)?, 0)?)?.to_vec2()
+        self.heads.forward(&self.bert.first(pack)?)?.to_vec2()
     }
 
     /// Start token, the report's words with single spaces between them, end token.

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::{
     batch::{Block, Pack},
-    layers::{Linear, Norm},
+    layers::{AddNorm, Linear},
+    ops::softmax,
     positions::{Positions, Table},
     weights::Weights,
 };
@@ -79,11 +80,9 @@ pub(super) struct Names {
 struct Layer {
     /// Query, key and value in one.
     project: Linear,
-    out: Linear,
-    out_norm: Norm,
+    out: AddNorm,
     up: Linear,
-    down: Linear,
-    down_norm: Norm,
+    down: AddNorm,
 }
 
 /// A stack of layers.
@@ -106,15 +105,15 @@ impl Encoder {
         let (hidden, inner) = (sizes.hidden_size, sizes.intermediate_size);
         let layer = |i: usize| {
             let at = |name: &str| format!("{prefix}layer.{i}.{name}");
-            let norm = |name: &str| Norm::load(weights, &at(name), hidden, sizes.layer_norm_eps);
+            let add_norm = |name: &str, norm: &str, inputs: usize| {
+                AddNorm::load(weights, &at(name), &at(norm), inputs, hidden, sizes.layer_norm_eps)
+            };
             let projections = [names.query, names.key, names.value].map(|name| (at(name), hidden));
             Ok(Layer {
                 project: Linear::load_stacked(weights, &projections, hidden)?,
-                out: Linear::load(weights, &at(names.out), hidden, hidden)?,
-                out_norm: norm(names.out_norm)?,
+                out: add_norm(names.out, names.out_norm, hidden)?,
                 up: Linear::load(weights, &at("intermediate.dense"), hidden, inner)?,
-                down: Linear::load(weights, &at("output.dense"), inner, hidden)?,
-                down_norm: norm("output.LayerNorm")?,
+                down: add_norm("output.dense", "output.LayerNorm", inner)?,
             })
         };
         let layers = (0..sizes.num_hidden_layers).map(layer).collect::<crate::Result<_>>()?;
@@ -123,6 +122,18 @@ impl Encoder {
 
     /// The last hidden states `[rows, hidden]` of a pack whose embeddings are `x`.
     pub(super) fn forward(&self, x: Tensor, pack: &Pack) -> Result<Tensor> {
+        self.run(x, pack, None)
+    }
+
+    /// The last hidden state of each sequence's first token: `[sequences, hidden]`, in the order of the pack's members.
+    pub(super) fn first(&self, x: Tensor, pack: &Pack) -> Result<Tensor> {
+        let rows: Vec<u32> = pack.spans().map(|(row, _)| row as u32).collect();
+        let rows = Tensor::new(rows, x.device())?;
+        self.run(x, pack, Some(&rows))
+    }
+
+    /// Only the rows `wanted`, if given, go through the second half of the last layer.
+    fn run(&self, x: Tensor, pack: &Pack, wanted: Option<&Tensor>) -> Result<Tensor> {
         let tables = pack.blocks.iter().map(|block| self.positions.table(block.length)).collect::<Result<Vec<_>>>()?;
         let mut x = x;
         for (i, layer) in self.layers.iter().enumerate() {
@@ -131,15 +142,14 @@ impl Encoder {
             for (block, table) in pack.blocks.iter().zip(&tables) {
                 contexts.push(self.attend(i, &projected, block, table)?);
             }
-            let context = layer.out.forward(&Tensor::cat(&contexts, 0)?)?;
-            x = layer.out_norm.forward(&(context + x)?)?;
-            let inner = layer.up.forward(&x)?;
-            let inner = match self.activation {
-                Activation::Gelu => inner.gelu_erf()?,
-                Activation::GeluNew => inner.gelu()?,
-                Activation::Relu => inner.relu()?,
-            };
-            x = layer.down_norm.forward(&(layer.down.forward(&inner)? + x)?)?;
+            let mut context = Tensor::cat(&contexts, 0)?;
+            if let Some(rows) = wanted.filter(|_| i + 1 == self.layers.len()) {
+                context = context.index_select(rows, 0)?;
+                x = x.index_select(rows, 0)?;
+            }
+            x = layer.out.forward(&context, &x)?;
+            let inner = layer.up.activated(&x, self.activation)?;
+            x = layer.down.forward(&inner, &x)?;
         }
         Ok(x)
     }
@@ -161,7 +171,7 @@ impl Encoder {
         if let Some(visible) = &block.visible {
             scores = scores.broadcast_add(&mask(visible, length, scores.device())?)?;
         }
-        let context = candle_nn::ops::softmax_last_dim(&scores)?.matmul(&value)?;
+        let context = softmax(scores)?.matmul(&value)?;
         context.permute((1, 2, 0, 3))?.reshape((n * length, self.heads * width))
     }
 }

@@ -2,7 +2,11 @@
 
 use candle_core::{Result, Tensor};
 
-use super::weights::{Weights, refuse};
+use super::{
+    encoder::Activation,
+    ops::{add_bias, add_norm},
+    weights::{Weights, refuse},
+};
 
 /// `x W^T + b`.
 pub(super) struct Linear {
@@ -29,7 +33,42 @@ impl Linear {
 
     /// `[rows, inputs]` to `[rows, outputs]`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
+        add_bias(x.matmul(&self.weight.t()?)?, &self.bias, None)
+    }
+
+    /// The same, and an activation.
+    pub(super) fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        add_bias(x.matmul(&self.weight.t()?)?, &self.bias, Some(activation))
+    }
+}
+
+/// A linear layer whose output is added to a residual and normalised.
+pub(super) struct AddNorm {
+    weight: Tensor,
+    /// Bias of the layer, weight and bias of the norm.
+    parameters: Tensor,
+    eps: f32,
+}
+
+impl AddNorm {
+    /// Loads the layer `name` and the norm `norm`.
+    pub(super) fn load(
+        weights: &Weights,
+        name: &str,
+        norm: &str,
+        inputs: usize,
+        outputs: usize,
+        eps: f64,
+    ) -> crate::Result<Self> {
+        let (linear, norm) = (Linear::load(weights, name, inputs, outputs)?, Norm::load(weights, norm, outputs, eps)?);
+        let parameters = Tensor::stack(&[linear.bias, norm.weight, norm.bias], 0);
+        let parameters = parameters.map_err(|error| refuse(weights.file(), error))?;
+        Ok(Self { weight: linear.weight, parameters, eps: norm.eps })
+    }
+
+    /// `[rows, inputs]` and the residual `[rows, outputs]` to `[rows, outputs]`.
+    pub(super) fn forward(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        add_norm(x.matmul(&self.weight.t()?)?, residual, &self.parameters, self.eps)
     }
 }
 

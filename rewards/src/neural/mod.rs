@@ -12,6 +12,7 @@ mod deberta;
 mod encoder;
 mod layers;
 mod mpnet;
+mod ops;
 mod pickle;
 mod positions;
 mod radgraph;

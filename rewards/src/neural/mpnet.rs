@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use serde::Deserialize;
 
 use super::{
@@ -87,10 +87,19 @@ impl MpNet {
 
     /// The last hidden states `[rows, hidden]`.
     pub(super) fn forward(&self, pack: &Pack) -> Result<Tensor> {
-        let device = self.device();
+        self.encoder.forward(self.embed(pack)?, pack)
+    }
+
+    /// The last hidden state of each sequence's first token, `[sequences, hidden]`.
+    pub(super) fn first(&self, pack: &Pack) -> Result<Tensor> {
+        self.encoder.first(self.embed(pack)?, pack)
+    }
+
+    fn embed(&self, pack: &Pack) -> Result<Tensor> {
+        let device = self.words.device();
         let words = self.words.index_select(&Tensor::new(pack.ids.as_slice(), device)?, 0)?;
         let positions = self.positions.index_select(&Tensor::new(self.position_ids(pack), device)?, 0)?;
-        self.encoder.forward(self.norm.forward(&(words + positions)?)?, pack)
+        self.norm.forward(&(words + positions)?)
     }
 
     /// Positions count on from the id of the pad token, which stands at that position itself wherever it occurs.
@@ -107,9 +116,5 @@ impl MpNet {
             }));
         }
         positions
-    }
-
-    pub(super) fn device(&self) -> &Device {
-        self.words.device()
     }
 }

@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use super::layers::Linear;
+use super::{layers::Linear, ops::add_picked};
 
 /// The position part of every layer's attention.
 pub(super) enum Positions {
@@ -83,17 +83,14 @@ impl Positions {
             (_, Table::Bias(bias)) => scores.broadcast_add(bias),
             (Self::Disentangled(positions), Table::Rows { first, count, index }) => {
                 let projected = &positions.layers[layer];
-                let index = index.broadcast_as(scores.shape())?.contiguous()?;
                 let mut scores = scores;
                 if let Some(keys) = &projected.key {
-                    scores = (scores + compare(query, keys, *first, *count)?.gather(&index, 3)?)?;
+                    scores = add_picked(scores, &compare(query, keys, *first, *count)?, index, false)?;
                 }
                 if let Some(queries) = &projected.query {
                     // The scale is in the query only, and there is none here.
                     let key = (key * self.scale(key.dim(3)?))?;
-                    let compared = compare(&key, queries, *first, *count)?;
-                    let index = index.transpose(2, 3)?.contiguous()?;
-                    scores = (scores + compared.gather(&index, 3)?.transpose(2, 3)?)?;
+                    scores = add_picked(scores, &compare(&key, queries, *first, *count)?, index, true)?;
                 }
                 Ok(scores)
             }

@@ -15,7 +15,7 @@ use model::{Classes, SpanModel};
 use serde::Deserialize;
 
 use super::{
-    batch::{Pack, ROWS},
+    batch::{Pack, ROWS, distinct},
     bert::{self, Bert},
     config, fail,
     tokens::Tokens,
@@ -217,13 +217,15 @@ impl Radgraph {
 
 impl GraphExtractor for Radgraph {
     fn graph(&self, reports: &[&str]) -> Result<Vec<Graph>> {
-        let texts: Vec<Vec<String>> = reports.iter().map(|report| (self.words)(report)).collect();
+        let (distinct, members) = distinct(reports);
+        let texts: Vec<Vec<String>> = distinct.iter().map(|report| (self.words)(report)).collect();
         let vectors = self.word_vectors(&texts)?;
         let annotate = |(words, vectors): (&Vec<String>, Option<Tensor>)| match vectors {
             Some(vectors) => self.annotate(words, &vectors),
             None => Ok(Graph::default()),
         };
-        texts.iter().zip(vectors).map(annotate).collect()
+        let graphs = texts.iter().zip(vectors).map(annotate).collect::<Result<Vec<_>>>()?;
+        Ok(members.into_iter().map(|i| graphs[i].clone()).collect())
     }
 }
 

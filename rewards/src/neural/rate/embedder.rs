@@ -1,12 +1,12 @@
 //! Embeds the words of entities: an MPNet and three ways to make one vector of its states.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
 use super::{
     super::{
-        batch::{Pack, ROWS},
+        batch::{Pack, ROWS, distinct},
         fail,
         mpnet::{Config, MpNet},
         tokens::Tokens,
@@ -53,16 +53,15 @@ impl Embedder {
 
     /// One vector per text. Equal texts are embedded once.
     pub(super) fn embed(&self, texts: &[&str], pooling: Pooling) -> Result<Vec<Vec<f32>>> {
-        let distinct: BTreeMap<&str, usize> = texts.iter().map(|&text| (text, 0)).collect();
-        let distinct: BTreeMap<&str, usize> = distinct.into_keys().zip(0..).collect();
-        let sequences = (distinct.keys().map(|text| self.ids(text, pooling))).collect::<Result<Vec<_>>>()?;
+        let (distinct, members) = distinct(texts);
+        let sequences = distinct.iter().map(|text| self.ids(text, pooling)).collect::<Result<Vec<_>>>()?;
         let mut embeddings = vec![Vec::new(); sequences.len()];
         for pack in Pack::all(&sequences, ROWS) {
             for (&member, vector) in pack.members.iter().zip(self.pool(&pack, pooling).map_err(fail(NAME))?) {
                 embeddings[member] = vector;
             }
         }
-        Ok(texts.iter().map(|text| embeddings[distinct[text]].clone()).collect())
+        Ok(members.into_iter().map(|i| embeddings[i].clone()).collect())
     }
 
     /// The mean states of texts padded to the longest of them, the padding's own states included: what the reference's
@@ -76,13 +75,10 @@ impl Embedder {
     }
 
     fn pool(&self, pack: &Pack, pooling: Pooling) -> candle_core::Result<Vec<Vec<f32>>> {
-        let states = self.model.forward(pack)?;
         let pooled = match pooling {
-            Pooling::First => {
-                let first: Vec<u32> = pack.spans().map(|(row, _)| row as u32).collect();
-                states.index_select(&Tensor::new(first, states.device())?, 0)?
-            }
+            Pooling::First => self.model.first(pack)?,
             Pooling::Mean => {
+                let states = self.model.forward(pack)?;
                 let means = pack.blocks.iter().map(|block| {
                     let rows = states.narrow(0, block.row, block.sequences * block.length)?;
                     rows.reshape((block.sequences, block.length, ()))?.mean(1)

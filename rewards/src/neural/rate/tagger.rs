@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 
 use super::{
     super::{
-        batch::{Pack, ROWS},
+        batch::{Pack, ROWS, distinct},
         chexbert::best,
         deberta::{Config, Deberta},
         fail,
@@ -48,20 +48,21 @@ impl Tagger {
         Ok(Self { tokens, model: Deberta::load(&weights, &config, tags.len())?, tags })
     }
 
-    /// The words and types of each sentence's entities. `decode` turns labels into spans.
+    /// The words and types of each sentence's entities. `decode` turns labels into spans. Equal sentences are read once.
     pub(super) fn find(
         &self,
         sentences: &[&str],
         decode: fn(&[Tag]) -> Vec<Span>,
     ) -> Result<Vec<Vec<(String, EntityType)>>> {
-        let sequences = sentences.iter().map(|sentence| self.tokens.encode(sentence)).collect::<Result<Vec<_>>>()?;
-        let mut found = vec![Vec::new(); sentences.len()];
+        let (distinct, members) = distinct(sentences);
+        let sequences = distinct.iter().map(|sentence| self.tokens.encode(sentence)).collect::<Result<Vec<_>>>()?;
+        let mut found = vec![Vec::new(); distinct.len()];
         for (ids, (tags, found)) in sequences.iter().zip(self.tags(&sequences)?.iter().zip(&mut found)) {
             for (span, kind) in decode(tags) {
                 found.push((self.tokens.decode(&ids[span])?, kind));
             }
         }
-        Ok(found)
+        Ok(members.into_iter().map(|i| found[i].clone()).collect())
     }
 
     fn tags(&self, sequences: &[Vec<u32>]) -> Result<Vec<Vec<Tag>>> {
