@@ -9,6 +9,7 @@ use addendum::{
         Pipeline, Scores,
         stages::{EditStage, RewardStage},
     },
+    backends::{Annotators, Weights},
     data::{Counts, Data},
     devices::{Devices, Placement},
     editor::Editor,
@@ -18,7 +19,7 @@ use addendum::{
     policy::Adapter,
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     report::{plots, progress::Progress, results, run_folder::RunFolder},
-    rewards::{Backends, Scorer},
+    rewards::Scorer,
     sft::{self, SftPlan},
 };
 use anyhow::{Context, Result, bail};
@@ -47,6 +48,8 @@ struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     devices: Devices,
+    #[command(flatten)]
+    weights: Weights,
     /// The supervised checkpoint to start from.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/checkpoints/phantom-tiny"))]
     policy: PathBuf,
@@ -128,12 +131,14 @@ async fn main() -> Result<()> {
         }
         None => Placement::load(&args.policy, &args.devices, KEPT_FEATURES)?,
     };
-    let job = Job { placement, data, folder, progress, interrupt, resume: args.resume };
+    let annotators = args.weights.load()?;
+    let job = Job { placement, annotators, data, folder, progress, interrupt, resume: args.resume };
     if args.compare { compare(&args, &settings, &job).await } else { single(&args, &settings, &job).await }
 }
 
 struct Job {
     placement: Placement,
+    annotators: Annotators,
     data: Data,
     folder: RunFolder,
     progress: Progress,
@@ -143,7 +148,7 @@ struct Job {
 
 impl Job {
     fn evaluate(&self, prompts: &Arc<Prompts>, adapter: Option<&Adapter>) -> Result<Vec<Scores>> {
-        evaluation::on_tests(&self.data.tests, prompts, adapter, &self.progress)
+        evaluation::on_tests(&self.data.tests, prompts, adapter, &self.annotators.scoring, &self.progress)
     }
 
     fn report(&self, rows: &[(&str, Vec<Vec<Scores>>)]) -> Result<()> {
@@ -173,9 +178,8 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
     let Placement { samplers, learner } = job.placement.clone();
     let policy = learner[0].policy().clone();
     let adapter = Adapter::new(policy.config(), settings.lora.clone(), settings.run.seed, policy.device())?;
-    let backends = Backends::lexicon();
-    let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &backends)?);
-    let scorer = Arc::new(Scorer::new(backends, &settings.reward)?);
+    let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &job.annotators.editing)?);
+    let scorer = Arc::new(Scorer::new(job.annotators.scoring.clone(), &settings.reward)?);
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let mut sampling = settings.sampling.clone();
     sampling.suppressed_tokens = policy.tokenizer().misplaced_tokens();

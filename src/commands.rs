@@ -14,14 +14,8 @@ use std::{
     io::{self, Write},
 };
 
-use addendum::rewards::Backends;
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
-
-/// What annotates reports: the lexicon for everything.
-fn backends() -> Backends {
-    Backends::lexicon()
-}
 
 /// Prints text; a reader that has gone away is no error.
 fn print(text: &str) -> Result<()> {

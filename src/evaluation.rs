@@ -134,6 +134,7 @@ pub fn on_tests(
     tests: &[(String, Arc<dyn Dataset>)],
     prompts: &Arc<Prompts>,
     adapter: Option<&Adapter>,
+    metrics: &Backends,
     progress: &Progress,
 ) -> Result<Vec<Scores>> {
     let scores = tests.iter().map(|(name, dataset)| {
@@ -141,7 +142,7 @@ pub fn on_tests(
             prompts: prompts.clone(),
             dataset: dataset.clone(),
             sampling: SamplingConfig::greedy(LONGEST_REPORT),
-            metrics: Backends::lexicon(),
+            metrics: metrics.clone(),
         };
         let mut counting = progress.counting(format!("evaluating {name}"), dataset.len() as u64, "studies");
         let evaluation = held_out.evaluate(adapter, |studies| counting.advance(studies as u64));

@@ -3,6 +3,7 @@
 //!
 //! This crate is the facade: it joins the actors with the Qwen2.5-VL policy, the phantom studies and the run report.
 
+pub mod backends;
 pub mod bench;
 pub mod check;
 pub mod data;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use addendum::backends::Weights;
 use addendum::{
     editor::{Edit, EditConfig, Edited, Editor, Extractor, Granularity, Operation, Rule, rule::Annotated},
     report::terminal::Paint,
@@ -48,6 +49,8 @@ pub struct EditArgs {
     seed: u64,
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    weights: Weights,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -58,7 +61,7 @@ enum Format {
 
 pub fn run(args: &EditArgs) -> Result<()> {
     let (report, reference) = (text(&args.report)?, text(&args.reference)?);
-    let editor = Editor::from_backends(config(args)?, &super::backends())?;
+    let editor = Editor::from_backends(config(args)?, &args.weights.load()?.editing)?;
     let edited = editor.edit(&report, &reference, &mut ChaCha8Rng::seed_from_u64(args.seed))?;
     let annotated = [("report", editor.annotated(&report)?), ("reference", editor.annotated(&reference)?)];
     super::print(&match args.format {

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, path::PathBuf};
 
+use addendum::backends::Weights;
 use addendum::{
     report::terminal::Paint,
     reports::{self, Fields, Pair},
@@ -47,6 +48,8 @@ pub struct ScoreArgs {
     confidence: f64,
     #[arg(long, default_value_t = Resampling::default().seed)]
     seed: u64,
+    #[command(flatten)]
+    weights: Weights,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -84,7 +87,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     }
     let hypotheses: Vec<&str> = pairs.iter().map(|pair| pair.hypothesis.as_str()).collect();
     let references: Vec<&str> = pairs.iter().map(|pair| pair.reference.as_str()).collect();
-    let backends = super::backends();
+    let backends = args.weights.load()?.scoring;
     let resampling = (args.resamples > 0).then_some(Resampling {
         resamples: args.resamples,
         confidence: args.confidence,

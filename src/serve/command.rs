@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use addendum_rewards::{Backends, Observation, services::Secret};
-use anyhow::{Context, Result, bail, ensure};
+use addendum_rewards::{Observation, services::Secret};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use super::{Server, ServerConfig, Service, ServiceOptions};
+use crate::backends::Weights;
 
 /// The variable that may hold the bearer token.
 const TOKEN_VARIABLE: &str = "ADDENDUM_REWARDS_TOKEN";
@@ -44,26 +45,11 @@ pub struct ServeArgs {
     /// references without it.
     #[arg(long)]
     pub class_frequencies: Option<PathBuf>,
-    /// CheXbert's weights; the lexicon labels without them.
-    #[arg(long)]
-    pub chexbert: Option<PathBuf>,
-    /// RaTEScore's models; the lexicon extracts entities without them.
-    #[arg(long)]
-    pub rate: Option<PathBuf>,
-    /// RadGraph's archive; the lexicon extracts graphs without it.
-    #[arg(long)]
-    pub radgraph: Option<PathBuf>,
+    #[command(flatten)]
+    pub weights: Weights,
 }
 
 impl ServeArgs {
-    fn backends(&self) -> Result<Backends> {
-        let neural = [("--chexbert", &self.chexbert), ("--rate", &self.rate), ("--radgraph", &self.radgraph)];
-        if let Some((flag, _)) = neural.into_iter().find(|(_, path)| path.is_some()) {
-            bail!("{flag}: this build has no neural back ends; without the flag the lexicon takes its place");
-        }
-        Ok(Backends::lexicon())
-    }
-
     fn token(&self) -> Result<Option<Secret>> {
         match &self.token_file {
             Some(file) => Ok(Some(Secret::from_file(file)?)),
@@ -106,7 +92,8 @@ pub fn serve(args: &ServeArgs, listening: impl FnOnce(SocketAddr)) -> Result<()>
         time: Duration::from_secs(args.timeout.into()),
         ..ServerConfig::default()
     };
-    let service = Service::new(args.backends()?, options);
+    let annotators = args.weights.load()?;
+    let service = Service::new(annotators.scoring, options).editing_with(annotators.editing.entities);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(async {
         let stop = stop()?;
