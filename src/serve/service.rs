@@ -133,7 +133,7 @@ impl Service {
 
     fn predict(&self, request: &PredictRequest) -> Result<Predictions, Refused> {
         let reports: Vec<String> = request.hyps.iter().map(|hyp| predict::scored_part(hyp, &request.kind)).collect();
-        let (hypotheses, references) = self.known(&request.refs, &reports)?;
+        let [hypotheses, references] = self.known(&request.refs, &reports)?;
         let pairs: Vec<predict::Pair> = (request.hyps.iter().zip(&hypotheses).zip(&references))
             .map(|((written, hypothesis), reference)| predict::Pair { written, hypothesis, reference })
             .collect();
@@ -151,11 +151,7 @@ impl Service {
     }
 
     /// The annotations of reports and references, in order; references that are known are not annotated again.
-    fn known(
-        &self,
-        references: &[String],
-        reports: &[String],
-    ) -> Result<(Vec<Arc<Annotation>>, Vec<Arc<Annotation>>), Refused> {
+    fn known(&self, references: &[String], reports: &[String]) -> Result<[Vec<Arc<Annotation>>; 2], Refused> {
         let distinct: BTreeSet<&str> = references.iter().map(String::as_str).collect();
         let mut known: BTreeMap<&str, Arc<Annotation>> =
             distinct.iter().filter_map(|&text| Some((text, self.references.find(text)?))).collect();
@@ -167,7 +163,7 @@ impl Service {
             known.insert(text, annotation);
         }
         let references = references.iter().filter_map(|text| known.get(text.as_str()).cloned()).collect();
-        Ok((annotations, references))
+        Ok([annotations, references])
     }
 
     fn annotate(&self, texts: &[&str]) -> Result<Vec<Arc<Annotation>>, Refused> {

@@ -1,7 +1,7 @@
 //! Scores a set of reports against their references by any choice of metrics, with bootstrap intervals.
 //!
 //! Reports are annotated once; what the metrics need of each pair is kept, so a resample costs no annotation. The paper's
-//! table of a training run is [`evaluate`](crate::evaluate); this is for files of reports.
+//! table of a training run is [`evaluate`](mod@crate::evaluate); this is for files of reports.
 
 mod bootstrap;
 mod explain;
