@@ -2,7 +2,7 @@
 //! token at a time over one cache, and leave the batch when they end.
 //!
 //! On a CPU a sample depends on its prompt and its seed alone, bit for bit: prompts are prefilled one by one, and a row
-//! of a decoding step rounds the same way whatever is beside it and however many threads there are. Only [`FEW`] or more
+//! of a decoding step rounds the same way whatever is beside it and however many threads there are. Only `FEW` or more
 //! samples of one prompt in one call round in another way than fewer.
 
 use std::{ops::Range, sync::Arc};

@@ -34,7 +34,7 @@ pub struct LearnerConfig {
     /// The responses of a group are packed behind one copy of their prompt; otherwise each behind its own, which gives
     /// the same gradient more slowly.
     pub shared_prefix: bool,
-    /// Bytes that a step may take, frozen weights included, as [`Memory`] predicts them. Micro-batches become smaller
+    /// Bytes that a step may take, frozen weights included, as [`Memory`](crate::memory::Memory) predicts them. Micro-batches become smaller
     /// until they fit, down to one response; the gradient stays the same. `None` does not ask.
     pub memory_limit: Option<u64>,
     pub recompute: Recompute,
