@@ -37,6 +37,8 @@ pub struct Weights {
 pub struct Annotators {
     pub scoring: Backends,
     pub editing: Backends,
+    /// RaTEScore's models under both, if they are named.
+    pub rate: Option<Arc<RateModels>>,
 }
 
 impl Weights {
@@ -53,12 +55,14 @@ impl Weights {
             scoring.graphs = Arc::new(Radgraph::load(archive, bert, &Device::Cpu)?);
         }
         let mut editing = scoring.clone();
+        let mut rate = None;
         if let (Some(tagger), Some(embedder)) = (&self.rate_tagger, &self.rate_embedder) {
             let models = RateModels::load(tagger, embedder, &Device::Cpu)?;
             scoring.entities = Arc::new(models.for_score());
             editing.entities = Arc::new(models.for_editing());
+            rate = Some(models);
         }
-        Ok(Annotators { scoring, editing })
+        Ok(Annotators { scoring, editing, rate })
     }
 }
 

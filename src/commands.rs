@@ -3,6 +3,7 @@
 pub mod check_device;
 pub mod doctor;
 pub mod edit;
+pub mod green;
 pub mod init;
 pub mod merge;
 pub mod phantoms;

@@ -12,18 +12,24 @@ use std::{
 use addendum::{
     rewards::{
         Backends, EntityExtractor, Labeller, Labels, RewardConfig, Scorer,
+        neural::{Chexbert, Radgraph, RateModels},
         services::{ExtractorService, RewardService, Secret, ServiceConfig},
     },
     serve::{Endpoint, Server, ServerConfig, Service, ServiceOptions},
 };
+use candle_core::Device;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-fn fixture(path: &str) -> Value {
+fn folder(path: &str) -> PathBuf {
     let root = std::env::var("ADDENDUM_FIXTURES")
         .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures").into());
-    let file = PathBuf::from(root).join(path);
+    PathBuf::from(root).join(path)
+}
+
+fn fixture(path: &str) -> Value {
+    let file = folder(path);
     let text = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     serde_json::from_slice(&text).unwrap()
 }
@@ -103,6 +109,57 @@ fn shape(value: &Value) -> Value {
         Value::Number(_) => json!("number"),
         Value::String(_) => json!("string"),
         other => other.clone(),
+    }
+}
+
+/// The service over the models that gave the samples.
+fn sample_service() -> Service {
+    let models = folder("rewards");
+    let chexbert = models.join("chexbert");
+    let rate = RateModels::load(&models.join("rate/ner"), &models.join("rate/embedder"), &Device::Cpu).unwrap();
+    let archive = models.join("radgraph/xl/radgraph-xl.tar.gz");
+    let backends = Backends {
+        labeller: Arc::new(Chexbert::load(&chexbert.join("chexbert.pth"), &chexbert, &Device::Cpu).unwrap()),
+        entities: Arc::new(rate.for_score()),
+        graphs: Arc::new(Radgraph::load(&archive, &models.join("radgraph/xl/bert"), &Device::Cpu).unwrap()),
+    };
+    let frequencies = serde_json::from_value(fixture("rewards/http/class_frequencies.json")).unwrap();
+    let options = ServiceOptions { frequencies, ..ServiceOptions::default() };
+    Service::new(backends, options).analyzing_with(move |report| rate.analyse(report))
+}
+
+/// Panics at the first place where two documents differ: numbers by more than the tolerance, anything else at all.
+fn assert_close(got: &Value, expected: &Value, place: &str) {
+    match (got, expected) {
+        (Value::Object(a), Value::Object(b)) => {
+            assert!(a.keys().eq(b.keys()), "{place}: {:?} {:?}", a.keys(), b.keys());
+            a.iter().zip(b.values()).for_each(|((key, a), b)| assert_close(a, b, &format!("{place}.{key}")));
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            assert_eq!(a.len(), b.len(), "{place}: {got} {expected}");
+            a.iter().zip(b).enumerate().for_each(|(i, (a, b))| assert_close(a, b, &format!("{place}[{i}]")));
+        }
+        (Value::Number(a), Value::Number(b)) => {
+            let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+            assert!((a - b).abs() <= 2e-4, "{place}: {a}, expected {b}");
+        }
+        _ => assert_eq!(got, expected, "{place}"),
+    }
+}
+
+#[test]
+fn parity_answers_over_the_sample_models_are_the_sample_answers() {
+    let service = sample_service();
+    for (file, endpoint) in [("predict", Endpoint::Predict), ("analyze", Endpoint::Analyze)] {
+        let exchanges = fixture(&format!("rewards/http/{file}.json"));
+        let exchanges = exchanges.as_array().unwrap();
+        let scored: Vec<&Value> = exchanges.iter().filter(|exchange| exchange["response"]["status"] == 200).collect();
+        assert!(!scored.is_empty());
+        for exchange in scored {
+            let answer = service.answer(endpoint, body(&exchange["request"]).as_bytes()).unwrap();
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            assert_close(&answer, &exchange["response"]["body"], exchange["name"].as_str().unwrap());
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::green::{self, Graded, GreenArgs};
+
 #[derive(Args)]
 pub struct ScoreArgs {
     /// Reports: .json or .jsonl (`response`), .csv or .tsv with a header, or one per line.
@@ -50,6 +52,8 @@ pub struct ScoreArgs {
     seed: u64,
     #[command(flatten)]
     weights: Weights,
+    #[command(flatten)]
+    green: GreenArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,6 +72,7 @@ fn share(text: &str) -> Result<f64, String> {
 struct Outcome {
     pairs: Vec<Pair>,
     scores: Vec<Score>,
+    graded: Option<Graded>,
     resampling: Option<Resampling>,
     /// One for each pair, or none at all.
     explanations: Vec<Explanation>,
@@ -87,6 +92,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     }
     let hypotheses: Vec<&str> = pairs.iter().map(|pair| pair.hypothesis.as_str()).collect();
     let references: Vec<&str> = pairs.iter().map(|pair| pair.reference.as_str()).collect();
+    let green = args.green.grader()?;
     let backends = args.weights.load()?.scoring;
     let resampling = (args.resamples > 0).then_some(Resampling {
         resamples: args.resamples,
@@ -98,7 +104,11 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         true => explain(&backends, &hypotheses, &references)?,
         false => Vec::new(),
     };
-    let outcome = Outcome { pairs, scores, resampling, explanations };
+    let graded = match &green {
+        Some(green) => Some(green::graded(green, &references, &hypotheses)?),
+        None => None,
+    };
+    let outcome = Outcome { pairs, scores, graded, resampling, explanations };
     super::print(&match args.format {
         Format::Table => outcome.table(Paint::from_environment()),
         Format::Json => format!("{:#}\n", outcome.json()),
@@ -124,6 +134,9 @@ impl Outcome {
             let interval = score.interval.map(|i| format!("   {:.4} – {:.4}", i.low, i.high)).unwrap_or_default();
             out += &format!("{:<18} {:>7.4}{interval}\n", score.measure.name(), score.value);
         }
+        if let Some(graded) = &self.graded {
+            out += &green::lines(graded, self.pairs.len());
+        }
         if let Some(Resampling { resamples, seed, .. }) = self.resampling {
             out +=
                 &paint.dim(format!("intervals: percentile bootstrap over reports, {resamples} resamples, seed {seed}"));
@@ -142,6 +155,9 @@ impl Outcome {
         };
         let scores: Vec<Value> = self.scores.iter().map(score).collect();
         let mut outcome = json!({"reports": self.pairs.len(), "scores": scores, "bootstrap": self.resampling});
+        if let Some(graded) = &self.graded {
+            outcome["green"] = green::json(graded);
+        }
         if !self.explanations.is_empty() {
             let explained = self.pairs.iter().zip(&self.explanations);
             let explained = explained.map(|(pair, explanation)| {
@@ -157,6 +173,9 @@ impl Outcome {
         for score in &self.scores {
             let interval = score.interval.map(|i| format!("{},{}", i.low, i.high)).unwrap_or_else(|| ",".into());
             out += &format!("{},{},{interval}\n", score.measure.name(), score.value);
+        }
+        if let Some(graded) = &self.graded {
+            out += &format!("green,{},,\n", graded.mean);
         }
         out
     }

@@ -93,7 +93,10 @@ pub fn serve(args: &ServeArgs, listening: impl FnOnce(SocketAddr)) -> Result<()>
         ..ServerConfig::default()
     };
     let annotators = args.weights.load()?;
-    let service = Service::new(annotators.scoring, options).editing_with(annotators.editing.entities);
+    let mut service = Service::new(annotators.scoring, options);
+    if let Some(rate) = annotators.rate {
+        service = service.analyzing_with(move |report| rate.analyse(report));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(async {
         let stop = stop()?;

@@ -2,8 +2,8 @@
 //!
 //! `POST /predict` and `POST /analyze` take and give the bodies of [`addendum_rewards::services::wire`]; `GET /health` and
 //! `GET /metrics` are for those who run it. [`Service`] computes and knows nothing of connections; [`Server`] keeps the
-//! network within bounds and computes nothing: bodies are parsed, scored and written on the threads of a bounded pool. Reports are
-//! never logged.
+//! network within bounds and computes nothing: bodies are parsed, scored and written on the threads of a bounded pool.
+//! Reports are never logged.
 
 mod analyze;
 mod command;

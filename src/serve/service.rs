@@ -6,7 +6,7 @@ use std::{
 };
 
 use addendum_rewards::{
-    Backends, Entity, EntityExtractor, Graph, Observation,
+    Backends, Entity, Graph, Observation,
     cache::{Cache, CacheCounts},
     labels::binary,
     metrics::{chexbert, rate},
@@ -80,12 +80,14 @@ pub(super) struct Annotation {
     pub entities: Vec<Entity>,
 }
 
+type Annotations = Vec<Arc<Annotation>>;
+type Analyzer = dyn Fn(&str) -> addendum_rewards::Result<Vec<Entity>> + Send + Sync;
+
 /// Answers requests. Shared between threads; an answer depends on the request alone.
 pub struct Service {
-    /// Of `/predict`.
     backends: Backends,
-    /// Of `/analyze`: the same but for the entities.
-    editing: Backends,
+    /// The entities of a report for `/analyze`, if they are found in another way.
+    analyzer: Option<Box<Analyzer>>,
     options: ServiceOptions,
     rate: rate::Weights,
     references: Cache<Annotation>,
@@ -95,8 +97,8 @@ pub struct Service {
 impl Service {
     pub fn new(backends: Backends, options: ServiceOptions) -> Self {
         Self {
-            editing: backends.clone(),
             backends,
+            analyzer: None,
             rate: rate::Weights::default(),
             references: Cache::new(options.cached_references),
             ground_truths: Cache::new(options.cached_references),
@@ -104,9 +106,12 @@ impl Service {
         }
     }
 
-    /// Takes another extractor for `/analyze`: the EditGRPO code scores and edits with different decoders.
-    pub fn editing_with(mut self, entities: Arc<dyn EntityExtractor>) -> Self {
-        self.editing.entities = entities;
+    /// Takes the entities of `/analyze` from `find`: the EditGRPO code scores and edits with different decoders.
+    pub fn analyzing_with(
+        mut self,
+        find: impl Fn(&str) -> addendum_rewards::Result<Vec<Entity>> + Send + Sync + 'static,
+    ) -> Self {
+        self.analyzer = Some(Box::new(find));
         self
     }
 
@@ -151,7 +156,7 @@ impl Service {
     }
 
     /// The annotations of reports and references, in order; references that are known are not annotated again.
-    fn known(&self, references: &[String], reports: &[String]) -> Result<[Vec<Arc<Annotation>>; 2], Refused> {
+    fn known(&self, references: &[String], reports: &[String]) -> Result<[Annotations; 2], Refused> {
         let distinct: BTreeSet<&str> = references.iter().map(String::as_str).collect();
         let mut known: BTreeMap<&str, Arc<Annotation>> =
             distinct.iter().filter_map(|&text| Some((text, self.references.find(text)?))).collect();
@@ -166,7 +171,7 @@ impl Service {
         Ok([annotations, references])
     }
 
-    fn annotate(&self, texts: &[&str]) -> Result<Vec<Arc<Annotation>>, Refused> {
+    fn annotate(&self, texts: &[&str]) -> Result<Annotations, Refused> {
         let labels = self.backends.labels(texts)?.into_iter();
         let graphs = self.backends.graphs(texts)?.into_iter();
         let entities = self.backends.entities(texts)?.into_iter();
@@ -175,7 +180,10 @@ impl Service {
     }
 
     fn analyze(&self, generation: &str, truth: &str) -> Result<Analysis, Refused> {
-        let entities = |text: &str| Ok(self.editing.entities(&[text])?.pop().unwrap_or_default());
+        let entities = |text: &str| match &self.analyzer {
+            Some(find) => find(text),
+            None => Ok(self.backends.entities(&[text])?.pop().unwrap_or_default()),
+        };
         let reference = self.ground_truths.get(truth, || entities(truth))?;
         Ok(analyze::analysis(generation, &entities(generation)?, truth, &reference))
     }

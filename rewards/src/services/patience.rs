@@ -155,6 +155,10 @@ impl EntityExtractor for Patient<dyn EntityExtractor> {
     fn extract(&self, sentences: &[&str]) -> Result<Vec<Vec<Entity>>> {
         self.call(sentences, |inner, sentences| inner.extract(sentences))
     }
+
+    fn split<'a>(&self, report: &'a str) -> Vec<&'a str> {
+        self.inner.split(report)
+    }
 }
 
 impl GraphExtractor for Patient<dyn GraphExtractor> {
@@ -243,6 +247,23 @@ mod tests {
         assert!(message(&scorer).contains("no answer within 0.01 s (tried 3 times"));
         assert!(message(&scorer).contains("4 late calls are still running"));
         assert_eq!(moody.calls.load(Ordering::SeqCst), 4);
+    }
+
+    #[test]
+    fn an_extractor_keeps_its_own_sentences() {
+        struct Lines;
+        impl EntityExtractor for Lines {
+            fn extract(&self, sentences: &[&str]) -> Result<Vec<Vec<Entity>>> {
+                Lexicon::new().extract(sentences)
+            }
+
+            fn split<'a>(&self, report: &'a str) -> Vec<&'a str> {
+                report.lines().collect()
+            }
+        }
+        let backends = Backends { entities: Arc::new(Lines), ..Backends::lexicon() };
+        let patient = Patience::default().with(backends).unwrap();
+        assert_eq!(patient.entities.split("No effusion. Edema.\nNo"), ["No effusion. Edema.", "No"]);
     }
 
     #[test]
