@@ -105,9 +105,6 @@ pub(super) fn composed(q: &Tensor, k: &Tensor, v: &Tensor, segments: &[Segment])
 /// Queries whose scores exist at the same time.
 const BLOCK: usize = 64;
 
-/// Dimensions of a head that a single query sums at the same time.
-const WIDTH: usize = 64;
-
 struct Attention {
     segments: Arc<[Segment]>,
 }
@@ -189,18 +186,20 @@ impl Block {
     fn apply(&self, d: &Dims, weights: &[f32], v: &[f32], kv: usize, dst: &mut [f32], stride: usize) {
         let (rows, keys) = (self.query.len(), self.keys());
         if rows == 1 {
-            let values = |i: usize| &v[(i * d.kv_heads + kv) * d.dim..][..d.dim];
+            let (dst, own) = (&mut dst[..d.dim], self.prefix.len());
+            let row = |i: usize| &v[(i * d.kv_heads + kv) * d.dim..][..d.dim];
+            let at = |i: usize| row(if i < own { self.prefix.start + i } else { self.own.start + i - own });
             vectorised(|| {
-                for (part, dst) in dst[..d.dim].chunks_mut(WIDTH).enumerate() {
-                    // A full part stays in registers until all keys are in it.
-                    let mut sum = [0f32; WIDTH];
-                    for (&w, i) in weights.iter().zip(self.prefix.clone().chain(self.own.clone())) {
-                        match values(i)[part * WIDTH..].first_chunk::<WIDTH>() {
-                            Some(values) => (0..WIDTH).for_each(|l| sum[l] += w * values[l]),
-                            None => sum.iter_mut().zip(&values(i)[part * WIDTH..]).for_each(|(s, v)| *s += w * v),
-                        }
+                let fours = weights.chunks_exact(4);
+                let rest = keys - fours.remainder().len()..keys;
+                for (i, w) in fours.enumerate() {
+                    let values = at(4 * i).iter().zip(at(4 * i + 1)).zip(at(4 * i + 2).iter().zip(at(4 * i + 3)));
+                    for (o, ((v0, v1), (v2, v3))) in dst.iter_mut().zip(values) {
+                        *o += (w[0] * v0 + w[1] * v1) + (w[2] * v2 + w[3] * v3);
                     }
-                    dst.iter_mut().zip(sum).for_each(|(dst, sum)| *dst += sum);
+                }
+                for i in rest {
+                    dst.iter_mut().zip(at(i)).for_each(|(o, v)| *o += weights[i] * v);
                 }
             });
             return;

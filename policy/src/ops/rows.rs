@@ -50,9 +50,6 @@ impl FewRows<'_> {
 /// Columns of a tile, whose sums stay in registers; it has as many rows.
 const COLUMNS: usize = 4;
 
-/// Values of the matrices that meet all rows before the next ones are read: 16 KiB, half of a core's first cache.
-const CACHED: usize = 4096;
-
 /// Some columns of a product.
 struct Piece<'a> {
     sum: &'a FewRows<'a>,
@@ -67,32 +64,26 @@ impl WithSimd for Piece<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let depth: usize = self.sum.pairs.iter().map(|(a, _)| a.cols).sum();
-        let width = (CACHED / depth.max(1)).next_multiple_of(COLUMNS);
-        for first in self.columns.clone().step_by(width) {
-            let columns = first..self.columns.end.min(first + width);
-            for row in (0..self.rows).step_by(4) {
-                match self.rows - row {
-                    1 => self.band::<S, 1>(simd, row, columns.clone()),
-                    2 => self.band::<S, 2>(simd, row, columns.clone()),
-                    3 => self.band::<S, 3>(simd, row, columns.clone()),
-                    _ => self.band::<S, 4>(simd, row, columns.clone()),
-                }
+        for column in self.columns.clone().step_by(COLUMNS) {
+            match self.columns.end - column {
+                1 => self.column::<S, 1>(simd, column),
+                2 => self.column::<S, 2>(simd, column),
+                3 => self.column::<S, 3>(simd, column),
+                _ => self.column::<S, COLUMNS>(simd, column),
             }
         }
     }
 }
 
 impl Piece<'_> {
-    /// `R` rows of some columns.
     #[inline(always)]
-    fn band<S: Simd, const R: usize>(&self, simd: S, row: usize, columns: Range<usize>) {
-        for column in columns.clone().step_by(COLUMNS) {
-            match columns.end - column {
-                1 => self.tile::<S, R, 1>(simd, row, column),
-                2 => self.tile::<S, R, 2>(simd, row, column),
-                3 => self.tile::<S, R, 3>(simd, row, column),
-                _ => self.tile::<S, R, COLUMNS>(simd, row, column),
+    fn column<S: Simd, const C: usize>(&self, simd: S, column: usize) {
+        for row in (0..self.rows).step_by(4) {
+            match self.rows - row {
+                1 => self.tile::<S, 1, C>(simd, row, column),
+                2 => self.tile::<S, 2, C>(simd, row, column),
+                3 => self.tile::<S, 3, C>(simd, row, column),
+                _ => self.tile::<S, 4, C>(simd, row, column),
             }
         }
     }
@@ -125,11 +116,9 @@ impl Piece<'_> {
         for i in 0..R {
             // SAFETY: the piece owns its columns of `dst`, and only they are touched.
             let dst = unsafe { self.dst.slice((row + i) * self.row_stride + column) };
-            let values: [f32; C] = std::array::from_fn(|j| simd.reduce_sum_f32s(sums[i][j]) + tails[i][j]);
-            if self.sum.accumulate {
-                dst.iter_mut().zip(values).for_each(|(dst, value)| *dst += self.sum.scale * value);
-            } else {
-                dst.iter_mut().zip(values).for_each(|(dst, value)| *dst = self.sum.scale * value);
+            for (j, dst) in dst[..C].iter_mut().enumerate() {
+                let value = self.sum.scale * (simd.reduce_sum_f32s(sums[i][j]) + tails[i][j]);
+                *dst = if self.sum.accumulate { *dst + value } else { value };
             }
         }
     }
