@@ -13,6 +13,8 @@ mod encoder;
 mod layers;
 mod mpnet;
 mod ops;
+#[cfg(test)]
+mod oracle;
 mod pickle;
 mod positions;
 mod radgraph;
