@@ -1,18 +1,19 @@
-//! Timing the policy: sampling, a learning step, or a whole GRPO iteration without actors.
+//! Timing the policy (sampling, a learning step, or a whole GRPO iteration without actors) and the rewards.
 //!
-//! Everything works on token ids, so that a model needs no tokenizer: prompts are random images and random text,
+//! The policy works on token ids, so that a model needs no tokenizer: prompts are random images and random text,
 //! responses have a forced length. What the model says is worthless; what it costs is not.
 
 mod bed;
 mod clock;
 mod iteration;
-mod reward;
+mod rewards;
+mod unigram;
 
 use std::path::PathBuf;
 
 use addendum_policy::{LearnerConfig, LoraConfig};
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -20,24 +21,47 @@ use crate::{devices::WeightType, host};
 use bed::Bed;
 use clock::{Laps, median_and_shortest};
 use iteration::Iteration;
+use rewards::Rewards;
 
 /// What is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
+#[derive(Subcommand)]
+pub enum Bench {
     /// Responses from prompts.
-    Sample,
+    Sample(Plan),
     /// One update from given responses.
-    Step,
+    Step(Plan),
     /// Sampling, reward, update, and the new adapter in the sampler.
+    Loop(Plan),
+    /// Reports against references by the networks of CheXbert and RaTEScore, with random weights of the published sizes.
+    Rewards(Rewards),
+}
+
+impl Bench {
+    /// Runs the benchmark; returns its report, a JSON object.
+    ///
+    /// # Errors
+    /// A model that cannot be read or written; settings that do not fit it; a failure while computing.
+    pub fn run(&self) -> Result<Value> {
+        match self {
+            Self::Sample(plan) => plan.run(Stage::Sample),
+            Self::Step(plan) => plan.run(Stage::Step),
+            Self::Loop(plan) => plan.run(Stage::Loop),
+            Self::Rewards(rewards) => rewards.run(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Stage {
+    Sample,
+    Step,
     Loop,
 }
 
-/// A benchmark run.
+/// A benchmark of the policy.
 #[derive(Args, Clone, Debug, Serialize)]
 pub struct Plan {
-    #[arg(value_enum)]
-    pub stage: Stage,
     /// A checkpoint folder; it needs no tokenizer.
     #[arg(long, value_name = "DIR", required_unless_present = "random_init")]
     pub model: Option<PathBuf>,
@@ -97,24 +121,21 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+fn cores() -> Result<usize> {
+    Ok(std::thread::available_parallelism().context("the number of cores")?.get())
+}
+
 impl Plan {
-    /// Runs the benchmark; returns its report, a JSON object.
-    ///
-    /// # Errors
-    /// A model that cannot be read; settings that do not fit it; a failure while computing.
-    pub fn run(&self) -> Result<Value> {
-        let threads = match self.threads {
-            Some(n) => n,
-            None => std::thread::available_parallelism().context("the number of cores")?.get(),
-        };
+    fn run(&self, stage: Stage) -> Result<Value> {
+        let threads = self.threads.map_or_else(cores, Ok)?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-        let (bed, steps) = pool.install(|| self.time())?;
-        self.report(&bed, threads, &steps)
+        let (bed, steps) = pool.install(|| self.time(stage))?;
+        self.report(stage, &bed, threads, &steps)
     }
 
-    fn time(&self) -> Result<(Bed, Vec<Laps>)> {
+    fn time(&self, stage: Stage) -> Result<(Bed, Vec<Laps>)> {
         let bed = Bed::new(self)?;
-        let steps = Iteration::new(&bed, self)?.repeat(self.stage, self.repeat)?;
+        let steps = Iteration::new(&bed, self)?.repeat(stage, self.repeat)?;
         Ok((bed, steps))
     }
 
@@ -126,10 +147,10 @@ impl Plan {
         self.groups * self.group_size * self.new_tokens
     }
 
-    fn report(&self, bed: &Bed, threads: usize, steps: &[Laps]) -> Result<Value> {
+    fn report(&self, stage: Stage, bed: &Bed, threads: usize, steps: &[Laps]) -> Result<Value> {
         let (median, shortest) = median_and_shortest(steps).context("no step was timed")?;
         Ok(json!({
-            "bench": self.stage,
+            "bench": stage,
             "seconds_per_step": median.total(),
             "split": median,
             "tokens_per_second": self.response_tokens() as f64 / median.total(),

@@ -5,7 +5,7 @@ mod commands;
 use std::io::Write;
 
 use addendum::{
-    bench,
+    bench::Bench,
     serve::{ServeArgs, serve},
     threads,
 };
@@ -38,8 +38,9 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Compare a device with the CPU: features, log-probabilities, gradients, tokens and a training step.
     CheckDevice(check_device::CheckArgs),
-    /// Time sampling, a learning step or a whole iteration; prints one JSON object.
-    Bench(bench::Plan),
+    /// Time sampling, a learning step, a whole iteration, or rewards; prints one JSON object.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Write a model folder with random weights, for benchmarks.
     Init(init::InitArgs),
     /// Write phantom studies as a dataset folder (PNG and JSON).
@@ -56,7 +57,7 @@ fn main() -> Result<()> {
         Command::Merge(args) => merge::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::CheckDevice(args) => check_device::run(&args),
-        Command::Bench(plan) => Ok(writeln!(std::io::stdout(), "{}", plan.run()?)?),
+        Command::Bench(bench) => Ok(writeln!(std::io::stdout(), "{}", bench.run()?)?),
         Command::Init(args) => init::run(&args),
         Command::Phantoms(args) => phantoms::run(&args),
     }

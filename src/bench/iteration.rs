@@ -20,7 +20,7 @@ use super::{
     Plan, Stage,
     bed::{self, Bed},
     clock::{Laps, timed},
-    reward::unigram_f1,
+    unigram::unigram_f1,
 };
 
 /// What goes from step to step.

@@ -1,7 +1,7 @@
 //! Sequences of tokens packed for one pass through an encoder.
 //!
 //! Nothing is padded: the rows of all sequences stand below each other, and those of equal length form a block, in
-//! which attention is one batched product. A sequence's result therefore depends on its neighbours by rounding only.
+//! which attention is one batched product. On a CPU a sequence's result does not depend on its neighbours, bit for bit.
 
 use std::collections::BTreeMap;
 

@@ -38,7 +38,7 @@ pub(super) struct Disentangled {
     device: Device,
 }
 
-/// `[heads, 2 span, width]` each.
+/// `[heads, width, 2 span]` each.
 struct Projected {
     key: Option<Tensor>,
     query: Option<Tensor>,
@@ -99,11 +99,11 @@ impl Positions {
     }
 }
 
-/// `x` `[heads, sequences, length, width]` against some rows of `table` `[heads, rows, width]`.
+/// `x` `[heads, sequences, length, width]` against some columns of `table` `[heads, width, rows]`.
 fn compare(x: &Tensor, table: &Tensor, first: usize, count: usize) -> Result<Tensor> {
     let (heads, sequences, length, width) = x.dims4()?;
-    let table = table.narrow(1, first, count)?.contiguous()?;
-    let product = x.reshape((heads, sequences * length, width))?.matmul(&table.transpose(1, 2)?)?;
+    let table = table.narrow(2, first, count)?.contiguous()?;
+    let product = x.reshape((heads, sequences * length, width))?.matmul(&table)?;
     product.reshape((heads, sequences, length, count))
 }
 
@@ -125,7 +125,7 @@ impl Disentangled {
             let Some(linear) = linear else { return Ok(None) };
             let projected = linear.forward(distances)?;
             let width = projected.dim(1)? / heads;
-            projected.reshape((rows, heads, width))?.transpose(0, 1)?.contiguous().map(Some)
+            projected.reshape((rows, heads, width))?.permute((1, 2, 0))?.contiguous().map(Some)
         };
         let project =
             |(key, query): &(Option<Linear>, Option<Linear>)| Ok(Projected { key: split(key)?, query: split(query)? });
