@@ -17,6 +17,8 @@ mod ops;
 mod oracle;
 mod pickle;
 mod positions;
+#[cfg(test)]
+mod properties;
 mod radgraph;
 mod rate;
 #[cfg(test)]

@@ -1,77 +1,43 @@
 //! Cuts reports into sentences nearly as the published RaTEScore does, which takes medspaCy's splitter (RuSH, Shi et
 //! al. 2016).
 //!
-//! That one looks for places where a sentence may begin and places where one may end, each judged by the characters
-//! around it, and joins them: a beginning counts only after an end. Of its hundreds of rules these are the ones that
-//! radiology reports meet; the score depends on where its sentences are cut. [`crate::sentences`] is the better
-//! splitter for every other purpose.
+//! That one looks for characters where a sentence may begin and characters where one may end, each judged by what
+//! stands around it, and pairs them; here the pairing is the same, and the judgement follows what it was seen to do
+//! with reports. The score depends on where its sentences are cut. [`crate::sentences`] is the better splitter for
+//! every other purpose.
 
-/// A sentence that is not longer than this belongs to the one before it.
-const SHORTEST: usize = 3;
+use std::ops::Range;
 
-/// Words left over behind the last end are a sentence of their own if they are longer than this.
-const SHORTEST_REST: usize = 5;
+/// Words that no sentence covers make one if they are longer than this, else they belong to the one before them.
+const SHORTEST: usize = 5;
 
-/// The score ignores sentences of fewer bytes.
+/// The score ignores sentences of fewer characters.
 const IGNORED: usize = 3;
 
 /// The sentences of a report, trimmed, in order.
 pub(super) fn split(report: &str) -> Vec<&str> {
     let text = Text::new(report);
-    let mut cuts: Vec<usize> = Vec::new();
-    let ends: Vec<usize> = (0..text.len()).filter(|&i| text.ends(i)).collect();
-    let begins: Vec<usize> = (0..text.len()).filter(|&i| text.begins(i)).collect();
-    let mut free = 0;
-    let mut last_begin = None;
-    for &begin in &begins {
-        // Without an end since the last sentence began this is still that sentence.
-        if last_begin.is_none() || ends.iter().any(|&end| free <= end && end < begin) {
-            cuts.push(begin);
-            free = begin;
-            last_begin = Some(begin);
-        }
-    }
-    // The last sentence stops at its first end; others go on to the last end before the next one.
-    if let Some(begin) = last_begin
-        && let Some(&end) = ends.iter().find(|&&end| end >= begin)
-        && let Some(rest) = text.word_from(end + 1)
-        && text.len() - rest > SHORTEST_REST
-    {
-        cuts.push(rest);
-    }
+    let mut cuts: Vec<usize> = text.sentences().into_iter().flat_map(|span| [span.start, span.end]).collect();
     cuts.insert(0, 0);
     cuts.push(text.len());
-    let mut sentences: Vec<&str> = Vec::new();
-    let mut start = 0;
-    for pair in cuts.windows(2) {
-        let piece = text.slice(pair[0], pair[1]).trim();
-        if piece.is_empty() {
-            continue;
-        }
-        // All pieces lie in the report, in order.
-        let at = start + report[start..].find(piece).unwrap_or(0);
-        start = at + piece.len();
-        match sentences.last_mut() {
-            Some(before) if piece.chars().count() <= SHORTEST => {
-                let from = before.as_ptr() as usize - report.as_ptr() as usize;
-                *before = &report[from..start];
-            }
-            _ => sentences.push(piece),
-        }
-    }
-    sentences.iter_mut().for_each(|sentence| *sentence = sentence.trim_end_matches(unended).trim_end());
-    sentences.retain(|sentence| sentence.len() >= IGNORED);
-    sentences
-}
-
-/// What cannot end a sentence.
-fn unended(c: char) -> bool {
-    !c.is_ascii() && !c.is_alphanumeric()
+    let pieces = cuts.windows(2).map(|cut| text.slice(cut[0], cut[1]).trim_matches(space));
+    pieces.filter(|piece| piece.chars().count() >= IGNORED).collect()
 }
 
 struct Text<'a> {
     report: &'a str,
     chars: Vec<(usize, char)>,
+}
+
+/// White space between two characters.
+struct Gap {
+    spaces: usize,
+    /// Whether it begins with a line break, and whether it ends in one.
+    opens: bool,
+    closes: bool,
+    /// How many line breaks there are, and whether two stand next to each other.
+    breaks: usize,
+    blank: bool,
 }
 
 impl<'a> Text<'a> {
@@ -87,8 +53,14 @@ impl<'a> Text<'a> {
         self.chars.get(i).map(|&(_, c)| c)
     }
 
-    fn before(&self, i: usize, back: usize) -> Option<char> {
-        self.at(i.checked_sub(back)?)
+    /// Whether there is a character at `i`, and of a kind.
+    fn is(&self, i: usize, kind: fn(char) -> bool) -> bool {
+        self.at(i).is_some_and(kind)
+    }
+
+    /// The same, of the character `back` before `i`.
+    fn was(&self, i: usize, back: usize, kind: fn(char) -> bool) -> bool {
+        i.checked_sub(back).is_some_and(|i| self.is(i, kind))
     }
 
     fn byte(&self, i: usize) -> usize {
@@ -99,111 +71,351 @@ impl<'a> Text<'a> {
         &self.report[self.byte(from)..self.byte(to)]
     }
 
-    /// The first character from `i` on that is not white space.
-    fn word_from(&self, i: usize) -> Option<usize> {
-        (i..self.len()).find(|&i| self.at(i).is_some_and(|c| !c.is_whitespace()))
+    /// The first character from `i` on that is not white space, or the end.
+    fn skip(&self, i: usize) -> usize {
+        (i..self.len()).find(|&i| !self.is(i, space)).unwrap_or(self.len())
     }
 
-    /// Whether a sentence may begin with character `i`.
-    fn begins(&self, i: usize) -> bool {
-        let Some(c) = self.at(i).filter(|c| !c.is_whitespace()) else { return false };
-        let gap = (0..i).rev().take_while(|&j| self.at(j).is_some_and(char::is_whitespace)).count();
-        let newline = (i - gap..i).any(|j| matches!(self.at(j), Some('\n' | '\r')));
-        let next = self.at(i + 1);
-        let item = |i: usize| self.numbered(i);
-        if i == gap {
-            return c.is_ascii_uppercase() || c.is_ascii_digit();
+    /// Behind the digits that begin at `i`.
+    fn digits(&self, i: usize) -> usize {
+        (i..self.len()).find(|&i| !self.is(i, digit)).unwrap_or(self.len())
+    }
+
+    fn gap(&self, from: usize, to: usize) -> Gap {
+        Gap {
+            spaces: to - from,
+            opens: self.is(from, line_break),
+            closes: self.was(to, 1, line_break),
+            breaks: (from..to).filter(|&i| self.is(i, line_break)).count(),
+            blank: (from..to.saturating_sub(1)).any(|i| self.is(i, line_break) && self.is(i + 1, line_break)),
         }
-        if gap == 0 {
+    }
+
+    /// Pairs beginnings with ends, as RuSH does.
+    ///
+    /// A sentence that has ended goes on while ends follow and no beginning does; one that has not, beyond further
+    /// beginnings. The very last end is taken even by a sentence that another beginning parts from it.
+    fn sentences(&self) -> Vec<Range<usize>> {
+        let begins: Vec<usize> = (0..self.len()).filter(|&i| self.begins(i)).collect();
+        let ends: Vec<usize> = (0..self.len()).filter(|&i| self.ends(i)).collect();
+        let mut found: Vec<Range<usize>> = Vec::new();
+        let (mut first, mut covered) = (0, 0);
+        let mut open = None;
+        for (i, &begin) in begins.iter().enumerate() {
+            if begin < covered {
+                continue;
+            }
+            let next = begins.get(i + 1);
+            if open.is_none() {
+                self.cover(&mut found, begin);
+            }
+            let start = *open.get_or_insert(begin);
+            for (k, &end) in ends.iter().enumerate().skip(first) {
+                if k + 1 < ends.len() && next.is_some_and(|&next| next <= end) {
+                    break;
+                }
+                (covered, first) = (end + 1, k);
+                if covered < start {
+                    continue;
+                }
+                if open.take().is_some() {
+                    found.push(start..covered);
+                    let more = |next: usize| ends.get(k + 1).is_some_and(|&end| next > self.reach(end));
+                    if next.is_some_and(|&next| !more(next)) {
+                        break;
+                    }
+                } else if let Some(last) = found.last_mut() {
+                    *last = start..covered;
+                }
+            }
+        }
+        if let (Some(head), Some(sentence)) = (found.first().and_then(|s| self.trim(0, s.start)), found.first_mut()) {
+            if ends.first().is_none_or(|&end| sentence.start <= end) {
+                sentence.start = head.start;
+            } else {
+                found.insert(0, head);
+            }
+        }
+        self.cover(&mut found, self.len());
+        found
+    }
+
+    /// How far an end goes: blank lines behind it belong to it.
+    fn reach(&self, end: usize) -> usize {
+        let next = self.skip(end + 1);
+        if self.gap(end + 1, next).blank { next } else { end + 1 }
+    }
+
+    /// Gives the words between the last sentence and `to` to a sentence.
+    fn cover(&self, found: &mut Vec<Range<usize>>, to: usize) {
+        let Some(rest) = self.trim(found.last().map_or(0, |last| last.end), to) else { return };
+        if rest.len() > SHORTEST {
+            found.push(rest);
+        } else if let Some(last) = found.last_mut() {
+            last.end = rest.end;
+        }
+    }
+
+    /// What is left of some characters without white space before and without what cannot end a sentence behind.
+    fn trim(&self, from: usize, to: usize) -> Option<Range<usize>> {
+        let start = self.skip(from);
+        let end = (start + 1..to).rev().find(|&i| self.is(i, |c| c.is_alphanumeric() || ".!?)]\"".contains(c)))?;
+        Some(start..end + 1)
+    }
+
+    /// Whether a sentence may begin with the character at `i`.
+    fn begins(&self, i: usize) -> bool {
+        let Some(c) = self.at(i).filter(|&c| !space(c)) else { return false };
+        let Some(before) = (0..i).rev().find(|&j| !self.is(j, space)) else { return upper(c) || digit(c) };
+        match self.gap(before + 1, i) {
+            Gap { spaces: 0, .. } => false,
+            _ if self.heads(i, &HEADINGS[..1]) => true,
+            Gap { breaks: 0, spaces, .. } => self.begins_inside(i, c, before, spaces),
+            gap => self.begins_line(i, c, before, &gap),
+        }
+    }
+
+    /// The same for `c` at `i`, on another line than the last character `before` it.
+    fn begins_line(&self, i: usize, c: char, before: usize, gap: &Gap) -> bool {
+        let stop = self.at(before);
+        let stopped = stop == Some('.') && self.was(before, 1, lower);
+        let prose = stopped && self.was(before, 2, lower);
+        let quoted = c == '"' && self.is(i + 1, upper);
+        if !gap.closes {
+            // Indented.
+            let item = self.item(i).filter(|item| item.names);
+            return upper(c)
+                || item.is_some_and(|item| item.stop || prose || stop.is_some_and(letter))
+                || quoted && stop == Some('.')
+                || prose && lower(c)
+                || stopped && digit(c) && !gap.blank;
+        }
+        let word = self.skip(i + 2);
+        let named = self.is(i + 1, space) && self.is(word, letter);
+        let bracket = self.digits(i + 1);
+        let counted = bracket > i + 1 && self.at(bracket) == Some(')') && self.is(self.skip(bracket + 1), upper);
+        let listed = match c {
+            '-' => named || self.is(i + 1, letter),
+            '*' | '#' => named,
+            '+' => named && self.is(word, upper),
+            '(' => counted || prose && gap.opens,
+            _ => self.item(i).is_some(),
+        };
+        upper(c)
+            || listed
+            || quoted
+            || gap.blank && !lower(c) && !matches!(c, '*' | '+' | '_' | '[')
+            || stop == Some(':') && (digit(c) || self.was(before, 1, lower))
+            || prose && lower(c)
+            || stopped && digit(c)
+    }
+
+    /// The same for `c` at `i`, some spaces behind the last character `before` it.
+    fn begins_inside(&self, i: usize, c: char, before: usize, spaces: usize) -> bool {
+        let Some(stop) = self.at(before) else { return false };
+        let was = |back, kind| self.was(before, back, kind);
+        let stopped = stop == '.' && was(1, lower);
+        let bracket = self.item(i).is_some_and(|item| !item.stop && item.names);
+        let dashed = c == '-' && self.is(i + 1, space) && self.is(self.skip(i + 2), upper);
+        match stop {
+            '.' if upper(c) => {
+                let counted = self.enumerator(before).is_some();
+                let clear = stopped || was(1, |c| digit(c) || c == ')') && !counted;
+                let capitals = (1..=3).all(|back| was(back, upper)) || was(1, space);
+                clear || !counted && (capitals && self.is(i + 1, lower) || STARTERS.contains(&self.word(i)))
+            }
+            '.' if lower(c) => stopped && was(2, lower),
+            '.' if digit(c) => {
+                let single = self.digits(i) == i + 1 && self.at(i + 1) == Some('.');
+                single && self.is(self.skip(i + 2), upper) || bracket && (stopped || spaces > 1)
+            }
+            '.' => c == '"' && self.is(i + 1, upper) || stopped && dashed,
+            '"' => upper(c) && was(1, |c| c == '.') && was(2, lower),
+            '?' | '!' => digit(c) || upper(c) && self.is(i + 1, lower),
+            _ => bracket && (lower(stop) || spaces > 1) || lower(stop) && dashed,
+        }
+    }
+
+    /// Whether a sentence may end with the character at `i`.
+    fn ends(&self, i: usize) -> bool {
+        let Some(c) = self.at(i).filter(|&c| !space(c)) else { return false };
+        let next = self.skip(i + 1);
+        if next == i + 1 || next == self.len() {
             return false;
         }
-        let (stop, first, second) = (self.before(i, gap + 1), self.before(i, gap + 2), self.before(i, gap + 3));
-        if newline && (c.is_ascii_uppercase() || item(i) || mark(c) && self.names(i)) {
+        let gap = self.gap(i + 1, next);
+        let was = |back, kind| self.was(i, back, kind);
+        let capital = self.is(next, upper);
+        let numbered = self.item(next).is_some_and(|item| item.stop && item.names);
+        let starter = STARTERS.contains(&self.word(next));
+        match c {
+            _ if self.heads(next, &HEADINGS) => true,
+            '?' => was(1, |c| c.is_ascii_alphanumeric()),
+            ':' if was(1, char::is_alphanumeric) => gap.breaks > 0,
+            '"' if was(1, |c| c == '.') && was(2, lower) && capital => true,
+            '.' if self.titled(i) => gap.opens,
+            '.' if was(1, |c| c.is_alphanumeric() || matches!(c, ')' | ']')) => {
+                let counted = self.enumerator(i) == Some(true) && gap.breaks == 0 && capital;
+                !counted && (capital || self.at(i + 1) != Some('\t'))
+            }
+            '.' if was(1, space) && !gap.blank => {
+                numbered || starter || gap.breaks == 0 && capital && self.is(next + 1, lower)
+            }
+            '.' => gap.blank || !gap.opens || gap.closes && numbered || starter,
+            _ => self.ends_word(i, c, next, &gap),
+        }
+    }
+
+    /// The same for `c` at `i`, which is no stop, before `next`.
+    fn ends_word(&self, i: usize, c: char, next: usize, gap: &Gap) -> bool {
+        let item = self.item(next);
+        if gap.blank {
+            let weak = lower(c) || matches!(c, ',' | ';' | ')');
+            return !weak || !self.is(next, lower) && (item.is_some() || !self.is(next, digit));
+        }
+        if c.is_ascii_alphanumeric() && item.as_ref().is_some_and(|item| !item.stop && item.spaced) {
             return true;
         }
-        match stop {
-            Some('.') if c.is_ascii_uppercase() => {
-                let capitals =
-                    [2, 3, 4].iter().all(|b| self.before(i, gap + b).is_some_and(|c| c.is_ascii_uppercase()));
-                first.is_some_and(|c| lower(c) || c.is_ascii_digit() || c == ')')
-                    || capitals && next.is_some_and(lower)
-                    || STARTERS.contains(&self.word(i))
+        let (capital, dash) = (self.is(next, upper), self.at(next) == Some('-'));
+        let word = self.skip(next + 2);
+        let named = self.is(next + 1, space) && self.is(word, letter);
+        match (gap.breaks, gap.opens, gap.closes) {
+            (0, ..) => lower(c) && dash && named && self.is(word, upper),
+            (_, false, true) if dash || item.is_some() && c.is_ascii_alphanumeric() => true,
+            (1, opens, closes) => {
+                let open = closes && OPEN.contains(&self.last_word(i)) && !self.is(next + 1, upper);
+                let worded = lower(c) && self.was(i, 1, lower) && !open;
+                let listed = worded && closes && self.at(next) == Some('+') && self.is(word, upper);
+                let headed = closes && self.at(next + self.word(next).chars().count()) == Some(':');
+                let counted = item.is_some_and(|item| item.stop && item.names) || lower(c) && dash && named;
+                worded && capital && (opens || closes) || listed || headed || opens && closes && counted
             }
-            Some('.') if lower(c) => first.is_some_and(lower) && second.is_some_and(lower),
-            Some('.') if c.is_ascii_digit() => item(i),
-            Some('"') => first == Some('.') && second.is_some_and(lower) && c.is_ascii_uppercase(),
-            Some('?' | '!') => c.is_ascii_digit() || c.is_ascii_uppercase() && next.is_some_and(lower),
-            Some(':') => newline,
             _ => false,
         }
     }
 
-    /// Whether a sentence may end with character `i`.
-    fn ends(&self, i: usize) -> bool {
-        let Some(c) = self.at(i).filter(|c| !c.is_whitespace()) else { return false };
-        let after = self.at(i + 1);
-        let Some(next) = self.word_from(i + 1) else { return c.is_ascii() };
-        if !after.is_some_and(char::is_whitespace) {
-            return false;
-        }
-        let newline = (i + 1..next).any(|j| matches!(self.at(j), Some('\n' | '\r')));
-        let (before, following) = (self.before(i, 1), self.at(next));
-        match c {
-            '.' => before.is_some_and(|c| !c.is_whitespace()) && !self.titled(i) && !self.enumerates(i),
-            '"' => before == Some('.') && following.is_some_and(|c| c.is_ascii_uppercase()),
-            '?' => before.is_some_and(|c| c.is_ascii_alphanumeric()),
-            ':' => newline,
-            _ => newline && following.is_some_and(|c| c.is_ascii_uppercase() || self.numbered(next) || mark(c)),
+    /// The number of a list item at `i`, if there is one: "2. Heart", "12) heart", "3.Heart".
+    fn item(&self, i: usize) -> Option<Item> {
+        let end = self.digits(i);
+        let mark = self.at(end).filter(|&c| end > i && matches!(c, '.' | ')'))?;
+        let word = self.skip(end + 1);
+        (mark != '.' || !self.is(end + 1, digit)).then(|| Item {
+            stop: mark == '.',
+            spaced: word > end + 1,
+            names: word > end + 1 && self.is(word, upper),
+        })
+    }
+
+    /// Whether the stop at `i` follows a number that begins its line or its sentence, and if so whether it is not
+    /// indented.
+    fn enumerator(&self, i: usize) -> Option<bool> {
+        let start = (0..i).rev().find(|&j| !self.is(j, digit))? + 1;
+        let before = (0..start).rev().find(|&j| !self.is(j, space))?;
+        let gap = self.gap(before + 1, start);
+        if start == i || gap.spaces == 0 {
+            None
+        } else if gap.breaks > 0 {
+            Some(gap.closes)
+        } else {
+            (i == start + 1 && self.at(before) == Some('.')).then_some(true)
         }
     }
 
-    /// "2. Heart", "12. Heart"
-    fn numbered(&self, i: usize) -> bool {
-        let digits = (i..self.len()).take_while(|&j| self.at(j).is_some_and(|c| c.is_ascii_digit())).count();
-        digits > 0
-            && matches!(self.at(i + digits), Some('.' | ')'))
-            && self.at(i + digits + 1).is_some_and(char::is_whitespace)
-            && self.word_from(i + digits + 1).and_then(|j| self.at(j)).is_some_and(|c| c.is_ascii_uppercase())
-    }
-
-    /// Whether a list mark at `i` is followed by a word.
-    fn names(&self, i: usize) -> bool {
-        self.word_from(i + 1).and_then(|j| self.at(j)).is_some_and(|c| c.is_ascii_alphabetic())
+    /// Whether one of some headings stands at `i`, in capitals or with one.
+    fn heads(&self, i: usize, headings: &[&str]) -> bool {
+        let rest = &self.report.as_bytes()[self.byte(i)..];
+        let alike = |heading: &&str| {
+            rest.get(..heading.len()).is_some_and(|start| start.eq_ignore_ascii_case(heading.as_bytes()))
+        };
+        self.is(i, upper) && headings.iter().any(alike)
     }
 
     /// The word that begins at `i`.
     fn word(&self, i: usize) -> &'a str {
-        let end = (i..self.len()).find(|&j| !self.at(j).is_some_and(char::is_alphanumeric)).unwrap_or(self.len());
+        let end = (i..self.len()).find(|&j| !self.is(j, char::is_alphanumeric)).unwrap_or(self.len());
         self.slice(i, end)
     }
 
-    /// Whether the stop at `i` belongs to a title within a sentence, as in "by Dr. Smith".
-    fn titled(&self, i: usize) -> bool {
-        let start = (0..i).rev().find(|&j| !self.at(j).is_some_and(char::is_alphabetic));
-        start.is_some_and(|j| self.at(j).is_some_and(char::is_whitespace) && TITLES.contains(&self.slice(j + 1, i)))
+    /// The word that ends at `i`.
+    fn last_word(&self, i: usize) -> &'a str {
+        let start = (0..=i).rev().find(|&j| !self.is(j, char::is_alphanumeric)).map_or(0, |j| j + 1);
+        self.slice(start, i + 1)
     }
 
-    /// Whether the stop at `i` follows the number at the start of a line other than the first.
-    fn enumerates(&self, i: usize) -> bool {
-        let start = (0..i).rev().find(|&j| !self.at(j).is_some_and(|c| c.is_ascii_digit()));
-        start.is_some_and(|j| j + 1 < i && matches!(self.at(j), Some('\n' | '\r')))
+    /// Whether the stop at `i` belongs to a title, as in "by Dr. Smith".
+    fn titled(&self, i: usize) -> bool {
+        let Some(last) = i.checked_sub(1) else { return false };
+        match self.last_word(last) {
+            "Mr" | "Mrs" | "Ms" | "mr" | "mrs" | "ms" => true,
+            "Dr" | "dr" => self.was(i, 3, |c| space(c) && !line_break(c)),
+            _ => false,
+        }
     }
+}
+
+/// The number of a list item.
+struct Item {
+    /// Whether a full stop marks it, and not a bracket.
+    stop: bool,
+    /// Whether white space follows the mark.
+    spaced: bool,
+    /// Whether a capital follows that.
+    names: bool,
+}
+
+/// White space as the splitter's language counts it: Unicode's, and the four information separators.
+fn space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+fn line_break(c: char) -> bool {
+    matches!(c, '\n' | '\r')
 }
 
 fn lower(c: char) -> bool {
     c.is_ascii_lowercase()
 }
 
-/// A mark of list items.
-fn mark(c: char) -> bool {
-    matches!(c, '-' | '*' | '#' | '+')
+fn upper(c: char) -> bool {
+    c.is_ascii_uppercase()
 }
 
-const TITLES: [&str; 8] = ["Dr", "dr", "Mr", "mr", "Mrs", "mrs", "Ms", "ms"];
+fn digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
+fn letter(c: char) -> bool {
+    c.is_ascii_alphabetic()
+}
 
 /// Words that begin a sentence after any full stop.
-const STARTERS: [&str; 14] =
-    ["The", "This", "That", "He", "She", "We", "They", "His", "Her", "Our", "Their", "But", "Now", "Discharge"];
+const STARTERS: [&str; 19] = [
+    "The",
+    "This",
+    "That",
+    "These",
+    "There",
+    "Then",
+    "I",
+    "He",
+    "She",
+    "We",
+    "They",
+    "My",
+    "His",
+    "Her",
+    "Our",
+    "Their",
+    "But",
+    "Now",
+    "Discharge",
+];
+
+/// Headings before which a sentence ends wherever they stand; the first one begins a sentence, too.
+const HEADINGS: [&str; 4] = ["FINDINGS:", "INDICATION:", "REASON:", "REASON FOR"];
+
+/// Words that do not end a sentence at the end of a line.
+const OPEN: [&str; 6] = ["the", "The", "in", "for", "or", "No"];
 
 #[cfg(test)]
 mod tests {
@@ -219,14 +431,24 @@ mod tests {
         sentences: Vec<String>,
     }
 
-    #[test]
-    fn parity_sentences_of_the_score_agree_in_nineteen_of_twenty_texts() {
-        let cases: Vec<Case> = serde_json::from_slice(&fixture("rewards/rate/sentence_split.json")).unwrap();
+    /// Fails unless 19 of 20 texts are cut as the reference cuts them.
+    fn agree(cases: &[u8]) {
+        let cases: Vec<Case> = serde_json::from_slice(cases).unwrap();
         let wrong: Vec<_> = cases.iter().filter(|case| split(&case.text) != case.sentences).collect();
         for case in &wrong {
             eprintln!("{:?}\n  cut as {:?}\n  not as {:?}", case.text, split(&case.text), case.sentences);
         }
         assert!(20 * wrong.len() <= cases.len(), "{} of {} texts are cut differently", wrong.len(), cases.len());
+    }
+
+    #[test]
+    fn parity_sentences_of_the_score_agree_in_nineteen_of_twenty_texts() {
+        agree(&fixture("rewards/rate/sentence_split.json"));
+    }
+
+    #[test]
+    fn parity_sentences_of_texts_that_the_splitter_was_not_made_with_agree_as_often() {
+        agree(include_bytes!("../../../../tests/fixtures/rewards/rate/held_out_sentences.json"));
     }
 
     #[test]
