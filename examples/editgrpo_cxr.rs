@@ -5,21 +5,18 @@
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use addendum::{
-    actors::{
-        Pipeline, Scores,
-        stages::{EditStage, RewardStage},
-    },
+    actors::{Pipeline, Scores, stages::EditStage},
     backends::{Annotators, Weights},
     data::{Counts, Data},
     devices::{Devices, Placement},
     editor::Editor,
     evaluation,
     interrupt::Interrupt,
+    options::{EditOptions, RewardOptions},
     paper::{Arm, Settings},
     policy::Adapter,
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     report::{plots, progress::Progress, results, run_folder::RunFolder},
-    rewards::Scorer,
     sft::{self, SftPlan},
 };
 use anyhow::{Context, Result, bail};
@@ -77,9 +74,10 @@ struct Args {
     /// Weight of the KL divergence to the checkpoint.
     #[arg(long, default_value_t = 0.01, allow_negative_numbers = true)]
     beta: f64,
-    /// Rule (b) of the edits replaces a sentence from this mean similarity on; without it, from the paper's 0.6.
-    #[arg(long, allow_negative_numbers = true)]
-    replace_threshold: Option<f64>,
+    #[command(flatten)]
+    reward: RewardOptions,
+    #[command(flatten)]
+    edit: EditOptions,
     /// Studies per test set.
     #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     test_studies: Option<usize>,
@@ -101,12 +99,13 @@ struct Args {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let interrupt = Interrupt::listen();
-    let settings = settings(&args);
+    let settings = settings(&args)?;
     args.arm.settings(&settings).validate()?;
     let distinct: BTreeSet<_> = args.seeds.iter().collect();
     if args.seeds.is_empty() || distinct.len() < args.seeds.len() {
         bail!("--seeds {:?}: expected seeds that differ", args.seeds);
     }
+    let annotators = args.weights.load()?.patient(settings.patience)?;
     if let Some(address) = args.metrics_addr {
         addendum::metrics::serve(address)?;
     }
@@ -131,7 +130,6 @@ async fn main() -> Result<()> {
         }
         None => Placement::load(&args.policy, &args.devices, KEPT_FEATURES)?,
     };
-    let annotators = args.weights.load()?;
     let job = Job { placement, annotators, data, folder, progress, interrupt, resume: args.resume };
     if args.compare { compare(&args, &settings, &job).await } else { single(&args, &settings, &job).await }
 }
@@ -157,18 +155,19 @@ impl Job {
 }
 
 /// The tuned settings, with what the command line changes.
-fn settings(args: &Args) -> Settings {
+fn settings(args: &Args) -> Result<Settings> {
     let mut settings = Settings::phantoms();
     (settings.run.seed, settings.run.group_size) = (args.seed, args.group_size);
     (settings.run.staleness, settings.run.samplers) = (args.staleness, args.samplers);
     settings.run.steps = args.steps.unwrap_or(if args.quick { 6 } else { settings.run.steps });
     settings.run.batch_groups = args.studies.unwrap_or(if args.quick { 2 } else { settings.run.batch_groups });
-    settings.edit.replace_threshold = args.replace_threshold;
+    args.edit.apply(&mut settings.edit);
+    args.reward.apply(&mut settings)?;
     settings.learner.memory_limit = args.devices.memory_limit();
     settings.learner.objective.kl_coefficient = args.beta;
     settings.learner.schedule.learning_rate = args.learning_rate;
     settings.learner.schedule.total_steps = settings.run.steps;
-    settings
+    Ok(settings)
 }
 
 /// The method: sample, edit, score, learn.
@@ -179,7 +178,6 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
     let policy = learner[0].policy().clone();
     let adapter = Adapter::new(policy.config(), settings.lora.clone(), settings.run.seed, policy.device())?;
     let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &job.annotators.editing)?);
-    let scorer = Arc::new(Scorer::new(job.annotators.scoring.clone(), &settings.reward)?);
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let mut sampling = settings.sampling.clone();
     sampling.suppressed_tokens = policy.tokenizer().misplaced_tokens();
@@ -187,17 +185,18 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
     let config = settings.learner.clone();
     let training = job.progress.training(arm.name(), settings.run.steps);
     let variant = settings.run.variant;
-    let mut pipeline = Pipeline::new(
+    let chain = Pipeline::new(
         settings.run.clone(),
         job.data.training.clone(),
         move |i| Ok(Sampler::new(samplers[i % samplers.len()].clone(), sampling.clone())?),
         move || Ok(Learner::new(&learner, adapter, config)?),
     )
-    .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant))
-    .stage("reward", 1, move || RewardStage::new(scorer.clone()))
-    .observer(training.observer())
-    .folder(folder.path())
-    .stop_when(job.interrupt.clone().requested());
+    .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant));
+    let mut pipeline = (settings.reward_pools)
+        .append(chain, job.annotators.scoring.clone(), &settings.reward)?
+        .observer(training.observer())
+        .folder(folder.path())
+        .stop_when(job.interrupt.clone().requested());
     if job.resume {
         pipeline = pipeline.resume();
     }

@@ -16,7 +16,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use serde::de::DeserializeOwned;
 
 /// Prints text; a reader that has gone away is no error.
 fn print(text: &str) -> Result<()> {
@@ -32,9 +31,4 @@ fn text(argument: &str) -> Result<String> {
         Some(path) => fs::read_to_string(path).with_context(|| path.to_owned()),
         None => Ok(argument.to_owned()),
     }
-}
-
-/// An argument that names a variant as configuration files do.
-fn variant<T: DeserializeOwned>(name: &str) -> Result<T, String> {
-    serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }

@@ -7,9 +7,11 @@ use addendum_policy::{
     objective::{Aggregation, Normalize},
     schedule::Course,
 };
-use addendum_rewards::RewardConfig;
+use addendum_rewards::{RewardConfig, services::Patience};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+use crate::reward_pools::RewardPools;
 
 /// A way to post-train by reinforcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
@@ -64,11 +66,12 @@ pub struct Settings {
     pub sampling: SamplingConfig,
     pub edit: EditConfig,
     pub reward: RewardConfig,
+    pub reward_pools: RewardPools,
+    /// With the back ends of rewards, edits and evaluations.
+    pub patience: Patience,
 }
 
 impl Settings {
-    /// Refuses what a run would refuse later, when time was already spent on it.
-    ///
     /// What the phantom benchmark was tuned to, on validation studies.
     pub fn phantoms() -> Self {
         let mut settings = Self::default();
@@ -83,6 +86,8 @@ impl Settings {
         settings
     }
 
+    /// Refuses what a run would refuse later, when time was already spent on it.
+    ///
     /// # Errors
     /// The first setting out of its range, with its value.
     pub fn validate(&self) -> Result<()> {
@@ -91,7 +96,9 @@ impl Settings {
         self.learner.validate()?;
         self.sampling.validate()?;
         self.edit.validate()?;
-        Ok(())
+        self.reward.validate()?;
+        self.reward_pools.validate(&self.reward)?;
+        Ok(self.patience.validate()?)
     }
 }
 
@@ -112,6 +119,7 @@ mod tests {
         assert!(message(|s| s.learner.schedule.learning_rate = f64::NAN).contains("learning_rate: NaN"));
         assert!(message(|s| s.sampling.top_p = 2.0).contains("sampling.top_p: 2"));
         assert!(message(|s| s.edit.tau = -1.0).contains("tau is -1"));
+        assert!(message(|s| s.reward.negation_weight = 2.0).contains("negation_weight` is 2"));
     }
 
     #[test]

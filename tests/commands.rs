@@ -45,9 +45,8 @@ fn score_prints_a_table_with_intervals_and_no_colours_where_there_is_no_terminal
     let table = printed(&["score", "--hyps", &path, "--metrics", "rouge_l,chexbert,rate"]);
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["2", "reports", "score", "95", "%", "interval"]);
-    for (line, name) in
-        lines[1..].iter().zip(["rouge_l", "micro_f1_14", "macro_f1_14", "micro_f1_5", "macro_f1_5", "rate"])
-    {
+    let labels = ["micro_f1_14", "macro_f1_14", "micro_f1_5", "macro_f1_5", "weighted_accuracy"];
+    for (line, name) in lines[1..].iter().zip(["rouge_l"].into_iter().chain(labels).chain(["rate"])) {
         assert!(line.starts_with(name) && line.contains(" – "), "{line}");
     }
     assert!(!table.contains('\x1b'), "{table}");
@@ -73,6 +72,28 @@ fn score_speaks_json_and_csv() {
     let names: Vec<&str> = csv.lines().map(|line| line.split(',').next().unwrap()).collect();
     assert_eq!(names, ["metric", "bleu_1", "bleu_2", "bleu_3", "bleu_4"]);
     assert!(csv.lines().skip(1).all(|line| line.ends_with(",,")), "{csv}");
+}
+
+#[test]
+fn score_weighs_accuracy_by_the_frequencies_of_a_file() {
+    let (dir, path) = responses();
+    let file = dir.path().join("shares.json");
+    let file = file.display().to_string();
+    let score = |more: &[&str]| {
+        let arguments = ["score", "--hyps", &path, "--format", "csv", "--resamples", "0", "--metrics", "weighted_accuracy"];
+        printed(&[&arguments[..], more].concat())
+    };
+    let shares = |text: &str| fs::write(&file, text).unwrap();
+    let seen = score(&[]);
+    assert!(seen.lines().nth(1).unwrap().starts_with("weighted_accuracy,0."), "{seen}");
+    // The two references' own share of one observation, and another one.
+    shares(r#"{"Cardiomegaly": 0.5}"#);
+    assert_eq!(score(&["--class-frequencies", &file]), seen);
+    shares(r#"{"Cardiomegaly": 0.1}"#);
+    assert_ne!(score(&["--class-frequencies", &file]), seen);
+    shares(r#"{"Cardiomegaly": 7}"#);
+    let message = refused(&["score", "--hyps", &path, "--class-frequencies", &file]);
+    assert!(message.contains("shares.json: share of Cardiomegaly is 7"), "{message}");
 }
 
 #[test]

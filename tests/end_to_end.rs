@@ -13,7 +13,7 @@ use addendum::{
     policy::{Adapter, Config, LoraConfig, Policy, model::Weights},
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     replay::{Mode, RolloutGroup},
-    rewards::{Backends, Scorer},
+    rewards::{Backend, Backends, Scorer, services::Patience},
     sft::{SftPlan, fresh_policy},
     studies::{Dataset, Prompt},
 };
@@ -62,7 +62,8 @@ impl<T: Stage> Stage for Delayed<T> {
     }
 }
 
-fn pipeline(
+/// A run up to its rewards.
+fn unscored(
     policy: &Arc<Policy>,
     studies: &Arc<dyn Dataset>,
     settings: Settings,
@@ -71,7 +72,6 @@ fn pipeline(
     let adapter = Adapter::new(policy.config(), settings.lora.clone(), 1, &Device::Cpu).unwrap();
     let backends = Backends::lexicon();
     let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &backends).unwrap());
-    let scorer = Arc::new(Scorer::new(backends, &settings.reward).unwrap());
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let prompts = Arc::new(Prompts::new(policy.clone(), 1 << 24));
     let (sampling, samplers, variant) = (settings.sampling.clone(), prompts.clone(), settings.run.variant);
@@ -82,7 +82,17 @@ fn pipeline(
         move || Ok(Learner::new(&[prompts], adapter, settings.learner)?),
     )
     .stage("editor", 2, move || Delayed(EditStage::new(editor.clone(), tokenizer.clone(), variant), delay))
-    .stage("reward", 2, move || Delayed(RewardStage::new(scorer.clone()), delay))
+}
+
+fn pipeline(
+    policy: &Arc<Policy>,
+    studies: &Arc<dyn Dataset>,
+    settings: Settings,
+    delay: Duration,
+) -> Pipeline<Adapter> {
+    let scorer = Arc::new(Scorer::new(Backends::lexicon(), &settings.reward).unwrap());
+    unscored(policy, studies, settings, delay)
+        .stage("reward", 2, move || Delayed(RewardStage::new(scorer.clone()), delay))
 }
 
 async fn finish(pipeline: Pipeline<Adapter>) -> RunSummary<Adapter> {
@@ -125,6 +135,29 @@ async fn one_seed_gives_one_adapter_whatever_the_samplers_the_timing_and_the_dea
     let mut other = settings();
     other.run.seed = 6;
     assert_ne!(bytes(&finish(pipeline(&policy, &studies, other, Duration::ZERO)).await), expected, "another seed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_for_each_back_end_of_the_reward_gives_the_adapter_of_one_stage_whichever_dies() {
+    let studies = studies(40);
+    let policy = policy(&*studies);
+    let expected = bytes(&finish(pipeline(&policy, &studies, settings(), Duration::ZERO)).await);
+    let mut settings = settings();
+    settings.reward_pools.workers = [(Backend::Chexbert, 3), (Backend::Rate, 2)].into();
+    settings.run.max_attempts = 1000;
+    let (pools, reward) = (settings.reward_pools.clone(), settings.reward.clone());
+    let chain = unscored(&policy, &studies, settings, Duration::from_millis(20));
+    let backends = Patience::default().with(Backends::lexicon()).unwrap();
+    let running = pools.append(chain, backends, &reward).unwrap().start().await.unwrap();
+    for (name, workers) in [("chexbert", 3), ("radgraph", 1), ("rate", 2)] {
+        tokio::time::sleep(Duration::from_millis(15)).await;
+        let mut actors = running.actor(name).unwrap().get_children();
+        assert_eq!(actors.len(), workers, "{name}");
+        actors.pop().unwrap().kill();
+    }
+    let summary = tokio::time::timeout(WATCHDOG, running.wait()).await.expect("the run waits forever").unwrap();
+    assert!(summary.finished && summary.restarts >= 3, "{} restarts", summary.restarts);
+    assert_eq!(bytes(&summary), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -405,7 +405,7 @@ fn metrics_count_requests_and_cached_references() {
         r#"addendum_serve_requests_total{endpoint="predict",status="200"}"#,
         "addendum_serve_request_duration_seconds_bucket",
         "addendum_serve_queue_jobs",
-        r#"addendum_reward_cache_lookups_total{outcome="hit"}"#,
+        r#"addendum_reward_cache_lookups_total{cache="predict",outcome="hit"}"#,
         "addendum_reward_cache_hit_ratio",
     ] {
         assert!(text.contains(name), "{name} is not in\n{text}");

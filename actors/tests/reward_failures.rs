@@ -3,13 +3,13 @@
 mod common;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
 use addendum_actors::{Pipeline, RunConfig, stages::RewardStage};
 use addendum_rewards::{
-    Backends, Error, Labeller, Labels, Result, RewardConfig, Scorer,
+    Backends, Entity, EntityExtractor, Error, Labeller, Labels, Result, RewardConfig, Scorer,
     services::{Backoff, Patience},
 };
 use common::{Heard, SENTENCES, Trouble, Weights, config, pipeline, run};
@@ -42,6 +42,69 @@ fn flaky(never: &'static str) -> Backends {
     let flaky = Flaky { seen: Mutex::default(), never };
     let backends = Backends { labeller: Arc::new(flaky), ..Backends::lexicon() };
     Patience { backoff, limit_seconds: None }.with(backends).unwrap()
+}
+
+/// The toy run with one stage for each back end of the clinical reward.
+fn parts(config: RunConfig, backends: Backends) -> Pipeline<Weights> {
+    let parts = Scorer::new(backends, &RewardConfig::default()).unwrap().parts();
+    parts.into_iter().zip([3, 1, 2]).fold(pipeline(config, Trouble::default()), |chain, ((backend, part), workers)| {
+        let part = Arc::new(part);
+        chain.stage(backend.name(), workers, move || RewardStage::new(part.clone()))
+    })
+}
+
+/// A component that fails twice for every text before it works: three attempts of a group see it well at last.
+struct Reluctant(Mutex<BTreeMap<String, usize>>);
+
+impl EntityExtractor for Reluctant {
+    fn extract(&self, sentences: &[&str]) -> Result<Vec<Vec<Entity>>> {
+        let mut seen = self.0.lock().unwrap();
+        let calls = seen.entry(sentences.join("\n")).or_default();
+        *calls += 1;
+        match *calls {
+            1 | 2 => Err(Error::Component { component: "reluctant", reason: "not yet".into() }),
+            _ => Backends::lexicon().entities.extract(sentences),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_for_each_back_end_learns_what_one_stage_learns() {
+    let (one, several) = (Heard::default(), Heard::default());
+    let together = run(clinical(config(), Backends::lexicon()).observer(one.listen())).await.unwrap();
+    let apart = run(parts(config(), Backends::lexicon()).observer(several.listen())).await.unwrap();
+    assert_eq!(apart.snapshot.bytes(), together.snapshot.bytes());
+    let rewards = |heard: &Heard| -> Vec<_> {
+        heard.steps().into_iter().map(|step| (step.reward_mean, step.reward_components)).collect()
+    };
+    assert_eq!(rewards(&several), rewards(&one));
+    // The toy reward comes first, and its components stay.
+    let names: Vec<String> = rewards(&one).remove(0).1.into_keys().collect();
+    assert_eq!(names, ["brevity", "chexbert", "overlap", "radgraph", "rate"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_failed_half_way_adds_nothing_to_the_next() {
+    let mut patient = config();
+    patient.max_attempts = 1000;
+    let calm = run(parts(config(), Backends::lexicon())).await.unwrap();
+    let heard = Heard::default();
+    // The last of the stages fails when the others have added their scores already, and nothing tries again within it.
+    let backends = Backends { entities: Arc::new(Reluctant(Mutex::default())), ..Backends::lexicon() };
+    let reluctant = run(parts(patient, backends).observer(heard.listen())).await.unwrap();
+    assert!(reluctant.finished && reluctant.dead_letters.is_empty());
+    assert!(heard.steps().last().unwrap().retries > 0, "nothing failed");
+    assert_eq!(reluctant.snapshot.bytes(), calm.snapshot.bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_named_twice_is_an_error_of_the_group() {
+    let scorer = Arc::new(Scorer::new(Backends::lexicon(), &RewardConfig::default()).unwrap());
+    let twice = clinical(config(), Backends::lexicon()).stage("again", 1, move || RewardStage::new(scorer.clone()));
+    let summary = run(twice).await.unwrap();
+    assert_eq!(summary.dead_letters.len(), 24);
+    let letter = summary.dead_letters.values().next().unwrap();
+    assert!(letter.error.contains("two reward stages give the component `chexbert`"), "{}", letter.error);
 }
 
 #[tokio::test(flavor = "multi_thread")]

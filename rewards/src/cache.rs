@@ -26,9 +26,10 @@ pub struct CacheCounts {
 
 /// Values by text; the oldest leave when it is full.
 ///
-/// Counts `addendum_reward_cache_lookups_total{outcome="hit"|"miss"}` and sets
-/// `addendum_reward_cache_hit_ratio`, the share of hits since its creation.
+/// Counts `addendum_reward_cache_lookups_total{cache, outcome="hit"|"miss"}` and sets
+/// `addendum_reward_cache_hit_ratio{cache}`, the share of hits since its creation.
 pub struct Cache<T> {
+    name: &'static str,
     capacity: usize,
     entries: DashMap<String, Arc<T>>,
     order: Mutex<VecDeque<String>>,
@@ -37,9 +38,10 @@ pub struct Cache<T> {
 }
 
 impl<T> Cache<T> {
-    /// For at most `capacity` texts; 0 keeps nothing.
-    pub fn new(capacity: usize) -> Self {
+    /// For at most `capacity` texts; 0 keeps nothing. `name` is its label in metrics.
+    pub fn new(name: &'static str, capacity: usize) -> Self {
         Self {
+            name,
             capacity,
             entries: DashMap::new(),
             order: Mutex::default(),
@@ -67,8 +69,10 @@ impl<T> Cache<T> {
         let (count, outcome) = if known.is_some() { (&self.hits, "hit") } else { (&self.misses, "miss") };
         count.fetch_add(1, Ordering::Relaxed);
         let CacheCounts { hits, misses } = self.counts();
-        ::metrics::counter!("addendum_reward_cache_lookups_total", "outcome" => outcome).increment(1);
-        ::metrics::gauge!("addendum_reward_cache_hit_ratio").set(hits as f64 / (hits + misses) as f64);
+        ::metrics::counter!("addendum_reward_cache_lookups_total", "cache" => self.name, "outcome" => outcome)
+            .increment(1);
+        ::metrics::gauge!("addendum_reward_cache_hit_ratio", "cache" => self.name)
+            .set(hits as f64 / (hits + misses) as f64);
         known
     }
 
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_oldest_leave_and_failures_and_long_texts_are_not_kept() {
-        let cache = Cache::new(2);
+        let cache = Cache::new("test", 2);
         for text in ["a", "b", "a", "c", "a"] {
             assert_eq!(*cache.get(text, || Ok(text.to_owned())).unwrap(), text);
         }
@@ -124,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_cache_without_capacity_keeps_nothing() {
-        let cache = Cache::new(0);
+        let cache = Cache::new("test", 0);
         cache.keep("a", Arc::new(1));
         assert!(cache.is_empty());
     }

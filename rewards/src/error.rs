@@ -9,6 +9,14 @@ pub enum Error {
     Model { file: std::path::PathBuf, reason: String },
     #[error("reward component `{name}` is unknown; known are {known}")]
     UnknownComponent { name: String, known: String },
+    #[error("back end `{name}` of a reward is unknown; known are {known}")]
+    UnknownBackend { name: String, known: String },
+    #[error("reward component `{component}` needs the share of every observation in `frequencies`; missing: {missing}")]
+    MissingFrequencies { component: &'static str, missing: String },
+    #[error("share of `{observation}` in `frequencies` is {value}; expected 0 to 1")]
+    Frequency { observation: &'static str, value: f64 },
+    #[error("reward component `{name}` is not among the scores of a reward service")]
+    Unserved { name: &'static str },
     #[error("weight of reward component `{name}` is {value}; expected a finite number, 0 or more")]
     Weight { name: String, value: f64 },
     #[error("no reward component has a positive weight; name at least one of {known} in `weights`")]

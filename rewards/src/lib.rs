@@ -26,4 +26,4 @@ pub use evaluate::{ClinicalScores, evaluate};
 pub use graph::{Graph, GraphEntity, GraphExtractor, Relation};
 pub use labels::{Label, Labeller, Labels, Observation};
 pub use lexicon::Lexicon;
-pub use score::{Backends, Reward, RewardConfig, Scorer};
+pub use score::{Backend, Backends, Reward, RewardConfig, Scorer};

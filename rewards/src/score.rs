@@ -3,12 +3,22 @@
 //! Reports are annotated by exchangeable back ends; the annotations of references are cached, because every rollout of
 //! a group is scored against the same one. A back end that fails is an error, never a zero.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod backends;
+mod component;
+mod config;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use component::Component;
+
+pub use backends::Backends;
+pub use component::Backend;
+pub use config::RewardConfig;
+
 use crate::{
-    CacheCounts, Entity, EntityExtractor, Error, Graph, GraphExtractor, Labeller, Labels, Lexicon, Result,
+    CacheCounts, Entity, Error, Graph, Observation, Result,
     cache::Cache,
     labels::binary,
     metrics::{
@@ -17,118 +27,6 @@ use crate::{
         rate,
     },
 };
-
-/// The metrics a reward can be made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Component {
-    /// Micro F1 over the 14 observations.
-    Chexbert,
-    /// RadGraph F1, partial level.
-    Radgraph,
-    /// RaTEScore.
-    Rate,
-}
-
-impl Component {
-    const ALL: [Self; 3] = [Self::Chexbert, Self::Radgraph, Self::Rate];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Chexbert => "chexbert",
-            Self::Radgraph => "radgraph",
-            Self::Rate => "rate",
-        }
-    }
-
-    fn known() -> String {
-        Self::ALL.map(|component| format!("`{}`", component.name())).join(", ")
-    }
-}
-
-/// What the reward is made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RewardConfig {
-    /// Weight of each component: `radgraph`, `chexbert`, `rate`. A component that is not named is not computed, one of
-    /// weight 0 is computed and recorded but does not count.
-    pub weights: BTreeMap<String, f64>,
-    /// What an opposite presence leaves of a RaTEScore match.
-    pub negation_weight: f64,
-    /// How many references keep their annotations.
-    pub cached_references: usize,
-}
-
-impl Default for RewardConfig {
-    /// The paper's reward: the plain sum of the three.
-    fn default() -> Self {
-        Self {
-            weights: Component::ALL.map(|component| (component.name().to_owned(), 1.)).into(),
-            negation_weight: rate::Weights::default().negation,
-            cached_references: 4096,
-        }
-    }
-}
-
-impl RewardConfig {
-    /// The weights by component.
-    pub(crate) fn checked_weights(&self) -> Result<BTreeMap<Component, f64>> {
-        let mut weights = BTreeMap::new();
-        for (name, &value) in &self.weights {
-            let Some(component) = Component::ALL.into_iter().find(|component| component.name() == name) else {
-                return Err(Error::UnknownComponent { name: name.clone(), known: Component::known() });
-            };
-            if !value.is_finite() || value < 0. {
-                return Err(Error::Weight { name: name.clone(), value });
-            }
-            weights.insert(component, value);
-        }
-        if !weights.values().any(|&weight| weight > 0.) {
-            return Err(Error::NoComponent { known: Component::known() });
-        }
-        Ok(weights)
-    }
-}
-
-/// What annotates reports.
-#[derive(Clone)]
-pub struct Backends {
-    pub labeller: Arc<dyn Labeller>,
-    pub entities: Arc<dyn EntityExtractor>,
-    pub graphs: Arc<dyn GraphExtractor>,
-}
-
-impl Backends {
-    /// The lexicon for everything.
-    pub fn lexicon() -> Self {
-        let lexicon = Arc::new(Lexicon::new());
-        Self { labeller: lexicon.clone(), entities: lexicon.clone(), graphs: lexicon }
-    }
-
-    /// The labels of each report. Fails when the back end does, or answers for another number of reports.
-    pub fn labels(&self, reports: &[&str]) -> Result<Vec<Labels>> {
-        counted("labeller", self.labeller.label(reports)?, reports.len())
-    }
-
-    /// The graph of each report. Fails when the back end does, or answers for another number of reports.
-    pub fn graphs(&self, reports: &[&str]) -> Result<Vec<Graph>> {
-        counted("graph extractor", self.graphs.graph(reports)?, reports.len())
-    }
-
-    /// The entities of whole reports: those of their sentences, in order. Fails as the others do.
-    pub fn entities(&self, reports: &[&str]) -> Result<Vec<Vec<Entity>>> {
-        let cut: Vec<Vec<&str>> = reports.iter().map(|report| self.entities.split(report)).collect();
-        let flat: Vec<&str> = cut.iter().flatten().copied().collect();
-        let mut found = counted("entity extractor", self.entities.extract(&flat)?, flat.len())?.into_iter();
-        Ok(cut.iter().map(|sentences| found.by_ref().take(sentences.len()).flatten().collect()).collect())
-    }
-}
-
-fn counted<T>(component: &'static str, annotations: Vec<T>, expected: usize) -> Result<Vec<T>> {
-    match annotations.len() {
-        got if got == expected => Ok(annotations),
-        got => Err(Error::Count { component, expected, got }),
-    }
-}
 
 /// The reward of one report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -139,21 +37,24 @@ pub struct Reward {
     pub components: BTreeMap<String, f64>,
 }
 
-impl Reward {
-    pub(crate) fn none() -> Self {
-        Self { total: 0., components: BTreeMap::new() }
-    }
+/// A component of one report: its weight and its value.
+pub(crate) type Weighed = (Component, f64, f64);
 
-    /// Records a component and adds its share.
-    pub(crate) fn add(&mut self, component: Component, weight: f64, value: f64) -> Result<()> {
-        if !value.is_finite() {
-            return Err(Error::NotFinite { component: component.name(), value });
+impl Reward {
+    /// The weighted sum of components: first within, then over the back ends, in their order. So a chain of
+    /// [`Scorer::parts`], of which each adds its total, ends in the same bits.
+    pub(crate) fn of(values: impl IntoIterator<Item = Weighed>) -> Result<Self> {
+        let (mut shares, mut components) = (BTreeMap::<Backend, f64>::new(), BTreeMap::new());
+        for (component, weight, value) in values {
+            if !value.is_finite() {
+                return Err(Error::NotFinite { component: component.name(), value });
+            }
+            // Cosines of real embeddings may be negative or exceed 1 by rounding.
+            let value = value.clamp(0., 1.);
+            *shares.entry(component.backend()).or_default() += weight * value;
+            components.insert(component.name().to_owned(), value);
         }
-        // Cosines of real embeddings may be negative or exceed 1 by rounding.
-        let value = value.clamp(0., 1.);
-        self.total += weight * value;
-        self.components.insert(component.name().to_owned(), value);
-        Ok(())
+        Ok(Self { total: shares.values().fold(0., |sum, share| sum + share), components })
     }
 }
 
@@ -165,26 +66,52 @@ struct Annotation {
     entities: Vec<Entity>,
 }
 
+/// The parameters of the metrics.
+#[derive(Clone)]
+struct Parameters {
+    rate: rate::Weights,
+    frequencies: BTreeMap<Observation, f64>,
+}
+
+/// The components of one back end.
+struct Part {
+    backend: Backend,
+    weights: BTreeMap<Component, f64>,
+    references: Cache<Annotation>,
+}
+
 /// Scores reports against references. Shared between threads; the score of a report depends on nothing but the two
-/// texts.
+/// texts. A back end is asked once for all components that need it.
 pub struct Scorer {
     backends: Backends,
-    weights: BTreeMap<Component, f64>,
-    rate: rate::Weights,
-    references: Cache<Annotation>,
+    parameters: Parameters,
+    parts: Vec<Part>,
 }
 
 impl Scorer {
     /// # Errors
-    /// Unknown component names, negative or non-finite weights, and a reward without any positive weight.
+    /// As [`RewardConfig::validate`].
     pub fn new(backends: Backends, config: &RewardConfig) -> Result<Self> {
+        config.validate()?;
         let weights = config.checked_weights()?;
-        let negation = config.negation_weight;
-        if !(0. ..=1.).contains(&negation) {
-            return Err(Error::Weight { name: "negation_weight".into(), value: negation });
-        }
-        let rate = rate::Weights { negation, ..rate::Weights::default() };
-        Ok(Self { backends, weights, rate, references: Cache::new(config.cached_references) })
+        let of = |backend: Backend| Part {
+            backend,
+            weights: weights.iter().map(|(&c, &w)| (c, w)).filter(|(c, _)| c.backend() == backend).collect(),
+            references: Cache::new(backend.name(), config.cached_references),
+        };
+        let rate = rate::Weights { negation: config.negation_weight, ..rate::Weights::default() };
+        let parameters = Parameters { rate, frequencies: config.frequencies.clone() };
+        Ok(Self { backends, parameters, parts: config.backends()?.into_iter().map(of).collect() })
+    }
+
+    /// One scorer for each back end. The sum of their totals, in this order, is the total of the whole, bit for bit.
+    pub fn parts(self) -> Vec<(Backend, Self)> {
+        let Self { backends, parameters, parts } = self;
+        let alone = |part: Part| {
+            let backend = part.backend;
+            (backend, Self { backends: backends.clone(), parameters: parameters.clone(), parts: vec![part] })
+        };
+        parts.into_iter().map(alone).collect()
     }
 
     /// The back ends, for [`crate::evaluate::evaluate`].
@@ -197,59 +124,75 @@ impl Scorer {
     /// # Errors
     /// Whatever a back end reports, and scores that are not finite.
     pub fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Reward>> {
-        let reference =
-            self.references.get(reference, || Ok(self.annotate(&[reference])?.pop().unwrap_or_default()))?;
-        self.annotate(hypotheses)?.iter().map(|hypothesis| self.reward(hypothesis, &reference)).collect()
-    }
-
-    /// How many references were found annotated, and how many were not.
-    pub fn cache_counts(&self) -> CacheCounts {
-        self.references.counts()
-    }
-
-    fn annotate(&self, reports: &[&str]) -> Result<Vec<Annotation>> {
-        let mut annotations: Vec<Annotation> = reports.iter().map(|_| Annotation::default()).collect();
-        for component in self.weights.keys() {
-            match component {
-                Component::Chexbert => {
-                    for (slot, labels) in annotations.iter_mut().zip(self.backends.labels(reports)?) {
-                        slot.row = binary(&labels);
-                    }
-                }
-                Component::Radgraph => {
-                    for (slot, graph) in annotations.iter_mut().zip(self.backends.graphs(reports)?) {
-                        slot.graph = graph;
-                    }
-                }
-                Component::Rate => {
-                    for (slot, entities) in annotations.iter_mut().zip(self.backends.entities(reports)?) {
-                        slot.entities = entities;
-                    }
-                }
+        let mut values: Vec<Vec<Weighed>> = vec![Vec::new(); hypotheses.len()];
+        for part in &self.parts {
+            let annotate = |reports: &[&str]| annotate(&self.backends, part.backend, reports);
+            let annotate_one = || Ok(annotate(&[reference])?.pop().unwrap_or_default());
+            let reference = part.references.get(reference, annotate_one)?;
+            for (values, hypothesis) in values.iter_mut().zip(annotate(hypotheses)?) {
+                let value = |component| self.parameters.value(component, &hypothesis, &reference);
+                values.extend(part.weights.iter().map(|(&component, &weight)| (component, weight, value(component))));
             }
         }
-        Ok(annotations)
+        values.into_iter().map(Reward::of).collect()
     }
 
-    fn reward(&self, hypothesis: &Annotation, reference: &Annotation) -> Result<Reward> {
-        let mut reward = Reward::none();
-        for (&component, &weight) in &self.weights {
-            let value = match component {
-                Component::Chexbert => chexbert::micro_f1_14(&hypothesis.row, &reference.row),
-                Component::Radgraph => radgraph::score(&hypothesis.graph, &reference.graph, Level::Partial).f1,
-                Component::Rate => rate::score(&reference.entities, &hypothesis.entities, &self.rate),
-            };
-            reward.add(component, weight, value)?;
+    /// How many references were found annotated, and how many were not; each back end looks for itself.
+    pub fn cache_counts(&self) -> CacheCounts {
+        let counts = self.parts.iter().map(|part| part.references.counts());
+        counts.fold(CacheCounts { hits: 0, misses: 0 }, |sum, one| CacheCounts {
+            hits: sum.hits + one.hits,
+            misses: sum.misses + one.misses,
+        })
+    }
+}
+
+fn annotate(backends: &Backends, backend: Backend, reports: &[&str]) -> Result<Vec<Annotation>> {
+    let empty = Annotation::default;
+    Ok(match backend {
+        Backend::Chexbert => {
+            let labels = backends.labels(reports)?;
+            labels.iter().map(|labels| Annotation { row: binary(labels), ..empty() }).collect()
         }
-        Ok(reward)
+        Backend::Radgraph => {
+            let graphs = backends.graphs(reports)?;
+            graphs.into_iter().map(|graph| Annotation { graph, ..empty() }).collect()
+        }
+        Backend::Rate => {
+            let entities = backends.entities(reports)?;
+            entities.into_iter().map(|entities| Annotation { entities, ..empty() }).collect()
+        }
+    })
+}
+
+impl Parameters {
+    fn value(&self, component: Component, hypothesis: &Annotation, reference: &Annotation) -> f64 {
+        let radgraph = |level| radgraph::score(&hypothesis.graph, &reference.graph, level).f1;
+        match component {
+            Component::Chexbert => chexbert::micro_f1_14(&hypothesis.row, &reference.row),
+            Component::ChexbertFive => chexbert::micro_f1_5(&hypothesis.row, &reference.row),
+            Component::ChexbertWeighted => {
+                chexbert::weighted_accuracy(&[hypothesis.row], &[reference.row], &self.frequencies).mean
+            }
+            Component::Radgraph => radgraph(Level::Partial),
+            Component::RadgraphSimple => radgraph(Level::Simple),
+            Component::RadgraphComplete => radgraph(Level::Complete),
+            Component::Rate => rate::score(&reference.entities, &hypothesis.entities, &self.rate),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{Labeller, Labels, Lexicon};
 
     fn scorer(config: &RewardConfig) -> Scorer {
         Scorer::new(Backends::lexicon(), config).unwrap()
@@ -286,28 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn impossible_configurations_are_refused_by_name() {
-        let refusal = |weights: &[(&str, f64)]| {
-            let weights = weights.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-            let config = RewardConfig { weights, ..RewardConfig::default() };
-            Scorer::new(Backends::lexicon(), &config).err().unwrap().to_string()
-        };
-        let unknown = refusal(&[("bleu", 1.)]);
-        assert!(unknown.contains("`bleu`") && unknown.contains("`radgraph`"), "{unknown}");
-        assert!(refusal(&[("rate", -1.)]).contains("-1"));
-        assert!(refusal(&[("rate", f64::NAN)]).contains("NaN"));
-        assert!(refusal(&[("rate", 0.)]).contains("positive weight"));
-    }
-
-    #[test]
     fn references_are_annotated_once_and_the_cache_is_bounded() {
         let config = RewardConfig { cached_references: 2, ..RewardConfig::default() };
         let scorer = scorer(&config);
         for reference in ["No effusion.", "No effusion.", "Edema.", "Normal heart.", "No effusion."] {
             scorer.score(reference, &["Edema."]).unwrap();
         }
-        assert_eq!(scorer.cache_counts(), CacheCounts { hits: 1, misses: 4 });
-        assert_eq!(scorer.references.len(), 2);
+        assert_eq!(scorer.cache_counts(), CacheCounts { hits: 3, misses: 12 });
+        assert!(scorer.parts.iter().all(|part| part.references.len() == 2));
     }
 
     struct Broken;
@@ -323,7 +252,56 @@ mod tests {
         let backends = Backends { labeller: Arc::new(Broken), ..Backends::lexicon() };
         let scorer = Scorer::new(backends, &RewardConfig::default()).unwrap();
         assert!(scorer.score(REFERENCE, &[REFERENCE]).unwrap_err().to_string().contains("out of memory"));
-        assert_eq!(scorer.references.len(), 0);
+        assert!(scorer.parts.iter().all(|part| part.references.is_empty()));
+    }
+
+    /// Counts what it is asked.
+    struct Counting<T>(T, AtomicUsize);
+
+    impl Labeller for Counting<Lexicon> {
+        fn label(&self, reports: &[&str]) -> Result<Vec<Labels>> {
+            self.1.fetch_add(reports.len(), Ordering::SeqCst);
+            self.0.label(reports)
+        }
+    }
+
+    /// Every component, with weights that make sums round.
+    fn everything() -> RewardConfig {
+        let names = "chexbert chexbert_5 chexbert_weighted radgraph radgraph_simple radgraph_complete rate";
+        let weights = names.split(' ').enumerate().map(|(i, name)| (name.to_owned(), 1. / (3. + i as f64)));
+        let frequencies = Observation::ALL.map(|class| (class, 0.05 * (1. + class.index() as f64))).into();
+        RewardConfig { weights: weights.collect(), frequencies, ..RewardConfig::default() }
+    }
+
+    #[test]
+    fn components_of_one_back_end_share_its_annotations() {
+        let counting = Arc::new(Counting(Lexicon::new(), AtomicUsize::new(0)));
+        let backends = Backends { labeller: counting.clone(), ..Backends::lexicon() };
+        let scorer = Scorer::new(backends, &everything()).unwrap();
+        let reward = scorer.score(REFERENCE, &["No pneumothorax.", "Edema."]).unwrap().remove(0);
+        assert_eq!(reward.components.len(), 7);
+        assert_eq!(counting.1.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn the_other_components_are_the_metrics_of_their_names() {
+        let hypothesis = "The heart is normal. Small pleural effusion at the right base. Moderate pneumothorax.";
+        let config = everything();
+        let components = scorer(&config).score(REFERENCE, &[hypothesis]).unwrap().remove(0).components;
+        let backends = Backends::lexicon();
+        let rows = |report| [binary(&backends.labels(&[report]).unwrap()[0])];
+        let (h, r) = (rows(hypothesis), rows(REFERENCE));
+        let five = chexbert::report(&h, &r, &Observation::FIVE).micro.f1;
+        assert_eq!(components["chexbert_5"], five);
+        assert_eq!(
+            components["chexbert_weighted"],
+            chexbert::weighted_accuracy(&h, &r, &config.frequencies).total / 14.
+        );
+        let graph = |report| backends.graphs(&[report]).unwrap().remove(0);
+        for (name, level) in [("radgraph_simple", Level::Simple), ("radgraph_complete", Level::Complete)] {
+            assert_eq!(components[name], radgraph::score(&graph(hypothesis), &graph(REFERENCE), level).f1, "{name}");
+        }
+        assert!(0. < five && five < 1. && components["radgraph_complete"] != components["radgraph_simple"]);
     }
 
     const SENTENCES: [&str; 8] = [
@@ -357,6 +335,26 @@ mod tests {
             for reward in together {
                 prop_assert!(reward.components.values().all(|value| (0. ..=1.).contains(value)));
             }
+        }
+
+        #[test]
+        fn the_totals_of_the_parts_add_up_to_the_whole_bit_for_bit(
+            reference in any_report(), reports in prop::collection::vec(any_report(), 1..4), paper in any::<bool>()
+        ) {
+            let config = if paper { RewardConfig::default() } else { everything() };
+            let reports: Vec<&str> = reports.iter().map(String::as_str).collect();
+            let whole = scorer(&config).score(&reference, &reports).unwrap();
+            let parts = scorer(&config).parts();
+            prop_assert_eq!(parts.len(), 3);
+            let mut sums = vec![Reward { total: 0., components: BTreeMap::new() }; reports.len()];
+            for (backend, part) in parts {
+                for (sum, share) in sums.iter_mut().zip(part.score(&reference, &reports).unwrap()) {
+                    prop_assert!(share.components.keys().all(|name| name.starts_with(backend.name())));
+                    sum.total += share.total;
+                    sum.components.extend(share.components);
+                }
+            }
+            prop_assert_eq!(sums, whole);
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use addendum::backends::Weights;
 use addendum::{
-    editor::{Edit, EditConfig, Edited, Editor, Extractor, Granularity, Operation, Rule, rule::Annotated},
+    backends::Weights,
+    editor::{Edit, EditConfig, Edited, Editor, Operation, Rule, rule::Annotated},
+    options::EditOptions,
     report::terminal::Paint,
     rewards::{EntityType, Presence},
 };
@@ -13,7 +14,7 @@ use clap::{Args, ValueEnum};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde_json::{Value, json};
 
-use super::{text, variant};
+use super::text;
 
 #[derive(Args)]
 pub struct EditArgs {
@@ -26,24 +27,8 @@ pub struct EditArgs {
     /// A JSON file with the editor's settings; the options below overrule it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Entities are similar above this.
-    #[arg(long)]
-    tau: Option<f64>,
-    /// Rule (b) replaces from this mean similarity on; tau without it.
-    #[arg(long)]
-    replace_threshold: Option<f64>,
-    /// Edits, at most.
-    #[arg(long)]
-    operations: Option<usize>,
-    /// sentence, or report: the whole reference takes the place of a report that needs an edit.
-    #[arg(long, value_parser = variant::<Granularity>)]
-    granularity: Option<Granularity>,
-    /// rate, radgraph (entities match by their words) or lexicon.
-    #[arg(long, value_parser = variant::<Extractor>)]
-    extractor: Option<Extractor>,
-    /// The rule of the paper's published code.
-    #[arg(long)]
-    reference_code: bool,
+    #[command(flatten)]
+    options: EditOptions,
     /// Of the random choices.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -78,12 +63,7 @@ fn config(args: &EditArgs) -> Result<EditConfig> {
         }
         None => EditConfig::default(),
     };
-    config.tau = args.tau.unwrap_or(config.tau);
-    config.replace_threshold = args.replace_threshold.or(config.replace_threshold);
-    config.operations_per_report = args.operations.unwrap_or(config.operations_per_report);
-    config.granularity = args.granularity.unwrap_or(config.granularity);
-    config.extractor = args.extractor.unwrap_or(config.extractor);
-    config.reference_code |= args.reference_code;
+    args.options.apply(&mut config);
     Ok(config)
 }
 

@@ -2,8 +2,9 @@
 
 use std::{fmt::Write, path::PathBuf};
 
-use addendum::backends::Weights;
 use addendum::{
+    backends::Weights,
+    options::class_frequencies,
     report::terminal::Paint,
     reports::{self, Fields, Pair},
     rewards::{
@@ -31,9 +32,14 @@ pub struct ScoreArgs {
     /// The field of the references, if it has another name.
     #[arg(long, value_name = "NAME")]
     refs_field: Option<String>,
-    /// Metrics or groups of them: all, text, bleu, chexbert, radgraph, rouge_l, meteor, cider, rate, …
+    /// Metrics or groups of them: all, text, bleu, chexbert, radgraph, rouge_l, meteor, cider, rate,
+    /// weighted_accuracy, …
     #[arg(long, value_delimiter = ',', default_value = "all", value_name = "NAME,…")]
     metrics: Vec<String>,
+    /// JSON object of the 14 observations' shares in the training references, for weighted_accuracy; where one is
+    /// missing, its share in the references of --refs.
+    #[arg(long, value_name = "FILE")]
+    class_frequencies: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
     /// Tidy reports and references first, as the paper's evaluation script does.
@@ -83,6 +89,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         bail!("--explain: expected --format table or json");
     }
     let measures = Measure::named(args.metrics.iter().map(String::as_str))?;
+    let frequencies = args.class_frequencies.as_deref().map(class_frequencies).transpose()?.unwrap_or_default();
     let fields = Fields { hypothesis: args.hyps_field.clone(), reference: args.refs_field.clone() };
     let mut pairs = reports::pairs(&args.hyps, args.refs.as_deref(), &fields)?;
     if args.clean {
@@ -99,7 +106,8 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         confidence: args.confidence,
         seed: args.seed,
     });
-    let scores = Assessment::new(&backends, &measures, &hypotheses, &references)?.scores(resampling.as_ref())?;
+    let assessment = Assessment::new(&backends, &measures, &frequencies, &hypotheses, &references)?;
+    let scores = assessment.scores(resampling.as_ref())?;
     let explanations = match args.explain {
         true => explain(&backends, &hypotheses, &references)?,
         false => Vec::new(),

@@ -1,13 +1,13 @@
 //! The command line of `addendum serve-rewards`.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use addendum_rewards::{Observation, services::Secret};
-use anyhow::{Context, Result, ensure};
+use addendum_rewards::services::Secret;
+use anyhow::Result;
 use clap::Args;
 
 use super::{Server, ServerConfig, Service, ServiceOptions};
-use crate::backends::Weights;
+use crate::{backends::Weights, options::class_frequencies};
 
 /// The variable that may hold the bearer token.
 const TOKEN_VARIABLE: &str = "ADDENDUM_REWARDS_TOKEN";
@@ -57,19 +57,6 @@ impl ServeArgs {
             None => Ok(None),
         }
     }
-
-    fn frequencies(&self) -> Result<BTreeMap<Observation, f64>> {
-        let Some(path) = &self.class_frequencies else { return Ok(BTreeMap::new()) };
-        let shown = || path.display();
-        let text = std::fs::read(path).with_context(|| format!("{}: cannot be read", shown()))?;
-        let shares: BTreeMap<Observation, f64> = serde_json::from_slice(&text)
-            .with_context(|| format!("{}: expected a JSON object of shares by observation", shown()))?;
-        for (observation, share) in &shares {
-            let name = observation.name();
-            ensure!((0. ..=1.).contains(share), "{}: share of {name} is {share}, expected 0 to 1", shown());
-        }
-        Ok(shares)
-    }
 }
 
 /// Serves until Ctrl-C or SIGTERM. `listening` hears the address.
@@ -78,7 +65,7 @@ impl ServeArgs {
 /// Unusable settings, files or address.
 pub fn serve(args: &ServeArgs, listening: impl FnOnce(SocketAddr)) -> Result<()> {
     let options = ServiceOptions {
-        frequencies: args.frequencies()?,
+        frequencies: args.class_frequencies.as_deref().map(class_frequencies).transpose()?.unwrap_or_default(),
         most_pairs: args.most_pairs.into(),
         cached_references: args.cached_references,
     };

@@ -100,8 +100,8 @@ impl Service {
             backends,
             analyzer: None,
             rate: rate::Weights::default(),
-            references: Cache::new(options.cached_references),
-            ground_truths: Cache::new(options.cached_references),
+            references: Cache::new("predict", options.cached_references),
+            ground_truths: Cache::new("analyze", options.cached_references),
             options,
         }
     }

@@ -41,7 +41,10 @@ fn scored(rewards: Vec<addendum_rewards::Reward>) -> Vec<Scored> {
     rewards.into_iter().map(scored).collect()
 }
 
-/// Gives every rollout of a group its reward, all from one call.
+/// Scores every rollout of a group, all from one call. A chain of reward stages adds up: each adds its total and its
+/// components to what a rollout already has, in the order of the chain.
+///
+/// A failed attempt leaves nothing to add to: its group is given up, and the next attempt samples another.
 pub struct RewardStage {
     scorer: Arc<dyn Score>,
 }
@@ -53,6 +56,9 @@ impl RewardStage {
 }
 
 impl Stage for RewardStage {
+    /// # Errors
+    /// Those of the scorer, another number of rewards than of reports, and a component that an earlier stage has
+    /// recorded.
     fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
         let texts: Vec<&str> = group.rollouts.iter().map(|rollout| rollout.text.as_str()).collect();
         let rewards = self.scorer.score(group.study.reference.text(), &texts)?;
@@ -60,8 +66,22 @@ impl Stage for RewardStage {
             return Err(format!("the scorer gave {} rewards for {} reports", rewards.len(), texts.len()).into());
         }
         for (rollout, reward) in group.rollouts.iter_mut().zip(rewards) {
-            rollout.reward = Some(reward);
+            rollout.reward = Some(match rollout.reward.take() {
+                None => reward,
+                Some(earlier) => sum(earlier, reward)?,
+            });
         }
         Ok(())
     }
+}
+
+fn sum(mut earlier: Scored, more: Scored) -> Result<Scored, StageError> {
+    earlier.total += more.total;
+    for (name, value) in more.components {
+        if earlier.components.contains_key(&name) {
+            return Err(format!("two reward stages give the component `{name}`").into());
+        }
+        earlier.components.insert(name, value);
+    }
+    Ok(earlier)
 }

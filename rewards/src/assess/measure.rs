@@ -12,7 +12,7 @@ pub enum Measure {
     Bleu4,
     RougeL,
     Meteor,
-    /// From 0 to 10; all others from 0 to 1.
+    /// From 0 to 10; the others are shares.
     Cider,
     /// F1 over the labels of all reports together.
     MicroF1Of14,
@@ -20,6 +20,9 @@ pub enum Measure {
     MacroF1Of14,
     MicroF1Of5,
     MacroF1Of5,
+    /// The mean over reports of the [inverse-frequency weighted accuracy](crate::metrics::chexbert::WeightedAccuracy),
+    /// itself a mean over the 14 observations: from 0 to 0.5.
+    WeightedAccuracy,
     RadgraphSimple,
     /// The level that the reward uses.
     RadgraphPartial,
@@ -39,7 +42,7 @@ const GROUPS: [Group; 5] = [
 ];
 
 impl Measure {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Bleu1,
         Self::Bleu2,
         Self::Bleu3,
@@ -51,6 +54,7 @@ impl Measure {
         Self::MacroF1Of14,
         Self::MicroF1Of5,
         Self::MacroF1Of5,
+        Self::WeightedAccuracy,
         Self::RadgraphSimple,
         Self::RadgraphPartial,
         Self::RadgraphComplete,
@@ -62,7 +66,8 @@ impl Measure {
         [Self::Bleu1, Self::Bleu2, Self::Bleu3, Self::Bleu4, Self::RougeL, Self::Meteor, Self::Cider];
 
     /// Those that compare labels.
-    pub const CHEXBERT: [Self; 4] = [Self::MicroF1Of14, Self::MacroF1Of14, Self::MicroF1Of5, Self::MacroF1Of5];
+    pub const CHEXBERT: [Self; 5] =
+        [Self::MicroF1Of14, Self::MacroF1Of14, Self::MicroF1Of5, Self::MacroF1Of5, Self::WeightedAccuracy];
 
     /// Those that compare graphs.
     pub const RADGRAPH: [Self; 3] = [Self::RadgraphSimple, Self::RadgraphPartial, Self::RadgraphComplete];
@@ -80,6 +85,7 @@ impl Measure {
             Self::MacroF1Of14 => "macro_f1_14",
             Self::MicroF1Of5 => "micro_f1_5",
             Self::MacroF1Of5 => "macro_f1_5",
+            Self::WeightedAccuracy => "weighted_accuracy",
             Self::RadgraphSimple => "radgraph_simple",
             Self::RadgraphPartial => "radgraph_partial",
             Self::RadgraphComplete => "radgraph_complete",

@@ -11,6 +11,8 @@ pub use bootstrap::{Interval, Resampling};
 pub use explain::{Comparison, Explanation, explain};
 pub use measure::Measure;
 
+use std::collections::BTreeMap;
+
 use crate::{
     Backends, Error, Observation, Result,
     labels::binary,
@@ -32,6 +34,7 @@ pub struct Assessment {
     cider: Vec<f64>,
     /// Hypotheses and references.
     rows: [Vec<Row>; 2],
+    weighted: Vec<f64>,
     /// Simple, partial, complete.
     radgraph: Vec<[f64; 3]>,
     rate: Vec<f64>,
@@ -46,11 +49,19 @@ pub struct Score {
 }
 
 impl Assessment {
-    /// Annotates the pairs as far as `measures` need it.
+    /// Annotates the pairs as far as `measures` need it. [`Measure::WeightedAccuracy`] counts with `frequencies`, the
+    /// shares of training references that assert an observation; where one is missing, with the share among all
+    /// `references`, in every resample too.
     ///
     /// # Errors
     /// Unequal or zero numbers of reports, whatever a back end reports, and scores that are not finite.
-    pub fn new(backends: &Backends, measures: &[Measure], hypotheses: &[&str], references: &[&str]) -> Result<Self> {
+    pub fn new(
+        backends: &Backends,
+        measures: &[Measure],
+        frequencies: &BTreeMap<Observation, f64>,
+        hypotheses: &[&str],
+        references: &[&str],
+    ) -> Result<Self> {
         if hypotheses.is_empty() || hypotheses.len() != references.len() {
             return Err(Error::Pairs { hypotheses: hypotheses.len(), references: references.len() });
         }
@@ -63,6 +74,7 @@ impl Assessment {
             meteor: Vec::new(),
             cider: Vec::new(),
             rows: Default::default(),
+            weighted: Vec::new(),
             radgraph: Vec::new(),
             rate: Vec::new(),
         };
@@ -71,7 +83,12 @@ impl Assessment {
         }
         if wants(&Measure::CHEXBERT) {
             let rows = |reports| -> Result<Vec<Row>> { Ok(backends.labels(reports)?.iter().map(binary).collect()) };
-            assessment.rows = [rows(hypotheses)?, rows(references)?];
+            let rows = [rows(hypotheses)?, rows(references)?];
+            let mut shares = chexbert::shares(&rows[1]);
+            shares.extend(frequencies);
+            let pairs = rows[0].iter().zip(&rows[1]);
+            assessment.weighted = pairs.map(|(h, r)| chexbert::weighted_accuracy(&[*h], &[*r], &shares).mean).collect();
+            assessment.rows = rows;
         }
         if wants(&Measure::RADGRAPH) {
             let graphs = backends.graphs(hypotheses)?.into_iter().zip(backends.graphs(references)?);
@@ -140,6 +157,7 @@ impl Assessment {
             Measure::MacroF1Of14 => self.labelled(picks, &Observation::ALL).macro_.f1,
             Measure::MicroF1Of5 => self.labelled(picks, &Observation::FIVE).micro.f1,
             Measure::MacroF1Of5 => self.labelled(picks, &Observation::FIVE).macro_.f1,
+            Measure::WeightedAccuracy => mean(&self.weighted),
             Measure::RadgraphSimple => level(0),
             Measure::RadgraphPartial => level(1),
             Measure::RadgraphComplete => level(2),
@@ -167,7 +185,7 @@ mod tests {
     const REFERENCES: [&str; 3] = ["The heart is enlarged.", "Small left pleural effusion is seen.", "Pneumothorax."];
 
     fn assess(measures: &[Measure], hypotheses: &[&str], references: &[&str]) -> Assessment {
-        Assessment::new(&Backends::lexicon(), measures, hypotheses, references).unwrap()
+        Assessment::new(&Backends::lexicon(), measures, &BTreeMap::new(), hypotheses, references).unwrap()
     }
 
     fn value(scores: &[Score], measure: Measure) -> f64 {
@@ -188,6 +206,27 @@ mod tests {
         ] {
             assert_eq!(value(&scores, measure), expected, "{}", measure.name());
         }
+    }
+
+    #[test]
+    fn the_weighted_accuracy_counts_with_the_given_shares_or_those_of_the_references() {
+        let score = |frequencies: &BTreeMap<Observation, f64>| {
+            let measures = [Measure::WeightedAccuracy];
+            let backends = Backends::lexicon();
+            let assessment = Assessment::new(&backends, &measures, frequencies, &HYPOTHESES, &REFERENCES).unwrap();
+            assessment.scores(None).unwrap()[0].value
+        };
+        let rows = |reports: &[&str]| -> Vec<Row> {
+            Backends::lexicon().labels(reports).unwrap().iter().map(binary).collect()
+        };
+        let (h, r) = (rows(&HYPOTHESES), rows(&REFERENCES));
+        let given: BTreeMap<_, _> = Observation::ALL.map(|class| (class, 0.2)).into();
+        for frequencies in [BTreeMap::new(), given.clone()] {
+            // The batch's own figure is the sum over its reports.
+            let batch = chexbert::weighted_accuracy(&h, &r, &frequencies).mean / 3.;
+            assert!((score(&frequencies) - batch).abs() < 1e-12);
+        }
+        assert_ne!(score(&given), score(&BTreeMap::new()));
     }
 
     #[test]
@@ -219,7 +258,7 @@ mod tests {
 
     #[test]
     fn unequal_numbers_are_refused() {
-        let refused = Assessment::new(&Backends::lexicon(), &Measure::ALL, &["a", "b"], &["a"]);
+        let refused = Assessment::new(&Backends::lexicon(), &Measure::ALL, &BTreeMap::new(), &["a", "b"], &["a"]);
         assert!(refused.err().unwrap().to_string().contains("2 hypotheses and 1 references"));
     }
 }

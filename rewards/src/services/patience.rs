@@ -37,22 +37,30 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// The same back ends, called with patience.
-    ///
     /// # Errors
     /// Names the first value that makes no sense.
-    pub fn with(self, backends: Backends) -> Result<Backends> {
-        let limit = self.limit_seconds.map(|seconds| ("limit_seconds", seconds));
-        let problem = match limit {
-            Some((name, seconds)) if !(0.001..=86_400.).contains(&seconds) => {
-                Some((name, seconds.to_string(), "seconds, more than 0 and at most 86400"))
+    pub fn validate(self) -> Result<()> {
+        let problem = match self.limit_seconds {
+            Some(seconds) if !(0.001..=86_400.).contains(&seconds) => {
+                Some(("limit_seconds", seconds.to_string(), "seconds, more than 0 and at most 86400"))
             }
             _ => self.backoff.problem(),
         };
-        if let Some((field, value, expected)) = problem {
-            let reason = format!("`{field}` is {value}, expected {expected}");
-            return Err(Error::Component { component: "patience", reason });
+        match problem {
+            None => Ok(()),
+            Some((field, value, expected)) => {
+                let reason = format!("`{field}` is {value}, expected {expected}");
+                Err(Error::Component { component: "patience", reason })
+            }
         }
+    }
+
+    /// The same back ends, called with patience.
+    ///
+    /// # Errors
+    /// As [`Patience::validate`].
+    pub fn with(self, backends: Backends) -> Result<Backends> {
+        self.validate()?;
         let Backends { labeller, entities, graphs } = backends;
         Ok(Backends {
             labeller: Arc::new(Patient::new("labeller", labeller, self)),

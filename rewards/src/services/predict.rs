@@ -1,6 +1,6 @@
 //! Rewards from `POST /predict`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::{
     Malformed, Node, ServiceConfig,
@@ -8,7 +8,10 @@ use super::{
     parallel,
     wire::{PredictRequest, kind},
 };
-use crate::{Result, Reward, RewardConfig, score::Component};
+use crate::{
+    Error, Result, Reward, RewardConfig,
+    score::{Component, Weighed},
+};
 
 /// What is sent for a report without words: the service of the EditGRPO code crashes on an empty text, and scores this
 /// word itself where an answer holds no report.
@@ -21,27 +24,58 @@ const ROUNDING: f64 = 1e-3;
 /// is made here.
 pub struct RewardService {
     endpoint: Endpoint,
-    weights: BTreeMap<Component, f64>,
+    components: Vec<Served>,
 }
 
-impl Component {
-    /// The list that holds its scores, and the name by which it is requested.
-    fn wire(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Chexbert => ("micro_chexbert_14", "cxb14micro"),
-            Self::Radgraph => ("f1_radgraph_scores", "radgraphf1"),
-            Self::Rate => ("rate_scores", "ratescore"),
-        }
+/// A component and its weight.
+struct Served {
+    component: Component,
+    weight: f64,
+    wire: Wire,
+}
+
+/// A component in the words of the services.
+struct Wire {
+    /// The list that holds its scores.
+    list: &'static str,
+    /// The name by which it is requested.
+    requested: &'static str,
+    /// How many scores each of its numbers is the sum of.
+    sum_of: Sum,
+}
+
+#[derive(Clone, Copy)]
+enum Sum {
+    One,
+    Fourteen,
+}
+
+/// `None` for what the services do not tell.
+fn wire(component: Component) -> Option<Wire> {
+    let wire = |list, requested, sum_of| Some(Wire { list, requested, sum_of });
+    match component {
+        Component::Chexbert => wire("micro_chexbert_14", "cxb14micro", Sum::One),
+        // All lists of CheXbert come together.
+        Component::ChexbertFive => wire("micro_chexbert_5", "cxb14micro", Sum::One),
+        Component::ChexbertWeighted => wire("balanced_accuracy_chexbert", "cxb_bal_acc", Sum::Fourteen),
+        Component::Radgraph => wire("f1_radgraph_scores", "radgraphf1", Sum::One),
+        Component::Rate => wire("rate_scores", "ratescore", Sum::One),
+        Component::RadgraphSimple | Component::RadgraphComplete => None,
     }
 }
 
 impl RewardService {
-    /// Of `reward` only the weights count: the negation weight and the cache are the service's own.
+    /// Of `reward` only the weights count: class frequencies, the negation weight and the cache are the service's own.
     ///
     /// # Errors
-    /// Impossible weights or service settings.
+    /// Impossible weights or service settings, and components that services do not tell.
     pub fn new(config: &ServiceConfig, reward: &RewardConfig) -> Result<Self> {
-        Ok(Self { weights: reward.checked_weights()?, endpoint: Endpoint::new(config)? })
+        let served = |(component, weight): (Component, f64)| {
+            let wire = wire(component).ok_or(Error::Unserved { name: component.name() })?;
+            Ok(Served { component, weight, wire })
+        };
+        let components = reward.checked_weights()?.into_iter().map(served).collect::<Result<_>>()?;
+        Ok(Self { components, endpoint: Endpoint::new(config)? })
     }
 
     /// Scores each hypothesis against the one reference, in order.
@@ -55,21 +89,22 @@ impl RewardService {
     }
 
     fn ask(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Reward>> {
+        let requested: BTreeSet<&str> = self.components.iter().map(|served| served.wire.requested).collect();
         let request = PredictRequest {
             hyps: hypotheses.iter().map(|text| said(text)).collect(),
             refs: vec![said(reference); hypotheses.len()],
             kind: kind::FREE_FORM.into(),
-            requested_reward_components: self.weights.keys().map(|component| component.wire().1.to_owned()).collect(),
+            requested_reward_components: requested.into_iter().map(str::to_owned).collect(),
             per_pair: hypotheses.len() > 1,
         };
         let scores = self.endpoint.ask(&request, |answer| self.scores(&answer, hypotheses.len()))?;
-        let mut rewards: Vec<Reward> = hypotheses.iter().map(|_| Reward::none()).collect();
-        for ((&component, &weight), scores) in self.weights.iter().zip(scores) {
-            for (reward, score) in rewards.iter_mut().zip(scores) {
-                reward.add(component, weight, score)?;
+        let mut values: Vec<Vec<Weighed>> = vec![Vec::new(); hypotheses.len()];
+        for (Served { component, weight, .. }, scores) in self.components.iter().zip(scores) {
+            for (values, score) in values.iter_mut().zip(scores) {
+                values.push((*component, *weight, score));
             }
         }
-        Ok(rewards)
+        values.into_iter().map(Reward::of).collect()
     }
 
     /// The scores of each component, one per pair.
@@ -79,12 +114,12 @@ impl RewardService {
             return Err(result.malformed("`success`"));
         }
         let predictions = answer.get("data").get("predictions");
-        let of = |component: &Component| {
-            let list = predictions.get(component.wire().0);
+        let of = |Served { wire, .. }: &Served| {
+            let list = predictions.get(wire.list);
             let expected = "one score per pair (with `batch` above 1, ask `addendum serve-rewards` only)";
-            list.exactly(pairs, expected)?.iter().map(score).collect()
+            list.exactly(pairs, expected)?.iter().map(|node| score(node, wire.sum_of)).collect()
         };
-        self.weights.keys().map(of).collect()
+        self.components.iter().map(of).collect()
     }
 
     /// The address, for messages.
@@ -93,9 +128,13 @@ impl RewardService {
     }
 }
 
-fn score(node: &Node) -> std::result::Result<f64, Malformed> {
-    let value = node.number()?;
-    if value.abs() > 1. + ROUNDING { Err(node.malformed("a score in [-1, 1]")) } else { Ok(value) }
+fn score(node: &Node, sum_of: Sum) -> std::result::Result<f64, Malformed> {
+    let (count, expected) = match sum_of {
+        Sum::One => (1., "a score in [-1, 1]"),
+        Sum::Fourteen => (14., "a sum of 14 scores in [-1, 1]"),
+    };
+    let value = node.number()? / count;
+    if value.abs() > 1. + ROUNDING { Err(node.malformed(expected)) } else { Ok(value) }
 }
 
 fn said(report: &str) -> String {
@@ -138,6 +177,20 @@ mod tests {
             json!({"hyps": ["Edema."], "refs": ["No effusion."], "type": "free_form",
                 "requested_reward_components": components})
         );
+    }
+
+    #[test]
+    fn the_weighted_accuracy_is_a_fourteenth_of_its_sum_and_untold_components_are_refused() {
+        let answer = json!({"result": "success", "data": {"predictions": {"balanced_accuracy_chexbert": [3.5]}}});
+        let server = Scripted::new(vec![(200, &answer.to_string())]);
+        let config = |name: &str| RewardConfig { weights: [(name.to_owned(), 2.)].into(), ..RewardConfig::default() };
+        let service = RewardService::new(&quick(&server.url), &config("chexbert_weighted")).unwrap();
+        let reward = service.score("No effusion.", &["Edema."]).unwrap().remove(0);
+        assert_eq!((reward.total, reward.components["chexbert_weighted"]), (0.5, 0.25));
+        assert!(server.requests()[0].contains(r#""requested_reward_components":["cxb_bal_acc"]"#));
+        let refused =
+            RewardService::new(&quick("http://127.0.0.1:1"), &config("radgraph_simple")).err().unwrap().to_string();
+        assert!(refused.contains("`radgraph_simple`"), "{refused}");
     }
 
     #[test]

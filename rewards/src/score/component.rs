@@ -1,0 +1,136 @@
+//! The metrics a reward can be made of, by name, and the back end that each of them needs. Knows no texts.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// What annotates reports. Components of one back end share its annotations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Labels of the 14 observations.
+    Chexbert,
+    /// Graphs of entities and relations.
+    Radgraph,
+    /// Entities with embeddings.
+    Rate,
+}
+
+impl Backend {
+    pub const ALL: [Self; 3] = [Self::Chexbert, Self::Radgraph, Self::Rate];
+
+    /// As in configuration files and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chexbert => "chexbert",
+            Self::Radgraph => "radgraph",
+            Self::Rate => "rate",
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Backend {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let known = || quoted(Self::ALL.map(Self::name));
+        let found = Self::ALL.into_iter().find(|backend| backend.name() == name);
+        found.ok_or_else(|| Error::UnknownBackend { name: name.into(), known: known() })
+    }
+}
+
+/// A metric of a reward. Ordered by back end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Component {
+    /// Micro F1 over the 14 observations.
+    Chexbert,
+    /// Micro F1 over the five.
+    ChexbertFive,
+    /// Inverse-frequency weighted accuracy over the 14, at most 0.5.
+    ChexbertWeighted,
+    /// RadGraph F1, partial level.
+    Radgraph,
+    RadgraphSimple,
+    RadgraphComplete,
+    /// RaTEScore.
+    Rate,
+}
+
+impl Component {
+    const ALL: [Self; 7] = [
+        Self::Chexbert,
+        Self::ChexbertFive,
+        Self::ChexbertWeighted,
+        Self::Radgraph,
+        Self::RadgraphSimple,
+        Self::RadgraphComplete,
+        Self::Rate,
+    ];
+
+    /// Those of the paper's reward.
+    pub const PAPER: [Self; 3] = [Self::Chexbert, Self::Radgraph, Self::Rate];
+
+    pub fn named(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|component| component.name() == name);
+        found.ok_or_else(|| Error::UnknownComponent { name: name.into(), known: Self::known() })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chexbert => "chexbert",
+            Self::ChexbertFive => "chexbert_5",
+            Self::ChexbertWeighted => "chexbert_weighted",
+            Self::Radgraph => "radgraph",
+            Self::RadgraphSimple => "radgraph_simple",
+            Self::RadgraphComplete => "radgraph_complete",
+            Self::Rate => "rate",
+        }
+    }
+
+    pub fn backend(self) -> Backend {
+        match self {
+            Self::Chexbert | Self::ChexbertFive | Self::ChexbertWeighted => Backend::Chexbert,
+            Self::Radgraph | Self::RadgraphSimple | Self::RadgraphComplete => Backend::Radgraph,
+            Self::Rate => Backend::Rate,
+        }
+    }
+
+    pub fn known() -> String {
+        quoted(Self::ALL.map(Self::name))
+    }
+}
+
+/// Names in backticks, with commas between them.
+pub(super) fn quoted(names: impl IntoIterator<Item = &'static str>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_components_is_that_of_their_back_ends() {
+        let backends = Component::ALL.map(Component::backend);
+        assert!(backends.is_sorted() && Component::ALL.is_sorted());
+        assert!(Backend::ALL.iter().all(|backend| backends.contains(backend)));
+    }
+
+    #[test]
+    fn back_ends_are_named_as_in_files() {
+        for backend in Backend::ALL {
+            assert_eq!(serde_json::to_value(backend).unwrap(), backend.name());
+            assert_eq!(backend.name().parse::<Backend>().unwrap(), backend);
+        }
+        let message = "bert".parse::<Backend>().unwrap_err().to_string();
+        assert!(message.contains("`bert`") && message.contains("`chexbert`"), "{message}");
+    }
+}
