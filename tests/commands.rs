@@ -80,7 +80,8 @@ fn score_weighs_accuracy_by_the_frequencies_of_a_file() {
     let file = dir.path().join("shares.json");
     let file = file.display().to_string();
     let score = |more: &[&str]| {
-        let arguments = ["score", "--hyps", &path, "--format", "csv", "--resamples", "0", "--metrics", "weighted_accuracy"];
+        let arguments =
+            ["score", "--hyps", &path, "--format", "csv", "--resamples", "0", "--metrics", "weighted_accuracy"];
         printed(&[&arguments[..], more].concat())
     };
     let shares = |text: &str| fs::write(&file, text).unwrap();

@@ -7,7 +7,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use addendum_actors::{Pipeline, RunConfig, stages::RewardStage};
+use addendum_actors::{Pipeline, RunConfig, Stage, StageError, stages::RewardStage};
+use addendum_replay::RolloutGroup;
 use addendum_rewards::{
     Backends, Entity, EntityExtractor, Error, Labeller, Labels, Result, RewardConfig, Scorer,
     services::{Backoff, Patience},
@@ -30,10 +31,33 @@ impl Labeller for Flaky {
     }
 }
 
+/// The toy run without its toy reward: sums in another order would end in other bits.
+fn unscored(config: RunConfig) -> Pipeline<Weights> {
+    pipeline(config, Trouble::default()).stage("unscored", 1, || Unscored)
+}
+
+struct Unscored;
+
+impl Stage for Unscored {
+    fn process(&mut self, group: &mut RolloutGroup) -> std::result::Result<(), StageError> {
+        group.rollouts.iter_mut().for_each(|rollout| rollout.reward = None);
+        Ok(())
+    }
+}
+
 /// The toy run with the clinical reward over `backends`.
 fn clinical(config: RunConfig, backends: Backends) -> Pipeline<Weights> {
     let scorer = Arc::new(Scorer::new(backends, &RewardConfig::default()).unwrap());
-    pipeline(config, Trouble::default()).stage("clinical", 2, move || RewardStage::new(scorer.clone()))
+    unscored(config).stage("clinical", 2, move || RewardStage::new(scorer.clone()))
+}
+
+/// The same with one stage for each back end.
+fn parts(config: RunConfig, backends: Backends) -> Pipeline<Weights> {
+    let parts = Scorer::new(backends, &RewardConfig::default()).unwrap().parts();
+    parts.into_iter().zip([3, 1, 2]).fold(unscored(config), |chain, ((backend, part), workers)| {
+        let part = Arc::new(part);
+        chain.stage(backend.name(), workers, move || RewardStage::new(part.clone()))
+    })
 }
 
 fn flaky(never: &'static str) -> Backends {
@@ -42,15 +66,6 @@ fn flaky(never: &'static str) -> Backends {
     let flaky = Flaky { seen: Mutex::default(), never };
     let backends = Backends { labeller: Arc::new(flaky), ..Backends::lexicon() };
     Patience { backoff, limit_seconds: None }.with(backends).unwrap()
-}
-
-/// The toy run with one stage for each back end of the clinical reward.
-fn parts(config: RunConfig, backends: Backends) -> Pipeline<Weights> {
-    let parts = Scorer::new(backends, &RewardConfig::default()).unwrap().parts();
-    parts.into_iter().zip([3, 1, 2]).fold(pipeline(config, Trouble::default()), |chain, ((backend, part), workers)| {
-        let part = Arc::new(part);
-        chain.stage(backend.name(), workers, move || RewardStage::new(part.clone()))
-    })
 }
 
 /// A component that fails twice for every text before it works: three attempts of a group see it well at last.
@@ -78,9 +93,8 @@ async fn a_stage_for_each_back_end_learns_what_one_stage_learns() {
         heard.steps().into_iter().map(|step| (step.reward_mean, step.reward_components)).collect()
     };
     assert_eq!(rewards(&several), rewards(&one));
-    // The toy reward comes first, and its components stay.
     let names: Vec<String> = rewards(&one).remove(0).1.into_keys().collect();
-    assert_eq!(names, ["brevity", "chexbert", "overlap", "radgraph", "rate"]);
+    assert_eq!(names, ["chexbert", "radgraph", "rate"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
