@@ -90,7 +90,7 @@ fn score_weighs_accuracy_by_the_frequencies_of_a_file() {
     // The two references' own share of one observation, and another one.
     shares(r#"{"Cardiomegaly": 0.5}"#);
     assert_eq!(score(&["--class-frequencies", &file]), seen);
-    shares(r#"{"Cardiomegaly": 0.1}"#);
+    shares(r#"{"Pneumothorax": 0.1}"#);
     assert_ne!(score(&["--class-frequencies", &file]), seen);
     shares(r#"{"Cardiomegaly": 7}"#);
     let message = refused(&["score", "--hyps", &path, "--class-frequencies", &file]);
