@@ -4,13 +4,14 @@ serial: as the reference packages do it behind a server that gets one pair per r
     time, and each text four times (14 and 5 classes, each for reward and accuracy); the tagger reads one sentence at a
     time, the embedder the entities of one report. The packages' own code does the work: F1CheXbert's `get_label`,
     RaTEScore's `compute_score`.
-batched: the same networks on padded batches of distinct texts: every reference once, every report once, texts of
-    similar length together.
+batched: the same networks on padded batches of both texts of every pair, in their order.
+distinct: the same on distinct texts only (references, sentences and entities once for all groups), texts of similar
+    length together; as good as it gets with padded batches.
 
 Sentences end at full stops, in place of medspaCy's rules, whose cost is not counted.
 
-    pip install torch transformers pandas scikit-learn f1chexbert RaTEScore
-    torch_rewards.py --folder DIR --pattern serial|batched [--threads 1] [--batch 32] [--repeat 3]
+    pip install torch 'transformers<5' pandas scikit-learn f1chexbert RaTEScore
+    torch_rewards.py --folder DIR --pattern serial|batched|distinct [--threads 1] [--batch 32] [--repeat 3]
 """
 
 import argparse
@@ -97,8 +98,8 @@ def embedder_tokenizer(folder):
 class Batched:
     """Padded batches over all groups."""
 
-    def __init__(self, folder, batch):
-        self.batch = batch
+    def __init__(self, folder, batch, distinct):
+        self.batch, self.distinct = batch, distinct
         self.chexbert, self.chexbert_tokens = Chexbert(folder / "chexbert"), tokenizer(folder / "chexbert")
         self.tagger = AutoModelForTokenClassification.from_pretrained(folder / "tagger").eval()
         self.tagger_tokens, self.embedder_tokens = tokenizer(folder / "tagger"), embedder_tokenizer(folder)
@@ -106,17 +107,17 @@ class Batched:
         self.outside = next(i for i, label in self.tagger.config.id2label.items() if label == "O")
 
     def batches(self, texts, tokens, longest):
-        texts = sorted(dict.fromkeys(texts), key=len)
+        texts = sorted(dict.fromkeys(texts), key=len) if self.distinct else list(texts)
         for i in range(0, len(texts), self.batch):
             yield tokens(texts[i : i + self.batch], padding=True, truncation=True, max_length=longest, return_tensors="pt")
 
     def label(self, groups):
-        for batch in self.batches(every_text(groups), self.chexbert_tokens, 512):
+        for batch in self.batches(both_texts(groups), self.chexbert_tokens, 512):
             self.chexbert(batch["input_ids"], batch["attention_mask"].float())
 
     def compare(self, groups):
         found = []
-        for batch in self.batches(sum(map(sentences, every_text(groups)), []), self.tagger_tokens, 512):
+        for batch in self.batches(sum(map(sentences, both_texts(groups)), []), self.tagger_tokens, 512):
             tags = self.tagger(**batch).logits.argmax(2)
             for ids, tags, length in zip(batch["input_ids"], tags, batch["attention_mask"].sum(1)):
                 found += self.entities(ids[1 : length - 1].tolist(), tags[1 : length - 1].tolist())
@@ -136,14 +137,14 @@ class Batched:
         return self.tagger_tokens.batch_decode(runs)
 
 
-def every_text(groups):
-    return [text for group in groups for text in (group["reference"], *group["reports"])]
+def both_texts(groups):
+    return [text for group in groups for report in group["reports"] for text in (report, group["reference"])]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--pattern", choices=["serial", "batched"], required=True)
+    parser.add_argument("--pattern", choices=["serial", "batched", "distinct"], required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeat", type=int, default=3)
@@ -155,7 +156,7 @@ def main():
     if options.pattern == "serial":
         side, work = Serial(options.folder), lambda part: [part(group) for group in groups]
     else:
-        side, work = Batched(options.folder, options.batch), lambda part: part(groups)
+        side, work = Batched(options.folder, options.batch, options.pattern == "distinct"), lambda part: part(groups)
     seconds = collections.defaultdict(list)
     with torch.inference_mode():
         for _ in range(options.repeat):

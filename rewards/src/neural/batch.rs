@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 /// About how many rows one pass takes: enough for full matrix products, few enough to bound memory.
-pub(super) const ROWS: usize = 2048;
+pub(super) const ROWS: usize = 512;
 
 /// Sequences of one length within a [`Pack`].
 #[derive(Clone, Debug, PartialEq)]
