@@ -1,9 +1,10 @@
 //! What is known of a text, kept for the next time: bounded, shared between threads, with its hit rate as a metric.
 //!
-//! References are scored many times and analysed once by it. Knows nothing of what it keeps.
+//! References are scored many times and analysed once by it, sentences that recur are read once. Knows nothing of what
+//! it keeps.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,7 +13,7 @@ use std::{
 
 use dashmap::DashMap;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// What is known of longer texts is not kept, so that few texts cannot fill the memory.
 const LONGEST_TEXT: usize = 32 << 10;
@@ -63,6 +64,35 @@ impl<T> Cache<T> {
         Ok(value)
     }
 
+    /// The values of some texts, in order; `make` gets those that are not known, each once.
+    ///
+    /// # Errors
+    /// Those of `make`; then nothing new is kept.
+    pub fn get_all(&self, texts: &[&str], make: impl FnOnce(&[&str]) -> Result<Vec<T>>) -> Result<Vec<Arc<T>>> {
+        let mut values = BTreeMap::new();
+        let mut unknown = Vec::new();
+        for &text in texts {
+            if let Entry::Vacant(place) = values.entry(text) {
+                let known = self.find(text);
+                if known.is_none() {
+                    unknown.push(text);
+                }
+                place.insert(known);
+            }
+        }
+        let made = make(&unknown)?;
+        if made.len() != unknown.len() {
+            return Err(Error::Count { component: self.name, expected: unknown.len(), got: made.len() });
+        }
+        for (text, value) in unknown.into_iter().zip(made) {
+            let value = Arc::new(value);
+            self.keep(text, value.clone());
+            values.insert(text, Some(value));
+        }
+        // By now every text has its value.
+        Ok(texts.iter().filter_map(|text| values.get(text).cloned().flatten()).collect())
+    }
+
     /// The value of `text`, if it is known.
     pub fn find(&self, text: &str) -> Option<Arc<T>> {
         let known = self.entries.get(text).map(|entry| entry.clone());
@@ -109,7 +139,6 @@ impl<T> Cache<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
 
     #[test]
     fn the_oldest_leave_and_failures_and_long_texts_are_not_kept() {
@@ -124,6 +153,21 @@ mod tests {
         let long = "x".repeat(LONGEST_TEXT + 1);
         cache.keep(&long, Arc::new(String::new()));
         assert!(cache.find(&long).is_none() && cache.find("a").is_some());
+    }
+
+    #[test]
+    fn each_unknown_text_is_made_once_and_all_keep_their_order() {
+        let cache = Cache::new("test", 8);
+        cache.keep("b", Arc::new("b".to_owned()));
+        let copies = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let got = cache.get_all(&["a", "b", "a", "c"], |texts| {
+            assert_eq!(texts, ["a", "c"]);
+            Ok(copies(texts))
+        });
+        assert_eq!(got.unwrap().iter().map(|text| text.as_str()).collect::<Vec<_>>(), ["a", "b", "a", "c"]);
+        assert!(cache.get_all(&["c", "a"], |texts| Ok(copies(texts))).is_ok());
+        assert!(cache.get_all(&["d", "e"], |texts| Ok(copies(&texts[1..]))).is_err());
+        assert!(cache.find("d").is_none() && cache.find("e").is_none());
     }
 
     #[test]

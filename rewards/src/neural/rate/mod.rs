@@ -14,7 +14,7 @@ use candle_core::Device;
 use embedder::{Embedder, Pooling};
 use tagger::Tagger;
 
-use crate::{Entity, EntityExtractor, EntityType, Result};
+use crate::{Entity, EntityExtractor, EntityType, Result, cache::Cache};
 
 const NAME: &str = "RaTEScore";
 
@@ -36,12 +36,12 @@ impl RateModels {
 
     /// Entities as the published score takes them.
     pub fn for_score(self: &Arc<Self>) -> RateExtractor {
-        RateExtractor { models: self.clone(), use_: Use::Score }
+        RateExtractor::new(self.clone(), Use::Score)
     }
 
     /// Entities as the editor takes them: labels are decoded strictly, embeddings are means over all tokens.
     pub fn for_editing(self: &Arc<Self>) -> RateExtractor {
-        RateExtractor { models: self.clone(), use_: Use::Edit }
+        RateExtractor::new(self.clone(), Use::Edit)
     }
 
     /// The entities of a whole report as the reference's edit service (`POST /analyze`) finds them: the report is read
@@ -64,26 +64,52 @@ enum Use {
     Edit,
 }
 
-/// Extracts entities for one of two purposes; made by [`RateModels`].
+/// How many sentences an extractor remembers. Each takes about 10 KB.
+const SENTENCES: usize = 4096;
+
+/// How many words of entities it remembers the embedding of, of 3 KB each, whatever sentence they stand in.
+const WORDS: usize = 8192;
+
+/// Extracts entities for one of two purposes; made by [`RateModels`]. Remembers sentences and words for as long as it
+/// lives, because a policy repeats itself.
 pub struct RateExtractor {
     models: Arc<RateModels>,
     use_: Use,
+    sentences: Cache<Vec<Entity>>,
+    words: Cache<Vec<f32>>,
 }
 
-impl EntityExtractor for RateExtractor {
-    fn extract(&self, sentences: &[&str]) -> Result<Vec<Vec<Entity>>> {
+impl RateExtractor {
+    fn new(models: Arc<RateModels>, use_: Use) -> Self {
+        let (sentences, words) = match use_ {
+            Use::Score => ("rate_sentences", "rate_words"),
+            Use::Edit => ("edit_sentences", "edit_words"),
+        };
+        Self { models, use_, sentences: Cache::new(sentences, SENTENCES), words: Cache::new(words, WORDS) }
+    }
+
+    /// The entities of sentences that are not known.
+    fn read(&self, sentences: &[&str]) -> Result<Vec<Vec<Entity>>> {
         let (decode, pooling) = match self.use_ {
             Use::Score => (spans::for_score as fn(&[_]) -> _, Pooling::First),
             Use::Edit => (spans::for_editing as fn(&[_]) -> _, Pooling::Mean),
         };
         let found = self.models.tagger.find(sentences, decode)?;
-        let texts: Vec<&str> = found.iter().flatten().map(|(text, _)| text.as_str()).collect();
-        let mut embeddings = self.models.embedder.embed(&texts, pooling)?.into_iter();
+        let words: Vec<&str> = found.iter().flatten().map(|(words, _)| words.as_str()).collect();
+        let mut embeddings = self.words.get_all(&words, |words| self.models.embedder.embed(words, pooling))?.into_iter();
         let mut entity = |(text, kind): &(String, EntityType)| {
             // There is one embedding per entity.
-            Entity { text: text.clone(), kind: *kind, embedding: embeddings.next().unwrap_or_default() }
+            let embedding = embeddings.next().map_or_else(Vec::new, |embedding| embedding.to_vec());
+            Entity { text: text.clone(), kind: *kind, embedding }
         };
-        Ok(found.iter().map(|sentence| sentence.iter().map(&mut entity).collect()).collect())
+        Ok(found.iter().map(|entities| entities.iter().map(&mut entity).collect()).collect())
+    }
+}
+
+impl EntityExtractor for RateExtractor {
+    fn extract(&self, sentences: &[&str]) -> Result<Vec<Vec<Entity>>> {
+        let known = self.sentences.get_all(sentences, |sentences| self.read(sentences))?;
+        Ok(known.iter().map(|entities| entities.to_vec()).collect())
     }
 
     fn split<'a>(&self, report: &'a str) -> Vec<&'a str> {
