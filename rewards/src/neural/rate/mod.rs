@@ -96,7 +96,8 @@ impl RateExtractor {
         };
         let found = self.models.tagger.find(sentences, decode)?;
         let words: Vec<&str> = found.iter().flatten().map(|(words, _)| words.as_str()).collect();
-        let mut embeddings = self.words.get_all(&words, |words| self.models.embedder.embed(words, pooling))?.into_iter();
+        let mut embeddings =
+            self.words.get_all(&words, |words| self.models.embedder.embed(words, pooling))?.into_iter();
         let mut entity = |(text, kind): &(String, EntityType)| {
             // There is one embedding per entity.
             let embedding = embeddings.next().map_or_else(Vec::new, |embedding| embedding.to_vec());
