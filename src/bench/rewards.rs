@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use addendum_rewards::{Backends, RewardConfig, Scorer};
@@ -60,14 +61,16 @@ impl Rewards {
         let groups = self.prepare(folder)?;
         let threads = self.threads.map_or_else(cores, Ok)?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-        let backends = weights(folder).load()?.scoring;
-        let entities = entities_per_sentence(&backends, &groups[0])?;
+        let models = weights(folder).load()?;
+        let rate = models.rate.context("the folder has RaTEScore's models")?;
+        // An extractor and a scorer of its own for every repetition, so that nothing is known from before.
+        let backends = || Backends { entities: Arc::new(rate.for_score()), ..models.scoring.clone() };
+        let entities = entities_per_sentence(&backends(), &groups[0])?;
         let mut seconds = COMPONENTS.map(|_| Vec::new());
         for _ in 0..self.repeat {
             for (component, seconds) in COMPONENTS.into_iter().zip(&mut seconds) {
                 let config = RewardConfig { weights: [(component.to_string(), 1.)].into(), ..RewardConfig::default() };
-                // A scorer of its own, so that no reference is known from before.
-                let scorer = Scorer::new(backends.clone(), &config)?;
+                let scorer = Scorer::new(backends(), &config)?;
                 let (scored, time) = timed(|| pool.install(|| score(&scorer, &groups)));
                 scored?;
                 seconds.push(time);
