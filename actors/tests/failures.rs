@@ -157,7 +157,7 @@ async fn evaluations_happen_at_start_every_k_steps_and_at_the_end_and_their_fail
     let (calls, heard) = (Arc::new(AtomicU64::new(0)), Heard::default());
     let config = RunConfig { evaluate_every: 2, ..config() };
     // Slow steps let the evaluator keep up, so that a crash finds no other evaluation in its mailbox.
-    let trouble = Trouble { delay: Duration::from_millis(20), ..Trouble::default() };
+    let trouble = Trouble { delay: Duration::from_millis(100), ..Trouble::default() };
     let chain = pipeline(config, trouble).evaluator(move || Ok(Moody(calls.clone()))).observer(heard.listen());
     let summary = run(chain).await.unwrap();
     assert_eq!(summary.snapshot.bytes(), expected);

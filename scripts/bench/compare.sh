@@ -6,24 +6,7 @@
 # PYTHON names a Python with torch and safetensors (`pip install torch safetensors`). The model, of the shape in
 # config.json beside this script, is made afresh. Rounds alternate, so that both meet the same weather.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-rounds=3
-binary=
-python=${PYTHON:-python3}
-options=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    --rounds) rounds=${2:?--rounds needs a number}; shift 2 ;;
-    --binary) binary=${2:?--binary needs a file}; shift 2 ;;
-    *) options+=("$1"); shift ;;
-  esac
-done
-if [ -z "$binary" ]; then
-  cargo build --release --bin addendum
-  binary=target/release/addendum
-fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+source "$(dirname "$0")/common.sh"
 "$binary" init --config scripts/bench/config.json --out "$work/model"
 for ((round = 1; round <= rounds; round++)); do
   "$binary" bench loop --model "$work/model" "${options[@]}" >> "$work/addendum"

@@ -7,24 +7,7 @@
 # side computes on one thread. Rounds alternate, so that all meet the same weather; the serial pattern, being slow, scores
 # the first group only.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-rounds=3
-binary=
-python=${PYTHON:-python3}
-options=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    --rounds) rounds=${2:?--rounds needs a number}; shift 2 ;;
-    --binary) binary=${2:?--binary needs a file}; shift 2 ;;
-    *) options+=("$1"); shift ;;
-  esac
-done
-if [ -z "$binary" ]; then
-  cargo build --release --bin addendum
-  binary=target/release/addendum
-fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+source "$(dirname "$0")/common.sh"
 torch() {
   "$python" scripts/bench/torch_rewards.py --folder "$work/models" --threads 1 --repeat 1 "$@" 2>> "$work/log" >> "$work/results" ||
     { cat "$work/log" >&2; exit 1; }
