@@ -62,7 +62,7 @@ pub fn evaluate(backends: &Backends, hypotheses: &[&str], references: &[&str]) -
     let radgraph_f1 = mean(graphs.map(|(h, r)| radgraph::score(&h, &r, Level::Partial).f1));
     let weights = rate::Weights::default();
     let entities = backends.entities(hypotheses)?.into_iter().zip(backends.entities(references)?);
-    let rate = mean(entities.map(|(h, r)| rate::score(&r, &h, &weights).clamp(0., 1.)));
+    let rate = mean(entities.map(|(h, r)| rate::score(&r, &h, &weights)));
     for (component, value) in [("radgraph", radgraph_f1), ("rate", rate)] {
         if !value.is_finite() {
             return Err(Error::NotFinite { component, value });

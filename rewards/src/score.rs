@@ -49,7 +49,7 @@ impl Reward {
             if !value.is_finite() {
                 return Err(Error::NotFinite { component: component.name(), value });
             }
-            // Cosines of real embeddings may be negative or exceed 1 by rounding.
+            // What a service answers as RaTEScore may be negative.
             let value = value.clamp(0., 1.);
             *shares.entry(component.backend()).or_default() += weight * value;
             components.insert(component.name().to_owned(), value);

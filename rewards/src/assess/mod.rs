@@ -103,7 +103,7 @@ impl Assessment {
                 if !value.is_finite() {
                     return Err(Error::NotFinite { component: "rate", value });
                 }
-                assessment.rate.push(value.clamp(0., 1.));
+                assessment.rate.push(value);
             }
         }
         Ok(assessment)
