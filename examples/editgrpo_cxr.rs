@@ -177,7 +177,8 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
     let Placement { samplers, learner } = job.placement.clone();
     let policy = learner[0].policy().clone();
     let adapter = Adapter::new(policy.config(), settings.lora.clone(), settings.run.seed, policy.device())?;
-    let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &job.annotators.editing)?);
+    let editing = settings.services.editing(&job.annotators.editing)?;
+    let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &editing)?);
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let mut sampling = settings.sampling.clone();
     sampling.suppressed_tokens = policy.tokenizer().misplaced_tokens();
@@ -192,8 +193,8 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
         move || Ok(Learner::new(&learner, adapter, config)?),
     )
     .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant));
-    let mut pipeline = (settings.reward_pools)
-        .append(chain, job.annotators.scoring.clone(), &settings.reward)?
+    let mut pipeline = settings
+        .append_reward(chain, job.annotators.scoring.clone())?
         .observer(training.observer())
         .folder(folder.path())
         .stop_when(job.interrupt.clone().requested());

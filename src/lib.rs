@@ -19,6 +19,7 @@ pub mod qwen;
 pub mod report;
 pub mod reports;
 pub mod reward_pools;
+pub mod reward_services;
 pub mod serve;
 pub mod sft;
 pub mod threads;

@@ -11,7 +11,7 @@ use addendum_rewards::{RewardConfig, services::Patience};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::reward_pools::RewardPools;
+use crate::{reward_pools::RewardPools, reward_services::Services};
 
 /// A way to post-train by reinforcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
@@ -67,6 +67,8 @@ pub struct Settings {
     pub edit: EditConfig,
     pub reward: RewardConfig,
     pub reward_pools: RewardPools,
+    /// In the place of local back ends.
+    pub services: Services,
     /// With the back ends of rewards, edits and evaluations.
     pub patience: Patience,
 }
@@ -96,8 +98,7 @@ impl Settings {
         self.learner.validate()?;
         self.sampling.validate()?;
         self.edit.validate()?;
-        self.reward.validate()?;
-        self.reward_pools.validate(&self.reward)?;
+        self.validate_reward()?;
         Ok(self.patience.validate()?)
     }
 }

@@ -1,6 +1,13 @@
 //! The whole pipeline over the real network, small: the laws that only hold if every part keeps them.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use addendum::{
     actors::{
@@ -12,8 +19,12 @@ use addendum::{
     paper::Settings,
     policy::{Adapter, Config, LoraConfig, Policy, model::Weights},
     qwen::{Learner, Prompts, Sampler, Tokenizer},
-    replay::{Mode, RolloutGroup},
-    rewards::{Backend, Backends, Scorer, services::Patience},
+    replay::{Mode, Rollout, RolloutGroup, Scored},
+    reward_services::Services,
+    rewards::{
+        Backend, Backends, Scorer,
+        services::{Patience, ServiceConfig},
+    },
     sft::{SftPlan, fresh_policy},
     studies::{Dataset, Prompt},
 };
@@ -70,7 +81,7 @@ fn unscored(
     delay: Duration,
 ) -> Pipeline<Adapter> {
     let adapter = Adapter::new(policy.config(), settings.lora.clone(), 1, &Device::Cpu).unwrap();
-    let backends = Backends::lexicon();
+    let backends = settings.services.editing(&Backends::lexicon()).unwrap();
     let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &backends).unwrap());
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let prompts = Arc::new(Prompts::new(policy.clone(), 1 << 24));
@@ -160,6 +171,75 @@ async fn a_pool_for_each_back_end_of_the_reward_gives_the_adapter_of_one_stage_w
     assert_eq!(bytes(&summary), expected);
 }
 
+/// Our own reward server in a process of its own, ended with the test.
+struct Server(Child, String);
+
+impl Server {
+    fn start() -> Self {
+        let arguments = ["serve-rewards", "--listen", "127.0.0.1:0"];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_addendum"));
+        let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        Self(child, line.trim().strip_prefix("listening on ").unwrap().to_owned())
+    }
+
+    fn at(&self, path: &str) -> Option<ServiceConfig> {
+        Some(ServiceConfig { batch: 4, ..ServiceConfig::at(format!("{}{path}", self.1)) })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Every report that passes, with its reward.
+#[derive(Clone, Default)]
+struct Witness(Arc<Mutex<BTreeMap<String, Scored>>>);
+
+impl Stage for Witness {
+    fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
+        let rewarded =
+            |rollout: &Rollout| Some((format!("{}: {}", group.study.id, rollout.text), rollout.reward.clone()?));
+        self.0.lock().unwrap().extend(group.rollouts.iter().filter_map(rewarded));
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_with_our_own_reward_server_has_the_edits_and_scores_of_a_local_one() {
+    let studies = studies(40);
+    let policy = policy(&*studies);
+    let server = Server::start();
+    let mut local = settings();
+    local.run.steps = 1;
+    let mut served = local.clone();
+    served.services = Services { reward: server.at("/predict"), edit: server.at("/analyze") };
+    let mut seen = Vec::new();
+    for settings in [local, served] {
+        settings.validate().unwrap();
+        let witness = Witness::default();
+        let (chain, stage) = (unscored(&policy, &studies, settings.clone(), Duration::ZERO), witness.clone());
+        let chain = settings.append_reward(chain, Backends::lexicon()).unwrap();
+        assert!(finish(chain.stage("witness", 1, move || stage.clone())).await.finished);
+        seen.push(std::mem::take(&mut *witness.0.lock().unwrap()));
+    }
+    let [local, served] = &seen[..] else { unreachable!() };
+    assert!(local.values().any(|reward| reward.total > 0.), "no reward to compare");
+    assert_eq!(local.keys().collect::<Vec<_>>(), served.keys().collect::<Vec<_>>());
+    for (report, expected) in local {
+        let reward = &served[report];
+        assert!((reward.total - expected.total).abs() < 1e-6, "{report}");
+        assert_eq!(reward.components.keys().collect::<Vec<_>>(), expected.components.keys().collect::<Vec<_>>());
+        for (name, value) in &expected.components {
+            assert!((reward.components[name] - value).abs() < 1e-6, "{name} of {report}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_staleness_bound_is_kept() {
     let studies = studies(40);
@@ -167,7 +247,7 @@ async fn every_staleness_bound_is_kept() {
     for (staleness, mode) in [(0, Mode::FixedLag), (1, Mode::FixedLag), (4, Mode::FixedLag), (1, Mode::Latest)] {
         let mut settings = settings();
         (settings.run.staleness, settings.run.mode, settings.run.steps) = (staleness, mode, 6);
-        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = Arc::new(Mutex::new(Vec::new()));
         let record = seen.clone();
         let pipeline = pipeline(&policy, &studies, settings, Duration::ZERO).observer(move |event| {
             if let Event::Step(step) = event {

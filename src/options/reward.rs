@@ -6,7 +6,7 @@ use addendum_rewards::{Backend, Observation};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use super::{pair, unique};
+use super::{RemoteOptions, pair, unique};
 use crate::paper::Settings;
 
 #[derive(Args, Clone, Debug, Default)]
@@ -21,9 +21,12 @@ pub struct RewardOptions {
     /// Actors of the reward's back ends (chexbert, radgraph, rate); one where not named.
     #[arg(long, value_delimiter = ',', value_name = "NAME=COUNT,…", value_parser = pair::<Backend, usize>)]
     pub reward_workers: Vec<(Backend, usize)>,
-    /// Seconds after which a call of a reward back end has failed and is made again; no limit without it.
+    /// Seconds after which a call of a reward back end has failed and is made again; no limit without it, and 60 for
+    /// requests to services.
     #[arg(long, value_name = "SECONDS")]
     pub reward_timeout: Option<f64>,
+    #[command(flatten)]
+    pub remote: RemoteOptions,
 }
 
 impl RewardOptions {
@@ -42,6 +45,7 @@ impl RewardOptions {
             settings.reward_pools.workers = unique("--reward-workers", &self.reward_workers)?;
         }
         settings.patience.limit_seconds = self.reward_timeout;
+        settings.services = self.remote.services(self.reward_timeout);
         Ok(())
     }
 }
@@ -64,6 +68,7 @@ pub fn class_frequencies(path: &Path) -> Result<BTreeMap<Observation, f64>> {
 
 #[cfg(test)]
 mod tests {
+    use addendum_editor::Extractor;
     use clap::Parser;
 
     use super::*;
@@ -97,6 +102,25 @@ mod tests {
     }
 
     #[test]
+    fn services_reach_the_settings_and_lift_what_only_local_scoring_needs() {
+        let settings = settings(
+            "--rewards chexbert_weighted=1 --reward-service http://x/predict --edit-service http://x/analyze \
+             --service-batch 8 --reward-timeout 30",
+        )
+        .unwrap();
+        let reward = settings.services.reward.unwrap();
+        assert_eq!((reward.url.as_str(), reward.batch, reward.timeout_seconds), ("http://x/predict", 8, 30.));
+        assert_eq!(settings.services.edit.unwrap().url, "http://x/analyze");
+    }
+
+    #[test]
+    fn an_edit_service_takes_no_extractor_beside_it() {
+        let mut settings = settings("--edit-service http://x/analyze").unwrap();
+        settings.edit.extractor = Extractor::Radgraph;
+        assert!(settings.validate().unwrap_err().to_string().contains("http://x/analyze"));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         let refused = |arguments: &str| format!("{:#}", settings(arguments).err().unwrap());
         for (arguments, expected) in [
@@ -109,6 +133,13 @@ mod tests {
             ("--reward-workers rate=0", "`rate` is 0"),
             ("--rewards chexbert=1 --reward-workers rate=2", "no component of `rate`"),
             ("--reward-timeout 0", "`limit_seconds` is 0"),
+            ("--reward-service localhost:5000", "http(s)://host"),
+            ("--reward-service http://x/predict --reward-workers rate=2", "--reward-workers"),
+            ("--reward-service http://x/predict --class-frequencies shares.json", "--class-frequencies"),
+            ("--reward-service http://x/predict --rewards radgraph_simple=1", "`radgraph_simple`"),
+            ("--edit-service http://x/analyze --service-batch 0", "`batch` is 0"),
+            ("--edit-service http://x/analyze --service-token-variable NO_SUCH_TOKEN", "NO_SUCH_TOKEN"),
+            ("--service-batch 8", "--reward-service"),
         ] {
             let message = refused(arguments);
             assert!(message.contains(expected), "{arguments}: {message}");

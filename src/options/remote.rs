@@ -1,0 +1,39 @@
+//! Services that score and annotate in the place of local back ends.
+
+use addendum_rewards::services::ServiceConfig;
+use clap::{ArgGroup, Args};
+
+use crate::reward_services::Services;
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(group(ArgGroup::new("service").args(["reward_service", "edit_service"]).multiple(true)))]
+pub struct RemoteOptions {
+    /// The reward comes from POST /predict of a service, as in http://127.0.0.1:5000/predict. Scores of the tests do not.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["reward_workers", "class_frequencies"])]
+    pub reward_service: Option<String>,
+    /// The editor's entities come from POST /analyze of a service, as in http://127.0.0.1:5000/analyze.
+    #[arg(long, value_name = "URL")]
+    pub edit_service: Option<String>,
+    /// The environment variable that holds the services' bearer token.
+    #[arg(long, value_name = "NAME", requires = "service")]
+    pub service_token_variable: Option<String>,
+    /// Reports or sentences per request, 1 without it. Only `addendum serve-rewards` understands more.
+    #[arg(long, value_name = "COUNT", requires = "service")]
+    pub service_batch: Option<usize>,
+}
+
+impl RemoteOptions {
+    /// The services that are named, each request limited to `timeout_seconds` where there is such a limit.
+    pub fn services(&self, timeout_seconds: Option<f64>) -> Services {
+        let at = |url: &String| {
+            let usual = ServiceConfig::at(url);
+            ServiceConfig {
+                token_variable: self.service_token_variable.clone(),
+                batch: self.service_batch.unwrap_or(usual.batch),
+                timeout_seconds: timeout_seconds.unwrap_or(usual.timeout_seconds),
+                ..usual
+            }
+        };
+        Services { reward: self.reward_service.as_ref().map(at), edit: self.edit_service.as_ref().map(at) }
+    }
+}
