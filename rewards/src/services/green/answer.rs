@@ -10,6 +10,9 @@ const MATCHED: &str = "Matched Findings";
 /// What some servers leave before the answer.
 const ASSISTANT: &str = "<|assistant|>";
 
+/// How a section begins that has nothing to count.
+const DENIALS: [&str; 7] = ["no", "none", "nothing", "not applicable", "n/a", "there are no", "there were no"];
+
 /// A larger count is no count of findings.
 const MOST: u32 = 1000;
 
@@ -36,8 +39,8 @@ pub struct Grade {
     /// Clinically significant errors of the types (a) to (f): false finding, missing finding, wrong place, wrong
     /// severity, comparison too much, comparison missing.
     pub significant: [u32; 6],
-    /// Clinically insignificant errors of the same types.
-    pub insignificant: [u32; 6],
+    /// Clinically insignificant errors of the same types, which do not score; `None` where the answer does not tell them.
+    pub insignificant: Option<[u32; 6]>,
     /// Findings that both reports hold.
     pub matched: u32,
     pub explanation: String,
@@ -52,8 +55,9 @@ impl Grade {
 
     /// Reads an answer in the form of the published model.
     ///
-    /// A section that says "No …" or "None" counts 0, as does a type that a list leaves out (the authors' package reads
-    /// both so); a missing section, a type without a number or a numbered list of matched findings is an error.
+    /// A section that denies everything ("No …", "None", "There are no …") counts 0, as does a type that a list leaves out
+    /// (the authors' package reads both so). In the two sections that make the score, a missing one, a type without a
+    /// number or a numbered list of matched findings is an error.
     ///
     /// # Errors
     /// Names what is missing or ambiguous.
@@ -72,7 +76,7 @@ impl Grade {
             sections.iter().filter(|(name, _)| explained(name)).map(|(_, body)| body.trim()).collect();
         Ok(Self {
             significant: errors(SIGNIFICANT, only(SIGNIFICANT)?)?,
-            insignificant: errors(INSIGNIFICANT, only(INSIGNIFICANT)?)?,
+            insignificant: only(INSIGNIFICANT).and_then(|body| errors(INSIGNIFICANT, body)).ok(),
             matched: matched(only(MATCHED)?)?,
             explanation: explanation.join(" ").trim().to_owned(),
         })
@@ -102,14 +106,12 @@ fn sections(answer: &str) -> Vec<(String, String)> {
 
 /// Whether a section denies everything in words.
 fn nothing(body: &str) -> bool {
-    let word = body.trim_start().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    word.eq_ignore_ascii_case("no") || word.eq_ignore_ascii_case("none")
+    let text = body.trim_start().to_lowercase();
+    let begins = |denial: &&str| text.strip_prefix(denial).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
+    DENIALS.iter().any(begins)
 }
 
 fn errors(section: &'static str, body: &str) -> Result<[u32; 6], AnswerError> {
-    if nothing(body) {
-        return Ok([0; 6]);
-    }
     let mut counts = [None; 6];
     for line in body.lines() {
         let item = line.trim().strip_prefix('(').and_then(|rest| rest.split_once(')'));
@@ -123,14 +125,17 @@ fn errors(section: &'static str, body: &str) -> Result<[u32; 6], AnswerError> {
         let number = text.split_once(':').and_then(|(_, rest)| leading_count(rest));
         *slot = Some(number.ok_or(AnswerError::Item { section, letter })?);
     }
-    if counts.iter().all(Option::is_none) {
+    if counts.iter().all(Option::is_none) && !nothing(body) {
         return Err(AnswerError::NoCount { section });
     }
     Ok(counts.map(Option::unwrap_or_default))
 }
 
 fn matched(body: &str) -> Result<u32, AnswerError> {
-    if nothing(body) {
+    // A matched finding may itself be a denial, as "No effusion".
+    let bare = body.trim().trim_end_matches('.');
+    let of_matches = bare.to_lowercase().contains("match") || DENIALS.iter().any(|d| bare.eq_ignore_ascii_case(d));
+    if of_matches && nothing(body) {
         return Ok(0);
     }
     let mut lines = body.lines().filter(|line| !line.trim().is_empty());
@@ -167,6 +172,45 @@ mod tests {
         )
     }
 
+    /// An answer whose significant errors are told in words.
+    fn words(significant: &str) -> String {
+        format!("[Clinically Significant Errors]:\n{significant}\n[Matched Findings]:\n2. A; B")
+    }
+
+    #[test]
+    fn a_denial_in_words_counts_zero() {
+        for denial in ["No errors.", "None", "There are no clinically significant errors.", "Not applicable.", "N/A"] {
+            assert_eq!(Grade::parse(&words(denial)).map(|grade| grade.significant), Ok([0; 6]), "{denial}");
+        }
+    }
+
+    #[test]
+    fn no_matched_finding_can_be_told_in_words() {
+        let plain = answer([1, 0, 0, 0, 0, 0], [0; 6], 3);
+        for denial in ["None.", "No matched findings.", "There are no findings that match.", "N/A"] {
+            assert_eq!(Grade::parse(&plain.replace("3. A; B", denial)).map(|grade| grade.matched), Ok(0), "{denial}");
+        }
+    }
+
+    #[test]
+    fn errors_without_significance_void_no_grade() {
+        let plain = answer([1, 0, 0, 0, 0, 0], [9; 6], 3);
+        let (before, rest) = plain.split_once("[Clinically Insignificant Errors]:\n").unwrap();
+        let after = &rest[rest.find("[Matched").unwrap()..];
+        let read = |section: &str| {
+            let grade = Grade::parse(&format!("{before}{section}\n{after}")).unwrap();
+            assert_eq!(grade.score(), 0.75, "{section}");
+            grade.insignificant
+        };
+        let section = |body: &str| read(&format!("[Clinically Insignificant Errors]:\n{body}"));
+        assert_eq!(section("There are no clinically insignificant errors."), Some([0; 6]));
+        assert_eq!(section("Not applicable."), Some([0; 6]));
+        assert_eq!(section("(b) Some type: 2. One; two"), Some([0, 2, 0, 0, 0, 0]));
+        assert_eq!(section("(b) Some type: two."), None);
+        assert_eq!(section("Hard to say."), None);
+        assert_eq!(read(""), None);
+    }
+
     #[test]
     fn the_score_is_the_share_of_matched_findings() {
         let grade = |significant, matched| Grade::parse(&answer(significant, [9; 6], matched)).unwrap();
@@ -201,10 +245,11 @@ mod tests {
         let cases = [
             (String::new(), "0 sections [Clinically Significant Errors]"),
             (plain.replace("[Clinically Insignificant Errors]", "Others"), "(a) occurs twice"),
-            (plain.replace("[Clinically Insignificant Errors]", "[Others]"), "0 sections [Clinically Insignificant"),
             (plain.split("[Matched").next().unwrap().to_owned(), "0 sections [Matched Findings]"),
             (format!("{plain}\n{plain}"), "2 sections [Clinically Significant Errors]"),
             (plain.replace("type: 2.", "type: two."), "[Clinically Significant Errors] (b)"),
+            (plain.replace("(a) Some type: 1", "No.\n(a) Some type: one"), "[Clinically Significant Errors] (a)"),
+            (words("Notable errors."), "[Clinically Significant Errors] of the answer holds no count"),
             (plain.replace("type: 2.", "type: -2."), "(b)"),
             (plain.replace("type: 2.", "type: 2.5"), "(b)"),
             (plain.replace("type: 2.", "type 2."), "(b)"),
@@ -212,6 +257,7 @@ mod tests {
             (plain.replace("3. A; B", "A; B"), "[Matched Findings] of the answer holds no count"),
             (plain.replace("3. A; B", "1. A\n2. B\n3. C"), "numbered list"),
             (plain.replace("3. A; B", "99999999999. A"), "no count"),
+            (plain.replace("3. A; B", "No effusion; no edema"), "[Matched Findings] of the answer holds no count"),
             (plain.replace("(", "").replace(')', ""), "[Clinically Significant Errors] of the answer holds no count"),
         ];
         for (text, expected) in cases {
@@ -228,7 +274,7 @@ mod tests {
             significant in prop::array::uniform6(0u32..50), insignificant in prop::array::uniform6(0u32..50), matched in 0u32..50
         ) {
             let grade = Grade::parse(&answer(significant, insignificant, matched)).unwrap();
-            prop_assert_eq!((grade.significant, grade.insignificant, grade.matched), (significant, insignificant, matched));
+            prop_assert_eq!((grade.significant, grade.insignificant, grade.matched), (significant, Some(insignificant), matched));
             prop_assert!((0. ..=1.).contains(&grade.score()));
         }
 
