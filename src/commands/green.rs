@@ -66,7 +66,7 @@ pub fn graded(green: &Green, references: &[&str], hypotheses: &[&str]) -> Result
     let grades: Vec<Result<Grade, String>> =
         graded.grades.into_iter().map(|grade| grade.map_err(|error| error.to_string())).collect();
     let reason = || grades.iter().find_map(|grade| grade.as_ref().err().cloned()).unwrap_or_default();
-    let mean = mean.with_context(|| format!("no report could be graded: {}", reason()))?;
+    let mean = mean.with_context(|| format!("green: no report could be graded: {}", reason()))?;
     Ok(Graded { mean, grades })
 }
 

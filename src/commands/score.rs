@@ -32,7 +32,7 @@ pub struct ScoreArgs {
     /// The field of the references, if it has another name.
     #[arg(long, value_name = "NAME")]
     refs_field: Option<String>,
-    /// Metrics or groups of them: all, text, bleu, chexbert, radgraph, rouge_l, meteor, cider, rate,
+    /// Metrics or groups of them: all, text, bleu, chexbert, radgraph, rouge_l, meteor, cider, rate, accuracy_5,
     /// weighted_accuracy, …
     #[arg(long, value_delimiter = ',', default_value = "all", value_name = "NAME,…")]
     metrics: Vec<String>,
@@ -112,16 +112,19 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         true => explain(&backends, &hypotheses, &references)?,
         false => Vec::new(),
     };
-    let graded = match &green {
-        Some(green) => Some(green::graded(green, &references, &hypotheses)?),
-        None => None,
+    let (graded, failure) = match green.map(|green| green::graded(&green, &references, &hypotheses)) {
+        None => (None, None),
+        Some(Ok(graded)) => (Some(graded), None),
+        Some(Err(failure)) => (None, Some(failure)),
     };
     let outcome = Outcome { pairs, scores, graded, resampling, explanations };
     super::print(&match args.format {
         Format::Table => outcome.table(Paint::from_environment()),
         Format::Json => format!("{:#}\n", outcome.json()),
         Format::Csv => outcome.csv(),
-    })
+    })?;
+    // The other metrics are worth printing without this one.
+    failure.map_or(Ok(()), Err)
 }
 
 impl Outcome {

@@ -20,6 +20,8 @@ pub enum Measure {
     MacroF1Of14,
     MicroF1Of5,
     MacroF1Of5,
+    /// The share of reports whose five labels are all right: CheXbert's accuracy.
+    AccuracyOf5,
     /// The mean over reports of the [inverse-frequency weighted accuracy](crate::metrics::chexbert::WeightedAccuracy),
     /// itself a mean over the 14 observations: from 0 to 0.5.
     WeightedAccuracy,
@@ -42,7 +44,7 @@ const GROUPS: [Group; 5] = [
 ];
 
 impl Measure {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Bleu1,
         Self::Bleu2,
         Self::Bleu3,
@@ -54,6 +56,7 @@ impl Measure {
         Self::MacroF1Of14,
         Self::MicroF1Of5,
         Self::MacroF1Of5,
+        Self::AccuracyOf5,
         Self::WeightedAccuracy,
         Self::RadgraphSimple,
         Self::RadgraphPartial,
@@ -66,8 +69,14 @@ impl Measure {
         [Self::Bleu1, Self::Bleu2, Self::Bleu3, Self::Bleu4, Self::RougeL, Self::Meteor, Self::Cider];
 
     /// Those that compare labels.
-    pub const CHEXBERT: [Self; 5] =
-        [Self::MicroF1Of14, Self::MacroF1Of14, Self::MicroF1Of5, Self::MacroF1Of5, Self::WeightedAccuracy];
+    pub const CHEXBERT: [Self; 6] = [
+        Self::MicroF1Of14,
+        Self::MacroF1Of14,
+        Self::MicroF1Of5,
+        Self::MacroF1Of5,
+        Self::AccuracyOf5,
+        Self::WeightedAccuracy,
+    ];
 
     /// Those that compare graphs.
     pub const RADGRAPH: [Self; 3] = [Self::RadgraphSimple, Self::RadgraphPartial, Self::RadgraphComplete];
@@ -85,6 +94,7 @@ impl Measure {
             Self::MacroF1Of14 => "macro_f1_14",
             Self::MicroF1Of5 => "micro_f1_5",
             Self::MacroF1Of5 => "macro_f1_5",
+            Self::AccuracyOf5 => "accuracy_5",
             Self::WeightedAccuracy => "weighted_accuracy",
             Self::RadgraphSimple => "radgraph_simple",
             Self::RadgraphPartial => "radgraph_partial",

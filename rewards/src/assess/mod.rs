@@ -157,6 +157,10 @@ impl Assessment {
             Measure::MacroF1Of14 => self.labelled(picks, &Observation::ALL).macro_.f1,
             Measure::MicroF1Of5 => self.labelled(picks, &Observation::FIVE).micro.f1,
             Measure::MacroF1Of5 => self.labelled(picks, &Observation::FIVE).macro_.f1,
+            Measure::AccuracyOf5 => {
+                let [hypotheses, references] = self.picked(picks);
+                chexbert::accuracy_5(&hypotheses, &references)
+            }
             Measure::WeightedAccuracy => mean(&self.weighted),
             Measure::RadgraphSimple => level(0),
             Measure::RadgraphPartial => level(1),
@@ -166,9 +170,12 @@ impl Assessment {
     }
 
     fn labelled(&self, picks: &[usize], classes: &[Observation]) -> chexbert::Report {
-        let [hypotheses, references] =
-            self.rows.each_ref().map(|rows| -> Vec<Row> { picks.iter().map(|&i| rows[i]).collect() });
+        let [hypotheses, references] = self.picked(picks);
         chexbert::report(&hypotheses, &references, classes)
+    }
+
+    fn picked(&self, picks: &[usize]) -> [Vec<Row>; 2] {
+        self.rows.each_ref().map(|rows| picks.iter().map(|&i| rows[i]).collect())
     }
 }
 
@@ -206,6 +213,14 @@ mod tests {
         ] {
             assert_eq!(value(&scores, measure), expected, "{}", measure.name());
         }
+    }
+
+    #[test]
+    fn the_accuracy_is_the_share_of_reports_with_all_five_labels_right() {
+        // The third reference asserts a pneumothorax, which is none of the five.
+        let references = ["The heart is enlarged.", "No effusion.", "Pneumothorax."];
+        let scores = assess(&[Measure::AccuracyOf5], &HYPOTHESES, &references).scores(None).unwrap();
+        assert_eq!(value(&scores, Measure::AccuracyOf5), 2. / 3.);
     }
 
     #[test]
