@@ -25,8 +25,8 @@ pub struct Pair {
 /// What can be wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error("{}: {reason}", path.display())]
+    Read { path: PathBuf, reason: io::Error },
     /// A place in a file, and what is wrong there.
     #[error("{place}: {problem}")]
     Content { place: String, problem: String },
@@ -82,6 +82,7 @@ pub fn pairs(hypotheses: &Path, references: Option<&Path>, fields: &Fields) -> R
                 reference: item.report(Side::Reference, theirs)?,
             })
         };
+        ids(&items)?;
         return items.iter().map(pair).collect();
     };
     let others = self::items(path)?;
@@ -114,13 +115,12 @@ fn joined(item: &Item, other: &Item, ours: Option<&str>, theirs: Option<&str>) -
 /// Items by id if all have one.
 fn ids(items: &[Item]) -> Result<Option<BTreeMap<String, &Item>>> {
     let mut by_id = BTreeMap::new();
-    for item in items {
-        let Some(id) = item.id() else { return Ok(None) };
+    for (id, item) in items.iter().filter_map(|item| Some((item.id()?, item))) {
         if by_id.insert(id.clone(), item).is_some() {
             return Err(item.wrong(format!("id `{id}` occurs a second time")));
         }
     }
-    Ok(Some(by_id))
+    Ok((by_id.len() == items.len()).then_some(by_id))
 }
 
 /// One entry of a file and where it stands.
@@ -168,7 +168,7 @@ impl Item {
 }
 
 fn items(path: &Path) -> Result<Vec<Item>> {
-    let read = |source| Error::Read { path: path.to_owned(), source };
+    let read = |reason| Error::Read { path: path.to_owned(), reason };
     let bytes = fs::read(path).map_err(read)?;
     let name = path.display().to_string();
     let wrong = |place: String, problem: String| Error::Content { place, problem };
@@ -207,14 +207,19 @@ fn item(place: String, value: Value) -> Result<Item> {
 }
 
 fn json(name: &str, text: &str) -> Result<Vec<Item>> {
-    let value: Value = serde_json::from_str(text).map_err(|error| Error::Content {
-        place: format!("{name}:{}", error.line()),
-        problem: format!("is not JSON: {error}"),
-    })?;
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| Error::Content { place: format!("{name}:{}", error.line()), problem: not_json(&error) })?;
     let Value::Array(values) = value else {
         return Err(Error::Content { place: name.to_owned(), problem: "expected a list of items".into() });
     };
     values.into_iter().enumerate().map(|(at, value)| item(format!("{name}: item {}", at + 1), value)).collect()
+}
+
+/// What is wrong with a line of JSON, without the line's number: that is the place, which is told anyway.
+pub(crate) fn not_json(error: &serde_json::Error) -> String {
+    let (text, column) = (error.to_string(), error.column());
+    let reason = text.strip_suffix(&format!(" at line {} column {column}", error.line())).unwrap_or(&text);
+    format!("is not JSON: {reason} (column {column})")
 }
 
 fn json_lines(name: &str, text: &str) -> Result<Vec<Item>> {
@@ -223,7 +228,7 @@ fn json_lines(name: &str, text: &str) -> Result<Vec<Item>> {
         let place = format!("{name}:{}", at + 1);
         match serde_json::from_str(line) {
             Ok(value) => item(place, value),
-            Err(error) => Err(Error::Content { place, problem: format!("is not JSON: {error}") }),
+            Err(error) => Err(Error::Content { place, problem: not_json(&error) }),
         }
     };
     lines.map(read).collect()
@@ -234,13 +239,19 @@ fn table(name: &str, text: &str, separator: char) -> Result<Vec<Item>> {
     let mut rows = csv::rows(text, separator)
         .map_err(|(line, problem)| Error::Content { place: place(line), problem: problem.into() })?
         .into_iter();
-    let Some((_, header)) = rows.next() else { return Ok(Vec::new()) };
+    let Some((first, header)) = rows.next() else { return Ok(Vec::new()) };
+    let header: Vec<&str> = header.iter().map(|name| name.trim()).collect();
+    let twice = |at: &usize| header[..*at].contains(&header[*at]);
+    if let Some(at) = (0..header.len()).find(twice) {
+        let problem = format!("the header names `{}` twice", header[at]);
+        return Err(Error::Content { place: place(first), problem });
+    }
     let row = |(line, cells): (usize, Vec<String>)| {
         if cells.len() != header.len() {
             let problem = format!("{} cells under a header of {}", cells.len(), header.len());
             return Err(Error::Content { place: place(line), problem });
         }
-        let fields = header.iter().cloned().zip(cells.into_iter().map(Value::String)).collect();
+        let fields = header.iter().map(|name| (*name).to_owned()).zip(cells.into_iter().map(Value::String)).collect();
         Ok(Item { place: place(line), row: Row::Fields(fields) })
     };
     rows.map(row).collect()

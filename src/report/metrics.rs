@@ -9,6 +9,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::ReportError;
+use crate::reports::not_json;
 
 /// One value per step; NaN where a step has none.
 pub type Column = Vec<f64>;
@@ -32,8 +33,9 @@ impl Metrics {
                 Ok(object) => lines.push(object),
                 Err(_) if !line.ends_with('\n') => {}
                 Err(_) if line.trim().is_empty() => {}
-                Err(source) => {
-                    return Err(ReportError::Line { path: path.into(), line: index + 1, source });
+                Err(error) => {
+                    let (line, reason) = (index + 1, not_json(&error));
+                    return Err(ReportError::Line { path: path.into(), line, reason });
                 }
             }
         }
@@ -95,6 +97,6 @@ mod tests {
     fn only_an_unfinished_last_line_is_forgiven() {
         assert_eq!(read("{\"step\":0}\n{\"st").unwrap().len(), 1);
         let message = read("{\"step\":0}\nnonsense\n{\"step\":2}\n").unwrap_err().to_string();
-        assert!(message.contains("metrics.jsonl, line 2"), "{message}");
+        assert!(message.contains("metrics.jsonl, line 2: is not JSON") && !message.contains("line 1"), "{message}");
     }
 }
