@@ -20,14 +20,14 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A file or folder could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    #[error("{}: {reason}", path.display())]
+    Io { path: PathBuf, reason: io::Error },
     /// A line of a file is not a JSON object.
-    #[error("{}, line {line}: {source}", path.display())]
-    Line { path: PathBuf, line: usize, source: serde_json::Error },
+    #[error("{}, line {line}: {reason}", path.display())]
+    Line { path: PathBuf, line: usize, reason: String },
     /// Something could not be written as JSON.
-    #[error("{}: {source}", path.display())]
-    Json { path: PathBuf, source: serde_json::Error },
+    #[error("{}: {reason}", path.display())]
+    Json { path: PathBuf, reason: serde_json::Error },
     /// A run folder that exists and holds files.
     #[error("the folder {} is not empty (it holds {found}); choose another one or resume the run in it", path.display())]
     NotEmpty { path: PathBuf, found: String },
@@ -35,13 +35,13 @@ pub enum ReportError {
     #[error("{} is a file, expected a folder or nothing", path.display())]
     NotAFolder { path: PathBuf },
     /// A run folder in which nothing can be written.
-    #[error("the folder {} is not writable: {source}", path.display())]
-    NotWritable { path: PathBuf, source: io::Error },
+    #[error("the folder {} is not writable: {reason}", path.display())]
+    NotWritable { path: PathBuf, reason: io::Error },
 }
 
 impl ReportError {
     fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { path, source }
+        move |reason| Self::Io { path, reason }
     }
 }

@@ -111,7 +111,7 @@ impl Editor {
     }
 
     fn annotate(&self, of: &'static str, sentences: &[&str]) -> Result<Vec<Annotated>> {
-        let lists = self.extractor.extract(sentences).map_err(|source| Error::Extract { of, source })?;
+        let lists = self.extractor.extract(sentences).map_err(|reason| Error::Extract { of, reason })?;
         if lists.len() != sentences.len() {
             return Err(Error::Lists { of, lists: lists.len(), sentences: sentences.len() });
         }

@@ -5,8 +5,8 @@ pub enum Error {
     #[error("edit config: {field} is {value}, expected {expected}")]
     Config { field: &'static str, value: String, expected: &'static str },
     /// The entity extractor failed; the report must not count as unedited.
-    #[error("entities of the {of}: {source}")]
-    Extract { of: &'static str, source: addendum_rewards::Error },
+    #[error("entities of the {of}: {reason}")]
+    Extract { of: &'static str, reason: addendum_rewards::Error },
     /// The entity extractor broke its contract of one list per sentence.
     #[error("entities of the {of}: the extractor returned {lists} lists for {sentences} sentences")]
     Lists { of: &'static str, lists: usize, sentences: usize },

@@ -87,7 +87,7 @@ impl RunFolder {
             match fs::create_dir(&path) {
                 Ok(()) => return Self::create(path),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(ReportError::NotWritable { path, source }),
+                Err(reason) => return Err(ReportError::NotWritable { path, reason }),
             }
         }
         Err(ReportError::NotEmpty { path: parent.into(), found: name.into() })
@@ -119,7 +119,7 @@ impl RunFolder {
     /// As [`RunFolder::config`].
     pub fn json(&self, name: &str, value: &impl Serialize) -> Result<PathBuf, ReportError> {
         let mut text = serde_json::to_vec_pretty(value)
-            .map_err(|source| ReportError::Json { path: self.path.join(name), source })?;
+            .map_err(|reason| ReportError::Json { path: self.path.join(name), reason })?;
         text.push(b'\n');
         self.write(name, &text)
     }
@@ -145,14 +145,14 @@ fn make(path: &Path) -> Result<(), ReportError> {
     if path.is_file() {
         return Err(ReportError::NotAFolder { path: path.into() });
     }
-    fs::create_dir_all(path).map_err(|source| ReportError::NotWritable { path: path.into(), source })
+    fs::create_dir_all(path).map_err(|reason| ReportError::NotWritable { path: path.into(), reason })
 }
 
 /// Finds out by writing: permissions alone do not tell of full or read-only disks.
 fn probe(path: &Path) -> Result<(), ReportError> {
     let file = path.join(".writable");
     let written = File::create(&file).and_then(|mut probe| probe.write_all(b"?")).and_then(|()| fs::remove_file(&file));
-    written.map_err(|source| ReportError::NotWritable { path: path.into(), source })
+    written.map_err(|reason| ReportError::NotWritable { path: path.into(), reason })
 }
 
 #[cfg(test)]

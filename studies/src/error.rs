@@ -15,26 +15,26 @@ pub enum Error {
     OutOfRange { index: usize, len: usize },
     #[error("phantom image size {size}: expected {min} to {max} pixels")]
     PhantomSize { size: u32, min: u32, max: u32 },
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    #[error("{}: {reason}", path.display())]
+    Io { path: PathBuf, reason: std::io::Error },
     #[error("{}: no {split} file in this dataset folder; expected one of {expected}", dir.display())]
     NoSplit { dir: PathBuf, split: &'static str, expected: String },
-    #[error("{}: not valid JSON: {source}", path.display())]
-    Json { path: PathBuf, source: serde_json::Error },
+    #[error("{}: not valid JSON: {reason}", path.display())]
+    Json { path: PathBuf, reason: serde_json::Error },
     #[error("{}: expected a JSON array of studies at the top level, found {found}", path.display())]
     NotAnArray { path: PathBuf, found: &'static str },
     #[error("{}: entry {entry}: field `{field}`: {reason}", path.display())]
     Entry { path: PathBuf, entry: usize, field: String, reason: String },
-    #[error("{}: cannot decode the image: {source}", path.display())]
-    Image { path: PathBuf, source: DecodeError },
-    #[error("{}: cannot write the image: {source}", path.display())]
-    ImageWrite { path: PathBuf, source: image::ImageError },
+    #[error("{}: cannot decode the image: {reason}", path.display())]
+    Image { path: PathBuf, reason: DecodeError },
+    #[error("{}: cannot write the image: {reason}", path.display())]
+    ImageWrite { path: PathBuf, reason: image::ImageError },
 }
 
 impl Error {
     /// Turns an I/O error into one that names `path`.
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { path, source }
+        move |reason| Self::Io { path, reason }
     }
 }

@@ -118,7 +118,7 @@ fn announced_sizes_beyond_the_limits_are_refused_by_size() {
         }
         for bomb in bombs {
             let error = decode(&bomb).unwrap_err();
-            let Error::Image { source: DecodeError::Size { width: w, height: h }, .. } = error else {
+            let Error::Image { reason: DecodeError::Size { width: w, height: h }, .. } = error else {
                 panic!("{error}")
             };
             assert_eq!((w, h), (width as usize, height as usize));

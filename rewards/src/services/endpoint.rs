@@ -136,7 +136,7 @@ impl Endpoint {
             })
         };
         let answer = self.backoff.run(backoff::salt(&body), &Wall::start(), attempt).map_err(gave_up)?;
-        read(Node::root(&answer)).map_err(|source| Error::Answer { url: self.url.clone(), source })
+        read(Node::root(&answer)).map_err(|reason| Error::Answer { url: self.url.clone(), reason })
     }
 
     /// One attempt; with an error, the time that the server asks to wait.

@@ -24,10 +24,10 @@ pub enum Error {
     TooLong { url: String, limit: u64 },
     #[error("{url}: the answer is not JSON: {reason}")]
     NotJson { url: String, reason: String },
-    #[error("{url}: answer: {source}")]
-    Answer { url: String, source: Malformed },
-    #[error("{url}: {source}")]
-    Green { url: String, source: super::green::AnswerError },
+    #[error("{url}: answer: {reason}")]
+    Answer { url: String, reason: Malformed },
+    #[error("{url}: {reason}")]
+    Green { url: String, reason: super::green::AnswerError },
     #[error("{last} (tried {attempts} times in {seconds:.1} s)")]
     GaveUp { attempts: u32, seconds: f64, last: Box<Error> },
 }

@@ -30,12 +30,18 @@ pub enum DecodeError {
         "height {height}, width {width}: expected sides of 1 to {MAX_SIDE} pixels and at most {MAX_PIXELS} pixels in all"
     )]
     Size { height: usize, width: usize },
-    #[error("{0}")]
+    #[error(transparent)]
     Codec(#[from] ::image::ImageError),
     #[error("JPEG: {0}")]
     Jpeg(&'static str),
     #[error("DICOM: {0}")]
-    Dicom(#[from] DicomError),
+    Dicom(DicomError),
+}
+
+impl From<DicomError> for DecodeError {
+    fn from(error: DicomError) -> Self {
+        Self::Dicom(error)
+    }
 }
 
 impl View {
@@ -82,7 +88,7 @@ pub fn decode(path: &Path, bytes: &[u8]) -> Result<Pixels> {
     } else {
         Err(DecodeError::Unrecognised { found: start(bytes) })
     };
-    decoded.map_err(|source| Error::Image { path: path.to_owned(), source })
+    decoded.map_err(|reason| Error::Image { path: path.to_owned(), reason })
 }
 
 /// # Errors

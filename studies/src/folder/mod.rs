@@ -67,7 +67,7 @@ impl Folder {
             Ok(other) => {
                 return Err(Error::NotAnArray { path, found: entry::type_name(&other) });
             }
-            Err(source) => return Err(Error::Json { path, source }),
+            Err(reason) => return Err(Error::Json { path, reason }),
         };
         let images = Images::new(dir)?;
         let mut seen = BTreeMap::new();

@@ -44,7 +44,7 @@ fn save(view: &View, path: &Path) -> Result<()> {
     let colour = if pixels.channels() == 1 { ColorType::L8 } else { ColorType::Rgb8 };
     let (width, height) = (pixels.width() as u32, pixels.height() as u32);
     image::save_buffer_with_format(path, pixels.levels(), width, height, colour, ImageFormat::Png)
-        .map_err(|source| Error::ImageWrite { path: path.to_owned(), source })
+        .map_err(|reason| Error::ImageWrite { path: path.to_owned(), reason })
 }
 
 fn entry(study: &Study, names: &[String]) -> Value {

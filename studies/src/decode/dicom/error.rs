@@ -23,7 +23,13 @@ pub enum DicomError {
     #[error("pixel data: {found}, expected {expected}")]
     PixelData { found: String, expected: String },
     #[error("pixel data: {0}")]
-    LosslessJpeg(#[from] jpeg_decoder::Error),
+    LosslessJpeg(jpeg_decoder::Error),
+}
+
+impl From<jpeg_decoder::Error> for DicomError {
+    fn from(error: jpeg_decoder::Error) -> Self {
+        Self::LosslessJpeg(error)
+    }
 }
 
 impl DicomError {
