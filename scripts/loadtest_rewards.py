@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Load test of `addendum serve-rewards` from a process of its own, over loopback, with the standard library alone.
 
-    scripts/loadtest_rewards.py target/release/addendum [--seconds 60] [--clients 16]
+    scripts/loadtest_rewards.py target/release/addendum [--seconds 60] [--clients 16] [-- --chexbert FILE --bert DIR …]
 
-Starts the server on a free port and asks every question once, one after the other; then many clients send a mix of
-valid and invalid requests at once. Every valid answer must be byte for byte what it was when asked alone, every invalid
-request must get its 4xx in the error shape, and the server's resident memory must be flat. Exits 1 otherwise.
+What follows `--` goes to the server, which scores with the lexicon where no weights are named. Starts it on a free port
+and asks every question once, one after the other; then many clients send a mix of valid and invalid requests at once. Every
+valid answer must be byte for byte what it was when asked alone, every invalid request must get its 4xx in the error shape,
+and the server's resident memory must be flat. Exits 1 otherwise.
 """
 
 import argparse
@@ -106,11 +107,13 @@ def main():
     parser.add_argument("--threads", type=int, default=2, help="compute threads of the server")
     parser.add_argument("--questions", type=int, default=400, help="different valid requests")
     parser.add_argument("--growth-mib", type=float, default=8, help="resident memory that the second half may add")
-    options = parser.parse_args()
+    own = sys.argv[1:]
+    at = own.index("--") if "--" in own else len(own)
+    options, more = parser.parse_args(own[:at]), own[at + 1:]
 
     most_body_bytes = 65536
     command = [options.binary, "serve-rewards", "--listen", "127.0.0.1:0", "--threads", str(options.threads),
-               "--most-body-bytes", str(most_body_bytes)]
+               "--most-body-bytes", str(most_body_bytes), *more]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         line = server.stderr.readline()

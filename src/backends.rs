@@ -21,7 +21,7 @@ pub struct Weights {
     #[arg(long, value_name = "FILE", requires = "bert")]
     pub chexbert: Option<PathBuf>,
     /// The BERT under CheXbert (bert-base-uncased), for its config.json and vocabulary.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "chexbert")]
     pub bert: Option<PathBuf>,
     /// RaTEScore's tagger of entities.
     #[arg(long, value_name = "DIR", requires = "rate_embedder")]
@@ -33,7 +33,7 @@ pub struct Weights {
     #[arg(long, value_name = "PATH", requires = "radgraph_bert")]
     pub radgraph: Option<PathBuf>,
     /// The BERT that RadGraph's archive names, for its config.json and tokenizer.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "radgraph")]
     pub radgraph_bert: Option<PathBuf>,
     /// Devices of these models, such as chexbert=cuda:0,rate=cuda:1 (chexbert, radgraph, rate); cpu where not named.
     #[arg(long, value_delimiter = ',', value_name = "NAME=DEVICE,…", value_parser = pair::<Backend, String>)]

@@ -25,10 +25,10 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
-/// An argument that is text itself, or `@` and the name of a file with it.
-fn text(argument: &str) -> Result<String> {
+/// An argument of `option` that is text itself, or `@` and the name of a file with it.
+fn text(option: &str, argument: &str) -> Result<String> {
     match argument.strip_prefix('@') {
-        Some(path) => fs::read_to_string(path).with_context(|| path.to_owned()),
+        Some(path) => fs::read_to_string(path).with_context(|| format!("{option} @{path}: cannot be read")),
         None => Ok(argument.to_owned()),
     }
 }

@@ -45,7 +45,7 @@ fn score_prints_a_table_with_intervals_and_no_colours_where_there_is_no_terminal
     let table = printed(&["score", "--hyps", &path, "--metrics", "rouge_l,chexbert,rate"]);
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["2", "reports", "score", "95", "%", "interval"]);
-    let labels = ["micro_f1_14", "macro_f1_14", "micro_f1_5", "macro_f1_5", "weighted_accuracy"];
+    let labels = ["micro_f1_14", "macro_f1_14", "micro_f1_5", "macro_f1_5", "accuracy_5", "weighted_accuracy"];
     for (line, name) in lines[1..].iter().zip(["rouge_l"].into_iter().chain(labels).chain(["rate"])) {
         assert!(line.starts_with(name) && line.contains(" – "), "{line}");
     }
@@ -95,6 +95,44 @@ fn score_weighs_accuracy_by_the_frequencies_of_a_file() {
     shares(r#"{"Cardiomegaly": 7}"#);
     let message = refused(&["score", "--hyps", &path, "--class-frequencies", &file]);
     assert!(message.contains("shares.json: share of Cardiomegaly is 7"), "{message}");
+}
+
+#[test]
+fn score_prints_its_table_before_it_fails_for_a_grader_that_is_not_there() {
+    let (_dir, path) = responses();
+    // Nobody listens there: the port of a listener that is gone.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}/v1");
+    let arguments = ["score", "--hyps", &path, "--metrics", "rate", "--green-url", &url, "--green-model", "green"];
+    let output = addendum(&arguments);
+    assert!(!output.status.success());
+    let (table, message) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(table.contains("\nrate ") && !table.contains("green"), "{table}");
+    assert!(message.contains("no report could be graded") && message.contains(&url), "{message}");
+}
+
+#[test]
+fn an_unreadable_file_is_told_once() {
+    let (dir, path) = responses();
+    let folder = dir.path().display().to_string();
+    let message = refused(&["score", "--hyps", &folder, "--refs", &path]);
+    assert_eq!(message.matches("directory").count(), 1, "{message}");
+    let message = refused(&["edit", "--report", "@nofile", "--reference", "x"]);
+    assert!(message.contains("--report @nofile") && message.contains("No such file"), "{message}");
+}
+
+#[test]
+fn a_model_wants_the_bert_under_it_and_a_bert_its_model() {
+    let (_dir, path) = responses();
+    for (given, wanted) in [
+        ("--bert", "--chexbert"),
+        ("--chexbert", "--bert"),
+        ("--radgraph-bert", "--radgraph"),
+        ("--radgraph", "--radgraph-bert"),
+    ] {
+        let message = refused(&["score", "--hyps", &path, given, "x"]);
+        assert!(message.contains(&format!("{wanted} <")), "{message}");
+    }
 }
 
 #[test]
@@ -152,5 +190,4 @@ fn edit_takes_its_settings_from_a_file_and_refuses_impossible_ones() {
     assert!(!printed(&[&reports[..], &["--config", &config]].concat()).contains("none: rule (e)"));
     assert!(refused(&[&reports[..], &["--tau", "7"]].concat()).contains("tau is 7, expected a number from 0 to 1"));
     assert!(refused(&[&reports[..], &["--extractor", "bert"]].concat()).contains("expected one of"));
-    assert!(refused(&["edit", "--report", "@/nowhere", "--reference", "x"]).contains("/nowhere"));
 }

@@ -45,7 +45,7 @@ enum Format {
 }
 
 pub fn run(args: &EditArgs) -> Result<()> {
-    let (report, reference) = (text(&args.report)?, text(&args.reference)?);
+    let (report, reference) = (text("--report", &args.report)?, text("--reference", &args.reference)?);
     let editor = Editor::from_backends(config(args)?, &args.weights.load()?.editing)?;
     let edited = editor.edit(&report, &reference, &mut ChaCha8Rng::seed_from_u64(args.seed))?;
     let annotated = [("report", editor.annotated(&report)?), ("reference", editor.annotated(&reference)?)];
