@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -187,6 +188,15 @@ impl Server {
     fn at(&self, path: &str) -> Option<ServiceConfig> {
         Some(ServiceConfig { batch: 4, ..ServiceConfig::at(format!("{}{path}", self.1)) })
     }
+
+    /// What it tells of itself.
+    fn metrics(&self) -> String {
+        let mut stream = TcpStream::connect(self.1.trim_start_matches("http://")).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
 }
 
 impl Drop for Server {
@@ -226,6 +236,10 @@ async fn a_run_with_our_own_reward_server_has_the_edits_and_scores_of_a_local_on
         let chain = settings.append_reward(chain, Backends::lexicon()).unwrap();
         assert!(finish(chain.stage("witness", 1, move || stage.clone())).await.finished);
         seen.push(std::mem::take(&mut *witness.0.lock().unwrap()));
+    }
+    let asked = server.metrics();
+    for endpoint in ["predict", "analyze"] {
+        assert!(asked.contains(&format!(r#"_requests_total{{endpoint="{endpoint}",status="200"}}"#)), "{asked}");
     }
     let [local, served] = &seen[..] else { unreachable!() };
     assert!(local.values().any(|reward| reward.total > 0.), "no reward to compare");
