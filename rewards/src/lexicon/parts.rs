@@ -61,23 +61,21 @@ impl Rules {
                 parts.push(Part { subject, predicate, span: p.clone(), core: p.clone(), one_sided: false });
             }
         }
-        for &(span, subject) in &subjects {
+        for (k, &(span, subject)) in subjects.iter().enumerate() {
             let verb = |range: Range<usize>| range.into_iter().any(|i| is(i, class::VERB));
             let adjacent = predicates.iter().rev().find(|(p, _)| {
                 let near = class::SIDE | class::SIZE | class::DETERMINER | class::LINK;
                 p.end <= span.start && span.start - p.end <= 3 && (p.end..span.start).all(|i| is(i, near))
             });
-            let after = predicates.iter().find(|(p, _)| {
-                let own = |range: Range<usize>| {
-                    let other = subjects.iter().find(|(s, _)| range.start <= s.start && s.end <= range.end);
-                    other.is_none_or(|(s, _)| !verb(range.start..s.start))
-                };
-                let blocked = findings.iter().any(|core| span.end <= core.start && core.end <= p.start);
-                span.end <= p.start && !blocked && own(span.end..p.start)
-            });
-            let before = predicates.iter().rev().find(|(p, _)| {
-                p.end <= span.start && !verb(p.end..span.start) && !verb(span.end..tokens.len().min(span.end + 2))
-            });
+            // What follows a finding, or the next body part of another verb, is said of that.
+            let finding = findings.iter().filter(|core| span.end <= core.start).map(|core| core.end).min();
+            let other =
+                subjects.get(k + 1).filter(|(other, _)| verb(span.end..other.start)).map(|(other, _)| other.end);
+            let own = finding.into_iter().chain(other).min().unwrap_or(usize::MAX);
+            let after = predicates.iter().find(|(p, _)| span.end <= p.start && p.start < own);
+            let said = (clause.start..span.start).rev().find(|&i| is(i, class::VERB)).map_or(0, |verb| verb + 1);
+            let free = !verb(span.end..tokens.len().min(span.end + 2));
+            let before = predicates.iter().rev().find(|(p, _)| free && said <= p.end && p.end <= span.start);
             let Some((p, predicate)) = adjacent.or(after).or(before) else {
                 continue;
             };

@@ -64,7 +64,9 @@ impl Rules {
             })
         };
         let behind = || {
-            reading.mentions.iter().rposition(|m| m.core.end <= span.start && open(m.core.end..span.start, class::STOP))
+            let stop = (0..span.start).rev().find(|&i| self.is(&reading.tokens[i], class::STOP));
+            let clause = stop.map_or(0, |stop| stop + 1);
+            reading.mentions.iter().rposition(|m| clause <= m.core.end && m.core.end <= span.start)
         };
         within.or_else(ahead).or_else(behind)
     }

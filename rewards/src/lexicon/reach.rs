@@ -1,4 +1,7 @@
 //! How far a cue reaches in its clause.
+//!
+//! A clause may be as long as its sentence and hold a cue at every word, so what all cues ask of it is looked up once
+//! ([`Ground`]) and a cue walks only over words that can end its reach.
 
 use std::ops::Range;
 
@@ -8,23 +11,88 @@ use super::{
     words::Token,
 };
 
+/// A clause as its cues see it. The vectors have one entry per token of the clause.
+pub(super) struct Ground<'a> {
+    tokens: &'a [Token],
+    clause: Range<usize>,
+    cores: &'a [Range<usize>],
+    /// The cue that starts at a token.
+    starts: Vec<Option<Cue>>,
+    /// Whether a token is in a core and not its first.
+    within: Vec<bool>,
+    /// From a token on, where a doubt ends that has met no core yet.
+    doubt_ends: Vec<usize>,
+    /// From a token on, the next verb.
+    next_verb: Vec<Option<usize>>,
+    last_or: Option<usize>,
+    /// Where the last core starts.
+    last_core: Option<usize>,
+}
+
+impl Ground<'_> {
+    fn joins(&self, from: usize) -> bool {
+        self.last_or.is_some_and(|or| from <= or)
+    }
+}
+
 impl Rules {
-    /// The cores (by index) that a cue reaches in its clause.
-    pub fn reach(
+    /// Surveys a clause: its cues in order of their starts, and the words whose scope they decide.
+    pub fn ground<'a>(
         &self,
-        tokens: &[Token],
-        clause: &Range<usize>,
-        hit: &Hit,
-        later: &[&Hit],
-        cores: &[Range<usize>],
-    ) -> Vec<usize> {
+        tokens: &'a [Token],
+        clause: Range<usize>,
+        hits: &[&Hit],
+        cores: &'a [Range<usize>],
+    ) -> Ground<'a> {
+        let (len, end) = (clause.len(), clause.end);
+        let is = |i: usize, classes| i < end && self.is(&tokens[i], classes);
+        let mut starts = vec![None; len];
+        for hit in hits.iter().rev() {
+            if let Some(slot) = starts.get_mut(hit.span.start - clause.start) {
+                *slot = Some(hit.cue);
+            }
+        }
+        let mut within = vec![false; len];
+        for core in cores {
+            for i in core.start + 1..core.end {
+                if let Some(slot) = within.get_mut(i - clause.start) {
+                    *slot = true;
+                }
+            }
+        }
+        let last_or = clause.clone().rev().find(|&i| is(i, class::OR));
+        let (mut doubt_ends, mut next_verb) = (vec![end; len], vec![None; len]);
+        let (mut doubt_end, mut verb) = (end, None);
+        for i in clause.clone().rev() {
+            let at = i - clause.start;
+            let listed = last_or.is_some_and(|or| i <= or);
+            let parts = is(i, class::COMMA) && !listed || is(i, class::AND) && !is(i + 1, class::OR);
+            if parts || starts[at] == Some(Cue::Deny) {
+                doubt_end = i;
+            }
+            if is(i, class::VERB) {
+                verb = Some(i);
+            }
+            (doubt_ends[at], next_verb[at]) = (doubt_end, verb);
+        }
+        let last_core = cores.iter().map(|core| core.start).max();
+        Ground { tokens, clause, cores, starts, within, doubt_ends, next_verb, last_or, last_core }
+    }
+
+    /// The cores (by index) that a cue reaches in its clause.
+    pub fn reach(&self, ground: &Ground, hit: &Hit) -> Vec<usize> {
+        let Ground { tokens, clause, cores, .. } = ground;
         let forward = || {
-            let end = self.forward_end(tokens, clause, hit, later, cores);
+            let Some(end) = self.forward_end(ground, hit) else {
+                return Vec::new();
+            };
             let reach = |core: &Range<usize>| hit.span.end <= core.start && core.start < end;
             (0..cores.len()).filter(|&i| reach(&cores[i])).collect::<Vec<_>>()
         };
         let backward = || {
-            let start = self.backward_start(tokens, clause, hit, cores);
+            let Some(start) = self.backward_start(ground, hit) else {
+                return Vec::new();
+            };
             let reach = |core: &Range<usize>| start <= core.start && core.end <= hit.span.start;
             (0..cores.len()).filter(|&i| reach(&cores[i])).collect::<Vec<_>>()
         };
@@ -72,49 +140,46 @@ impl Rules {
         }
     }
 
-    fn forward_end(
-        &self,
-        tokens: &[Token],
-        clause: &Range<usize>,
-        hit: &Hit,
-        later: &[&Hit],
-        cores: &[Range<usize>],
-    ) -> usize {
+    /// Where a cue's reach ends; nothing without a core after it.
+    fn forward_end(&self, ground: &Ground, hit: &Hit) -> Option<usize> {
+        let Ground { tokens, clause, cores, .. } = ground;
+        let first = cores.iter().filter(|core| hit.span.end <= core.start).map(|core| core.end).min()?;
+        if hit.cue == Cue::Silent {
+            return Some(clause.end);
+        }
         let doubt = matches!(hit.cue, Cue::Doubt | Cue::DoubtBoth);
+        let doubt_end = ground.doubt_ends.get(hit.span.end - clause.start).filter(|_| doubt);
+        if let Some(&end) = doubt_end.filter(|&&end| end < first) {
+            return Some(end);
+        }
         let is = |i: usize, classes| i < clause.end && self.is(&tokens[i], classes);
-        let first = cores.iter().filter(|core| hit.span.end <= core.start).map(|core| core.end).min();
-        for i in hit.span.end..clause.end {
-            let passed = first.is_some_and(|end| end <= i);
-            if let Some(next) = later.iter().find(|next| next.span.start == i) {
-                let turns = match (hit.cue, next.cue) {
-                    (Cue::Silent, _) | (_, Cue::Stop) => false,
-                    (Cue::Deny, Cue::Deny) | (Cue::Doubt, Cue::Doubt) => passed,
+        for i in first..clause.end {
+            let at = i - clause.start;
+            if let Some(next) = ground.starts[at] {
+                let turns = match (hit.cue, next) {
+                    (_, Cue::Stop) => false,
+                    (Cue::Deny | Cue::Doubt, next) if next == hit.cue => true,
                     (Cue::Doubt | Cue::DoubtBoth, Cue::Deny) => true,
-                    (_, Cue::Mask) => passed,
+                    (_, Cue::Mask) => true,
                     // "No opacity suspicious for pneumonia" denies both; "no effusion, possible edema" one.
                     (Cue::Deny | Cue::DenyEither, Cue::Doubt) => {
-                        passed && is(i - 1, class::COMMA | class::AND | class::OR | class::VERB)
+                        is(i - 1, class::COMMA | class::AND | class::OR | class::VERB)
                     }
-                    (Cue::Deny | Cue::DenyEither, Cue::Silent) => passed,
+                    (Cue::Deny | Cue::DenyEither, Cue::Silent) => true,
                     _ => false,
                 };
                 if turns {
-                    return i;
+                    return Some(i);
                 }
             }
-            let joins = |from: usize| (from..clause.end).any(|j| is(j, class::OR));
-            if !passed && doubt && (is(i, class::COMMA) && !joins(i) || is(i, class::AND) && !is(i + 1, class::OR)) {
-                return i;
-            }
-            let within = || cores.iter().any(|core| core.start < i && i < core.end);
-            if !passed || hit.cue == Cue::Silent || within() {
+            if ground.within[at] {
                 continue;
             }
-            let new_predicate = |from: usize| {
-                let verb = (from..clause.end).find(|&j| is(j, class::VERB));
-                verb.is_some_and(|j| !(j + 1..j + 5).any(|k| is(k, class::PERCEIVE)))
-                    && cores.iter().any(|core| from <= core.start)
+            let new_predicate = || {
+                ground.next_verb[at].is_some_and(|j| !(j + 1..j + 5).any(|k| is(k, class::PERCEIVE)))
+                    && ground.last_core.is_some_and(|start| i <= start)
             };
+            let starts = || is(i + 1, class::SIZE | class::CHANGE | class::DETERMINER) || new_predicate();
             let ends = if is(i, class::VERB) {
                 true
             } else if is(i, class::WITH) {
@@ -122,44 +187,41 @@ impl Rules {
             } else if is(i, class::CAUSE) {
                 !doubt
             } else if is(i, class::COMMA) {
-                let starts = is(i + 1, class::SIZE | class::CHANGE | class::DETERMINER) || new_predicate(i);
-                if doubt { !joins(i) } else { starts && !joins(i) }
+                !ground.joins(i) && (doubt || starts())
             } else if is(i, class::AND) {
-                let starts = is(i + 1, class::SIZE | class::CHANGE | class::DETERMINER);
-                (starts || new_predicate(i)) && !is(i + 1, class::OR)
+                starts() && !is(i + 1, class::OR)
             } else {
                 false
             };
             if ends {
-                return i;
+                return Some(i);
             }
         }
-        clause.end
+        Some(clause.end)
     }
 
-    fn backward_start(&self, tokens: &[Token], clause: &Range<usize>, hit: &Hit, cores: &[Range<usize>]) -> usize {
+    /// Where a cue's reach to the left starts; nothing without a core before it.
+    fn backward_start(&self, ground: &Ground, hit: &Hit) -> Option<usize> {
+        let Ground { tokens, clause, cores, .. } = ground;
         let is = |i: usize, classes| self.is(&tokens[i], classes);
-        let last = cores.iter().filter(|core| core.end <= hit.span.start).map(|core| core.start).max();
+        let last = cores.iter().filter(|core| core.end <= hit.span.start).map(|core| core.start).max()?;
         let mut cut = None;
         let mut listed = false;
-        for i in (clause.start..hit.span.start).rev() {
-            if last.is_none_or(|start| start <= i) {
-                continue;
-            }
+        for i in (clause.start..last).rev() {
             if is(i, class::VERB) {
-                return cut.unwrap_or(i);
+                return Some(cut.unwrap_or(i));
             }
             if is(i, class::WITH) && !(i > clause.start && is(i - 1, class::ASSOCIATED)) {
-                return i;
+                return Some(i);
             }
             if is(i, class::AND | class::OR) {
                 listed = true;
                 cut.get_or_insert(i);
             }
             if is(i, class::COMMA) && !listed {
-                return i;
+                return Some(i);
             }
         }
-        clause.start
+        Some(clause.start)
     }
 }

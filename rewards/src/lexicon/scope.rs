@@ -188,7 +188,11 @@ impl Rules {
 
     /// Cues with words between their parts: "cannot be entirely excluded", "not clearly seen", "no significant change".
     fn composed(&self, tokens: &[Token], body: usize, found: &[(Range<usize>, &'static Concept)]) -> Vec<Hit> {
-        let concept_at = |i: usize| found.iter().any(|(span, _)| span.contains(&i));
+        let mut named = vec![false; tokens.len()];
+        for (span, _) in found {
+            named[span.clone()].fill(true);
+        }
+        let concept_at = |i: usize| named[i];
         let is = |i: usize, classes| tokens.get(i).is_some_and(|token| self.is(token, classes));
         let mut hits: Vec<Hit> = Vec::new();
         let mut at = body;
@@ -267,10 +271,13 @@ impl Rules {
         let cores: Vec<Range<usize>> = findings.iter().chain(parts.iter().map(|part| &part.core)).cloned().collect();
         let hits: Vec<&Hit> = hits.iter().filter(|hit| inside(&hit.span)).collect();
         let mut marks: Vec<Option<Mark>> = vec![None; cores.len()];
-        for (i, hit) in hits.iter().enumerate() {
-            for reached in self.reach(&reading.tokens, &clause, hit, &hits[i + 1..], &cores) {
-                if let Some(mark) = marks.get_mut(reached) {
-                    *mark = Some(Mark::join(*mark, hit.cue));
+        if !cores.is_empty() {
+            let ground = self.ground(&reading.tokens, clause.clone(), &hits, &cores);
+            for hit in &hits {
+                for reached in self.reach(&ground, hit) {
+                    if let Some(mark) = marks.get_mut(reached) {
+                        *mark = Some(Mark::join(*mark, hit.cue));
+                    }
                 }
             }
         }

@@ -260,6 +260,20 @@ fn a_silent_section_ends_at_the_next_heading() {
 }
 
 #[test]
+fn a_cue_at_every_word_of_a_long_sentence_is_read() {
+    let lexicon = lexicon();
+    for cue in ["no", "not excluded", "possible ,", "no or ,", "vs", "is not seen", "if", "heart is", "left"] {
+        let cues = format!("{cue} ").repeat(4000);
+        for text in [cues.clone(), format!("{cues} edema"), format!("edema {cues}"), format!("{cues} or normal edema")]
+        {
+            let entities = lexicon.extract(&[&text]).unwrap().remove(0);
+            assert!(entities.iter().all(|entity| text.contains(&entity.text)));
+        }
+    }
+    assert_eq!(lexicon.labels(&format!("{}edema", "no ".repeat(4000)))[Observation::Edema.index()], Label::Negative);
+}
+
+#[test]
 fn no_phrase_names_two_concepts_or_two_cues() {
     let concepts = concepts::all().map(|concept| (concept.name, concept.phrases));
     let names: Vec<String> = (0..cues::CUES.len()).map(|i| format!("cue {i}")).collect();
