@@ -4,6 +4,8 @@
 //! own. Here there are no such tables and the function words are a short list, so values agree with the program's where
 //! words match exactly and otherwise tend to be lower.
 
+use std::cmp::Reverse;
+
 use super::{stem, words};
 
 /// Parameters of METEOR 1.5 for English.
@@ -13,7 +15,8 @@ const GAMMA: f64 = 0.6;
 const DELTA: f64 = 0.75;
 const STEM_WEIGHT: f64 = 0.6;
 
-/// Partial alignments that are kept from word to word.
+/// Partial alignments that are kept from word to word. No more than so many ways to go on from one of them can be among
+/// them, so that the time grows with the product of the texts' lengths.
 const BEAM: usize = 40;
 
 /// Words so common that they count less.
@@ -65,6 +68,16 @@ fn match_weight(a: &Token, b: &Token) -> Option<f64> {
     }
 }
 
+/// A word of the reference that matches the word being read.
+struct Candidate<'a> {
+    other: usize,
+    token: &'a Token<'a>,
+    weight: f64,
+}
+
+/// Matches, chunks and distance.
+type Rank = (Reverse<usize>, usize, usize);
+
 /// An alignment of the words read so far.
 #[derive(Clone, Default)]
 struct Alignment {
@@ -82,20 +95,47 @@ struct Alignment {
 
 impl Alignment {
     /// Better alignments first: more matches, then fewer chunks, then shorter distances.
-    fn rank(&self) -> (std::cmp::Reverse<usize>, usize, usize) {
-        (std::cmp::Reverse(self.matches), self.chunks, self.distance)
+    fn rank(&self) -> Rank {
+        (Reverse(self.matches), self.chunks, self.distance)
     }
 
-    fn with(&self, at: usize, ours: &Token, other: usize, theirs: &Token, weight: f64) -> Self {
-        let mut next = self.clone();
-        next.matches += 1;
-        next.chunks += usize::from(self.last.is_none_or(|last| last + 1 != other));
-        next.distance += at.abs_diff(other);
-        next.hypothesis_weight += weight * ours.weight;
-        next.reference_weight += weight * theirs.weight;
-        next.last = Some(other);
-        next.taken[other] = true;
-        next
+    /// The rank once word `at` is matched with word `other` of the reference.
+    fn rank_with(&self, at: usize, other: usize) -> Rank {
+        let apart = self.last.is_none_or(|last| last + 1 != other);
+        (Reverse(self.matches + 1), self.chunks + usize::from(apart), self.distance + at.abs_diff(other))
+    }
+
+    fn with(&self, at: usize, ours: &Token, candidate: &Candidate) -> Self {
+        let &Candidate { other, token, weight } = candidate;
+        let (Reverse(matches), chunks, distance) = self.rank_with(at, other);
+        let mut taken = self.taken.clone();
+        taken[other] = true;
+        Self {
+            matches,
+            chunks,
+            distance,
+            hypothesis_weight: self.hypothesis_weight + weight * ours.weight,
+            reference_weight: self.reference_weight + weight * token.weight,
+            last: Some(other),
+            taken,
+        }
+    }
+
+    /// The best [`BEAM`] ways to match word `at`, as indices into the candidates, which are in order of their positions:
+    /// the neighbour of the last match, then the free ones from near to far.
+    fn ways(&self, at: usize, candidates: &[Candidate]) -> Vec<usize> {
+        let free = |i: &usize| !self.taken[candidates[*i].other];
+        let next =
+            self.last.and_then(|last| candidates.binary_search_by_key(&(last + 1), |c| c.other).ok()).filter(free);
+        let split = candidates.partition_point(|candidate| candidate.other < at);
+        let mut left = (0..split).rev().filter(free).peekable();
+        let mut right = (split..candidates.len()).filter(free).peekable();
+        let nearest = std::iter::from_fn(|| match (left.peek(), right.peek()) {
+            (Some(&l), Some(&r)) if at - candidates[l].other <= candidates[r].other - at => left.next(),
+            (Some(_), None) => left.next(),
+            _ => right.next(),
+        });
+        next.into_iter().chain(nearest.filter(|&i| Some(i) != next)).take(BEAM).collect()
     }
 }
 
@@ -103,25 +143,30 @@ impl Alignment {
 fn align(hypothesis: &[Token], reference: &[Token]) -> Alignment {
     let mut beam = vec![Alignment { taken: vec![false; reference.len()], ..Alignment::default() }];
     for (at, ours) in hypothesis.iter().enumerate() {
-        let candidates: Vec<(usize, &Token, f64)> = (reference.iter().enumerate())
-            .filter_map(|(other, theirs)| Some((other, theirs, match_weight(ours, theirs)?)))
+        let candidates: Vec<Candidate> = (reference.iter().enumerate())
+            .filter_map(|(other, token)| Some(Candidate { other, token, weight: match_weight(ours, token)? }))
             .collect();
-        let mut next = Vec::with_capacity(beam.len());
+        let mut ways: Vec<(Rank, &Alignment, Option<&Candidate>)> = Vec::new();
         for partial in &beam {
-            for &(other, theirs, weight) in candidates.iter().filter(|(other, ..)| !partial.taken[*other]) {
-                next.push(partial.with(at, ours, other, theirs, weight));
-            }
+            let matched = partial.ways(at, &candidates).into_iter().map(|i| &candidates[i]);
+            ways.extend(matched.map(|candidate| (partial.rank_with(at, candidate.other), partial, Some(candidate))));
         }
-        next.extend(beam.into_iter().map(|partial| Alignment { last: None, ..partial }));
-        next.sort_by_key(Alignment::rank);
-        next.truncate(BEAM);
-        beam = next;
+        ways.extend(beam.iter().map(|partial| (partial.rank(), partial, None)));
+        ways.sort_by_key(|(rank, ..)| *rank);
+        ways.truncate(BEAM);
+        let step = |(_, partial, candidate): (Rank, &Alignment, Option<&Candidate>)| match candidate {
+            Some(candidate) => partial.with(at, ours, candidate),
+            None => Alignment { last: None, ..partial.clone() },
+        };
+        beam = ways.into_iter().map(step).collect();
     }
     beam.into_iter().next().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -134,6 +179,51 @@ mod tests {
         let score = |hypothesis| score(hypothesis, "small nodule");
         assert!(score("small nodule") > score("small nodules"));
         assert!(score("small nodules") > score("small mass"));
+    }
+
+    #[test]
+    fn a_word_repeated_three_thousand_times_is_aligned() {
+        let text = "effusion ".repeat(3000);
+        assert_eq!(score(&text, &text), 1.);
+    }
+
+    /// The same search over every way.
+    fn align_plainly(hypothesis: &[Token], reference: &[Token]) -> Alignment {
+        let mut beam = vec![Alignment { taken: vec![false; reference.len()], ..Alignment::default() }];
+        for (at, ours) in hypothesis.iter().enumerate() {
+            let mut next = Vec::new();
+            for partial in &beam {
+                for (other, token) in reference.iter().enumerate().filter(|(other, _)| !partial.taken[*other]) {
+                    if let Some(weight) = match_weight(ours, token) {
+                        next.push(partial.with(at, ours, &Candidate { other, token, weight }));
+                    }
+                }
+            }
+            next.extend(beam.into_iter().map(|partial| Alignment { last: None, ..partial }));
+            next.sort_by_key(Alignment::rank);
+            next.truncate(BEAM);
+            beam = next;
+        }
+        beam.remove(0)
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec!["no", "effusion", "effusions", "left"]);
+        prop::collection::vec(word, 0..120).prop_map(|words| words.join(" "))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn the_bounded_search_finds_what_the_search_over_every_way_finds(hypothesis in text(), reference in text()) {
+            let (hypothesis, reference) = (tokens(&hypothesis), tokens(&reference));
+            let (got, plain) = (align(&hypothesis, &reference), align_plainly(&hypothesis, &reference));
+            prop_assert_eq!(got.rank(), plain.rank());
+            prop_assert_eq!(got.taken, plain.taken);
+            prop_assert_eq!(got.hypothesis_weight, plain.hypothesis_weight);
+            prop_assert_eq!(got.reference_weight, plain.reference_weight);
+        }
     }
 
     #[test]
