@@ -30,6 +30,9 @@ pub struct Interval {
 }
 
 impl Resampling {
+    /// The most resamples; their values are all held in memory.
+    pub const MOST: usize = 1_000_000;
+
     /// One interval for each value of `statistic`, which is computed on the pairs picked, out of `pairs`. All values of one
     /// resample see the same picks.
     ///
@@ -38,6 +41,10 @@ impl Resampling {
     pub(super) fn intervals(&self, pairs: usize, statistic: impl Fn(&[usize]) -> Vec<f64>) -> Result<Vec<Interval>> {
         if self.resamples == 0 {
             return Err(Error::Resampling { field: "resamples", value: 0., expected: "at least 1" });
+        }
+        if self.resamples > Self::MOST {
+            let value = self.resamples as f64;
+            return Err(Error::Resampling { field: "resamples", value, expected: "at most 1000000" });
         }
         if !(self.confidence > 0. && self.confidence < 1.) {
             let (value, expected) = (self.confidence, "a number between 0 and 1");
@@ -95,6 +102,8 @@ mod tests {
         let refused = |resampling: Resampling| resampling.intervals(1, |_| vec![0.]).unwrap_err().to_string();
         let none = Resampling { resamples: 0, ..Resampling::default() };
         assert_eq!(refused(none), "bootstrap: resamples is 0; expected at least 1");
+        let many = Resampling { resamples: 200_000_000, ..Resampling::default() };
+        assert_eq!(refused(many), "bootstrap: resamples is 200000000; expected at most 1000000");
         let certain = Resampling { confidence: 1., ..Resampling::default() };
         assert_eq!(refused(certain), "bootstrap: confidence is 1; expected a number between 0 and 1");
     }
