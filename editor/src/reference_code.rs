@@ -7,7 +7,7 @@
 //! false negative. Conflicts are found but do not drive an edit.
 //!
 //! The code's own τ is always 0.6; the threshold that its users configure is here `replace_threshold`. Not reproduced: the
-//! code also collapses white space in reports that it leaves alone, and removes end tokens from text.
+//! code also collapses white space in reports that it leaves alone, and removes end tokens from text ([`clean_eos_tokens`]).
 
 use addendum_rewards::metrics::rate::Weights;
 use addendum_rewards::{Entity, EntityType, Presence, cosine};
@@ -32,6 +32,19 @@ pub fn sentences(report: &str) -> Vec<&str> {
     }
     pieces.push(&report[start..]);
     pieces.into_iter().map(str::trim).filter(|piece| !piece.is_empty()).collect()
+}
+
+/// The end tokens that the code removes from text, as they are written; other special tokens and other cases stay.
+const END_TOKENS: [&str; 8] =
+    ["<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "</s>", "<eos>", "[EOS]", "[END]"];
+
+/// A text as the code leaves it before it compares or edits: end tokens become blanks, and white space one blank, none at
+/// the ends.
+///
+/// The editor does not call it: policies here end a report with its end token's id, and its text holds none.
+pub fn clean_eos_tokens(text: &str) -> String {
+    let text = END_TOKENS.iter().fold(text.to_owned(), |text, token| text.replace(token, " "));
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The index of the first sentence that contains an entity's words, whatever their case.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use addendum_editor::reference_code::{Analysis, analyse, attribute, attributed, edit, sentence_of, sentences};
+use addendum_editor::reference_code::{
+    Analysis, analyse, attribute, attributed, clean_eos_tokens, edit, sentence_of, sentences,
+};
 use addendum_editor::{Edit, EditConfig, Edited, Editor, Operation, Rule};
 use serde::Deserialize;
 
@@ -74,6 +76,29 @@ fn parity_of_the_reference_code_in_its_sentences() {
     assert!(!cases.is_empty());
     for case in cases {
         assert_eq!(sentences(&case.text), case.reference_regex, "{:?}", case.text);
+    }
+}
+
+#[derive(Deserialize)]
+struct EndTokens {
+    cases: Vec<Cleaned>,
+}
+
+#[derive(Deserialize)]
+struct Cleaned {
+    text: String,
+    clean_eos_tokens: String,
+    rollout_clean_eos_from_text: String,
+}
+
+#[test]
+fn parity_of_the_reference_code_in_removing_end_tokens() {
+    let EndTokens { cases } = fixture("eos.json");
+    assert!(!cases.is_empty());
+    for Cleaned { text, clean_eos_tokens: expected, rollout_clean_eos_from_text } in cases {
+        assert_eq!(clean_eos_tokens(&text), expected, "{text:?}");
+        // The code has the function twice.
+        assert_eq!(expected, rollout_clean_eos_from_text, "{text:?}");
     }
 }
 
