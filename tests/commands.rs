@@ -75,6 +75,13 @@ fn score_speaks_json_and_csv() {
 }
 
 #[test]
+fn score_refuses_more_resamples_than_it_can_hold() {
+    let (_dir, path) = responses();
+    let message = refused(&["score", "--hyps", &path, "--resamples", "200000000"]);
+    assert!(message.contains("--resamples") && message.contains("200000000 is not in 0..=1000000"), "{message}");
+}
+
+#[test]
 fn score_weighs_accuracy_by_the_frequencies_of_a_file() {
     let (dir, path) = responses();
     let file = dir.path().join("shares.json");

@@ -48,9 +48,13 @@ pub struct ScoreArgs {
     /// Tell for every report which findings are right, missing and made up.
     #[arg(long)]
     explain: bool,
-    /// Bootstrap resamples for the intervals; 0 leaves them out.
-    #[arg(long, default_value_t = Resampling::default().resamples)]
-    resamples: usize,
+    /// Bootstrap resamples for the intervals, at most 1000000; 0 leaves them out.
+    #[arg(
+        long,
+        default_value_t = Resampling::default().resamples as u32,
+        value_parser = clap::value_parser!(u32).range(0..=Resampling::MOST as i64),
+    )]
+    resamples: u32,
     /// The share of resamples that an interval holds.
     #[arg(long, default_value_t = Resampling::default().confidence, value_parser = share)]
     confidence: f64,
@@ -102,7 +106,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let green = args.green.grader()?;
     let backends = args.weights.load()?.scoring;
     let resampling = (args.resamples > 0).then_some(Resampling {
-        resamples: args.resamples,
+        resamples: args.resamples as usize,
         confidence: args.confidence,
         seed: args.seed,
     });

@@ -32,6 +32,9 @@ pub struct ServeArgs {
     /// Pairs per request; more are answered 413.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub most_pairs: u16,
+    /// Characters per report; a request with a longer one is answered 413.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub most_report_chars: u32,
     /// Bytes per request body; longer ones are answered 413.
     #[arg(long, default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub most_body_bytes: u32,
@@ -67,6 +70,7 @@ pub fn serve(args: &ServeArgs, listening: impl FnOnce(SocketAddr)) -> Result<()>
     let options = ServiceOptions {
         frequencies: args.class_frequencies.as_deref().map(class_frequencies).transpose()?.unwrap_or_default(),
         most_pairs: args.most_pairs.into(),
+        most_report_chars: args.most_report_chars as usize,
         cached_references: args.cached_references,
     };
     let config = ServerConfig {

@@ -12,7 +12,7 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(super) enum Lost {
     /// The queue is full; the job was not begun.
     Full,
-    /// It took too long. If it was begun it runs on, unheard.
+    /// It took too long. If it was begun it runs on, unheard, until it asks whether anybody waits.
     Late,
     /// It panicked.
     Crashed,
@@ -41,17 +41,19 @@ impl Pool {
         Ok(Self { jobs })
     }
 
-    /// Runs `job` on one of the threads. A job whose caller has gone before it began is skipped.
+    /// Runs `job` on one of the threads. A job whose caller has gone before it began is skipped; what it is given tells
+    /// whether the caller still waits.
     pub async fn run<T: Send + 'static>(
         &self,
         limit: Duration,
-        job: impl FnOnce() -> T + Send + 'static,
+        job: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static,
     ) -> Result<T, Lost> {
         let (send, receive) = oneshot::channel();
         let job = move || {
             if !send.is_closed() {
+                let result = job(&|| !send.is_closed());
                 // Nobody waits any longer if this fails.
-                let _ = send.send(job());
+                let _ = send.send(result);
             }
         };
         match self.jobs.try_send(Box::new(job)) {
@@ -85,7 +87,7 @@ mod tests {
         let pool = Pool::new(1, 1).unwrap();
         let (release, held) = mpsc::channel::<()>();
         let (begun, begins) = mpsc::channel();
-        let hold = move || {
+        let hold = move |_: &dyn Fn() -> bool| {
             begun.send(()).unwrap();
             let _ = held.recv();
         };
@@ -98,23 +100,39 @@ mod tests {
         begins.recv().unwrap();
         // The thread is held: one job waits, and is given up by its caller; the next finds no place.
         let short = Duration::from_millis(20);
-        assert_eq!(pool.run::<()>(short, || panic!("skipped, as nobody waits")).await, Err(Lost::Late));
-        assert_eq!(pool.run(LONG, || ()).await, Err(Lost::Full));
+        assert_eq!(pool.run::<()>(short, |_| panic!("skipped, as nobody waits")).await, Err(Lost::Late));
+        assert_eq!(pool.run(LONG, |_| ()).await, Err(Lost::Full));
         assert_eq!(pool.waiting(), 1);
         release.send(()).unwrap();
         assert_eq!(first.await, Ok(()));
         let mut answer = Err(Lost::Full);
         while answer == Err(Lost::Full) {
             tokio::task::yield_now().await;
-            answer = pool.run(LONG, || 7).await;
+            answer = pool.run(LONG, |_| 7).await;
         }
         assert_eq!(answer, Ok(7));
     }
 
     #[tokio::test]
+    async fn a_job_is_told_that_its_caller_has_gone() {
+        let pool = Pool::new(1, 4).unwrap();
+        let (tell, told) = mpsc::channel();
+        let unending = move |waits: &dyn Fn() -> bool| {
+            tell.send(waits()).unwrap();
+            while waits() {
+                thread::yield_now();
+            }
+        };
+        assert_eq!(pool.run(Duration::from_millis(500), unending).await, Err(Lost::Late));
+        assert_eq!(told.recv(), Ok(true));
+        // The only thread is free again.
+        assert_eq!(pool.run(LONG, |waits| waits()).await, Ok(true));
+    }
+
+    #[tokio::test]
     async fn a_panic_costs_one_job() {
         let pool = Pool::new(1, 4).unwrap();
-        assert_eq!(pool.run::<()>(LONG, || panic!("one job")).await, Err(Lost::Crashed));
-        assert_eq!(pool.run(LONG, || 3).await, Ok(3));
+        assert_eq!(pool.run::<()>(LONG, |_| panic!("one job")).await, Err(Lost::Crashed));
+        assert_eq!(pool.run(LONG, |_| 3).await, Ok(3));
     }
 }

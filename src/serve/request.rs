@@ -8,8 +8,34 @@ use serde_json::Value;
 
 use super::Refused;
 
+/// What a request may ask for.
+#[derive(Clone, Copy)]
+pub(super) struct Most {
+    pub pairs: usize,
+    pub report_chars: usize,
+}
+
+impl Most {
+    /// Holds both sides of the pairs, with their names, within the limits.
+    fn bound(self, sides: [(&str, &[String]); 2]) -> Result<(), Refused> {
+        for (name, reports) in sides {
+            let (pairs, most) = (reports.len(), self.pairs);
+            if pairs > most {
+                return Err(Refused::too_large(format!("{pairs} pairs in one request, at most {most}")));
+            }
+            for (i, report) in reports.iter().enumerate() {
+                let (chars, most) = (report.chars().count(), self.report_chars);
+                if chars > most {
+                    return Err(Refused::too_large(format!("`{name}[{i}]` has {chars} characters, at most {most}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Reads a body of `POST /predict`.
-pub(super) fn predict(body: &[u8], most_pairs: usize) -> Result<PredictRequest, Refused> {
+pub(super) fn predict(body: &[u8], most: Most) -> Result<PredictRequest, Refused> {
     let document = object(body)?;
     let root = Node::root(&document);
     let (hyps, refs) = (root.get("hyps"), root.get("refs"));
@@ -37,12 +63,12 @@ pub(super) fn predict(body: &[u8], most_pairs: usize) -> Result<PredictRequest, 
     if h == 0 {
         return Err(Refused::bad("'hyps' and 'refs' are empty"));
     }
-    bounded(h, most_pairs)?;
+    most.bound([("hyps", &request.hyps), ("refs", &request.refs)])?;
     Ok(request)
 }
 
 /// Reads a body of `POST /analyze`.
-pub(super) fn analyze(body: &[u8], most_pairs: usize) -> Result<AnalyzeRequest, Refused> {
+pub(super) fn analyze(body: &[u8], most: Most) -> Result<AnalyzeRequest, Refused> {
     let document = object(body)?;
     let root = Node::root(&document);
     let texts = |node: Node| if node.is_absent() { Ok(Vec::new()) } else { node.texts() };
@@ -59,7 +85,7 @@ pub(super) fn analyze(body: &[u8], most_pairs: usize) -> Result<AnalyzeRequest, 
     if g != t {
         return Err(Refused::bad(format!("Mismatch between generations ({g}) and ground truth ({t})")));
     }
-    bounded(g, most_pairs)?;
+    most.bound([("generations", &generations), ("ground_truth", &ground_truth)])?;
     Ok(AnalyzeRequest { generations, ground_truth })
 }
 
@@ -69,14 +95,6 @@ fn object(body: &[u8]) -> Result<Value, Refused> {
         Ok(document @ Value::Object(_)) => Ok(document),
         Ok(_) => Err(Refused::bad("Expected a JSON object")),
         Err(error) => Err(Refused::bad(format!("The body is not JSON: {error}"))),
-    }
-}
-
-fn bounded(pairs: usize, most: usize) -> Result<(), Refused> {
-    if pairs <= most {
-        Ok(())
-    } else {
-        Err(Refused::too_large(format!("{pairs} pairs in one request, at most {most}")))
     }
 }
 

@@ -114,7 +114,7 @@ async fn answer(app: &Arc<App>, endpoint: Endpoint, request: Request) -> Result<
         .map_err(|_| Refused::new(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"))?
         .map_err(|rejection| unread(&rejection, app.most_body_bytes))?;
     let service = app.service.clone();
-    let answer = app.pool.run(app.time, move || service.answer(endpoint, &body)).await;
+    let answer = app.pool.run(app.time, move |waits| service.answer_while(waits, endpoint, &body)).await;
     answer.unwrap_or_else(|lost| {
         Err(match lost {
             Lost::Full => Refused::new(StatusCode::SERVICE_UNAVAILABLE, "Too many requests are waiting; try again"),
