@@ -2,8 +2,8 @@
 //!
 //! The same concept in other words has the same direction. Concepts of one family (airspace findings, devices) have a
 //! cosine of about 0.4, unrelated ones about 0. Modifiers (side, zone, size, change, unknown words) have coordinates
-//! of their own and together half the length of the concept, so that the same finding stays above 0.75 whatever modifies it: opposite sides alone give
-//! 0.8, a side against none 0.89. Presence is not in the vector; the entity type carries it.
+//! of their own and together half the length of the concept, so that the same finding stays above 0.75 whatever modifies
+//! it: opposite sides alone give 0.8, a side against none 0.89. Presence is not in the vector; the entity type carries it.
 
 use super::{
     concepts::{Concept, Role},
