@@ -47,13 +47,7 @@ fn describe_sampling() {
     describe_histogram!("addendum_reward_component_score", "Mean of a reward component over a group, unweighted");
     describe_gauge!("addendum_reward_batch_mean_score", "Mean reward of the last batch by origin of the report");
     describe_counter!("addendum_reward_zero_variance_groups_total", "Groups whose rewards are all equal");
-    describe_counter!(
-        "addendum_reward_cache_lookups_total",
-        "References looked up in the annotation cache, by outcome"
-    );
-    describe_gauge!("addendum_reward_cache_hit_ratio", "Share of references found annotated");
-    describe_counter!("addendum_reward_failures_total", "Failed calls of a reward component, later attempts included");
-    describe_counter!("addendum_reward_service_failures_total", "Failed requests to a reward service");
+    addendum_rewards::telemetry::describe();
 }
 
 fn describe_learning() {

@@ -15,6 +15,7 @@ pub mod neural;
 pub mod score;
 pub mod sentences;
 pub mod services;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;
 pub mod text;

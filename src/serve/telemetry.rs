@@ -31,11 +31,7 @@ fn describe() {
     describe_histogram!(DURATION, Unit::Seconds, "Time from the head of a request to the head of its answer");
     describe_gauge!("addendum_serve_queue_jobs", "Requests that wait for a compute thread");
     describe_gauge!("addendum_serve_connections", "Open connections");
-    describe_counter!(
-        "addendum_reward_cache_lookups_total",
-        "References looked up in the annotation cache, by outcome"
-    );
-    describe_gauge!("addendum_reward_cache_hit_ratio", "Share of references found annotated");
+    addendum_rewards::telemetry::describe();
 }
 
 pub(super) fn answered(endpoint: &'static str, status: StatusCode, time: Duration, waiting: usize) {

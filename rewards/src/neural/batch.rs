@@ -5,8 +5,19 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::{
+    Device,
+    utils::{has_accelerate, has_mkl},
+};
+
 /// About how many rows one pass takes: enough for full matrix products, few enough to bound memory.
 pub(super) const ROWS: usize = 512;
+
+/// Whether a sequence's result on `device` has the same bits in every pack. Libraries of matrix products promise no such
+/// thing.
+pub(super) fn independent(device: &Device) -> bool {
+    device.is_cpu() && !has_mkl() && !has_accelerate()
+}
 
 /// Sequences of one length within a [`Pack`].
 #[derive(Clone, Debug, PartialEq)]

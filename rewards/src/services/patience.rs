@@ -255,8 +255,11 @@ mod tests {
         assert!(message(&scorer).contains("no answer within 0.01 s (tried 3 times"));
         assert!(message(&scorer).contains("4 late calls are still running"));
         // A call that is late already may not have begun yet.
-        while moody.calls.load(Ordering::SeqCst) < 4 {
-            std::thread::yield_now();
+        for _ in 0..500 {
+            if moody.calls.load(Ordering::SeqCst) == 4 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
         assert_eq!(moody.calls.load(Ordering::SeqCst), 4);
     }

@@ -14,6 +14,7 @@ use candle_core::Device;
 use embedder::{Embedder, Pooling};
 use tagger::Tagger;
 
+use super::batch::independent;
 use crate::{Entity, EntityExtractor, EntityType, Result, cache::Cache};
 
 const NAME: &str = "RaTEScore";
@@ -22,6 +23,9 @@ const NAME: &str = "RaTEScore";
 pub struct RateModels {
     tagger: Tagger,
     embedder: Embedder,
+    /// Whether what is read once may be remembered: only where it does not depend on what was read with it, or results
+    /// would depend on which group came first.
+    memory: bool,
 }
 
 impl RateModels {
@@ -31,7 +35,8 @@ impl RateModels {
     /// # Errors
     /// Unreadable, corrupt or foreign files, with the file and what is wrong with it.
     pub fn load(tagger: &Path, embedder: &Path, device: &Device) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { tagger: Tagger::load(tagger, device)?, embedder: Embedder::load(embedder, device)? }))
+        let (tagger, embedder) = (Tagger::load(tagger, device)?, Embedder::load(embedder, device)?);
+        Ok(Arc::new(Self { tagger, embedder, memory: independent(device) }))
     }
 
     /// Entities as the published score takes them.
@@ -71,7 +76,7 @@ const SENTENCES: usize = 4096;
 const WORDS: usize = 8192;
 
 /// Extracts entities for one of two purposes; made by [`RateModels`]. Remembers sentences and words for as long as it
-/// lives, because a policy repeats itself.
+/// lives, because a policy repeats itself; not on GPUs and other devices where rounding depends on the batch.
 pub struct RateExtractor {
     models: Arc<RateModels>,
     use_: Use,
@@ -85,7 +90,9 @@ impl RateExtractor {
             Use::Score => ("rate_sentences", "rate_words"),
             Use::Edit => ("edit_sentences", "edit_words"),
         };
-        Self { models, use_, sentences: Cache::new(sentences, SENTENCES), words: Cache::new(words, WORDS) }
+        let room = |texts| if models.memory { texts } else { 0 };
+        let (sentences, words) = (Cache::new(sentences, room(SENTENCES)), Cache::new(words, room(WORDS)));
+        Self { models, use_, sentences, words }
     }
 
     /// The entities of sentences that are not known.

@@ -144,6 +144,22 @@ fn parity_entities_do_not_depend_on_the_other_sentences() {
 }
 
 #[test]
+fn sentences_are_remembered_only_where_their_batch_does_not_matter() {
+    let extract = |memory: bool| {
+        let mut models = models();
+        Arc::get_mut(&mut models).unwrap().memory = memory;
+        let extractor = models.for_score();
+        let entities = extractor.extract(&["No pleural effusion.", "Small right pneumothorax."]).unwrap();
+        assert!(!entities.concat().is_empty());
+        (entities, extractor.sentences.len(), extractor.words.is_empty())
+    };
+    let (remembered, forgotten) = (extract(true), extract(false));
+    assert_eq!((remembered.1, remembered.2), (2, false));
+    assert_eq!((forgotten.1, forgotten.2), (0, true));
+    assert_eq!(remembered.0, forgotten.0);
+}
+
+#[test]
 fn reports_without_entities_score_one_half() {
     let extractor = models().for_score();
     let report = "The heart is mildly enlarged.";
