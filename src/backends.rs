@@ -3,11 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use addendum_policy::device::device;
-use addendum_rewards::{
-    Backend, Backends,
-    neural::{Chexbert, Radgraph, RateModels},
-    services::Patience,
-};
+use addendum_rewards::{Backend, Backends};
+use addendum_rewards_neural::{Chexbert, Radgraph, RateModels};
+use addendum_rewards_remote::Patience;
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use clap::Args;

@@ -29,6 +29,8 @@ pub use addendum_editor as editor;
 pub use addendum_policy as policy;
 pub use addendum_replay as replay;
 pub use addendum_rewards as rewards;
+pub use addendum_rewards_neural as neural;
+pub use addendum_rewards_remote as remote;
 pub use addendum_studies as studies;
 
 /// The README's code, compiled.

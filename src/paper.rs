@@ -7,7 +7,8 @@ use addendum_policy::{
     objective::{Aggregation, Normalize},
     schedule::Course,
 };
-use addendum_rewards::{RewardConfig, services::Patience};
+use addendum_rewards::RewardConfig;
+use addendum_rewards_remote::Patience;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use addendum_actors::{Pipeline, stages::RewardStage};
-use addendum_editor::Extractor;
-use addendum_rewards::{
-    Backends, RewardConfig,
-    services::{ExtractorService, RewardService, ServiceConfig},
+use addendum_actors::{
+    Pipeline,
+    stages::{RewardStage, scored},
 };
+use addendum_editor::Extractor;
+use addendum_rewards::{Backends, RewardConfig};
+use addendum_rewards_remote::{ExtractorService, RewardService, ServiceConfig};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +81,7 @@ impl Settings {
         let Some(service) = self.services.rewarding(&self.reward)? else {
             return self.reward_pools.append(pipeline, backends, &self.reward);
         };
-        let service = Arc::new(service);
+        let service = Arc::new(move |reference: &str, reports: &[&str]| Ok(scored(service.score(reference, reports)?)));
         Ok(pipeline.stage(STAGE, 1, move || RewardStage::new(service.clone())))
     }
 }

@@ -20,12 +20,10 @@ use addendum::{
     paper::Settings,
     policy::{Adapter, Config, LoraConfig, Policy, model::Weights},
     qwen::{Learner, Prompts, Sampler, Tokenizer},
+    remote::{Patience, ServiceConfig},
     replay::{Mode, Rollout, RolloutGroup, Scored},
     reward_services::Services,
-    rewards::{
-        Backend, Backends, Scorer,
-        services::{Patience, ServiceConfig},
-    },
+    rewards::{Backend, Backends, Scorer},
     sft::{SftPlan, fresh_policy},
     studies::{Dataset, Prompt},
 };

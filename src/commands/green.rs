@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use addendum::rewards::services::{
+use addendum::remote::{
     Green, ServiceConfig,
     green::{Grade, GreenConfig},
 };

@@ -1,6 +1,6 @@
 //! Services that score and annotate in the place of local back ends.
 
-use addendum_rewards::services::ServiceConfig;
+use addendum_rewards_remote::ServiceConfig;
 use clap::{ArgGroup, Args};
 
 use crate::reward_services::Services;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use addendum_rewards::services::Secret;
+use addendum_rewards_remote::Secret;
 use anyhow::Result;
 use clap::Args;
 

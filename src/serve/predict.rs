@@ -12,8 +12,8 @@ use addendum_rewards::{
         radgraph::{self, Level},
         rate,
     },
-    services::wire::{PredictRequest, Predictions, kind},
 };
+use addendum_rewards_remote::wire::{PredictRequest, Predictions, kind};
 
 use super::service::Annotation;
 

@@ -10,8 +10,8 @@ use addendum_rewards::{
     cache::{Cache, CacheCounts},
     labels::binary,
     metrics::{chexbert, rate},
-    services::wire::{Analyses, Analysis, PredictRequest, Predictions, Refusal, Success},
 };
+use addendum_rewards_remote::wire::{Analyses, Analysis, PredictRequest, Predictions, Refusal, Success};
 use axum::http::StatusCode;
 use serde::Serialize;
 
