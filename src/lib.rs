@@ -3,26 +3,15 @@
 //!
 //! This crate is the facade: it joins the actors with the Qwen2.5-VL policy, the phantom studies and the run report.
 
-pub mod backends;
-pub mod bench;
-pub mod check;
-pub mod data;
-pub mod devices;
-pub mod doctor;
-pub mod evaluation;
-pub mod host;
-pub mod interrupt;
-pub mod metrics;
+#![forbid(unsafe_code)]
+
 pub mod options;
-pub mod paper;
 pub mod qwen;
 pub mod report;
-pub mod reports;
-pub mod reward_pools;
-pub mod reward_services;
 pub mod serve;
-pub mod sft;
 pub mod threads;
+pub mod train;
+mod values;
 
 pub use addendum_actors as actors;
 pub use addendum_editor as editor;

@@ -3,7 +3,7 @@
 use addendum_rewards_remote::ServiceConfig;
 use clap::{ArgGroup, Args};
 
-use crate::reward_services::Services;
+use crate::train::reward_services::Services;
 
 #[derive(Args, Clone, Debug, Default)]
 #[command(group(ArgGroup::new("service").args(["reward_service", "edit_service"]).multiple(true)))]

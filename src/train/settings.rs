@@ -12,7 +12,7 @@ use addendum_rewards_remote::Patience;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::{reward_pools::RewardPools, reward_services::Services};
+use super::{reward_pools::RewardPools, reward_services::Services};
 
 /// A way to post-train by reinforcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
@@ -99,7 +99,7 @@ impl Settings {
         self.learner.validate()?;
         self.sampling.validate()?;
         self.edit.validate()?;
-        self.validate_reward()?;
+        self.services.validate(&self.reward, &self.reward_pools, &self.edit)?;
         Ok(self.patience.validate()?)
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use clap::Args;
 
-use crate::options::{pair, unique};
+use crate::values::{pair, unique};
 
 /// Weights by file and folder. What is not named, the lexicon does.
 #[derive(Args, Clone, Debug, Default)]

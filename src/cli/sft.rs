@@ -3,13 +3,15 @@
 use std::{io::Write, ops::ControlFlow, path::PathBuf, sync::Arc, time::Instant};
 
 use addendum::{
-    data::{Counts, Data},
-    evaluation::HeldOut,
     policy::{Policy, SamplingConfig},
     qwen::Prompts,
     rewards::{evaluate::ClinicalScores, score::Backends},
-    sft::{SftPlan, fresh_policy, train, trained},
     studies::{Dataset, Study},
+    train::{
+        data::{Counts, Data},
+        held_out::HeldOut,
+        supervised::{SftPlan, fresh_policy, train, trained},
+    },
 };
 use anyhow::{Context, Result};
 use candle_core::Device;

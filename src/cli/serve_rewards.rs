@@ -1,13 +1,15 @@
-//! The command line of `addendum serve-rewards`.
+//! `addendum serve-rewards`: rewards and report analyses over HTTP.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use addendum_rewards_remote::Secret;
+use addendum::{
+    options::class_frequencies,
+    remote::Secret,
+    serve::{Server, ServerConfig, Service, ServiceOptions},
+    train::reward_models::Weights,
+};
 use anyhow::Result;
 use clap::Args;
-
-use super::{Server, ServerConfig, Service, ServiceOptions};
-use crate::{backends::Weights, options::class_frequencies};
 
 /// The variable that may hold the bearer token.
 const TOKEN_VARIABLE: &str = "ADDENDUM_REWARDS_TOKEN";
@@ -62,11 +64,11 @@ impl ServeArgs {
     }
 }
 
-/// Serves until Ctrl-C or SIGTERM. `listening` hears the address.
+/// Serves until Ctrl-C or SIGTERM.
 ///
 /// # Errors
 /// Unusable settings, files or address.
-pub fn serve(args: &ServeArgs, listening: impl FnOnce(SocketAddr)) -> Result<()> {
+pub fn run(args: &ServeArgs) -> Result<()> {
     let options = ServiceOptions {
         frequencies: args.class_frequencies.as_deref().map(class_frequencies).transpose()?.unwrap_or_default(),
         most_pairs: args.most_pairs.into(),
@@ -92,7 +94,7 @@ pub fn serve(args: &ServeArgs, listening: impl FnOnce(SocketAddr)) -> Result<()>
     let served = runtime.block_on(async {
         let stop = stop()?;
         let server = Server::bind(&config, service).await?;
-        listening(server.address());
+        eprintln!("listening on http://{}", server.address());
         server.run(stop).await
     });
     // A job that runs on after its time must not hold the process.

@@ -1,22 +1,26 @@
 //! `addendum score`: files of reports against their references.
 
+mod green;
+mod pairs;
+
 use std::{fmt::Write, path::PathBuf};
 
 use addendum::{
-    backends::Weights,
     options::class_frequencies,
     report::terminal::Paint,
-    reports::{self, Fields, Pair},
     rewards::{
         assess::{Assessment, Comparison, Explanation, Measure, Resampling, Score, explain},
         text,
     },
+    train::reward_models::Weights,
 };
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::green::{self, Graded, GreenArgs};
+use super::output::print;
+use green::{Graded, GreenArgs};
+use pairs::{Fields, Pair};
 
 #[derive(Args)]
 pub struct ScoreArgs {
@@ -95,7 +99,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let measures = Measure::named(args.metrics.iter().map(String::as_str))?;
     let frequencies = args.class_frequencies.as_deref().map(class_frequencies).transpose()?.unwrap_or_default();
     let fields = Fields { hypothesis: args.hyps_field.clone(), reference: args.refs_field.clone() };
-    let mut pairs = reports::pairs(&args.hyps, args.refs.as_deref(), &fields)?;
+    let mut pairs = pairs::pairs(&args.hyps, args.refs.as_deref(), &fields)?;
     if args.clean {
         for pair in &mut pairs {
             (pair.hypothesis, pair.reference) = (text::clean(&pair.hypothesis), text::clean(&pair.reference));
@@ -122,7 +126,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         Some(Err(failure)) => (None, Some(failure)),
     };
     let outcome = Outcome { pairs, scores, graded, resampling, explanations };
-    super::print(&match args.format {
+    print(&match args.format {
         Format::Table => outcome.table(Paint::from_environment()),
         Format::Json => format!("{:#}\n", outcome.json()),
         Format::Csv => outcome.csv(),

@@ -17,16 +17,16 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    Plan, Stage,
     bed::{self, Bed},
     clock::{Laps, timed},
     unigram::unigram_f1,
+    workload::{Stage, Workload},
 };
 
 /// What goes from step to step.
 pub struct Iteration<'a> {
     bed: &'a Bed,
-    plan: &'a Plan,
+    workload: &'a Workload,
     sampler: TokenSampler,
     adapter: Adapter,
     learner: Learner,
@@ -36,30 +36,30 @@ pub struct Iteration<'a> {
 }
 
 impl<'a> Iteration<'a> {
-    pub fn new(bed: &'a Bed, plan: &'a Plan) -> Result<Self> {
-        let mut rng = ChaCha8Rng::seed_from_u64(plan.seed.wrapping_add(1));
-        let sampling = SamplingConfig { max_new_tokens: plan.new_tokens, ..SamplingConfig::default() };
-        let adapter = Adapter::new(&bed.config, plan.lora(), plan.seed, &bed.device)?;
+    pub fn new(bed: &'a Bed, workload: &'a Workload) -> Result<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(workload.seed.wrapping_add(1));
+        let sampling = SamplingConfig { max_new_tokens: workload.new_tokens, ..SamplingConfig::default() };
+        let adapter = Adapter::new(&bed.config, workload.lora(), workload.seed, &bed.device)?;
         let config = LearnerConfig {
             objective: ObjectiveConfig {
-                kl_coefficient: plan.beta,
-                norm_length: plan.new_tokens as f64,
+                kl_coefficient: workload.beta,
+                norm_length: workload.new_tokens as f64,
                 ..ObjectiveConfig::default()
             },
             schedule: Schedule { learning_rate: 1e-4, ..Schedule::default() },
-            micro_batch_tokens: plan.micro_batch_tokens,
-            shared_prefix: !plan.no_shared_prefix,
+            micro_batch_tokens: workload.micro_batch_tokens,
+            shared_prefix: !workload.no_shared_prefix,
             ..LearnerConfig::default()
         };
         Ok(Self {
             sampler: TokenSampler::new(sampling)?.without(&bed.config.vision_tokens()),
             learner: Learner::new(bed.config.clone(), bed.model.language.clone(), adapter.clone(), config)?,
             adapter,
-            references: (0..plan.groups)
-                .map(|_| bed::tokens(&bed.config, plan.new_tokens, &mut rng))
+            references: (0..workload.groups)
+                .map(|_| bed::tokens(&bed.config, workload.new_tokens, &mut rng))
                 .collect::<Result<_>>()?,
             bed,
-            plan,
+            workload,
             rng,
         })
     }
@@ -114,8 +114,8 @@ impl<'a> Iteration<'a> {
     fn sample(&mut self, prompts: &[Arc<EncodedPrompt>]) -> Result<Vec<Vec<Sample>>> {
         let mut requests = Vec::new();
         for prompt in prompts {
-            let seeds: Vec<u64> = (0..self.plan.group_size).map(|_| self.rng.random()).collect();
-            if self.plan.no_shared_prefix {
+            let seeds: Vec<u64> = (0..self.workload.group_size).map(|_| self.rng.random()).collect();
+            if self.workload.no_shared_prefix {
                 let alone = |seed| GenerateRequest { prompt: prompt.clone(), seeds: vec![seed] };
                 requests.extend(seeds.into_iter().map(alone));
             } else {
@@ -125,7 +125,7 @@ impl<'a> Iteration<'a> {
         // No token ends a response.
         let samples = generate(&self.bed.model.language, Some(&self.adapter), &requests, &self.sampler, &[])?;
         let mut samples = samples.into_iter().flatten();
-        Ok(prompts.iter().map(|_| samples.by_ref().take(self.plan.group_size).collect()).collect())
+        Ok(prompts.iter().map(|_| samples.by_ref().take(self.workload.group_size).collect()).collect())
     }
 
     fn score(&self, prompts: Vec<Arc<EncodedPrompt>>, sampled: Vec<Vec<Sample>>) -> Vec<TrainGroup> {
@@ -146,10 +146,10 @@ impl<'a> Iteration<'a> {
     /// A group of random responses.
     fn given(&mut self, prompt: Arc<EncodedPrompt>) -> Result<TrainGroup> {
         let response = |_| {
-            let tokens = bed::tokens(&self.bed.config, self.plan.new_tokens, &mut self.rng)?;
+            let tokens = bed::tokens(&self.bed.config, self.workload.new_tokens, &mut self.rng)?;
             Ok(TrainResponse { tokens, behaviour: None, reward: self.rng.random() })
         };
-        Ok(TrainGroup { prompt, responses: (0..self.plan.group_size).map(response).collect::<Result<_>>()? })
+        Ok(TrainGroup { prompt, responses: (0..self.workload.group_size).map(response).collect::<Result<_>>()? })
     }
 }
 

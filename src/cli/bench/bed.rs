@@ -13,7 +13,7 @@ use candle_core::Device;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::Plan;
+use super::workload::Workload;
 
 /// A model and the prompts of every step.
 pub struct Bed {
@@ -25,26 +25,26 @@ pub struct Bed {
 }
 
 impl Bed {
-    pub fn new(plan: &Plan) -> Result<Self> {
-        let device = device(&plan.device)?;
-        let (config, weights) = match (&plan.model, &plan.random_init) {
+    pub fn new(workload: &Workload) -> Result<Self> {
+        let device = device(&workload.device)?;
+        let (config, weights) = match (&workload.model, &workload.random_init) {
             (Some(dir), _) => {
                 let config = Config::load(&dir.join("config.json"))?;
-                let weights = load_weights(dir, plan.dtype.into(), &device)?;
+                let weights = load_weights(dir, workload.dtype.into(), &device)?;
                 weights.refuse_strays(&config)?;
                 (config, weights)
             }
             (None, Some(dir)) => {
                 let config = Config::load(&dir.join("config.json"))?;
-                let weights = Weights::random(&config, plan.seed, plan.dtype.into(), &device)?;
+                let weights = Weights::random(&config, workload.seed, workload.dtype.into(), &device)?;
                 (config, weights)
             }
             (None, None) => anyhow::bail!("neither a model nor a config"),
         };
         let parameters = weights.tensors().values().map(|t| t.elem_count()).sum();
         let model = Model::new(&config, &weights)?;
-        let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
-        let prompts = (0..plan.groups).map(|_| prompt(&config, plan, &mut rng)).collect::<Result<_>>()?;
+        let mut rng = ChaCha8Rng::seed_from_u64(workload.seed);
+        let prompts = (0..workload.groups).map(|_| prompt(&config, workload, &mut rng)).collect::<Result<_>>()?;
         Ok(Self { config, model, device, prompts, parameters })
     }
 
@@ -60,22 +60,22 @@ impl Bed {
 }
 
 /// Images first, as in the chat template, then text.
-fn prompt(config: &Config, plan: &Plan, rng: &mut ChaCha8Rng) -> Result<(PromptTokens, Vec<Patches>)> {
+fn prompt(config: &Config, workload: &Workload, rng: &mut ChaCha8Rng) -> Result<(PromptTokens, Vec<Patches>)> {
     let vision = &config.vision;
     let unit = vision.patch_size * vision.spatial_merge_size;
-    let side = ((plan.image_pixels as f64).sqrt() / unit as f64).round().max(1.0) as usize;
+    let side = ((workload.image_pixels as f64).sqrt() / unit as f64).round().max(1.0) as usize;
     let patches = side * vision.spatial_merge_size;
     let grid = [1, patches, patches];
     let mut ids = Vec::new();
     let mut images = Vec::new();
-    for _ in 0..plan.images_per_prompt {
+    for _ in 0..workload.images_per_prompt {
         ids.push(config.vision_start_token_id);
         ids.extend(std::iter::repeat_n(config.image_token_id, side * side));
         ids.push(config.vision_end_token_id);
         let rows = (0..patches * patches * vision.patch_dim()).map(|_| rng.random_range(-1.7..1.7)).collect();
         images.push(Patches { rows, grid });
     }
-    ids.extend(tokens(config, plan.prompt_tokens, rng)?);
+    ids.extend(tokens(config, workload.prompt_tokens, rng)?);
     let grids = vec![grid; images.len()];
     Ok((PromptTokens::new(ids, config.image_token_id, &grids, vision.spatial_merge_size)?, images))
 }

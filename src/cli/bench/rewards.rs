@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use addendum::train::reward_models::Weights;
 use addendum_rewards::{Backends, RewardConfig, Scorer};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -21,8 +22,11 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{at_least_one, clock::timed, cores};
-use crate::{backends::Weights, host};
+use super::{
+    super::host,
+    clock::timed,
+    counts::{at_least_one, cores},
+};
 use texts::{Group, Language};
 
 /// A benchmark of rewards.

@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 
 use addendum::{
-    backends::Weights,
     editor::{Edit, EditConfig, Edited, Editor, Operation, Rule, rule::Annotated},
     options::EditOptions,
     report::terminal::Paint,
     rewards::{EntityType, Presence},
+    train::reward_models::Weights,
 };
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde_json::{Value, json};
 
-use super::text;
+use super::output::{print, text};
 
 #[derive(Args)]
 pub struct EditArgs {
@@ -49,7 +49,7 @@ pub fn run(args: &EditArgs) -> Result<()> {
     let editor = Editor::from_backends(config(args)?, &args.weights.load()?.editing)?;
     let edited = editor.edit(&report, &reference, &mut ChaCha8Rng::seed_from_u64(args.seed))?;
     let annotated = [("report", editor.annotated(&report)?), ("reference", editor.annotated(&reference)?)];
-    super::print(&match args.format {
+    print(&match args.format {
         Format::Text => shown(&annotated, &edited, Paint::from_environment()),
         Format::Json => format!("{:#}\n", json(&annotated, &edited)),
     })

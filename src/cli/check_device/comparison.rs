@@ -36,7 +36,7 @@ impl Comparison {
 /// Compares `device` with the CPU, weights in `dtype` on both.
 pub fn against_cpu(device: &Device, dtype: DType) -> Result<Vec<Comparison>> {
     let config = config();
-    let [cpu, other] = [Bench::new(&config, dtype, &Device::Cpu)?, Bench::new(&config, dtype, device)?];
+    let [cpu, other] = [SmallModel::new(&config, dtype, &Device::Cpu)?, SmallModel::new(&config, dtype, device)?];
     // Products in half precision round to 8 (bf16) or 11 (f16) bits on a GPU; on the CPU they are f32 ones.
     let (exact, trained) = match dtype {
         DType::BF16 => (5e-2, 2e-1),
@@ -71,14 +71,14 @@ fn config() -> Config {
     config
 }
 
-struct Bench {
+struct SmallModel {
     config: Config,
     model: Model,
     device: Device,
     adapter: Adapter,
 }
 
-impl Bench {
+impl SmallModel {
     fn new(config: &Config, dtype: DType, device: &Device) -> Result<Self> {
         let weights = Weights::random(config, 0, dtype, device)?;
         let fresh = Adapter::new(config, LoraConfig::default(), 1, device)?;
@@ -195,8 +195,8 @@ mod tests {
 
     #[test]
     fn a_difference_is_seen() {
-        let one = Bench::new(&config(), DType::F32, &Device::Cpu).unwrap();
-        let half = Bench::new(&config(), DType::BF16, &Device::Cpu).unwrap();
+        let one = SmallModel::new(&config(), DType::F32, &Device::Cpu).unwrap();
+        let half = SmallModel::new(&config(), DType::BF16, &Device::Cpu).unwrap();
         let difference = gap(&one.log_probs().unwrap()[0], &half.log_probs().unwrap()[0]).unwrap();
         assert!(difference > 1e-5, "{difference}");
     }

@@ -6,7 +6,6 @@
 //! Reports are never logged.
 
 mod analyze;
-mod command;
 mod pool;
 mod predict;
 mod request;
@@ -15,6 +14,5 @@ mod server;
 mod service;
 mod telemetry;
 
-pub use command::{ServeArgs, serve};
 pub use server::{Server, ServerConfig};
 pub use service::{Endpoint, Refused, Service, ServiceOptions};

@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::host;
+use crate::cli::host;
 
 /// One study's training step.
 #[derive(Clone, Debug)]

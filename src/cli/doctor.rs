@@ -1,15 +1,18 @@
 //! `addendum doctor`: whether a plan fits this machine.
 
+mod plan;
+
 use std::path::PathBuf;
 
 use addendum::{
-    devices::WeightType,
-    doctor::Plan,
-    host,
     policy::{Config, LoraConfig, device::device, learner::Recompute},
+    train::placement::WeightType,
 };
 use anyhow::Result;
 use clap::Args;
+
+use super::host;
+use plan::Plan;
 
 #[derive(Args)]
 pub struct DoctorArgs {

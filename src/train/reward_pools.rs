@@ -1,5 +1,5 @@
 //! The reward as stages of the chain: one for each back end, so that each has its own actors, and its own device where
-//! [`Weights`](crate::backends::Weights) names one. Groups pass through them one after the other; while one back end
+//! [`Weights`](crate::train::reward_models::Weights) names one. Groups pass through them one after the other; while one back end
 //! scores a group, another scores the next.
 //!
 //! Nothing here changes a reward: the stages add up, in a fixed order, to what one stage would give.

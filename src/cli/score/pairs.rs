@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use addendum::report::not_json;
 use serde_json::{Map, Value};
 
 /// A report and its reference.
@@ -213,13 +214,6 @@ fn json(name: &str, text: &str) -> Result<Vec<Item>> {
         return Err(Error::Content { place: name.to_owned(), problem: "expected a list of items".into() });
     };
     values.into_iter().enumerate().map(|(at, value)| item(format!("{name}: item {}", at + 1), value)).collect()
-}
-
-/// What is wrong with a line of JSON, without the line's number: that is the place, which is told anyway.
-pub(crate) fn not_json(error: &serde_json::Error) -> String {
-    let (text, column) = (error.to_string(), error.column());
-    let reason = text.strip_suffix(&format!(" at line {} column {column}", error.line())).unwrap_or(&text);
-    format!("is not JSON: {reason} (column {column})")
 }
 
 fn json_lines(name: &str, text: &str) -> Result<Vec<Item>> {
