@@ -2,6 +2,8 @@
 //!
 //! This crate knows nothing of the policy or of actors and can be used alone ("score these reports").
 
+#![forbid(unsafe_code)]
+
 pub mod assess;
 pub mod cache;
 pub mod entity;

@@ -12,7 +12,6 @@ mod deberta;
 mod encoder;
 mod layers;
 mod mpnet;
-mod ops;
 #[cfg(test)]
 mod oracle;
 mod pickle;
