@@ -11,10 +11,10 @@ use std::{
 use addendum_actors::{BackendError, Request, Sampled, StepStats, backend};
 use addendum_policy::{
     Adapter, LearnerConfig, Policy, SamplingConfig,
-    filter::TokenSampler,
     generate::GenerateRequest,
     learner::{self, LearnerState, TrainGroup, TrainResponse},
     pack::EncodedPrompt,
+    sampling::TokenSampler,
 };
 use addendum_replay::{Origin, RolloutGroup};
 use addendum_studies::{ImageSource, Prompt};

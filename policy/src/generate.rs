@@ -7,20 +7,16 @@
 
 use std::{ops::Range, sync::Arc};
 
+use addendum_kernels::{FEW, Segment, serially, threads};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::{
     Adapter, Result,
-    filter::{Drawn, TokenSampler},
     model::{KvCache, Language, Rows},
-    ops::{
-        Segment,
-        kernel::{serially, threads},
-        rows::FEW,
-    },
     pack::{EncodedPrompt, Packed},
+    sampling::{Drawn, TokenSampler},
 };
 
 /// Weights up to this many bytes stay in a processor's cache, so that every thread may read them all for a few samples

@@ -11,6 +11,7 @@ mod state;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
+use addendum_kernels::serially;
 use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -20,7 +21,6 @@ use crate::{
     memory::{Memory, StepShape},
     model::Language,
     objective::{Batch, Objective, ObjectiveMetrics, ResponseTerms, Tally, group_advantages},
-    ops::serially,
     optim::{AdamW, Step, Tensors},
     pack::{EncodedPrompt, Packed},
 };

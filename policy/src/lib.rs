@@ -2,11 +2,12 @@
 //!
 //! This crate knows studies, but nothing of rewards, edits or actors.
 
+#![forbid(unsafe_code)]
+
 pub mod checkpoint;
 pub mod config;
 pub mod device;
 mod error;
-pub mod filter;
 pub mod generate;
 pub mod image;
 pub mod learner;
@@ -14,18 +15,18 @@ pub mod lora;
 pub mod memory;
 pub mod model;
 pub mod objective;
-pub mod ops;
 pub mod optim;
 pub mod pack;
 mod policy;
 pub mod positions;
+pub mod sampling;
 pub mod schedule;
 pub mod sft;
 pub mod tokenizer;
 
 pub use config::Config;
 pub use error::{Error, Result};
-pub use filter::SamplingConfig;
 pub use learner::{Learner, LearnerConfig};
 pub use lora::{Adapter, LoraConfig};
 pub use policy::Policy;
+pub use sampling::SamplingConfig;

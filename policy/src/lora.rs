@@ -8,12 +8,13 @@ mod targets;
 
 use std::collections::BTreeSet;
 
+use addendum_kernels::LoraPair;
 use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, Error, Result, config::TextConfig, ops::LoraPair, optim::Tensors};
+use crate::{Config, Error, Result, config::TextConfig, optim::Tensors};
 
 pub use merge::merge_folder;
 

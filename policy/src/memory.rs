@@ -3,13 +3,13 @@
 //! Counted are the tensors that exist at the same time at the peak, in bytes; the allocator and the program itself are
 //! not. Activations are f32, and so are the adapter and the optimiser; weight matrices have the model's type.
 
+use addendum_kernels::HEAD_ROWS;
 use candle_core::DType;
 use serde::Serialize;
 
 use crate::{
     Config, LoraConfig,
     model::weights::{shapes, weight_dtype},
-    ops::HEAD_ROWS,
 };
 
 const F32: u64 = 4;

@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
+use addendum_kernels::{LogProbs, Segment, log_probs};
 use candle_core::Tensor;
 
 use crate::{
     Adapter, Error, Result,
     model::{KvCache, Language, Rows},
-    ops::{LogProbs, Segment, log_probs},
     positions::{Position, prompt_positions},
 };
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use addendum_kernels::serially;
 use addendum_studies::{ImageSource, Part, Prompt};
 use candle_core::{DType, Device, Tensor};
 
@@ -12,13 +13,12 @@ use crate::{
         folder::{self, CONFIG, GENERATION, IMAGES, TOKENIZER, TOKENIZER_CONFIG, write_json},
         load_weights, save_weights, write_whole,
     },
-    filter::TokenSampler,
     generate::{GenerateRequest, Sample, generate},
     image::{ImageConfig, ImageProcessor, Patches, PixelLimits},
     learner::{Learner, LearnerConfig},
     model::{Model, Weights},
-    ops::serially,
     pack::{EncodedPrompt, PromptTokens},
+    sampling::TokenSampler,
     tokenizer::{PromptPart, ReportTokenizer},
 };
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use addendum_kernels::serially;
 use candle_core::{Device, Tensor, Var};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -15,7 +16,6 @@ use crate::{
     image::Patches,
     learner::{add, collect_gradients},
     model::{Model, Weights},
-    ops::serially,
     optim::{AdamW, AdamWConfig, Step, Tensors},
     pack::{EncodedPrompt, Packed, PromptTokens},
     schedule::Schedule,

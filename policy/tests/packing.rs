@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use addendum_policy::{
     Adapter, Config, LearnerConfig, LoraConfig,
-    filter::{SamplingConfig, TokenSampler},
     generate::{GenerateRequest, generate},
     learner::{Learner, LearnerState, Recompute, TrainGroup, TrainResponse},
     memory::Memory,
     model::{Model, Weights},
     optim::Tensors,
     pack::{EncodedPrompt, Packed, PromptTokens},
+    sampling::{SamplingConfig, TokenSampler},
 };
 use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;

@@ -5,14 +5,14 @@ mod common;
 
 use std::sync::Arc;
 
+use addendum_kernels::Segment;
 use addendum_policy::{
     Config,
-    filter::{SamplingConfig, TokenSampler},
     generate::{GenerateRequest, generate},
     model::{Model, Rows, vision::WindowPlan},
     objective::log_probabilities,
-    ops::Segment,
     pack::Packed,
+    sampling::{SamplingConfig, TokenSampler},
 };
 use candle_core::Tensor;
 use common::{assert_close, fixture, json, network::*};

@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use addendum_policy::filter::{SamplingConfig, TokenSampler};
+use addendum_policy::sampling::{SamplingConfig, TokenSampler};
 use common::{assert_close, json};
 use serde::Deserialize;
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use addendum_policy::{
     Config, Policy,
-    filter::{SamplingConfig, TokenSampler},
     generate::{GenerateRequest, Sample, generate},
     image::ImageConfig,
     model::Weights,
     pack::{EncodedPrompt, PromptTokens},
+    sampling::{SamplingConfig, TokenSampler},
     tokenizer::ReportTokenizer,
 };
 use candle_core::{DType, Device};

@@ -4,6 +4,8 @@
 //! tensors nor a network: the published neural models are in `addendum-rewards-neural`, services over HTTP in
 //! `addendum-rewards-remote`; both implement its traits.
 
+#![forbid(unsafe_code)]
+
 pub mod assess;
 pub mod cache;
 pub mod entity;

@@ -6,11 +6,11 @@ use std::{
 };
 
 use addendum_actors::{BackendError, Evaluate, Scores};
+use addendum_kernels::serially;
 use addendum_policy::{
     Adapter, SamplingConfig,
-    filter::TokenSampler,
     generate::{GenerateRequest, Sample},
-    ops::serially,
+    sampling::TokenSampler,
 };
 use addendum_rewards::{
     evaluate::{ClinicalScores, evaluate as clinical_scores},

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use addendum_kernels::LogProbs;
 use candle_core::{Tensor, Var, backprop::GradStore};
 
-use crate::{Adapter, Error, Result, model::Language, ops::LogProbs, optim::Tensors, pack::Packed};
+use crate::{Adapter, Error, Result, model::Language, optim::Tensors, pack::Packed};
 
 /// The adapter's factors as variables, by name, an adapter made of them, and one with their values.
 pub struct Live {

@@ -2,6 +2,9 @@
 
 use std::{ops::Range, sync::Arc};
 
+use addendum_kernels::{
+    Rotation, Segment, attention, cached_attention, copy_rows, linear, lora_linear, rms_norm, rope, swiglu,
+};
 use candle_core::{DType, Device, Tensor};
 
 use super::{Linear, Weights};
@@ -9,7 +12,6 @@ use crate::{
     Config, Result,
     config::TextConfig,
     lora::{Adapter, LayerAdapter, Module},
-    ops::{Rotation, Segment, attention, cached_attention, copy_rows, lora_linear, rms_norm, rope, swiglu},
     positions::{Position, angles},
 };
 
@@ -156,7 +158,7 @@ impl Language {
 
     /// Logits in f32 `[tokens, vocab]` of a few final hidden states.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        Ok(crate::ops::linear(hidden, &self.head, None)?)
+        Ok(linear(hidden, &self.head, None)?)
     }
 }
 

@@ -4,15 +4,11 @@
 
 use std::sync::Arc;
 
+use addendum_kernels::{Rotation, Segment, attention, rms_norm, rope, swiglu};
 use candle_core::{Device, Tensor};
 
 use super::{Linear, Weights};
-use crate::{
-    Error, Result,
-    config::VisionConfig,
-    image::Patches,
-    ops::{Rotation, Segment, attention, rms_norm, rope, swiglu},
-};
+use crate::{Error, Result, config::VisionConfig, image::Patches};
 
 /// The norms' epsilon, a constant of the architecture.
 const EPS: f64 = 1e-6;

@@ -3,13 +3,13 @@
 //! What tells the three apart is how they see positions (module `positions`), their embeddings and the names of their
 //! tensors. Inference only; there is no dropout and no gradient.
 
+use addendum_kernels::encoder::{Activation, softmax};
 use candle_core::{Result, Tensor};
 use serde::Deserialize;
 
 use super::{
     batch::{Block, Pack},
     layers::{AddNorm, Linear},
-    ops::softmax,
     positions::{Positions, Table},
     weights::Weights,
 };
@@ -24,6 +24,7 @@ pub(super) struct Sizes {
     pub(super) intermediate_size: usize,
     pub(super) max_position_embeddings: usize,
     pub(super) layer_norm_eps: f64,
+    #[serde(with = "ActivationName")]
     pub(super) hidden_act: Activation,
 }
 
@@ -56,13 +57,11 @@ impl Sizes {
     }
 }
 
-/// The activation between the two linear layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Activation {
-    /// x Φ(x), exactly.
+/// What `config.json` calls the activation between the two linear layers.
+#[derive(Deserialize)]
+#[serde(remote = "Activation", rename_all = "snake_case")]
+enum ActivationName {
     Gelu,
-    /// Its approximation by tanh.
     #[serde(alias = "gelu_pytorch_tanh")]
     GeluNew,
     Relu,

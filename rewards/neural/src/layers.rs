@@ -1,12 +1,9 @@
 //! Linear layers and layer normalisation with loaded weights.
 
+use addendum_kernels::encoder::{Activation, add_bias, add_norm};
 use candle_core::{Result, Tensor};
 
-use super::{
-    encoder::Activation,
-    ops::{add_bias, add_norm},
-    weights::{Weights, refuse},
-};
+use super::weights::{Weights, refuse};
 
 /// The weights of a linear layer, as `[inputs, outputs]` so that products need not reorder them.
 ///

@@ -15,7 +15,6 @@ mod encoder;
 mod error;
 mod layers;
 mod mpnet;
-mod ops;
 #[cfg(test)]
 mod oracle;
 mod pickle;

@@ -1,9 +1,10 @@
 //! How an encoder's attention sees positions: not at all (BERT), by one bias per distance (MPNet), or by comparing
 //! content with projected distances (DeBERTa).
 
+use addendum_kernels::encoder::add_picked;
 use candle_core::{Device, Result, Tensor};
 
-use super::{layers::Linear, ops::add_picked};
+use super::layers::Linear;
 
 /// The position part of every layer's attention.
 pub(super) enum Positions {

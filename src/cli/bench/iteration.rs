@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use addendum_policy::{
     Adapter, Learner, LearnerConfig, SamplingConfig,
-    filter::TokenSampler,
     generate::{GenerateRequest, Sample, generate},
     image::Patches,
     learner::{StepStats, TrainGroup, TrainResponse},
     objective::ObjectiveConfig,
     pack::EncodedPrompt,
+    sampling::TokenSampler,
     schedule::Schedule,
 };
 use anyhow::Result;

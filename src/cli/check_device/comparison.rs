@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use addendum_policy::{
     Adapter, Config, Learner, LearnerConfig, LoraConfig, Result,
-    filter::{SamplingConfig, TokenSampler},
     generate::{GenerateRequest, Sample, generate},
     image::Patches,
     learner::{Recompute, TrainGroup, TrainResponse},
     model::{Model, Weights},
     optim::Tensors,
     pack::{EncodedPrompt, Packed, PromptTokens},
+    sampling::{SamplingConfig, TokenSampler},
 };
 use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};

@@ -4,7 +4,7 @@
 //! Weights `exp((logit - top) / temperature)` are f32 and vectorised; their sums over blocks of tokens are added in f64.
 //! No weight is stored: those of one block are computed again to find a token in it. All sums have a fixed order.
 
-use crate::ops::kernel::{exp, max, sum, vectorised};
+use addendum_kernels::vector::{exp, max, sum, vectorised};
 
 /// Tokens whose weights exist at the same time.
 const BLOCK: usize = 512;

@@ -4,12 +4,10 @@
 //! product. Here every element is the dot product of contiguous rows, a matrix is read once, as it lies, and an element
 //! rounds the same way however many rows and threads there are.
 
-use std::ops::Range;
-
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::kernel::{Mat, Shared};
+use crate::views::{Mat, MatMut};
 
 /// From this many rows on copying pays.
 pub const FEW: usize = 64;
@@ -25,24 +23,20 @@ pub struct FewRows<'a> {
 }
 
 impl FewRows<'_> {
-    /// `dst` has `row_stride` values between rows.
-    pub fn product(&self, dst: &mut [f32], row_stride: usize, threads: usize) {
-        let Some((first, matrix)) = self.pairs.first() else { return };
-        let (rows, columns) = (first.rows, matrix.rows);
+    pub fn product(&self, dst: MatMut, threads: usize) {
+        let (rows, columns) = (dst.rows(), dst.cols());
         for (a, b) in self.pairs {
             assert!(a.rows == rows && b.rows == columns && a.cols == b.cols && a.col_stride == 1 && b.col_stride == 1);
         }
         let work: usize = self.pairs.iter().map(|(a, _)| rows * columns * a.cols).sum();
         let pieces = if work < WORTH_THREADS { 1 } else { threads.max(1) };
         let width = columns.div_ceil(pieces).next_multiple_of(COLUMNS);
-        let dst = Shared::new(dst);
-        let piece = |i: usize| {
-            let columns = i * width..columns.min((i + 1) * width);
-            Arch::new().dispatch(Piece { sum: self, dst, row_stride, rows, columns });
-        };
-        match columns.div_ceil(width) {
-            1 => piece(0),
-            n => (0..n).into_par_iter().for_each(piece),
+        let piece = |(i, dst)| Arch::new().dispatch(Piece { sum: self, first: i * width, dst });
+        let chunks = dst.column_chunks(width).enumerate();
+        if columns <= width {
+            chunks.for_each(piece);
+        } else {
+            chunks.collect::<Vec<_>>().into_par_iter().for_each(piece);
         }
     }
 }
@@ -53,19 +47,19 @@ const COLUMNS: usize = 4;
 /// Some columns of a product.
 struct Piece<'a> {
     sum: &'a FewRows<'a>,
-    dst: Shared,
-    row_stride: usize,
-    rows: usize,
-    columns: Range<usize>,
+    /// The column of the product where `dst` begins.
+    first: usize,
+    dst: MatMut<'a>,
 }
 
 impl WithSimd for Piece<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        for column in self.columns.clone().step_by(COLUMNS) {
-            match self.columns.end - column {
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let columns = self.dst.cols();
+        for column in (0..columns).step_by(COLUMNS) {
+            match columns - column {
                 1 => self.column::<S, 1>(simd, column),
                 2 => self.column::<S, 2>(simd, column),
                 3 => self.column::<S, 3>(simd, column),
@@ -77,9 +71,10 @@ impl WithSimd for Piece<'_> {
 
 impl Piece<'_> {
     #[inline(always)]
-    fn column<S: Simd, const C: usize>(&self, simd: S, column: usize) {
-        for row in (0..self.rows).step_by(4) {
-            match self.rows - row {
+    fn column<S: Simd, const C: usize>(&mut self, simd: S, column: usize) {
+        let rows = self.dst.rows();
+        for row in (0..rows).step_by(4) {
+            match rows - row {
                 1 => self.tile::<S, 1, C>(simd, row, column),
                 2 => self.tile::<S, 2, C>(simd, row, column),
                 3 => self.tile::<S, 3, C>(simd, row, column),
@@ -89,12 +84,12 @@ impl Piece<'_> {
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const C: usize>(&self, simd: S, row: usize, column: usize) {
+    fn tile<S: Simd, const R: usize, const C: usize>(&mut self, simd: S, row: usize, column: usize) {
         let mut sums = [[simd.splat_f32s(0.0); C]; R];
         let mut tails = [[0f32; C]; R];
         for (a, b) in self.sum.pairs {
             let a: [(&[S::f32s], &[f32]); R] = std::array::from_fn(|i| S::as_simd_f32s(a.row(row + i)));
-            let b: [(&[S::f32s], &[f32]); C] = std::array::from_fn(|j| S::as_simd_f32s(b.row(column + j)));
+            let b: [(&[S::f32s], &[f32]); C] = std::array::from_fn(|j| S::as_simd_f32s(b.row(self.first + column + j)));
             let depth = a[0].0.len();
             let left: [&[S::f32s]; R] = a.map(|(head, _)| &head[..depth]);
             let right: [&[S::f32s]; C] = b.map(|(head, _)| &head[..depth]);
@@ -114,9 +109,8 @@ impl Piece<'_> {
             }
         }
         for i in 0..R {
-            // SAFETY: the piece owns its columns of `dst`, and only they are touched.
-            let dst = unsafe { self.dst.slice((row + i) * self.row_stride + column) };
-            for (j, dst) in dst[..C].iter_mut().enumerate() {
+            let dst = &mut self.dst.row(row + i)[column..column + C];
+            for (j, dst) in dst.iter_mut().enumerate() {
                 let value = self.sum.scale * (simd.reduce_sum_f32s(sums[i][j]) + tails[i][j]);
                 *dst = if self.sum.accumulate { *dst + value } else { value };
             }

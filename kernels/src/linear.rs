@@ -4,11 +4,14 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{
+use crate::{
     attach::attach,
-    kernel::{Mat, Read, by_rows, floats, fusable, fusable_weight, matmul, parallelism, tensor, threads, vectorised},
-    rows::{FEW, FewRows},
-    weight::{Values, Weight},
+    product::{FEW, FewRows, by_rows, matmul},
+    storage::{Read, floats, fusable, tensor},
+    threads::{parallelism, threads},
+    vector::vectorised,
+    views::{Mat, MatMut},
+    weight::{Values, Weight, fusable_weight},
 };
 
 /// `x @ weight^T + bias`: `x` `[tokens, in]`, `weight` `[out, in]`, `bias` `[out]`.
@@ -22,7 +25,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 }
 
 /// The same from candle's operations, the product in the weight's type.
-pub(super) fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(crate) fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let product = |x: &Tensor, w: &Tensor| x.to_dtype(w.dtype())?.matmul(w)?.to_dtype(x.dtype());
     let y = |x: &Tensor| match bias {
         Some(bias) => product(x, &weight.t()?)?.broadcast_add(bias),
@@ -57,7 +60,7 @@ pub fn lora_linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, lora: &Lo
 }
 
 /// The same from candle's operations.
-pub(super) fn composed_lora(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, lora: &LoraPair) -> Result<Tensor> {
+pub(crate) fn composed_lora(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, lora: &LoraPair) -> Result<Tensor> {
     let low = x.matmul(&lora.a.t()?)?.matmul(&lora.b.t()?)?;
     composed(x, &weight.detach(), bias)? + (low * lora.scale)?
 }
@@ -68,7 +71,7 @@ impl Linear {
     fn forward(x: &[f32], weight: &Weight, bias: Option<&[f32]>) -> Vec<f32> {
         let tokens = x.len() / weight.cols;
         let mut y = biased(tokens, weight.rows, bias);
-        weight.apply(&mut y, bias.is_some(), 1.0, Mat::new(x, tokens, weight.cols));
+        weight.apply(MatMut::new(&mut y, tokens, weight.rows), bias.is_some(), 1.0, Mat::new(x, tokens, weight.cols));
         y
     }
 
@@ -78,14 +81,15 @@ impl Linear {
         let g = Mat::new(rg.slice()?, tokens, outputs);
         let dx = if x.track_op() {
             let mut dx = vec![0f32; tokens * inputs];
-            rw.weight()?.apply_transposed(&mut dx, false, 1.0, g);
+            Weight::read(&rw)?.apply_transposed(MatMut::new(&mut dx, tokens, inputs), false, 1.0, g);
             Some(tensor(dx, x.shape())?)
         } else {
             None
         };
         let dw = if w.track_op() {
             let mut dw = vec![0f32; outputs * inputs];
-            matmul(&mut dw, inputs, false, 1.0, g.t(), Mat::new(rx.slice()?, tokens, inputs), parallelism());
+            let x = Mat::new(rx.slice()?, tokens, inputs);
+            matmul(MatMut::new(&mut dw, outputs, inputs), false, 1.0, g.t(), x, parallelism());
             Some(tensor(dw, w.shape())?)
         } else {
             None
@@ -95,11 +99,11 @@ impl Linear {
 }
 
 fn weight<'a>(x: &Layout, storage: &'a CpuStorage, layout: &Layout) -> Result<Weight<'a>> {
-    let ((_, inputs), (rows, cols)) = (x.shape().dims2()?, layout.shape().dims2()?);
-    if inputs != cols {
+    let (weight, inputs) = (Weight::new(storage, layout)?, x.shape().dims2()?.1);
+    if inputs != weight.cols {
         candle_core::bail!("linear: input of width {inputs} for a weight of shape {:?}", layout.shape());
     }
-    Ok(Weight { values: Values::new(storage, layout)?, rows, cols })
+    Ok(weight)
 }
 
 impl CustomOp2 for Linear {
@@ -200,17 +204,18 @@ impl CustomOp3 for LoraLinear {
         let mut low = low_rank(x, floats(s2, l2)?, tokens, inputs, rank);
         low.iter_mut().for_each(|value| *value *= self.scale);
         let (low, b) = (Mat::new(&low, tokens, rank), Mat::new(floats(s3, l3)?, outputs, rank));
-        let weight = weight.weight()?;
+        let weight = Weight::read(&weight)?;
         let y = match weight.values {
             Values::F32(w) if tokens < FEW => {
                 let mut y = biased(tokens, outputs, bias);
                 let pairs = [(Mat::new(x, tokens, inputs), Mat::new(w, outputs, inputs)), (low, b)];
-                FewRows { pairs: &pairs, accumulate: bias.is_some(), scale: 1.0 }.product(&mut y, outputs, threads());
+                let product = FewRows { pairs: &pairs, accumulate: bias.is_some(), scale: 1.0 };
+                product.product(MatMut::new(&mut y, tokens, outputs), threads());
                 y
             }
             _ => {
                 let mut y = Linear::forward(x, &weight, bias);
-                by_rows(&mut y, outputs, true, 1.0, low, b, parallelism());
+                by_rows(MatMut::new(&mut y, tokens, outputs), true, 1.0, low, b, parallelism());
                 y
             }
         };
@@ -234,23 +239,24 @@ impl CustomOp3 for LoraLinear {
 
         // scale * grad @ b: the gradient that reaches the low-rank activations.
         let mut dlow = vec![0f32; tokens * rank];
-        matmul(&mut dlow, rank, false, self.scale, g, Mat::new(rb.slice()?, outputs, rank), par);
+        let up = Mat::new(rb.slice()?, outputs, rank);
+        matmul(MatMut::new(&mut dlow, tokens, rank), false, self.scale, g, up, par);
         let dlow = Mat::new(&dlow, tokens, rank);
 
         let dx = if x.track_op() {
             let weight = Read::new(&self.weight);
             let mut dx = vec![0f32; tokens * inputs];
-            weight.weight()?.apply_transposed(&mut dx, false, 1.0, g);
-            matmul(&mut dx, inputs, true, 1.0, dlow, Mat::new(a_data, rank, inputs), par);
+            Weight::read(&weight)?.apply_transposed(MatMut::new(&mut dx, tokens, inputs), false, 1.0, g);
+            matmul(MatMut::new(&mut dx, tokens, inputs), true, 1.0, dlow, Mat::new(a_data, rank, inputs), par);
             Some(tensor(dx, x.shape())?)
         } else {
             None
         };
         let mut da = vec![0f32; rank * inputs];
-        matmul(&mut da, inputs, false, 1.0, dlow.t(), Mat::new(xs, tokens, inputs), par);
+        matmul(MatMut::new(&mut da, rank, inputs), false, 1.0, dlow.t(), Mat::new(xs, tokens, inputs), par);
         let low = low_rank(xs, a_data, tokens, inputs, rank);
         let mut db = vec![0f32; outputs * rank];
-        matmul(&mut db, rank, false, self.scale, g.t(), Mat::new(&low, tokens, rank), par);
+        matmul(MatMut::new(&mut db, outputs, rank), false, self.scale, g.t(), Mat::new(&low, tokens, rank), par);
         Ok((dx, Some(tensor(da, a.shape())?), Some(tensor(db, b.shape())?)))
     }
 }
@@ -263,6 +269,7 @@ fn biased(tokens: usize, outputs: usize, bias: Option<&[f32]>) -> Vec<f32> {
 /// `x @ a^T`.
 fn low_rank(x: &[f32], a: &[f32], tokens: usize, inputs: usize, rank: usize) -> Vec<f32> {
     let mut low = vec![0f32; tokens * rank];
-    by_rows(&mut low, rank, false, 1.0, Mat::new(x, tokens, inputs), Mat::new(a, rank, inputs), parallelism());
+    let (x, a) = (Mat::new(x, tokens, inputs), Mat::new(a, rank, inputs));
+    by_rows(MatMut::new(&mut low, tokens, rank), false, 1.0, x, a, parallelism());
     low
 }

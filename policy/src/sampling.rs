@@ -6,12 +6,12 @@
 
 mod unfiltered;
 
+use addendum_kernels::vector::vectorised;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::ops::kernel::vectorised;
 use unfiltered::Unfiltered;
 
 /// How tokens are chosen.

@@ -2,7 +2,10 @@
 
 use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor};
 
-use super::kernel::{Read, dot, floats, fusable, tensor, vectorised};
+use crate::{
+    storage::{Read, floats, fusable, tensor},
+    vector::{dot, vectorised},
+};
 
 /// `x` is `[..., C]`, `weight` `[C]`.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {

@@ -3,13 +3,18 @@
 //! The vocabulary projection, the temperature and the log-softmax are one operation that works on a few rows at a
 //! time; its backward recomputes them. Memory therefore does not grow with vocabulary times length.
 
-use candle_core::{CpuStorage, CustomOp2, D, DType, IndexOp, Layout, Result, Shape, Tensor};
 use std::sync::Arc;
 
-use super::{
+use candle_core::{CpuStorage, CustomOp2, D, DType, IndexOp, Layout, Result, Shape, Tensor};
+
+use crate::{
     attach::attach,
-    kernel::{Mat, Read, dot, exp, floats, fusable, fusable_weight, matmul, max, parallelism, sum, tensor, vectorised},
-    weight::{Values, Weight},
+    product::matmul,
+    storage::{Read, floats, fusable, tensor},
+    threads::parallelism,
+    vector::{dot, exp, max, sum, vectorised},
+    views::{Mat, MatMut},
+    weight::{Weight, fusable_weight},
 };
 
 /// Rows whose logits exist at the same time.
@@ -43,7 +48,7 @@ pub fn log_probs(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f
 }
 
 /// The same from candle's operations: `[2, tokens]`, log-probabilities and entropies.
-pub(super) fn composed(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f64) -> Result<Tensor> {
+pub(crate) fn composed(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f64) -> Result<Tensor> {
     let values = |hidden: &Tensor| -> Result<Tensor> {
         let mut parts = Vec::new();
         for (i, targets) in targets.chunks(HEAD_ROWS).enumerate() {
@@ -96,7 +101,7 @@ impl Head {
         for first in (0..self.targets.len()).step_by(HEAD_ROWS) {
             let rows = HEAD_ROWS.min(self.targets.len() - first);
             let h = Mat::new(&hidden[first * c..], rows, c);
-            head.apply(&mut logits[..rows * vocab], false, self.scale, h);
+            head.apply(MatMut::new(&mut logits[..rows * vocab], rows, vocab), false, self.scale, h);
             f(first, rows, &mut logits[..rows * vocab]);
         }
     }
@@ -124,12 +129,12 @@ impl CustomOp2 for Head {
     }
 
     fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (vocab, c) = l2.shape().dims2()?;
+        let head = Weight::new(s2, l2)?;
+        let vocab = head.rows;
         let tokens = self.targets.len();
         let mut out = vec![0f32; 2 * tokens];
         let (logp, entropy) = out.split_at_mut(tokens);
         let mut probabilities = vec![0f32; vocab];
-        let head = Weight { values: Values::new(s2, l2)?, rows: vocab, cols: c };
         self.chunks(floats(s1, l1)?, &head, |first, _, logits| {
             vectorised(|| {
                 for (i, row) in (first..).zip(logits.chunks_exact_mut(vocab)) {
@@ -154,7 +159,7 @@ impl CustomOp2 for Head {
         let (h, g) = (rh.slice()?, rg.slice()?);
         let (glogp, gentropy) = g.split_at(self.targets.len());
         let (vocab, c) = head.dims2()?;
-        let weight = rw.weight()?;
+        let weight = Weight::read(&rw)?;
         let mut dhidden = vec![0f32; h.len()];
         let mut dhead = if head.track_op() { vec![0f32; vocab * c] } else { Vec::new() };
         let mut probabilities = vec![0f32; vocab];
@@ -173,10 +178,11 @@ impl CustomOp2 for Head {
                 }
             });
             let dlogits = Mat::new(logits, rows, vocab);
-            weight.apply_transposed(&mut dhidden[first * c..(first + rows) * c], false, self.scale, dlogits);
+            let dhidden = MatMut::new(&mut dhidden[first * c..(first + rows) * c], rows, c);
+            weight.apply_transposed(dhidden, false, self.scale, dlogits);
             if !dhead.is_empty() {
                 let h = Mat::new(&h[first * c..], rows, c);
-                matmul(&mut dhead, c, true, self.scale, dlogits.t(), h, parallelism());
+                matmul(MatMut::new(&mut dhead, vocab, c), true, self.scale, dlogits.t(), h, parallelism());
             }
         });
         let dhead = if dhead.is_empty() { None } else { Some(tensor(dhead, head.shape())?) };

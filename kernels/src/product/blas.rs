@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::kernel::Mat;
+use crate::views::{Mat, MatMut};
 
 unsafe extern "C" {
     fn sgemm_(
@@ -33,19 +33,17 @@ fn operand(m: &Mat) -> Option<(c_char, c_int)> {
     Some((kind as c_char, c_int::try_from(stride.max(least).max(1)).ok()?))
 }
 
-/// `dst = keep * dst + scale * a @ b`, row-major; `false` if BLAS can't express it.
-///
-/// # Safety
-/// `a`, `b` and `dst` (`a.rows` rows of `b.cols` values, `row_stride` apart) must be in bounds.
-pub unsafe fn sgemm(dst: &mut [f32], row_stride: usize, accumulate: bool, scale: f32, a: &Mat, b: &Mat) -> bool {
-    let sizes = [b.cols, a.rows, a.cols, row_stride].map(c_int::try_from);
+/// `dst = keep * dst + scale * a @ b`, whose sizes fit; `false` if BLAS can't express it.
+pub fn sgemm(dst: &mut MatMut, accumulate: bool, scale: f32, a: &Mat, b: &Mat) -> bool {
+    assert!(a.in_bounds() && b.in_bounds() && (a.rows, b.cols, b.rows) == (dst.rows(), dst.cols(), a.cols));
+    let sizes = [b.cols, a.rows, a.cols, dst.row_stride()].map(c_int::try_from);
     let ([Ok(m), Ok(n), Ok(k), Ok(ldc)], Some((kind_a, lda)), Some((kind_b, ldb))) = (sizes, operand(a), operand(b))
     else {
         return false;
     };
     let keep = if accumulate { 1.0f32 } else { 0.0 };
-    // SAFETY: the transposed product dst^T = b^T a^T in column-major order, whose operands are the same memory; the
-    // caller vouches for the bounds.
+    // SAFETY: the transposed product dst^T = b^T a^T in column-major order, whose operands are the same memory. The
+    // assertion proves that all of it is in bounds, and the elements of `dst` are borrowed mutably.
     unsafe {
         sgemm_(
             &kind_b,

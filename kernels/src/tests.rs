@@ -1,8 +1,8 @@
-use candle_core::{DType, Device, Result, Tensor, Var};
 use std::sync::Arc;
 
-use super::attention::composed;
-use super::*;
+use candle_core::{DType, Device, Result, Tensor, Var};
+
+use super::{attention::composed, *};
 
 fn random(shape: &[usize], seed: u64) -> Result<Var> {
     use rand::{Rng, SeedableRng};
@@ -196,11 +196,23 @@ fn segments_outside_the_tensors_are_refused() -> Result<()> {
     Ok(())
 }
 
+/// Threads would write the same rows.
+#[test]
+fn segments_that_share_a_query_or_see_no_key_are_refused() -> Result<()> {
+    let q = Tensor::zeros((4, 2, 4), DType::F32, &Device::Cpu)?;
+    let refuses = |segments: &[Segment]| attention(&q, &q, &q, &segments.into()).is_err();
+    assert!(refuses(&[segment((2, 4), (0, 0), (0, 4), true), segment((0, 3), (0, 0), (0, 3), true)]));
+    assert!(refuses(&[segment((0, 2), (0, 0), (0, 0), false)]));
+    assert!(!refuses(&[segment((2, 4), (0, 0), (0, 4), true), segment((0, 2), (0, 0), (0, 3), true)]));
+    Ok(())
+}
+
 #[test]
 fn copied_rows_land_where_they_should() -> Result<()> {
     let cache = Tensor::zeros((5, 2), DType::F32, &Device::Cpu)?;
     copy_rows(&cache, &Tensor::new(&[[1f32, 2.], [3., 4.]], &Device::Cpu)?, &[4, 1])?;
     assert_eq!(cache.to_vec2::<f32>()?, [[0., 0.], [3., 4.], [0., 0.], [0., 0.], [1., 2.]]);
+    assert!(copy_rows(&cache, &Tensor::new(&[[1f32, 2.]], &Device::Cpu)?, &[5]).is_err());
     Ok(())
 }
 

@@ -5,7 +5,10 @@
 
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor};
 
-use super::kernel::{Read, floats, fusable, tensor, vectorised};
+use crate::{
+    storage::{Read, floats, fusable, tensor},
+    vector::vectorised,
+};
 
 /// Cosines and sines, each `[tokens, head_dim / 2]`.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Result, Tensor};
 
-use super::Segment;
+use super::segment::Segment;
 
 /// As [`attention`](super::attention) over causal segments, all of them in one launch.
 pub fn flash_attention(q: &Tensor, k: &Tensor, v: &Tensor, segments: &Arc<[Segment]>) -> Result<Tensor> {

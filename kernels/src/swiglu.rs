@@ -2,7 +2,10 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::kernel::{Read, exp, floats, fusable, tensor, vectorised};
+use crate::{
+    storage::{Read, floats, fusable, tensor},
+    vector::{exp, vectorised},
+};
 
 /// `gate` and `up` have the same shape.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
