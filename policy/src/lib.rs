@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod device;
 mod error;
+mod files;
 pub mod filter;
 pub mod generate;
 pub mod image;
