@@ -152,6 +152,11 @@ mod tests {
             .into();
         let context = Value::from_pairs([("messages", Value::from(messages))]);
         assert_eq!(text(source, context), "[a]b[c]False {% endgeneration %}");
+        // As Jinja renders them with transformers' extension.
+        let blanks = "a\n{% generation %}\nb\n{% endgeneration %}\nc\n  {% generation %}\n d{% endgeneration %}\n e";
+        assert_eq!(text(blanks, Value::UNDEFINED), "a\nb\nc\n d e");
+        let kept = "{%- if true %}\n   {%+ generation %}x{% endgeneration +%}\n{% endif %}";
+        assert_eq!(text(kept, Value::UNDEFINED), "   x\n");
     }
 
     #[test]
