@@ -86,7 +86,8 @@ fn the_rewards_need_neither_tensors_nor_a_network() {
 
 #[test]
 fn a_circle_is_found_through_a_re_export_and_a_macro() {
-    let circles = |name: &str| Graph::read(&house().join("tests/house/tests/houses").join(name).join("lib.rs")).circles();
+    let circles =
+        |name: &str| Graph::read(&house().join("tests/house/tests/houses").join(name).join("lib.rs")).circles();
     assert_eq!(circles("circle"), ["crate::attic, crate::cellar"]);
     assert_eq!(circles("straight"), Vec::<String>::new());
 }
