@@ -33,6 +33,9 @@ impl<'ast> Visit<'ast> for Paths {
         }
     }
 
+    /// Who may see an item is no use of it.
+    fn visit_visibility(&mut self, _: &'ast Visibility) {}
+
     fn visit_path(&mut self, path: &'ast syn::Path) {
         self.0.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         visit::visit_path(self, path);
