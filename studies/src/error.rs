@@ -1,8 +1,12 @@
 //! What can go wrong with a dataset, always with the file, entry and field that caused it.
 
+mod decode;
+mod dicom;
+
 use std::path::PathBuf;
 
-use crate::DecodeError;
+pub use decode::DecodeError;
+pub use dicom::DicomError;
 
 /// The result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
