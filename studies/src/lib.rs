@@ -7,10 +7,12 @@ pub mod dataset;
 pub mod decode;
 pub mod error;
 pub mod folder;
+pub mod json;
 mod limits;
 pub mod phantom;
 mod pixels;
 pub mod prompt;
+pub mod sections;
 pub mod study;
 pub mod warning;
 
