@@ -32,11 +32,13 @@ pub fn split(report: &str) -> Vec<Section> {
     let ends = headings.iter().skip(1).map(|heading| heading.start).chain([report.len()]);
     let mut spoke = false;
     for (heading, end) in headings.iter().zip(ends) {
-        let kind = match (heading.kind, sections.last().map(|section| section.kind)) {
+        let kind = match (heading.kind, sections.last_mut()) {
             // "Lungs:" goes on with the section that it stands in, or starts the findings.
-            (Kind::Part, Some(open @ (Kind::Findings | Kind::Impression | Kind::Earlier | Kind::Other))) => open,
+            (part, Some(open)) if part.goes_on_with(open.kind) => {
+                (open.whole.end, open.body.end) = (end, end);
+                continue;
+            }
             (Kind::Part, _) => Kind::Findings,
-            (Kind::Exam, Some(open @ (Kind::Findings | Kind::Impression))) => open,
             (kind, _) => kind,
         };
         if kind == Kind::Report {

@@ -33,7 +33,7 @@ const WORDS: [(Kind, &str); 9] = [
     (
         Kind::Other,
         "RECOMMENDATION RECOMMENDED NOTIFICATION NOTIFIED COMMUNICATION COMMUNICATED DISCUSSED DISCUSSION DICTATED \
-         TRANSCRIBED SIGNED ATTENDING PHYSICIAN RADIOLOGIST SIGNATURE ATTESTATION DISCLAIMER ADMITTING DISCHARGE",
+         TRANSCRIBED SIGNED ATTENDING PHYSICIAN RADIOLOGIST SIGNATURE ATTESTATION DISCLAIMER ADMITTING DISCHARGE END",
     ),
     (
         Kind::Indication,
@@ -123,6 +123,15 @@ impl Kind {
     /// Whether the section says what is seen.
     pub fn speaks(self) -> bool {
         matches!(self, Self::Findings | Self::Impression)
+    }
+
+    /// Whether a heading of this kind belongs to the section in which it stands.
+    pub(super) fn goes_on_with(self, open: Self) -> bool {
+        match self {
+            Self::Part => open.speaks() || matches!(open, Self::Earlier | Self::Other),
+            Self::Exam => open.speaks(),
+            _ => false,
+        }
     }
 
     /// Whether a paragraph behind the section's own may be the report, whose heading is left out.

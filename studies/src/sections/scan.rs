@@ -91,10 +91,17 @@ fn heading(text: &str, place: Place, shouted: bool) -> Option<(Kind, usize)> {
     if sentence.is_none() && place != Place::Line && (place == Place::Sentence || joined().is_some()) {
         return joined();
     }
+    // "IMPRESSION: AP chest compared to ___:" and the like are sentences.
+    let inside = place == Place::Heading || sentence.is_some();
+    let sentence_like = |words: &[String], kind| {
+        let compared =
+            words.len() > 1 && kind == Kind::Comparison && (inside || words.iter().any(|word| word == "COMPARED"));
+        compared && (clause.contains("__") || !in_capitals(clause))
+    };
     if clause.len() <= LONGEST {
         let words = words(clause);
         if let Some(kind) = known(&words) {
-            return Some((kind, start));
+            return (!sentence_like(&words, kind)).then_some((kind, start));
         }
         if in_capitals(clause) && (place == Place::Line && sentence.is_none() || !shouted) {
             return kind(&words).map(|kind| (kind, start));

@@ -44,6 +44,9 @@ fn only_findings_speak_beside_sections_of_every_other_kind() {
         "QUALITY OF CARE MEASURE: Pneumonia.",
         "NUMBER OF IMAGES: 2, of pneumonia.",
         "ADDENDUM: Pneumonia was told to Dr. ___.",
+        "END OF IMPRESSION: Pneumonia, read by Dr. ___.",
+        "ATTENDING PHYSICIAN: Dr. ___, for pneumonia.",
+        "ADMITTING DIAGNOSIS: PNEUMONIA",
         "**INDICATION:** Pneumonia.",
         "* HISTORY *: Pneumonia.",
     ] {
@@ -111,6 +114,7 @@ fn words_before_colons_in_sentences_are_no_headings() {
         "FINDINGS: The lungs are clear. RUL: opacity. LINES AND TUBES: PICC in place. Lateral view: normal.",
         "The lungs are clear. Note the following: no effusion.",
         "No effusion.",
+        "FINDINGS: LUNGS: Clear. Heart: normal. IMPRESSION: AP chest compared to ___:\n Compared to prior: no change.",
         "Signs of edema: none. Right effusion compared to the prior film: smaller.",
     ] {
         assert_eq!(spoken(report), report);

@@ -38,15 +38,11 @@ pub fn levels(
     let population = Population::new(occurring().map(|(stored, count)| (modality.value(stored), count)));
     let interest = Interest::read(elements, &modality, header, population.as_ref(), warnings)?;
     let background = matches!(interest, Interest::Occurring(_));
-    let table: Vec<u8> = (0u32..)
-        .zip(&counts)
-        .map(|(code, _)| {
-            let level = interest.level(modality.value(header.value(code)));
-            match level {
-                _ if background && padding.holds(code as usize) => 0,
-                level if inverted => u8::MAX - level,
-                level => level,
-            }
+    let table: Vec<u8> = (0..1u32 << header.bits_stored)
+        .map(|code| match interest.level(modality.value(header.value(code))) {
+            _ if background && padding.holds(code as usize) => 0,
+            level if inverted => u8::MAX - level,
+            level => level,
         })
         .collect();
     Ok(codes.iter().map(|code| table[usize::from(*code)]).collect())
