@@ -56,7 +56,7 @@ pub fn decode(bytes: &[u8], warnings: &mut Vec<Warning>) -> Result<Pixels, Decod
     let levels = match Frame::read(&elements, &header, syntax.compression)? {
         Frame::Gray(values) => {
             let inverted = header.photometric == Photometric::Monochrome1;
-            gray::levels(&elements, &header, &values, inverted, warnings)?
+            gray::levels(&elements, &header, values, inverted, warnings)?
         }
         Frame::Rgb(levels) => levels,
     };

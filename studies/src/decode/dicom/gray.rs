@@ -19,11 +19,11 @@ const LEAST_CONTRAST: u8 = 64;
 pub fn levels(
     elements: &Elements,
     header: &Header,
-    words: &[u16],
+    words: Vec<u16>,
     inverted: bool,
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<u8>, DicomError> {
-    let codes = header.codes(words.to_vec(), warnings);
+    let codes = header.codes(words, warnings);
     let padding = Padding::read(elements, header)?;
     let mut counts = vec![0u32; 1 << header.bits_stored];
     for code in &codes {
