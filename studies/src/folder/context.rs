@@ -4,26 +4,38 @@ use crate::prompt::IMAGE_MARKER;
 
 /// What was found of each.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Sections {
+pub struct Context {
     pub indication: Option<String>,
     pub technique: Option<String>,
     pub comparison: Option<String>,
 }
 
 /// In lower case; a name that ends in another one stands before it.
-const HEADINGS: [(&str, usize); 7] = [
+const HEADINGS: [(&str, usize); 19] = [
     ("clinical indication:", 0),
+    ("clinical indications:", 0),
     ("clinical history:", 0),
+    ("clinical information:", 0),
+    ("reason for examination:", 0),
+    ("reason for this examination:", 0),
+    ("reason for the examination:", 0),
+    ("reason for exam:", 0),
+    ("reason for this exam:", 0),
+    ("reason for the exam:", 0),
+    ("reason for study:", 0),
+    ("indication for study:", 0),
+    ("indications:", 0),
     ("indication:", 0),
     ("history:", 0),
     ("technique:", 1),
+    ("comparison film:", 2),
     ("comparisons:", 2),
     ("comparison:", 2),
 ];
 /// Sentences that start like this instruct the model.
 const INSTRUCTIONS: [&str; 5] = ["write ", "provide ", "generate ", "describe ", "please "];
 
-impl Sections {
+impl Context {
     /// The first non-empty section of each kind counts.
     pub fn parse(human: &str) -> Self {
         let mut found: [Option<String>; 3] = Default::default();
@@ -81,22 +93,22 @@ mod tests {
 
     #[test]
     fn sections_on_one_line_are_told_apart() {
-        let sections = Sections::parse(
+        let context = Context::parse(
             "<image> Indication: Fever, r/o PNA. Technique: PA. Comparison: None. Provide a description of the findings.",
         );
-        assert_eq!(sections.indication.as_deref(), Some("Fever, r/o PNA."));
-        assert_eq!(sections.technique.as_deref(), Some("PA."));
-        assert_eq!(sections.comparison.as_deref(), Some("None."));
+        assert_eq!(context.indication.as_deref(), Some("Fever, r/o PNA."));
+        assert_eq!(context.technique.as_deref(), Some("PA."));
+        assert_eq!(context.comparison.as_deref(), Some("None."));
     }
 
     #[test]
     fn sections_on_several_lines_end_with_their_line() {
-        let sections = Sections::parse("<image>\r\nCLINICAL HISTORY: cough\r\nTECHNIQUE:\r\nDescribe the image.");
-        assert_eq!(sections, Sections { indication: Some("cough".into()), ..Sections::default() });
+        let context = Context::parse("<image>\r\nCLINICAL HISTORY: cough\r\nTECHNIQUE:\r\nDescribe the image.");
+        assert_eq!(context, Context { indication: Some("cough".into()), ..Context::default() });
     }
 
     #[test]
     fn words_that_only_contain_a_heading_open_no_section() {
-        assert_eq!(Sections::parse("Prehistory: none. Write the findings."), Sections::default());
+        assert_eq!(Context::parse("Prehistory: none. Write the findings."), Context::default());
     }
 }

@@ -5,44 +5,18 @@ mod common;
 pub mod dicom;
 mod jpeg;
 
-use std::{fs, io::Read, path::Path};
+use std::{collections::BTreeSet, fs, io::Read, path::Path};
 
-pub use dicom::DicomError;
-
-use crate::{Error, ImageSource, Pixels, Result, View};
-
-/// Longest side of an image that is decoded, in pixels.
-pub const MAX_SIDE: usize = 1 << 14;
-/// Most pixels of an image that is decoded: height × width. Detectors deliver about 20 million.
-pub const MAX_PIXELS: usize = 1 << 26;
-/// Most bytes of an image file, and of what a compressed DICOM data set inflates to.
-pub const MAX_FILE_BYTES: u64 = 1 << 28;
-
-/// Why bytes are no image that can be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    #[error("expected a PNG, JPEG or DICOM file, found {found}")]
-    Unrecognised { found: String },
-    #[error("more than {MAX_FILE_BYTES} bytes")]
-    TooManyBytes,
-    #[error(
-        "height {height}, width {width}: expected sides of 1 to {MAX_SIDE} pixels and at most {MAX_PIXELS} pixels in all"
-    )]
-    Size { height: usize, width: usize },
-    #[error(transparent)]
-    Codec(#[from] ::image::ImageError),
-    #[error("JPEG: {0}")]
-    Jpeg(&'static str),
-    #[error("DICOM: {0}")]
-    Dicom(DicomError),
-}
-
-impl From<DicomError> for DecodeError {
-    fn from(error: DicomError) -> Self {
-        Self::Dicom(error)
-    }
-}
+pub use crate::{
+    error::{DecodeError, DicomError},
+    limits::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE},
+};
+use crate::{
+    error::{Error, Result},
+    pixels::Pixels,
+    study::{ImageSource, View},
+    warning::{self, Warning},
+};
 
 impl View {
     /// The radiograph, see [`decode`].
@@ -68,15 +42,27 @@ pub fn load(path: &Path) -> Result<Pixels> {
     decode(path, &bytes)
 }
 
-/// Decodes a PNG, JPEG or DICOM file held in memory. `path` only names it in errors.
+/// Decodes a PNG, JPEG or DICOM file held in memory. `path` only names it in errors and warnings.
 ///
 /// PNG and JPEG keep gray gray and colour RGB, see [`Pixels::from_image`]; colour profiles and orientation tags are
-/// ignored, as by Pillow. What becomes of DICOM is said in [`dicom`].
+/// ignored, as by Pillow. What becomes of DICOM is said in [`dicom`]; what its writer did wrong without harm is told by
+/// [`warning::tell`].
 ///
 /// # Errors
 /// [`Error::Image`]: bytes of another kind, damaged or incomplete data, an image beyond [`MAX_FILE_BYTES`],
 /// [`MAX_SIDE`] or [`MAX_PIXELS`], a DICOM object that holds anything but one image of a supported kind.
 pub fn decode(path: &Path, bytes: &[u8]) -> Result<Pixels> {
+    let (pixels, warnings) = examine(path, bytes)?;
+    warning::tell(path, &warnings);
+    Ok(pixels)
+}
+
+/// As [`decode`], but hands the warnings back, each kind at most once, instead of telling them.
+///
+/// # Errors
+/// As [`decode`].
+pub fn examine(path: &Path, bytes: &[u8]) -> Result<(Pixels, Vec<Warning>)> {
+    let mut warnings = Vec::new();
     let decoded = if bytes.len() as u64 > MAX_FILE_BYTES {
         Err(DecodeError::TooManyBytes)
     } else if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
@@ -84,22 +70,13 @@ pub fn decode(path: &Path, bytes: &[u8]) -> Result<Pixels> {
     } else if bytes.starts_with(b"\xff\xd8\xff") {
         common::jpeg(bytes)
     } else if dicom::is_dicom(bytes) {
-        dicom::decode(bytes)
+        dicom::decode(bytes, &mut warnings)
     } else {
         Err(DecodeError::Unrecognised { found: start(bytes) })
     };
-    decoded.map_err(|reason| Error::Image { path: path.to_owned(), reason })
-}
-
-/// # Errors
-/// [`DecodeError::Size`] unless the sides are within the limits.
-fn check_size(height: usize, width: usize) -> Result<(), DecodeError> {
-    let sides = 1..=MAX_SIDE;
-    if sides.contains(&height) && sides.contains(&width) && height * width <= MAX_PIXELS {
-        Ok(())
-    } else {
-        Err(DecodeError::Size { height, width })
-    }
+    let mut kinds = BTreeSet::new();
+    warnings.retain(|warning| kinds.insert(warning.about));
+    decoded.map(|pixels| (pixels, warnings)).map_err(|reason| Error::Image { path: path.to_owned(), reason })
 }
 
 /// The first bytes of a file, for an error message.

@@ -13,8 +13,8 @@ use rand_chacha::ChaCha8Rng;
 
 pub use patient::Patient;
 
-use super::{Site, findings::Findings};
-use crate::Projection;
+use super::{findings::Findings, site::Site};
+use crate::study::Projection;
 
 /// One exposure, `size` × `size`. Position, exposure and noise come from `rng`, everything else from the arguments.
 pub fn radiograph(

@@ -18,6 +18,8 @@ pub enum DicomError {
     Attribute { attribute: &'static str, found: String, expected: String },
     #[error("transfer syntax {uid} ({name}) is not supported: expected one of {expected}")]
     TransferSyntax { uid: String, name: String, expected: &'static str },
+    #[error("the data set does not fit transfer syntax {uid} ({name}), which the file names: {reason}")]
+    Misnamed { uid: String, name: &'static str, reason: String },
     #[error("the deflated data set: {0}")]
     Deflated(std::io::Error),
     #[error("pixel data: {found}, expected {expected}")]
@@ -33,15 +35,15 @@ impl From<jpeg_decoder::Error> for DicomError {
 }
 
 impl DicomError {
-    pub(super) fn cut_off(what: impl Into<String>) -> Self {
+    pub(crate) fn cut_off(what: impl Into<String>) -> Self {
         Self::CutOff { what: what.into() }
     }
 
-    pub(super) fn attribute(attribute: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
+    pub(crate) fn attribute(attribute: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
         Self::Attribute { attribute, found: found.to_string(), expected: expected.into() }
     }
 
-    pub(super) fn pixels(found: impl Into<String>, expected: impl Into<String>) -> Self {
+    pub(crate) fn pixels(found: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::PixelData { found: found.into(), expected: expected.into() }
     }
 }

@@ -15,6 +15,7 @@ mod findings;
 mod phrases;
 mod render;
 mod report;
+mod site;
 
 use std::sync::Arc;
 
@@ -24,8 +25,13 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 pub use findings::{CHEXPERT, Degree, Finding, Findings, Kind, Side, Zone};
+pub use site::Site;
 
-use crate::{Dataset, Error, ImageSource, Projection, Reference, Result, Split, Study, Timing, View};
+use crate::{
+    dataset::{Dataset, Split},
+    error::{Error, Result},
+    study::{ImageSource, Projection, Reference, Study, Timing, View},
+};
 use case::Case;
 use render::Patient;
 
@@ -33,14 +39,6 @@ use render::Patient;
 pub const MIN_SIZE: u32 = 56;
 /// Largest image side, in pixels.
 pub const MAX_SIZE: u32 = 4096;
-
-/// Where the radiographs come from. `A` is for training and in-domain tests; `B` is out-of-domain: flatter and
-/// brighter tones, more noise, a black frame, a side marker, patients further away, other preferences of phrasing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Site {
-    A,
-    B,
-}
 
 /// Which phantoms to make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,10 +9,10 @@
 //! Folders come from other programs, often from other people: every path is confined to the folder and every problem
 //! is reported with file, entry and field. How entries are understood is described in [`Folder::load`].
 
+mod context;
 mod entry;
 mod paths;
 mod roles;
-mod sections;
 mod write;
 
 use std::{
@@ -25,7 +25,12 @@ use serde_json::Value;
 
 pub use write::write;
 
-use crate::{Dataset, Error, Result, Split, Study};
+use crate::{
+    dataset::{Dataset, Split},
+    error::{Error, Result},
+    json,
+    study::Study,
+};
 use paths::Images;
 
 /// One split of a dataset folder. Images are decoded when a study's view is loaded, not before.
@@ -51,7 +56,9 @@ impl Folder {
     ///   and the marker decide; where no marker has such a label, the images are current frontal, current lateral,
     ///   prior frontal, prior lateral, and any further ones prior frontal.
     ///
-    /// Other keys are ignored. The rest of the prompt's text is dropped: [`crate::Prompt`] writes its own.
+    /// Other keys are ignored. `NaN` and `Infinity`, which Python writes, count as null, and null as an absent key. The
+    /// rest of the prompt's text is dropped: [`crate::Prompt`] writes its own. Of a report with sections, those that speak
+    /// are the reference, see [`crate::sections::spoken`].
     ///
     /// # Errors
     /// Each names the file and, where there is one, the entry and field: missing or unreadable file, invalid JSON or
@@ -61,13 +68,12 @@ impl Folder {
         let dir = dir.as_ref();
         let path = split_file(dir, split)?;
         let bytes = fs::read(&path).map_err(Error::io(&path))?;
-        let json = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let entries = match serde_json::from_slice(json) {
+        let entries = match json::parse(&bytes) {
             Ok(Value::Array(entries)) => entries,
             Ok(other) => {
                 return Err(Error::NotAnArray { path, found: entry::type_name(&other) });
             }
-            Err(reason) => return Err(Error::Json { path, reason }),
+            Err(reason) => return Err(Error::Json { entry: json::entry_at(&bytes, &reason), path, reason }),
         };
         let images = Images::new(dir)?;
         let mut seen = BTreeMap::new();
