@@ -6,13 +6,16 @@
 //! Reports are never logged.
 
 mod analyze;
+mod annotation;
 mod pool;
 mod predict;
+mod refused;
 mod request;
 mod routes;
 mod server;
 mod service;
 mod telemetry;
 
+pub use refused::Refused;
 pub use server::{Server, ServerConfig};
-pub use service::{Endpoint, Refused, Service, ServiceOptions};
+pub use service::{Endpoint, Service, ServiceOptions};

@@ -15,7 +15,7 @@ use addendum_rewards::{
 };
 use addendum_rewards_remote::wire::{PredictRequest, Predictions, kind};
 
-use super::service::Annotation;
+use super::annotation::Annotation;
 
 const BOX: &str = r"\boxed{";
 

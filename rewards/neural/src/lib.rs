@@ -26,6 +26,7 @@ mod rate;
 #[cfg(test)]
 mod testing;
 mod tokens;
+mod view;
 mod weights;
 
 pub use chexbert::Chexbert;

@@ -14,7 +14,7 @@ use candle_core::DType;
 use machine::{Id, Pickle, Value};
 use zip::{CompressionMethod, ZipArchive};
 
-use super::weights::{Place, View};
+use super::view::{Place, View};
 
 /// The longest object description that is read; those of published models are far below a megabyte.
 const LONGEST_PICKLE: u64 = 64 << 20;

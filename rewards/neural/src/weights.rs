@@ -14,30 +14,14 @@ use std::{
 use candle_core::{DType, Device, Tensor};
 use zip::ZipArchive;
 
-use super::pickle;
+use super::{
+    pickle,
+    view::{Place, View},
+};
 use addendum_rewards::{Error, Result};
 
 /// The longest description of a safetensors file.
 const LONGEST_HEADER: u64 = 100 << 20;
-
-/// Where a tensor's storage begins.
-pub(super) enum Place {
-    /// In an entry of the zip archive.
-    Entry(String),
-    /// At a byte of the file.
-    At(u64),
-}
-
-/// A tensor of a file: a strided view of a storage. Sizes, strides and offset count elements.
-pub(super) struct View {
-    pub(super) dtype: DType,
-    pub(super) shape: Vec<usize>,
-    pub(super) stride: Vec<usize>,
-    pub(super) offset: usize,
-    /// Length of the storage.
-    pub(super) elements: usize,
-    pub(super) place: Place,
-}
 
 trait Bytes: Read + Seek + Send {}
 impl<T: Read + Seek + Send> Bytes for T {}
