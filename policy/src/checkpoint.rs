@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     Error, Result,
-    model::{Weights, weights::weight_dtype},
+    weights::{Weights, weight_dtype},
 };
 use reader::Reader;
 

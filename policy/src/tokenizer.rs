@@ -6,6 +6,7 @@
 
 mod bytes;
 mod chat;
+mod part;
 mod splice;
 mod template;
 mod train;
@@ -14,7 +15,7 @@ use std::path::Path;
 
 use tokenizers::{NormalizedString, Normalizer, NormalizerWrapper, Tokenizer};
 
-pub use chat::PromptPart;
+pub use part::PromptPart;
 pub use template::ChatTemplate;
 
 use crate::error::{Error, Result};

@@ -7,7 +7,7 @@ use std::{fmt, path::Path};
 use minijinja::{Environment, ErrorKind, Value, syntax::SyntaxConfig, value::Serde};
 use serde_json::json;
 
-use super::chat::PromptPart;
+use super::part::PromptPart;
 use crate::error::{Error, Result};
 
 /// Turns and nothing else. Published templates also put a system turn in front.
