@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, error::Error, path::Path};
 use addendum_policy::{
     Adapter, Config, LoraConfig,
     checkpoint::{folder, load_weights, parse},
-    lora::merge_folder,
+    merge::merge_folder,
     model::Model,
     pack::{EncodedPrompt, Packed, PromptTokens},
     tokenizer::PromptPart,

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use crate::{
     Error, Result, files,
-    model::{Weights, weights::weight_dtype},
     optim::all_finite,
+    weights::{Weights, weight_dtype},
 };
 use reader::Reader;
 

@@ -7,9 +7,10 @@
 mod batches;
 mod config;
 mod gradient;
+mod group;
 mod state;
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 use addendum_kernels::serially;
 use candle_core::{Device, Tensor, Var};
@@ -22,37 +23,15 @@ use crate::{
     model::Language,
     objective::{Batch, Objective, ObjectiveMetrics, ResponseTerms, Tally, group_advantages},
     optim::{AdamW, Step, Tensors},
-    pack::{EncodedPrompt, Packed},
+    pack::Packed,
 };
 
 use batches::Piece;
 pub use config::{LearnerConfig, Recompute};
 pub(crate) use gradient::collect_gradients;
 use gradient::{Forward, Live};
+pub use group::{TrainGroup, TrainResponse};
 pub use state::LearnerState;
-
-/// A response with the reward it earned.
-#[derive(Clone, Debug)]
-pub struct TrainResponse {
-    pub tokens: Vec<u32>,
-    /// Log-probabilities reported by the policy that sampled it; `None` for an edited report.
-    pub behaviour: Option<Vec<f32>>,
-    pub reward: f64,
-}
-
-/// A prompt with all responses of its group.
-#[derive(Clone, Debug)]
-pub struct TrainGroup {
-    pub prompt: Arc<EncodedPrompt>,
-    pub responses: Vec<TrainResponse>,
-}
-
-impl TrainGroup {
-    /// Packed tokens.
-    pub fn tokens(&self) -> usize {
-        self.prompt.tokens.ids.len() + self.responses.iter().map(|r| r.tokens.len()).sum::<usize>()
-    }
-}
 
 /// What a step did. Times are in seconds.
 #[derive(Clone, Debug, Default, Serialize)]

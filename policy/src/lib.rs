@@ -14,7 +14,9 @@ pub mod image;
 pub mod learner;
 pub mod lora;
 pub mod memory;
+pub mod merge;
 pub mod model;
+pub mod module;
 pub mod objective;
 pub mod optim;
 pub mod pack;
@@ -24,6 +26,7 @@ pub mod sampling;
 pub mod schedule;
 pub mod sft;
 pub mod tokenizer;
+pub mod weights;
 
 pub use config::Config;
 pub use error::{Error, Result};

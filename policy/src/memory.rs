@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     Config, LoraConfig,
-    model::weights::{shapes, weight_dtype},
+    weights::{shapes, weight_dtype},
 };
 
 const F32: u64 = 4;

@@ -10,6 +10,7 @@ mod advantage;
 mod aggregation;
 mod config;
 mod entropy;
+mod response;
 mod tally;
 mod token;
 
@@ -17,42 +18,10 @@ pub use advantage::{Normalize, group_advantages};
 pub use aggregation::{Aggregation, Batch};
 pub use config::{ClipRange, Importance, KlKind, ObjectiveConfig};
 pub use entropy::{entropy, entropy_gradient, log_probabilities, log_sum_exp};
+pub use response::ResponseTerms;
 pub use tally::{ObjectiveMetrics, Tally};
 
 use crate::error::{Error, Result};
-
-/// Log-ratios are clamped to this range before they are exponentiated; no gradient flows where the clamp is active.
-pub(crate) const LOG_RATIO_LIMIT: f64 = 20.0;
-
-/// What the objective needs to know of one response. All slices have one entry per response token.
-#[derive(Debug, Clone, Copy)]
-pub struct ResponseTerms<'a> {
-    /// Log-probabilities under the policy being trained.
-    pub new: &'a [f32],
-    /// Log-probabilities under the proximal policy: the one at the start of the step. With a single update per batch
-    /// these are `new`, detached.
-    pub proximal: &'a [f32],
-    /// Log-probabilities reported by the policy that sampled the tokens; `None` for a response that no policy sampled
-    /// (an edited report), whose importance weights are 1.
-    pub behaviour: Option<&'a [f32]>,
-    /// Log-probabilities under the frozen reference policy; may be `None` when the KL coefficient is 0.
-    pub reference: Option<&'a [f32]>,
-    /// Which tokens count; `None` when all of them do.
-    pub mask: Option<&'a [bool]>,
-    /// The advantage of the response, shared by its tokens.
-    pub advantage: f64,
-}
-
-impl ResponseTerms<'_> {
-    fn counts(&self, token: usize) -> bool {
-        self.mask.is_none_or(|mask| mask.get(token).copied().unwrap_or(false))
-    }
-
-    /// Number of tokens that count.
-    pub fn length(&self) -> usize {
-        (0..self.new.len()).filter(|&token| self.counts(token)).count()
-    }
-}
 
 /// What [`Objective::evaluate`] found.
 #[derive(Debug, Clone, Default)]

@@ -16,10 +16,11 @@ use crate::{
     generate::{GenerateRequest, Sample, generate},
     image::{ImageConfig, ImageProcessor, Patches, PixelLimits},
     learner::{Learner, LearnerConfig},
-    model::{Model, Weights},
+    model::Model,
     pack::{EncodedPrompt, PromptTokens},
     sampling::TokenSampler,
     tokenizer::{PromptPart, ReportTokenizer},
+    weights::Weights,
 };
 
 /// The base policy. Immutable; share it by reference count.

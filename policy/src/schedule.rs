@@ -1,4 +1,4 @@
-//! Learning-rate schedules: a linear warm-up followed by a constant, cosine or linear course. Pure functions of the
+//! Learning-rate schedules: a linear warm-up followed by a constant, cosine or linear decay. Pure functions of the
 //! step number; the optimiser is in [`crate::optim`].
 
 use std::f64::consts::PI;
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The course of the learning rate after its warm-up.
+/// How the learning rate falls after its warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Course {
+pub enum Decay {
     #[default]
     Constant,
     /// Half a cosine wave down to 0 at the last step. Past that it rises again, as the reference implementation's does.
@@ -26,27 +26,28 @@ pub enum Course {
 pub struct Schedule {
     /// The full rate, reached when the warm-up ends.
     pub learning_rate: f64,
-    pub course: Course,
+    #[serde(alias = "course")]
+    pub decay: Decay,
     pub warmup_steps: u64,
-    /// Steps of the whole training, warm-up included. The constant course does not use it.
+    /// Steps of the whole training, warm-up included. A constant rate does not use it.
     pub total_steps: u64,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { learning_rate: 1e-6, course: Course::Constant, warmup_steps: 0, total_steps: 0 }
+        Self { learning_rate: 1e-6, decay: Decay::Constant, warmup_steps: 0, total_steps: 0 }
     }
 }
 
 impl Schedule {
     /// # Errors
-    /// A learning rate that is negative or not finite; a course that ends before its warm-up does.
+    /// A learning rate that is negative or not finite; a decay that ends before its warm-up does.
     pub fn validate(&self) -> Result<()> {
         if !(self.learning_rate.is_finite() && self.learning_rate >= 0.0) {
             let reason = format!("{} is not finite and not negative", self.learning_rate);
             return Err(Error::invalid("schedule.learning_rate", reason));
         }
-        if self.course != Course::Constant && self.total_steps < self.warmup_steps.max(1) {
+        if self.decay != Decay::Constant && self.total_steps < self.warmup_steps.max(1) {
             let reason = format!("{} is below the {} steps of the warm-up", self.total_steps, self.warmup_steps.max(1));
             return Err(Error::invalid("schedule.total_steps", reason));
         }
@@ -65,10 +66,10 @@ impl Schedule {
         }
         let length = self.total_steps.saturating_sub(self.warmup_steps).max(1) as f64;
         let progress = (step - self.warmup_steps) as f64 / length;
-        match self.course {
-            Course::Constant => 1.0,
-            Course::Cosine => (0.5 * (1.0 + (PI * progress).cos())).max(0.0),
-            Course::Linear => (1.0 - progress).max(0.0),
+        match self.decay {
+            Decay::Constant => 1.0,
+            Decay::Cosine => (0.5 * (1.0 + (PI * progress).cos())).max(0.0),
+            Decay::Linear => (1.0 - progress).max(0.0),
         }
     }
 }
@@ -78,17 +79,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_linear_course_warms_up_then_falls_to_zero_and_stays_there() {
-        let schedule = Schedule { learning_rate: 2.0, course: Course::Linear, warmup_steps: 2, total_steps: 6 };
+    fn a_linear_decay_warms_up_then_falls_to_zero_and_stays_there() {
+        let schedule = Schedule { learning_rate: 2.0, decay: Decay::Linear, warmup_steps: 2, total_steps: 6 };
         let rates: Vec<f64> = (0..8).map(|step| schedule.at(step)).collect();
         assert_eq!(rates, [0.0, 1.0, 2.0, 1.5, 1.0, 0.5, 0.0, 0.0]);
     }
 
     #[test]
-    fn a_course_that_ends_before_its_warm_up_is_refused() {
-        let schedule = Schedule { course: Course::Cosine, warmup_steps: 10, total_steps: 5, ..Default::default() };
+    fn a_decay_that_ends_before_its_warm_up_is_refused() {
+        let schedule = Schedule { decay: Decay::Cosine, warmup_steps: 10, total_steps: 5, ..Default::default() };
         assert!(schedule.validate().unwrap_err().to_string().contains("5 is below the 10 steps"));
-        assert!(Schedule { course: Course::Constant, ..schedule }.validate().is_ok());
+        assert!(Schedule { decay: Decay::Constant, ..schedule }.validate().is_ok());
         assert!(Schedule { learning_rate: -1.0, ..Default::default() }.validate().is_err());
     }
 }

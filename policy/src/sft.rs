@@ -15,10 +15,11 @@ use crate::{
     Adapter, Config, Error, Result,
     image::Patches,
     learner::{add, collect_gradients},
-    model::{Model, Weights},
+    model::Model,
     optim::{AdamW, AdamWConfig, Step, Tensors},
     pack::{EncodedPrompt, Packed, PromptTokens},
     schedule::Schedule,
+    weights::Weights,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ mod chat;
 mod guard;
 mod jinja;
 mod json;
+mod part;
 mod splice;
 mod tags;
 mod template;
@@ -20,7 +21,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::{NormalizedString, Normalizer, NormalizerWrapper, Tokenizer};
 
-pub use chat::PromptPart;
+pub use part::PromptPart;
 pub use template::ChatTemplate;
 
 use crate::{

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 use addendum_policy::{
     Adapter, LearnerConfig, LoraConfig, Policy,
     learner::{Learner, TrainGroup, TrainResponse},
-    lora::{Module, merge_folder},
+    lora::Module,
+    merge::merge_folder,
     pack::{EncodedPrompt, Packed, PromptTokens},
 };
 use candle_core::{DType, Device, Tensor};

@@ -3,7 +3,7 @@
 mod common;
 
 use addendum_policy::optim::{AdamW, AdamWConfig, Step, Tensors};
-use addendum_policy::schedule::{Course, Schedule};
+use addendum_policy::schedule::{Decay, Schedule};
 use candle_core::Device;
 use common::{assert_close, bytes, json};
 use serde::Deserialize;
@@ -79,14 +79,14 @@ fn parity_learning_rate_schedules() {
     let cases: Vec<Case> = json("optim/schedules.json");
     assert_eq!(cases.len(), 5);
     for case in cases {
-        let course = match case.name.as_str() {
-            "constant_with_warmup" => Course::Constant,
-            "cosine_with_warmup" => Course::Cosine,
+        let decay = match case.name.as_str() {
+            "constant_with_warmup" => Decay::Constant,
+            "cosine_with_warmup" => Decay::Cosine,
             other => panic!("unknown schedule {other}"),
         };
         let schedule = Schedule {
             learning_rate: 1.0,
-            course,
+            decay,
             warmup_steps: case.num_warmup_steps,
             total_steps: case.num_training_steps.unwrap_or(0),
         };

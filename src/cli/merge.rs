@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use addendum::policy::lora::merge_folder;
+use addendum::policy::merge::merge_folder;
 use anyhow::Result;
 use clap::Args;
 

@@ -5,7 +5,7 @@ use addendum_editor::EditConfig;
 use addendum_policy::{
     LearnerConfig, LoraConfig, SamplingConfig,
     objective::{Aggregation, Normalize},
-    schedule::Course,
+    schedule::Decay,
 };
 use addendum_rewards::RewardConfig;
 use addendum_rewards_remote::Patience;
@@ -85,7 +85,7 @@ impl Settings {
         settings.learner.objective.norm_length = 96.0;
         settings.learner.objective.kl_coefficient = 0.01;
         settings.learner.schedule.learning_rate = 5e-4;
-        settings.learner.schedule.course = Course::Linear;
+        settings.learner.schedule.decay = Decay::Linear;
         settings
     }
 

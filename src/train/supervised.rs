@@ -7,7 +7,7 @@ use addendum_policy::{
     image::ImageConfig,
     model::Weights,
     optim::AdamWConfig,
-    schedule::{Course, Schedule},
+    schedule::{Decay, Schedule},
     sft::{SftConfig, SftExample, SftStats, SftTrainer, Trainable, data_order},
     tokenizer::ReportTokenizer,
 };
@@ -28,7 +28,7 @@ pub struct SftPlan {
     pub learning_rate: f64,
     pub warmup_steps: u64,
     pub weight_decay: f64,
-    pub course: Course,
+    pub decay: Decay,
     /// Largest vocabulary; the tokenizer is trained on the first studies.
     pub vocab_size: usize,
     pub seed: u64,
@@ -42,7 +42,7 @@ impl Default for SftPlan {
             learning_rate: 1.5e-3,
             warmup_steps: 200,
             weight_decay: 0.05,
-            course: Course::Cosine,
+            decay: Decay::Cosine,
             vocab_size: 1024,
             seed: 0,
         }
@@ -106,7 +106,7 @@ pub fn train(
         optimizer: AdamWConfig { weight_decay: plan.weight_decay, ..AdamWConfig::default() },
         schedule: Schedule {
             learning_rate: plan.learning_rate,
-            course: plan.course,
+            decay: plan.decay,
             warmup_steps: plan.warmup_steps.min(plan.steps / 2),
             total_steps: plan.steps,
         },
@@ -190,7 +190,7 @@ pub fn continued(policy: &Policy, dataset: &(dyn Dataset + 'static), seed: u64, 
         steps: u64::MAX >> 32,
         learning_rate: 2e-4,
         warmup_steps: 20,
-        course: Course::Constant,
+        decay: Decay::Constant,
         seed,
         ..SftPlan::default()
     };

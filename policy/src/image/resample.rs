@@ -1,4 +1,4 @@
-use super::Pixels;
+use addendum_studies::Pixels;
 
 /// Fractional bits of the fixed-point weights, as in Pillow's 8-bit resampling: 32 − 8 for the levels − 2 for overshoot.
 const PRECISION: u32 = 22;

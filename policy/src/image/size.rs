@@ -1,4 +1,4 @@
-use super::PixelLimits;
+use super::config::PixelLimits;
 use crate::error::{Error, Result};
 
 /// Largest ratio of the sides of an image.

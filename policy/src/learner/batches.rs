@@ -3,7 +3,7 @@
 //! Advantages are those of whole groups and the objective's denominators those of the whole batch, so however a batch is
 //! cut, its parts' gradients sum to the same.
 
-use super::{TrainGroup, TrainResponse};
+use super::group::{TrainGroup, TrainResponse};
 use crate::{Error, Result, pack::EncodedPrompt};
 
 /// Responses of one group, with their advantages, that go through the network together.

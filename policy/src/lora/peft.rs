@@ -6,12 +6,13 @@ use candle_core::{DType, Device};
 use serde_json::{Value, json};
 
 use super::{
-    Adapter, LoraConfig, Module,
+    adapter::{Adapter, tensor_names},
+    config::LoraConfig,
     targets::{ROOTS, Targets, listed},
-    tensor_names,
 };
 use crate::{
     Config, Error, Result, checkpoint, files,
+    module::Module,
     optim::{Tensors, all_finite},
 };
 
@@ -130,6 +131,13 @@ impl Adapter {
         }
         let config = LoraConfig { target_modules: held, ..settings };
         Self::from_bytes(model, config, &bytes, device).map_err(|e| Error::file(&weights, e))
+    }
+}
+
+impl PartialEq for Adapter {
+    /// Equal settings and bitwise equal weights.
+    fn eq(&self, other: &Self) -> bool {
+        self.config() == other.config() && matches!((self.to_bytes(), other.to_bytes()), (Ok(a), Ok(b)) if a == b)
     }
 }
 

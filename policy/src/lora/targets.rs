@@ -6,8 +6,7 @@
 use fancy_regex::Regex;
 use serde_json::Value;
 
-use super::Module;
-use crate::{Error, Result};
+use crate::{Error, Result, module::Module};
 
 /// Stands for all linear layers but the head.
 const ALL_LINEAR: &str = "all-linear";

@@ -7,12 +7,14 @@ use addendum_kernels::{
 };
 use candle_core::{DType, Device, Tensor};
 
-use super::{Linear, Weights};
+use super::linear::Linear;
 use crate::{
     Config, Result,
     config::TextConfig,
-    lora::{Adapter, LayerAdapter, Module},
+    lora::{Adapter, LayerAdapter},
+    module::Module,
     positions::{Position, angles},
+    weights::Weights,
 };
 
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use addendum_kernels::{Rotation, Segment, attention, rms_norm, rope, swiglu};
 use candle_core::{Device, Tensor};
 
-use super::{Linear, Weights};
-use crate::{Error, Result, config::VisionConfig, image::Patches};
+use super::linear::Linear;
+use crate::{Error, Result, config::VisionConfig, image::Patches, weights::Weights};
 
 /// The norms' epsilon, a constant of the architecture.
 const EPS: f64 = 1e-6;

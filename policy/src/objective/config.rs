@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Aggregation;
+use super::aggregation::Aggregation;
 use crate::error::{Error, Result};
 
 /// Where the probability ratio is clipped: [1 − low, 1 + high].

@@ -1,4 +1,10 @@
-use super::{Importance, KlKind, LOG_RATIO_LIMIT, ObjectiveConfig, ResponseTerms};
+use super::{
+    config::{Importance, KlKind, ObjectiveConfig},
+    response::ResponseTerms,
+};
+
+/// Log-ratios are clamped to this range before they are exponentiated; no gradient flows where the clamp is active.
+pub(super) const LOG_RATIO_LIMIT: f64 = 20.0;
 
 /// Beyond this the k3 estimate is clamped.
 const KL_LIMIT: f64 = 10.0;

@@ -1,15 +1,5 @@
-use super::{ReportTokenizer, SPECIAL_TOKENS, guard::unguarded};
+use super::{ReportTokenizer, SPECIAL_TOKENS, guard::unguarded, part::PromptPart};
 use crate::error::{Error, Result};
-
-/// A piece of what the user says, in reading order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PromptPart<'a> {
-    Text(&'a str),
-    /// An image that occupies this many tokens.
-    Image {
-        tokens: usize,
-    },
-}
 
 impl ReportTokenizer {
     /// The tokens of a prompt in this tokenizer's chat template: an optional system message, the user's turn with each

@@ -7,9 +7,9 @@ use std::{fmt, path::Path};
 use minijinja::Value;
 
 use super::{
-    chat::PromptPart,
     guard::guarded,
     jinja::{Jinja, Rendered, invalid},
+    part::PromptPart,
 };
 use crate::{
     error::{Error, Result},

@@ -8,8 +8,9 @@ use addendum_policy::{
     image::Patches,
     learner::{Recompute, TrainGroup, TrainResponse},
     memory::{Memory, StepMemory, StepShape},
-    model::{Model, Weights, weights::shapes},
+    model::{Model, Weights},
     pack::{EncodedPrompt, PromptTokens},
+    weights::shapes,
 };
 use candle_core::{DType, Device};
 use rand::{Rng, SeedableRng};

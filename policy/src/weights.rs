@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::{Config, Error, Result};
+use crate::{Config, Error, Result, module::Module};
 
 /// Weights by published name (`visual.*`, `model.layers.*`, `lm_head.weight`).
 #[derive(Clone, Debug)]
@@ -168,7 +168,7 @@ pub fn shapes(config: &Config) -> BTreeMap<String, Vec<usize>> {
     linear("visual.merger.mlp.0".into(), merged, merged, true);
     linear("visual.merger.mlp.2".into(), v.out_hidden_size, merged, true);
     for i in 0..t.layers {
-        for module in crate::lora::Module::ALL {
+        for module in Module::ALL {
             let (inputs, outputs) = module.shape(t);
             linear(format!("model.layers.{i}.{}", module.path()), outputs, inputs, module.has_bias());
         }

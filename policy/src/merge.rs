@@ -11,16 +11,16 @@ use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use safetensors::Dtype;
 
-use super::{Adapter, Module};
 use crate::{
-    Config, Error, Result,
+    Adapter, Config, Error, Result,
     checkpoint::{
         self,
         folder::{self, COMPANIONS, CONFIG, TOKENIZER},
         reader::Reader,
     },
     files,
-    model::{Weights, weights::published_name},
+    module::Module,
+    weights::{Weights, published_name},
 };
 
 impl Adapter {

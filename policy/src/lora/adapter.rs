@@ -1,0 +1,136 @@
+//! One version of the trained weights.
+
+use std::collections::BTreeSet;
+
+use addendum_kernels::LoraPair;
+use candle_core::{DType, Device, Tensor};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::config::LoraConfig;
+use crate::{
+    Config, Error, Result,
+    module::Module,
+    optim::{Tensors, sum_of_squares},
+};
+
+/// The adapted layers of one decoder layer.
+#[derive(Clone, Debug, Default)]
+pub struct LayerAdapter([Option<LoraPair>; Module::COUNT]);
+
+impl LayerAdapter {
+    pub fn get(&self, module: Module) -> Option<&LoraPair> {
+        self.0[module as usize].as_ref()
+    }
+}
+
+/// One version of the trained weights. Cheap to clone; nothing changes it.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    config: LoraConfig,
+    /// By PEFT name without the `base_model.model.` prefix.
+    tensors: Tensors,
+    layers: Vec<LayerAdapter>,
+}
+
+/// `model.language_model.layers.N.<module>.lora_A.weight`, and `lora_B`.
+pub(super) fn tensor_names(layer: usize, module: Module) -> [String; 2] {
+    ["A", "B"].map(|factor| format!("model.language_model.layers.{layer}.{}.lora_{factor}.weight", module.path()))
+}
+
+impl Adapter {
+    /// A fresh adapter, which changes nothing: A uniform in ±1/sqrt(inputs) as PEFT draws it, B zero.
+    pub fn new(model: &Config, config: LoraConfig, seed: u64, device: &Device) -> Result<Self> {
+        config.validate()?;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut tensors = Tensors::new();
+        for layer in 0..model.text.layers {
+            for module in Module::ALL.into_iter().filter(|m| config.target_modules.contains(m)) {
+                let (inputs, outputs) = module.shape(&model.text);
+                let bound = 1.0 / (inputs as f32).sqrt();
+                let a: Vec<f32> = (0..config.rank * inputs).map(|_| rng.random_range(-bound..bound)).collect();
+                let [a_name, b_name] = tensor_names(layer, module);
+                tensors.insert(a_name, Tensor::from_vec(a, (config.rank, inputs), device)?);
+                tensors.insert(b_name, Tensor::zeros((outputs, config.rank), DType::F32, device)?);
+            }
+        }
+        Self::from_tensors(model, config, tensors)
+    }
+
+    /// An adapter made of these tensors, which must be exactly those that `config` asks for.
+    pub fn from_tensors(model: &Config, config: LoraConfig, tensors: Tensors) -> Result<Self> {
+        config.validate()?;
+        let mut layers = vec![LayerAdapter::default(); model.text.layers];
+        let mut expected = 0;
+        for (index, layer) in layers.iter_mut().enumerate() {
+            for &module in &config.target_modules {
+                let (inputs, outputs) = module.shape(&model.text);
+                let [a_name, b_name] = tensor_names(index, module);
+                let get = |name: &str, shape: [usize; 2]| match tensors.get(name) {
+                    None => Err(Error::invalid(format!("adapter tensor {name}"), "missing")),
+                    Some(t) if t.dims() != shape => {
+                        let reason = format!("has shape {:?}, expected {shape:?}", t.dims());
+                        Err(Error::invalid(format!("adapter tensor {name}"), reason))
+                    }
+                    Some(t) => Ok(t.clone()),
+                };
+                let a = get(&a_name, [config.rank, inputs])?;
+                let b = get(&b_name, [outputs, config.rank])?;
+                layer.0[module as usize] = Some(LoraPair { a, b, scale: config.scale() });
+                expected += 2;
+            }
+        }
+        if tensors.len() != expected {
+            let known: BTreeSet<_> = (0..layers.len())
+                .flat_map(|i| config.target_modules.iter().flat_map(move |&m| tensor_names(i, m)))
+                .collect();
+            let stray = tensors.keys().find(|name| !known.contains(*name)).cloned().unwrap_or_default();
+            return Err(Error::invalid(format!("adapter tensor {stray}"), "belongs to no adapted layer of this model"));
+        }
+        Ok(Self { config, tensors, layers })
+    }
+
+    pub fn config(&self) -> &LoraConfig {
+        &self.config
+    }
+
+    /// The A of the first pair whose update s B A may hold a value that is not finite: where s ‖B‖ ‖A‖, which bounds its
+    /// values, is no f32. `None` for an adapter that can be used.
+    pub fn overflow(&self) -> Result<Option<String>> {
+        for (index, layer) in self.layers.iter().enumerate() {
+            for &module in &self.config.target_modules {
+                let Some(LoraPair { a, b, scale }) = layer.get(module) else { continue };
+                let bound = scale * sum_of_squares(a)?.sqrt() * sum_of_squares(b)?.sqrt();
+                if !(bound as f32).is_finite() {
+                    let [a_name, _] = tensor_names(index, module);
+                    return Ok(Some(a_name));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same weights on another device.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        if self.tensors.values().all(|t| t.device().same_device(device)) {
+            return Ok(self.clone());
+        }
+        let mut moved = self.clone();
+        for tensor in moved.tensors.values_mut() {
+            *tensor = tensor.to_device(device)?;
+        }
+        for pair in moved.layers.iter_mut().flat_map(|layer| layer.0.iter_mut().flatten()) {
+            (pair.a, pair.b) = (pair.a.to_device(device)?, pair.b.to_device(device)?);
+        }
+        Ok(moved)
+    }
+
+    /// Factors by PEFT name without the `base_model.model.` prefix.
+    pub fn tensors(&self) -> &Tensors {
+        &self.tensors
+    }
+
+    pub fn layer(&self, index: usize) -> Option<&LayerAdapter> {
+        self.layers.get(index)
+    }
+}

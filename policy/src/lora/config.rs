@@ -1,0 +1,56 @@
+//! Settings of an adapter.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, module::Module};
+
+/// Which layers are adapted, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraConfig {
+    pub rank: usize,
+    pub alpha: f64,
+    pub target_modules: Vec<Module>,
+    /// Scale by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023).
+    pub rslora: bool,
+    /// The share of a layer's inputs that PEFT's trainers drop in front of A. Kept, and written back with the adapter,
+    /// but never applied here: the objective needs the log-probabilities of the policy that sampled.
+    pub dropout: f64,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self { rank: 16, alpha: 32.0, target_modules: Module::ALL.into(), rslora: false, dropout: 0.0 }
+    }
+}
+
+impl LoraConfig {
+    pub fn validate(&self) -> Result<()> {
+        if !(1..=4096).contains(&self.rank) {
+            return Err(Error::invalid("lora.rank", format!("{} is not between 1 and 4096", self.rank)));
+        }
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            return Err(Error::invalid("lora.alpha", format!("{} is not finite and above 0", self.alpha)));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::invalid("lora.dropout", format!("{} is not at least 0 and below 1", self.dropout)));
+        }
+        if self.target_modules.is_empty() {
+            return Err(Error::invalid("lora.target_modules", "is empty; nothing would be trained"));
+        }
+        let once: BTreeSet<_> = self.target_modules.iter().collect();
+        if once.len() != self.target_modules.len() {
+            let reason = format!("{:?} name a module twice", self.target_modules);
+            return Err(Error::invalid("lora.target_modules", reason));
+        }
+        Ok(())
+    }
+
+    /// The factor of B A.
+    pub fn scale(&self) -> f64 {
+        let rank = self.rank as f64;
+        self.alpha / if self.rslora { rank.sqrt() } else { rank }
+    }
+}

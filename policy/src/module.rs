@@ -1,0 +1,63 @@
+//! The linear layers of a decoder layer: their names and shapes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::TextConfig;
+
+/// A linear layer of a decoder layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Module {
+    #[serde(rename = "q_proj")]
+    Q,
+    #[serde(rename = "k_proj")]
+    K,
+    #[serde(rename = "v_proj")]
+    V,
+    #[serde(rename = "o_proj")]
+    O,
+    #[serde(rename = "gate_proj")]
+    Gate,
+    #[serde(rename = "up_proj")]
+    Up,
+    #[serde(rename = "down_proj")]
+    Down,
+}
+
+impl Module {
+    pub const COUNT: usize = 7;
+    pub const ALL: [Self; Self::COUNT] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+
+    /// The name within a decoder layer.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Q => "self_attn.q_proj",
+            Self::K => "self_attn.k_proj",
+            Self::V => "self_attn.v_proj",
+            Self::O => "self_attn.o_proj",
+            Self::Gate => "mlp.gate_proj",
+            Self::Up => "mlp.up_proj",
+            Self::Down => "mlp.down_proj",
+        }
+    }
+
+    /// The last part of [`Module::path`].
+    pub fn name(self) -> &'static str {
+        self.path().split_once('.').map_or("", |(_, name)| name)
+    }
+
+    /// (inputs, outputs)
+    pub fn shape(self, config: &TextConfig) -> (usize, usize) {
+        let (c, i, dim) = (config.hidden_size, config.intermediate_size, config.head_dim());
+        match self {
+            Self::Q => (c, config.heads * dim),
+            Self::K | Self::V => (c, config.kv_heads * dim),
+            Self::O => (config.heads * dim, c),
+            Self::Gate | Self::Up => (c, i),
+            Self::Down => (i, c),
+        }
+    }
+
+    pub fn has_bias(self) -> bool {
+        matches!(self, Self::Q | Self::K | Self::V)
+    }
+}
