@@ -160,8 +160,8 @@ impl<S: Send + Sync + 'static> Running<S> {
         if !self.handle.is_finished() {
             let _ = (&mut self.handle).await;
         }
-        // A panic here has cost the one record that was being written.
-        while catch_up(&self.context).await.is_err() {}
+        // What cannot be written fails the run by itself.
+        let _ = catch_up(&self.context).await;
     }
 
     /// A failure that was reported while the run was being taken down.
