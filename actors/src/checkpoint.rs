@@ -6,21 +6,22 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::Write,
+    fs,
     path::{Path, PathBuf},
 };
 
 use addendum_replay::{GateState, PolicyVersion};
 use serde::{Deserialize, Serialize};
 
-use crate::{RunConfig, RunError};
+use crate::{
+    RunConfig, RunError,
+    disk::{UNFINISHED, put_in_place, remove, sync, write_synced},
+};
 
 const FORMAT: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 const GATE: &str = "gate.json";
 const LEARNER: &str = "learner.bin";
-const UNFINISHED: &str = ".unfinished-";
 
 /// Everything a run needs to continue bit for bit (in fixed-lag mode).
 #[derive(Clone, Debug, PartialEq)]
@@ -79,8 +80,7 @@ impl Checkpoint {
         let manifest = to_json(&manifest, &beside)?;
         write_synced(&beside.join(MANIFEST), &manifest)?;
         sync(&beside)?;
-        fs::rename(&beside, &place).map_err(RunError::io(&place))?;
-        sync(folder)?;
+        put_in_place(&beside, &place)?;
         let complete = list(folder)?;
         for (_, old) in complete.iter().take(complete.len().saturating_sub(keep)) {
             remove(old)?;
@@ -167,22 +167,6 @@ fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, RunError> {
 
 fn to_json(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, RunError> {
     serde_json::to_vec_pretty(value).map_err(|error| RunError::checkpoint(path, error))
-}
-
-fn write_synced(path: &Path, content: &[u8]) -> Result<(), RunError> {
-    let mut file = File::create(path).map_err(RunError::io(path))?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(RunError::io(path))
-}
-
-fn sync(folder: &Path) -> Result<(), RunError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(RunError::io(folder))
-}
-
-fn remove(folder: &Path) -> Result<(), RunError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(RunError::io(folder)(error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

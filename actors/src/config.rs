@@ -51,7 +51,7 @@ pub struct RunConfig {
     pub samplers: usize,
     pub seed: u64,
     pub variant: Variant,
-    /// Attempts at a study before it is dead-lettered.
+    /// Failed attempts at a study before it is dead-lettered; it may be lost with a worker ten times as often.
     pub max_attempts: u32,
     /// Steps between checkpoints; 0 writes only the last one.
     pub checkpoint_every: u64,

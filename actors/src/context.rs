@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use addendum_replay::{FreshnessGate, ReplayBuffer};
 use addendum_studies::Dataset;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     RunConfig, RunError,
     compute::Compute,
-    evaluator::EvaluatorMessage,
-    learner::Trainer,
+    mailbox::Mailbox,
+    messages::{Evaluation, RecorderMessage},
     meter::Meter,
-    recorder::{RecorderMessage, Writer},
-    slot::{Hop, Slot},
+    slot::Hop,
     snapshots::Snapshots,
+    trainer::Trainer,
+    writer::Writer,
 };
 
 /// The shared part of a run with snapshots of type `S`.
@@ -29,8 +30,9 @@ pub(crate) struct Context<S> {
     pub writer: Compute<Writer>,
     /// The first stage of the chain.
     pub first: Hop,
-    pub evaluator: Slot<EvaluatorMessage<S>>,
-    pub recorder: Slot<RecorderMessage>,
+    /// None if nothing is evaluated.
+    pub evaluator: Option<Arc<Mailbox<Evaluation<S>>>>,
+    pub recorder: Arc<Mailbox<RecorderMessage>>,
     /// Tells whoever waits for the run that it is over.
     pub outcome: mpsc::UnboundedSender<Outcome>,
 }
@@ -43,6 +45,14 @@ pub(crate) enum Outcome {
 }
 
 impl<S> Context<S> {
+    /// Asks for an evaluation of the newest version, if anything is evaluated. `done` is dropped when it is over.
+    pub fn evaluate(&self, done: Option<oneshot::Sender<()>>) {
+        let version = self.gate.version();
+        if let (Some(evaluator), Some(snapshot)) = (&self.evaluator, self.snapshots.get(version)) {
+            evaluator.put(Evaluation { version, snapshot, done });
+        }
+    }
+
     /// Ends the run with an error.
     pub fn fail(&self, error: RunError) {
         self.gate.close();

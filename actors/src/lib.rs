@@ -8,28 +8,37 @@
 //! Handlers only route. Every computation runs on an OS thread of its own ([`compute`]), and whatever panics there
 //! costs at most one attempt at one study.
 
+#![forbid(unsafe_code)]
+
 pub mod backend;
 pub mod checkpoint;
 pub mod compute;
 mod config;
 mod context;
+mod disk;
 mod error;
 mod evaluator;
 mod event;
 mod learner;
+mod mailbox;
+mod messages;
 mod meter;
 mod pipeline;
 mod pool;
 mod record;
 mod recorder;
+mod run_folder;
 mod running;
 mod sampler;
 mod slot;
 mod snapshots;
 mod stage;
 pub mod stages;
+mod start;
 mod supervisor;
 pub mod telemetry;
+mod trainer;
+mod writer;
 
 pub use backend::{BackendError, Evaluate, Learner, Request, Sampled, Sampler, Scores, StepStats, Tokenize};
 pub use config::{RunConfig, Threads, Variant};

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::telemetry;
+use crate::{record::Reading, telemetry};
 
 /// Shared by all actors of a run.
 pub(crate) struct Meter {
@@ -21,19 +21,6 @@ struct Tally {
     learning: Duration,
     waits: BTreeMap<String, (Duration, u32)>,
     restarts: u64,
-}
-
-/// What happened since the last reading.
-pub(crate) struct Reading {
-    pub seconds: f64,
-    pub tokens_per_second: f64,
-    /// Share of the time that samplers and learner computed, in [0, 1].
-    pub sampler_busy: f64,
-    pub learner_busy: f64,
-    /// Mean seconds that a group (or an actor) waited, by stage.
-    pub waits: BTreeMap<String, f64>,
-    /// Over the whole run.
-    pub restarts: u64,
 }
 
 impl Meter {

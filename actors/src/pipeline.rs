@@ -1,36 +1,28 @@
 //! The public face: put a run together and start it.
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    path::{Path, PathBuf},
-    pin::Pin,
-    sync::Arc,
-};
+use std::{future::Future, path::PathBuf, sync::Arc};
 
-use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer};
+use addendum_replay::{FreshnessGate, ReplayBuffer};
 use addendum_studies::Dataset;
 use ractor::Actor;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     BackendError, Evaluate, Event, Learner, RunConfig, RunError, RunSummary, Running, Sampler, Stage,
-    checkpoint::Checkpoint,
     compute::{Compute, Failure},
     context::Context,
-    evaluator::{BuildEvaluator, EvaluatorMessage},
-    learner::{Trainer, restore},
+    evaluator::BuildEvaluator,
+    mailbox::Mailbox,
     meter::Meter,
-    pool::{BuildStage, Pool},
-    recorder::{RunFolder, Writer},
+    running::Stop,
     sampler::BuildSampler,
-    slot::{Hop, Slot},
-    snapshots::Snapshots,
+    slot::Hop,
+    start::{
+        BuildLearner, StageSpec, chain, check_snapshots, newest_checkpoint, open_folder, start_error, start_learner,
+    },
     supervisor::{Roster, Supervisor},
+    writer::{Observer, Writer},
 };
-
-pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
-type BuildLearner<S> = Box<dyn FnOnce() -> Result<Box<dyn Learner<S>>, BackendError> + Send>;
 
 /// A run to be started. `S` is the type of policy snapshots.
 #[must_use]
@@ -39,9 +31,9 @@ pub struct Pipeline<S> {
     dataset: Arc<dyn Dataset>,
     samplers: BuildSampler<S>,
     learner: BuildLearner<S>,
-    stages: Vec<(String, usize, BuildStage)>,
+    stages: Vec<StageSpec>,
     evaluator: Option<BuildEvaluator<S>>,
-    observer: Box<dyn FnMut(&Event) + Send>,
+    observer: Observer,
     folder: Option<PathBuf>,
     resume: bool,
     stop: Option<Stop>,
@@ -96,7 +88,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         self
     }
 
-    /// Hears every [`Event`], in order, on the recorder's thread.
+    /// Hears every [`Event`], in order, on the recorder's thread. Should it panic, it misses that event only.
     pub fn observer(mut self, observer: impl FnMut(&Event) + Send + 'static) -> Self {
         self.observer = Box::new(observer);
         self
@@ -136,7 +128,10 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     /// cannot be started.
     pub async fn start(self) -> Result<Running<S>, RunError> {
         self.check()?;
-        let checkpoint = self.checkpoint()?;
+        let checkpoint = match self.folder.as_deref().filter(|_| self.resume) {
+            Some(folder) => newest_checkpoint(folder, &self.config)?,
+            None => None,
+        };
         let gate_config = self.config.gate(self.dataset.len());
         let gate = match &checkpoint {
             Some((_, checkpoint)) => FreshnessGate::resume(gate_config, checkpoint.gate.clone())?,
@@ -158,9 +153,10 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
 
         let meter = Arc::new(Meter::new(self.config.samplers));
         let buffer = ReplayBuffer::new(&gate);
-        let (pools, first) = chain(self.stages, self.config.threads.stage, Hop::Buffer(buffer.clone()), &meter);
+        let recorder = Arc::new(Mailbox::default());
+        let last = Hop::Buffer(buffer.clone());
+        let (pools, first) = chain(self.stages, self.config.threads.stage, last, &meter, &recorder);
         let (outcome, outcomes) = mpsc::unbounded_channel();
-        let evaluator: Slot<EvaluatorMessage<S>> = Slot::default();
         let context = Arc::new(Context {
             config: self.config,
             dataset: self.dataset,
@@ -171,10 +167,14 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             trainer,
             writer,
             first,
-            evaluator,
-            recorder: Slot::default(),
+            evaluator: self.evaluator.as_ref().map(|_| Arc::default()),
+            recorder,
             outcome,
         });
+        if resumed_at.is_none() {
+            // Before any actor could publish a later version.
+            context.evaluate(None);
+        }
         let roster = Arc::new(Roster::default());
         let supervisor = Supervisor {
             context: context.clone(),
@@ -186,7 +186,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         let (supervisor, handle) = Actor::spawn(None, supervisor, ())
             .await
             .map_err(|error| RunError::Start { actor: "the run".into(), reason: error.to_string() })?;
-        let running = Running {
+        Ok(Running {
             context,
             roster,
             supervisor: supervisor.get_cell(),
@@ -195,11 +195,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             stop: self.stop.unwrap_or_else(|| Box::pin(std::future::pending())),
             started: Instant::now(),
             has_folder,
-        };
-        if resumed_at.is_none() {
-            running.evaluate();
-        }
-        Ok(running)
+        })
     }
 
     fn check(&self) -> Result<(), RunError> {
@@ -220,89 +216,4 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         }
         Ok(())
     }
-
-    /// The checkpoint to resume from, whole and of this run.
-    fn checkpoint(&self) -> Result<Option<(PathBuf, Checkpoint)>, RunError> {
-        let Some(folder) = self.folder.as_deref().filter(|_| self.resume) else {
-            return Ok(None);
-        };
-        let Some(path) = Checkpoint::newest(&RunFolder::checkpoints(folder))? else {
-            return Ok(None);
-        };
-        let checkpoint = Checkpoint::read(&path)?;
-        let (saved, now) = (&checkpoint.config, &self.config);
-        if (saved.group_size, saved.variant) != (now.group_size, now.variant) {
-            let reason = format!(
-                "its run has groups of {} ({:?}), this one groups of {} ({:?})",
-                saved.group_size, saved.variant, now.group_size, now.variant
-            );
-            return Err(RunError::checkpoint(path, reason));
-        }
-        Ok(Some((path, checkpoint)))
-    }
-}
-
-/// Whether the checkpoint holds every policy version that its open tickets will ask for.
-fn check_snapshots(path: &Path, checkpoint: &Checkpoint, gate: &FreshnessGate) -> Result<(), RunError> {
-    for version in gate.oldest_needed().0..=gate.version().0 {
-        if !checkpoint.snapshots.contains_key(&PolicyVersion(version)) {
-            return Err(RunError::checkpoint(path, format!("the snapshot of version {version} is missing")));
-        }
-    }
-    Ok(())
-}
-
-fn open_folder(
-    path: &Path,
-    keep: usize,
-    resume: bool,
-    checkpoint: Option<PolicyVersion>,
-) -> Result<RunFolder, RunError> {
-    let folder = RunFolder::open(path, keep)?;
-    if resume {
-        folder.cut_back(checkpoint)?;
-    } else if !folder.is_new()? {
-        return Err(RunError::NotEmpty { path: path.into() });
-    }
-    Ok(folder)
-}
-
-fn start_error(actor: &str) -> impl FnOnce(Failure) -> RunError {
-    let actor = actor.to_string();
-    move |failure| RunError::Start { actor, reason: failure.to_string() }
-}
-
-type Started<S> = (Compute<Trainer<S>>, Snapshots<S>);
-
-async fn start_learner<S: Send + Sync + 'static>(
-    build: BuildLearner<S>,
-    threads: usize,
-    checkpoint: Option<(PathBuf, Checkpoint)>,
-) -> Result<Started<S>, RunError> {
-    let trainer = Compute::spawn("learner", threads, move || build().map(Trainer::new));
-    let trainer = trainer.await.map_err(start_error("learner"))?;
-    let snapshots = match checkpoint {
-        Some((path, checkpoint)) => trainer
-            .run(move |trainer| restore(trainer.learner.as_mut(), &checkpoint))
-            .await
-            .map_err(|failure| RunError::checkpoint(path, failure))?,
-        None => {
-            let snapshot = trainer.run(|trainer| trainer.learner.snapshot()).await.map_err(start_error("learner"))?;
-            BTreeMap::from([(PolicyVersion(0), snapshot)])
-        }
-    };
-    Ok((trainer, Snapshots::new(snapshots)))
-}
-
-/// Links the stages, last to first.
-fn chain(stages: Vec<(String, usize, BuildStage)>, threads: usize, last: Hop, meter: &Arc<Meter>) -> (Vec<Pool>, Hop) {
-    let mut next = last;
-    let mut pools = Vec::new();
-    for (name, workers, build) in stages.into_iter().rev() {
-        let slot = Slot::default();
-        let pool = Pool { name: name.into(), workers, threads, build, next, meter: meter.clone(), slot: slot.clone() };
-        pools.push(pool);
-        next = Hop::Pool(slot);
-    }
-    (pools, next)
 }

@@ -2,37 +2,29 @@
 //!
 //! The factory restarts a worker that dies. A group that dies with it returns its ticket.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use addendum_replay::{RolloutGroup, TicketId};
 use ractor::{
     ActorCell, ActorProcessingErr, ActorRef,
     factory::{
-        Factory, FactoryArguments, FactoryMessage, FactoryRef, Job, Worker, WorkerId, queues::DefaultQueue,
-        routing::QueuerRouting, worker_builder,
+        Factory, FactoryArguments, FactoryRef, Job, Worker, WorkerId, queues::DefaultQueue, routing::QueuerRouting,
+        worker_builder,
     },
 };
 
 use crate::{
-    Stage, StageError,
+    Event, Stage, StageError,
     compute::{Compute, Failure, guarded},
+    mailbox::Mailbox,
+    messages::{PoolMessage, RecorderMessage, Work},
     meter::Meter,
     slot::{Hop, Slot},
     telemetry,
 };
-
-/// A group on its way to a stage.
-#[derive(Debug)]
-pub(crate) struct Work {
-    group: RolloutGroup,
-    queued: Instant,
-}
-
-impl Work {
-    pub fn new(group: RolloutGroup) -> Self {
-        Self { group, queued: Instant::now() }
-    }
-}
 
 /// Builds one instance of a stage.
 pub(crate) type BuildStage = Arc<dyn Fn() -> Result<Box<dyn Stage>, StageError> + Send + Sync>;
@@ -46,24 +38,24 @@ pub(crate) struct Pool {
     pub build: BuildStage,
     pub next: Hop,
     pub meter: Arc<Meter>,
+    pub recorder: Arc<Mailbox<RecorderMessage>>,
     /// Where the factory can be reached.
     pub slot: Slot<PoolMessage>,
 }
 
-pub(crate) type PoolMessage = FactoryMessage<TicketId, Work>;
-
 type PoolFactory =
-    Factory<TicketId, Work, Pool, StageWorker, QueuerRouting<TicketId, Work>, DefaultQueue<TicketId, Work>>;
+    Factory<TicketId, Work, Seat, StageWorker, QueuerRouting<TicketId, Work>, DefaultQueue<TicketId, Work>>;
 
 impl Pool {
     /// Starts the factory and its workers under `supervisor`.
     pub async fn start(&self, supervisor: ActorCell) -> Result<ActorRef<PoolMessage>, ractor::SpawnErr> {
-        let (pool, mut started) = (self.clone(), BTreeSet::new());
+        let (pool, mut seats) = (self.clone(), BTreeMap::new());
         let builder = worker_builder(move |worker: WorkerId| {
-            if !started.insert(worker) {
-                pool.meter.restarted(&pool.name);
+            let seat = Seat { pool: pool.clone(), crash: Crash::default() };
+            if let Some(former) = seats.insert(worker, seat.crash.clone()) {
+                pool.restarted(former.get().map_or("killed", String::as_str));
             }
-            (StageWorker, pool.clone())
+            (StageWorker, seat)
         });
         let arguments = FactoryArguments::builder()
             .worker_builder(Box::new(builder))
@@ -76,13 +68,28 @@ impl Pool {
         self.slot.set(factory.clone());
         Ok(factory)
     }
+
+    fn restarted(&self, reason: &str) {
+        self.meter.restarted(&self.name);
+        let (actor, reason) = (self.name.to_string(), reason.to_string());
+        self.recorder.put(RecorderMessage::Event(Event::Restarted { actor, reason }));
+    }
+}
+
+/// Why a worker died, if it knew; for its successor, because the factory does not say.
+type Crash = Arc<OnceLock<String>>;
+
+/// What a worker is given.
+struct Seat {
+    pool: Pool,
+    crash: Crash,
 }
 
 /// One actor of a pool.
 struct StageWorker;
 
 struct WorkerState {
-    pool: Pool,
+    seat: Seat,
     stage: Compute<Box<dyn Stage>>,
 }
 
@@ -90,17 +97,18 @@ impl Worker for StageWorker {
     type Key = TicketId;
     type Message = Work;
     type State = WorkerState;
-    type Arguments = Pool;
+    type Arguments = Seat;
 
     async fn pre_start(
         &self,
         worker: WorkerId,
         _: &FactoryRef<TicketId, Work>,
-        pool: Pool,
+        seat: Seat,
     ) -> Result<WorkerState, ActorProcessingErr> {
+        let pool = &seat.pool;
         let build = pool.build.clone();
         let stage = Compute::spawn(&format!("{}-{worker}", pool.name), pool.threads, move || build()).await?;
-        Ok(WorkerState { pool, stage })
+        Ok(WorkerState { seat, stage })
     }
 
     async fn handle(
@@ -108,7 +116,7 @@ impl Worker for StageWorker {
         _: WorkerId,
         _: &FactoryRef<TicketId, Work>,
         job: Job<TicketId, Work>,
-        WorkerState { pool, stage }: &mut WorkerState,
+        WorkerState { seat: Seat { pool, crash }, stage }: &mut WorkerState,
     ) -> Result<TicketId, ActorProcessingErr> {
         let Work { group, queued } = job.msg;
         pool.meter.waited(&pool.name, queued.elapsed());
@@ -117,6 +125,7 @@ impl Worker for StageWorker {
             Err(failure) => {
                 telemetry::stage_failed(&pool.name);
                 if let Failure::Crashed(_) = failure {
+                    let _ = crash.set(failure.to_string());
                     return Err(failure.into());
                 }
             }

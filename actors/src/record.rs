@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use addendum_replay::{Batch, EditOperation, GateStats, Origin, Rollout, RolloutGroup};
 use serde::{Deserialize, Serialize};
 
-use crate::{backend::StepStats, meter::Reading};
+use crate::StepStats;
 
 /// Everything measured about one step. Means are zero where there is nothing to average.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,8 +31,9 @@ pub struct StepRecord {
     pub edits: BTreeMap<String, u64>,
     /// Groups whose rewards are all equal: they teach nothing.
     pub zero_variance_groups: usize,
-    /// Mean over groups of the standard deviation of their rewards.
-    pub advantage_spread: f64,
+    /// Mean over groups of the (population) standard deviation of their rewards.
+    #[serde(alias = "advantage_spread")]
+    pub reward_std: f64,
 
     #[serde(flatten)]
     pub stats: StepStats,
@@ -60,6 +61,19 @@ pub struct StepRecord {
     pub queue_wait: BTreeMap<String, f64>,
 }
 
+/// What happened since the meter was read before.
+pub(crate) struct Reading {
+    pub seconds: f64,
+    pub tokens_per_second: f64,
+    /// Share of the time that samplers and learner computed, in [0, 1].
+    pub sampler_busy: f64,
+    pub learner_busy: f64,
+    /// Mean seconds that a group (or an actor) waited, by stage.
+    pub waits: BTreeMap<String, f64>,
+    /// Over the whole run.
+    pub restarts: u64,
+}
+
 impl StepRecord {
     /// What the batch itself tells.
     pub(crate) fn of_batch(batch: &Batch) -> Self {
@@ -67,7 +81,7 @@ impl StepRecord {
         let rollouts = || groups.iter().flat_map(|group| &group.rollouts);
         let sampled = || rollouts().filter(|rollout| rollout.is_sampled());
         let edited = || rollouts().filter(|rollout| matches!(rollout.origin, Origin::Edited { .. }));
-        let spreads: Vec<f64> = groups.iter().map(spread).collect();
+        let rewards: Vec<Vec<f64>> = groups.iter().map(|group| group.rollouts.iter().map(total).collect()).collect();
         let staleness: Vec<u64> = batch.staleness().collect();
         Self {
             step: batch.step(),
@@ -78,10 +92,10 @@ impl StepRecord {
             reward_sampled: mean(sampled().map(total)),
             reward_edited: mean(edited().map(total)),
             reward_components: component_means(rollouts()),
-            edit_gain: mean(gains(groups)),
+            edit_gain: mean(groups.iter().flat_map(RolloutGroup::edit_gains)),
             edits: edits_by_operation(rollouts()),
-            zero_variance_groups: spreads.iter().filter(|spread| **spread == 0.0).count(),
-            advantage_spread: mean(spreads.iter().copied()),
+            zero_variance_groups: rewards.iter().filter(|group| all_equal(group)).count(),
+            reward_std: mean(rewards.iter().map(|group| deviation(group))),
             response_length: mean(sampled().map(|rollout| rollout.tokens.len() as f64)),
             truncated_share: mean(sampled().map(|rollout| f64::from(u8::from(rollout.truncated)))),
             staleness_mean: mean(staleness.iter().map(|lag| *lag as f64)),
@@ -111,10 +125,11 @@ pub struct RolloutSample {
     pub step: u64,
     pub ticket: u64,
     pub study: String,
+    /// The rollout's id within its group.
     pub rollout: usize,
     /// `sampled`, `edited` or `reference`.
     pub origin: String,
-    /// The rollout that an edited one was copied from.
+    /// The id of the rollout that an edited one was copied from.
     pub source: Option<usize>,
     pub edits: Vec<EditOperation>,
     pub reward: f64,
@@ -128,18 +143,18 @@ impl RolloutSample {
         let groups = batch.groups().iter().take(groups);
         groups
             .flat_map(|group| {
-                group.rollouts.iter().enumerate().map(|(index, rollout)| Self {
+                group.rollouts.iter().map(|rollout| Self {
                     step: batch.step(),
                     ticket: group.ticket.id().0,
                     study: group.study.id.clone(),
-                    rollout: index,
+                    rollout: rollout.id.0 as usize,
                     origin: match rollout.origin {
                         Origin::Sampled { .. } => "sampled",
                         Origin::Edited { .. } => "edited",
                         Origin::Reference => "reference",
                     }
                     .to_string(),
-                    source: source(rollout),
+                    source: rollout.source().map(|id| id.0 as usize),
                     edits: match &rollout.origin {
                         Origin::Edited { record, .. } => record.operations.clone(),
                         _ => Vec::new(),
@@ -153,13 +168,6 @@ impl RolloutSample {
     }
 }
 
-fn source(rollout: &Rollout) -> Option<usize> {
-    match rollout.origin {
-        Origin::Edited { source, .. } => Some(source),
-        _ => None,
-    }
-}
-
 fn total(rollout: &Rollout) -> f64 {
     rollout.reward.as_ref().map_or(0.0, |reward| reward.total)
 }
@@ -169,19 +177,16 @@ fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     if count == 0 { 0.0 } else { sum / f64::from(count) }
 }
 
-/// Population standard deviation of a group's rewards.
-fn spread(group: &RolloutGroup) -> f64 {
-    let center = mean(group.rollouts.iter().map(total));
-    mean(group.rollouts.iter().map(|rollout| (total(rollout) - center).powi(2))).sqrt()
+/// A mean is rounded, and most equal numbers differ from theirs; they never differ from the first of them.
+fn all_equal(values: &[f64]) -> bool {
+    values.iter().all(|value| *value == values[0])
 }
 
-fn gains(groups: &[RolloutGroup]) -> impl Iterator<Item = f64> {
-    groups.iter().flat_map(|group| {
-        group.rollouts.iter().filter_map(|rollout| {
-            let source = group.rollouts.get(source(rollout)?)?;
-            Some(total(rollout) - total(source))
-        })
-    })
+/// Population standard deviation. That of equal values is exactly zero, because distances are taken from the first.
+fn deviation(values: &[f64]) -> f64 {
+    let distances = || values.iter().map(|value| value - values[0]);
+    let center = mean(distances());
+    mean(distances().map(|distance| (distance - center).powi(2))).sqrt()
 }
 
 fn component_means<'a>(rollouts: impl Iterator<Item = &'a Rollout>) -> BTreeMap<String, f64> {
@@ -207,4 +212,37 @@ fn edits_by_operation<'a>(rollouts: impl Iterator<Item = &'a Rollout>) -> BTreeM
         }
     }
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_rewards_are_found_and_deviate_by_nothing_however_their_mean_is_rounded() {
+        let mut rounded = 0;
+        for size in 1..=12 {
+            for hundredths in 0..=300 {
+                let mut rewards = vec![f64::from(hundredths) / 100.0; size];
+                rounded += usize::from(mean(rewards.iter().copied()) != rewards[0]);
+                assert!(all_equal(&rewards) && deviation(&rewards) == 0.0, "{rewards:?}");
+                rewards.push(rewards[0].next_up());
+                assert!(!all_equal(&rewards), "{rewards:?}");
+            }
+        }
+        assert!(rounded > 0, "no mean was rounded: the test shows nothing");
+    }
+
+    #[test]
+    fn the_standard_deviation_is_that_of_the_population() {
+        assert_eq!(deviation(&[1.0, 3.0]), 1.0);
+        assert!((deviation(&[0.1, 0.2, 0.3, 0.4]) - 0.0125f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_record_of_an_older_run_keeps_the_deviation_under_its_former_name() {
+        let read: StepRecord = serde_json::from_str(r#"{"step": 3, "advantage_spread": 0.25, "loss": null}"#).unwrap();
+        assert_eq!((read.step, read.reward_std), (3, 0.25));
+        assert!(serde_json::to_string(&read).unwrap().contains(r#""reward_std":0.25"#));
+    }
 }

@@ -1,11 +1,11 @@
 //! A run under way: wait for its end, look into it, take it down.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use addendum_replay::{DeadLetter, FreshnessGate, PolicyVersion, TicketId};
 use ractor::ActorCell;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
     time::{Duration, Instant},
 };
@@ -14,12 +14,13 @@ use crate::{
     RunError, Scores,
     compute::Failure,
     context::{Context, Outcome},
-    evaluator::EvaluatorMessage,
-    learner::capture,
-    pipeline::Stop,
-    recorder::RecorderMessage,
+    messages::RecorderMessage,
+    recorder::catch_up,
     supervisor::Roster,
 };
+
+/// Completes when the run is to end early.
+pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ impl<S> Drop for Running<S> {
     fn drop(&mut self) {
         self.roster.close();
         self.context.gate.close();
+        // A killed run writes nothing more; another may be resumed in its folder.
+        self.context.recorder.close();
         self.supervisor.kill();
     }
 }
@@ -105,13 +108,19 @@ impl<S: Send + Sync + 'static> Running<S> {
         let failed = |failure: Failure| RunError::Learner { step: version.0, reason: failure.to_string() };
         if self.has_folder {
             let shared = context.clone();
-            let checkpoint = context.trainer.run(move |trainer| capture(trainer, &shared)).await.map_err(failed)?;
-            context.recorder.send(RecorderMessage::Checkpoint(Box::new(checkpoint)));
+            let checkpoint = context
+                .trainer
+                .run(move |trainer| trainer.capture(&shared.config, shared.gate.state(), &shared.snapshots));
+            context.recorder.put(RecorderMessage::Checkpoint(Box::new(checkpoint.await.map_err(failed)?)));
         }
         let finished = version.0 >= context.config.steps;
-        if let Some(evaluator) = context.evaluator.actor().filter(|_| finished) {
-            self.evaluate();
-            let _ = evaluator.get_cell().drain_and_wait(None).await;
+        if finished {
+            let (done, over) = oneshot::channel();
+            context.evaluate(Some(done));
+            tokio::select! {
+                _ = over => {}
+                error = self.failed() => return Err(error),
+            }
         }
         let snapshot = context
             .snapshots
@@ -128,29 +137,31 @@ impl<S: Send + Sync + 'static> Running<S> {
         })
     }
 
-    /// Asks for an evaluation of the newest version.
-    pub(crate) fn evaluate(&self) {
-        let version = self.context.gate.version();
-        if let Some(snapshot) = self.context.snapshots.get(version) {
-            self.context.evaluator.send(EvaluatorMessage::Evaluate { version, snapshot });
+    /// Completes only if the run fails.
+    async fn failed(&mut self) -> RunError {
+        loop {
+            tokio::select! {
+                biased;
+                Some(outcome) = self.outcomes.recv() => if let Outcome::Failed(error) = outcome {
+                    return error;
+                },
+                _ = &mut self.handle => return RunError::SupervisorKilled,
+            }
         }
     }
 
-    /// Stops every actor; the recorder last, when everything is written.
+    /// Stops every actor, then writes what the recorder has not.
     async fn take_down(&mut self) {
         self.roster.close();
         for child in self.supervisor.get_children() {
-            if Some(child.get_id()) != self.actor("recorder").map(|recorder| recorder.get_id()) {
-                child.kill();
-            }
-        }
-        if let Some(recorder) = self.actor("recorder") {
-            let _ = recorder.drain_and_wait(None).await;
+            child.kill();
         }
         self.supervisor.stop(None);
         if !self.handle.is_finished() {
             let _ = (&mut self.handle).await;
         }
+        // What cannot be written fails the run by itself.
+        let _ = catch_up(&self.context).await;
     }
 
     /// A failure that was reported while the run was being taken down.

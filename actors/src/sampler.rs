@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use addendum_replay::{Origin, Rollout, RolloutGroup, Stream, Ticket};
+use addendum_replay::{Origin, Rollout, RolloutGroup, RolloutId, Stream, Ticket};
 use addendum_studies::{Prompt, Study};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::RngCore;
@@ -13,6 +13,7 @@ use crate::{
     BackendError, Request, Sampled, Sampler,
     compute::{Compute, Failure, guarded},
     context::{Context, FINISHED},
+    messages::Next,
     telemetry,
 };
 
@@ -24,9 +25,6 @@ pub(crate) struct SamplerActor<S> {
     pub context: Arc<Context<S>>,
     pub build: BuildSampler<S>,
 }
-
-/// Sample the next ticket.
-pub(crate) struct Next;
 
 impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
     type Msg = Next;
@@ -78,7 +76,8 @@ fn sample<S>(sampler: &mut dyn Sampler<S>, ticket: Ticket, context: &Context<S>)
             context.meter.sampled(lengths.iter().sum::<usize>() as u64, started.elapsed());
             telemetry::sampled(&lengths, truncated, started.elapsed());
             let version = ticket.snapshot();
-            let rollouts = reports.into_iter().map(|report| Rollout {
+            let rollouts = (0..).zip(reports).map(|(id, report)| Rollout {
+                id: RolloutId(id),
                 tokens: report.tokens,
                 text: report.text,
                 origin: Origin::Sampled { logprobs: report.logprobs, version },

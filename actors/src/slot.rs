@@ -1,14 +1,20 @@
 //! Addresses that survive a restart: a slot holds the actor that currently plays a role.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
-use addendum_replay::{ReplayBuffer, RolloutGroup, TicketId};
+use addendum_replay::{ReplayBuffer, RolloutGroup};
 use ractor::{
     ActorRef, Message,
     factory::{FactoryMessage, Job},
 };
 
-use crate::pool::Work;
+use crate::{
+    messages::{PoolMessage, Work},
+    telemetry,
+};
 
 /// Where messages for a role go. While nobody plays it, they are dropped: a group in them returns its ticket.
 pub(crate) struct Slot<M>(Arc<Mutex<Option<ActorRef<M>>>>);
@@ -30,12 +36,9 @@ impl<M: Message> Slot<M> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
     }
 
-    pub fn actor(&self) -> Option<ActorRef<M>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     pub fn send(&self, message: M) {
-        if let Some(actor) = self.actor() {
+        let actor = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(actor) = actor {
             // An actor that has just died gives the message back; dropping it is what the slot promises.
             let _ = actor.cast(message);
         }
@@ -45,7 +48,7 @@ impl<M: Message> Slot<M> {
 /// Where a group goes when its stage is done.
 #[derive(Clone)]
 pub(crate) enum Hop {
-    Pool(Slot<FactoryMessage<TicketId, Work>>),
+    Pool(Slot<PoolMessage>),
     Buffer(ReplayBuffer),
 }
 
@@ -53,12 +56,12 @@ impl Hop {
     pub fn forward(&self, group: RolloutGroup) {
         match self {
             Self::Pool(slot) => {
-                let (key, msg) = (group.ticket.id(), Work::new(group));
+                let (key, msg) = (group.ticket.id(), Work { group, queued: Instant::now() });
                 slot.send(FactoryMessage::Dispatch(Job::builder().key(key).msg(msg).build()));
             }
             Self::Buffer(buffer) => {
                 if buffer.push(group).is_err() {
-                    crate::telemetry::stage_failed("replay");
+                    telemetry::stage_failed("replay");
                 }
             }
         }

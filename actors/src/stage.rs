@@ -34,7 +34,8 @@ pub type StageError = Box<dyn std::error::Error + Send + Sync>;
 /// reproducible run the outcome must depend on the group alone; random choices come from
 /// [`Ticket::stream`](addendum_replay::Ticket::stream).
 pub trait Stage: Send {
-    /// Adds to, changes or removes rollouts of the group.
+    /// Adds to, changes or removes rollouts of the group. One that is added takes the group's
+    /// [`next_id`](RolloutGroup::next_id).
     ///
     /// # Errors
     /// The group is given up and its ticket is tried again, up to the run's number of attempts, then dead-lettered

@@ -18,8 +18,9 @@ use crate::{
     context::{Context, FINISHED},
     evaluator::{BuildEvaluator, EvaluatorActor},
     learner::LearnerActor,
+    messages::RecorderMessage,
     pool::Pool,
-    recorder::{RecorderActor, RecorderMessage},
+    recorder::RecorderActor,
     sampler::{BuildSampler, SamplerActor},
     telemetry,
 };
@@ -69,7 +70,7 @@ impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
         let mut children = BTreeMap::new();
         let pools = (0..self.pools.len()).map(Role::Pool);
         let samplers = (0..self.context.config.samplers).map(Role::Sampler);
-        let evaluator = self.evaluator.as_ref().map(|_| Role::Evaluator);
+        let evaluator = self.context.evaluator.as_ref().map(|_| Role::Evaluator);
         let roles = [Role::Recorder].into_iter().chain(evaluator).chain(pools).chain([Role::Learner]).chain(samplers);
         for role in roles {
             self.start(role, &myself, &mut children).await.map_err(|error| self.start_error(role, &error))?;
@@ -97,7 +98,7 @@ impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
         }
         let name = self.name(role);
         self.context.meter.restarted(&name);
-        self.context.recorder.send(RecorderMessage::Event(Event::Restarted { actor: name, reason }));
+        self.context.recorder.put(RecorderMessage::Event(Event::Restarted { actor: name, reason }));
         if let Err(error) = self.start(role, &myself, children).await {
             self.context.fail(self.start_error(role, &error));
         }
@@ -113,22 +114,24 @@ impl<S: Send + Sync + 'static> Supervisor<S> {
         children: &mut BTreeMap<ActorId, Role>,
     ) -> Result<(), SpawnErr> {
         let (context, supervisor) = (self.context.clone(), myself.get_cell());
-        let cell = match (role, &self.evaluator) {
-            (Role::Recorder, _) => {
+        let cell = match role {
+            Role::Recorder => {
                 let (actor, _) = Actor::spawn_linked(None, RecorderActor(context.clone()), (), supervisor).await?;
-                context.recorder.set(actor.clone());
+                context.recorder.belongs_to(actor.clone());
                 actor.get_cell()
             }
-            (Role::Evaluator, None) => return Ok(()),
-            (Role::Evaluator, Some(build)) => {
-                let evaluator = EvaluatorActor { context: context.clone(), build: build.clone() };
+            Role::Evaluator => {
+                let (Some(build), Some(mailbox)) = (self.evaluator.clone(), context.evaluator.clone()) else {
+                    return Ok(());
+                };
+                let evaluator = EvaluatorActor { context, mailbox: mailbox.clone(), build };
                 let (actor, _) = Actor::spawn_linked(None, evaluator, (), supervisor).await?;
-                context.evaluator.set(actor.clone());
+                mailbox.belongs_to(actor.clone());
                 actor.get_cell()
             }
-            (Role::Pool(index), _) => self.pools[index].start(supervisor).await?.get_cell(),
-            (Role::Learner, _) => Actor::spawn_linked(None, LearnerActor(context), (), supervisor).await?.0.get_cell(),
-            (Role::Sampler(index), _) => {
+            Role::Pool(index) => self.pools[index].start(supervisor).await?.get_cell(),
+            Role::Learner => Actor::spawn_linked(None, LearnerActor(context), (), supervisor).await?.0.get_cell(),
+            Role::Sampler(index) => {
                 let sampler = SamplerActor { index, context, build: self.samplers.clone() };
                 Actor::spawn_linked(None, sampler, (), supervisor).await?.0.get_cell()
             }

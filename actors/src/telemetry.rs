@@ -51,7 +51,7 @@ fn describe_sampling() {
 }
 
 fn describe_learning() {
-    describe_gauge!("addendum_learner_advantage_spread_score", "Mean standard deviation of rewards within a group");
+    describe_gauge!("addendum_learner_reward_std_score", "Mean standard deviation of rewards within a group");
     describe_gauge!("addendum_learner_policy_loss_nats", "Loss of the last step, KL term included");
     describe_gauge!("addendum_learner_reference_kl_nats", "KL to the reference policy, k3 estimate");
     describe_gauge!("addendum_learner_entropy_nats", "Entropy of the policy per token");
@@ -87,6 +87,7 @@ fn describe_running() {
     describe_counter!("addendum_stage_failures_total", "Groups that a stage gave up");
     describe_counter!("addendum_supervisor_restarts_total", "Actors restarted");
     describe_counter!("addendum_recorder_checkpoints_total", "Checkpoints written");
+    describe_counter!("addendum_recorder_observer_panics_total", "Events at which the observer panicked");
 }
 
 pub(crate) fn sampled(tokens: &[usize], truncated: usize, duration: Duration) {
@@ -120,6 +121,10 @@ pub(crate) fn checkpointed() {
     counter!("addendum_recorder_checkpoints_total").increment(1);
 }
 
+pub(crate) fn observer_panicked() {
+    counter!("addendum_recorder_observer_panics_total").increment(1);
+}
+
 pub(crate) fn evaluated(scores: Option<&Scores>) {
     let outcome = if scores.is_some() { "done" } else { "failed" };
     counter!("addendum_evaluator_evaluations_total", "outcome" => outcome).increment(1);
@@ -142,14 +147,13 @@ pub(crate) fn batch(batch: &Batch) {
             let sum: f64 = rewards().filter_map(|reward| reward.components.get(name)).sum();
             histogram!("addendum_reward_component_score", "component" => name.clone()).record(sum / size);
         }
+        for gain in group.edit_gains() {
+            histogram!("addendum_editor_gain_score").record(gain);
+        }
         for rollout in &group.rollouts {
-            let Origin::Edited { source, record } = &rollout.origin else {
+            let Origin::Edited { record, .. } = &rollout.origin else {
                 continue;
             };
-            let source = group.rollouts.get(*source).and_then(|source| source.reward.as_ref());
-            if let (Some(edited), Some(source)) = (&rollout.reward, source) {
-                histogram!("addendum_editor_gain_score").record(edited.total - source.total);
-            }
             let edit = |operation: &str, rule: &str| {
                 counter!("addendum_editor_edits_total", "operation" => operation.to_string(), "rule" => rule.to_string())
                     .increment(1);
@@ -176,7 +180,7 @@ pub(crate) fn step(record: &StepRecord, compute: Duration, evictions: u64, retri
         gauge!("addendum_reward_batch_mean_score", "origin" => origin).set(mean);
     }
     let stats = &record.stats;
-    gauge!("addendum_learner_advantage_spread_score").set(record.advantage_spread);
+    gauge!("addendum_learner_reward_std_score").set(record.reward_std);
     gauge!("addendum_learner_policy_loss_nats").set(stats.loss);
     gauge!("addendum_learner_reference_kl_nats").set(stats.kl);
     gauge!("addendum_learner_entropy_nats").set(stats.entropy);

@@ -2,10 +2,17 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use addendum_actors::{RolloutSample, RunConfig, Variant};
-use addendum_replay::Mode;
+use addendum_actors::{RolloutSample, RunConfig, Stage, StageError, Variant};
+use addendum_replay::{Mode, RolloutGroup};
 use common::{Heard, Trouble, calm, config, finish, pipeline, run};
 use ractor::ActorCell;
 
@@ -59,7 +66,7 @@ async fn panics_in_every_kind_of_actor_change_nothing_but_the_number_of_restarts
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_actors_of_every_kind_change_nothing() {
-    let config = RunConfig { samplers: 2, max_attempts: 1000, steps: 12, ..config() };
+    let config = RunConfig { samplers: 2, steps: 12, ..config() };
     let expected = calm(config.clone()).await;
     let trouble = Trouble { delay: Duration::from_millis(4), ..Trouble::default() };
     let running = pipeline(config, trouble).start().await.unwrap();
@@ -86,8 +93,87 @@ async fn killed_actors_of_every_kind_change_nothing() {
     }
     let summary = finish(running).await.unwrap();
     assert_eq!(summary.snapshot.bytes(), expected);
+    assert!(summary.dead_letters.is_empty(), "{:?}", summary.dead_letters);
     assert!(kills >= 7, "only {kills} kills: the run was over too soon");
     assert!(summary.restarts >= 5, "only {} restarts of {kills} kills", summary.restarts);
+}
+
+/// Holds every group until it is opened.
+struct Dam(Arc<AtomicBool>);
+
+impl Stage for Dam {
+    fn process(&mut self, _: &mut RolloutGroup) -> Result<(), StageError> {
+        while !self.0.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killing_a_stage_again_and_again_costs_the_groups_that_queue_there_no_attempt() {
+    let config = RunConfig { max_attempts: 1, ..config() };
+    let expected = calm(config.clone()).await;
+    let (open, heard) = (Arc::new(AtomicBool::new(false)), Heard::default());
+    let held = open.clone();
+    let chain = pipeline(config, Trouble::default()).stage("dam", 1, move || Dam(held.clone()));
+    let running = chain.observer(heard.listen()).start().await.unwrap();
+    for _ in 0..5 {
+        // Every ticket that may be out is in the dam's queue.
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        running.actor("dam").unwrap().kill();
+    }
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let (state, retries) = (running.gate().state(), running.gate().stats().retries);
+    open.store(true, Ordering::SeqCst);
+    let summary = finish(running).await.unwrap();
+    assert!(retries >= 5, "only {retries} groups were lost");
+    assert!(state.open.values().all(|open| open.attempts == 0), "{:?}", state.open);
+    assert!(summary.dead_letters.is_empty(), "{:?}", summary.dead_letters);
+    assert_eq!(summary.snapshot.bytes(), expected);
+    assert_eq!(heard.restarts(), vec![("dam".to_string(), "killed".to_string()); 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_removes_rollouts_falsifies_no_gain() {
+    /// Removes a random sample, and notes what the edited reports gained whose source stays.
+    struct Thin(Arc<Mutex<BTreeMap<u64, f64>>>);
+    impl Stage for Thin {
+        fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
+            let total = |i: usize| group.rollouts[i].reward.as_ref().map(|reward| reward.total).ok_or("not scored");
+            // Two samples, then a copy of each.
+            let removed = group.ticket.id().0 as usize % 2;
+            let stays = 1 - removed;
+            let gain = total(2 + stays)? - total(stays)?;
+            self.0.lock().map_err(|_| "poisoned")?.insert(group.ticket.id().0, gain);
+            group.rollouts.remove(removed);
+            Ok(())
+        }
+    }
+    let (gains, heard) = (Arc::new(Mutex::new(BTreeMap::new())), Heard::default());
+    let (noted, folder) = (gains.clone(), tempfile::tempdir().unwrap());
+    let chain = pipeline(RunConfig { recorded_groups: 3, ..config() }, Trouble::default());
+    let chain = chain.stage("thin", 2, move || Thin(noted.clone()));
+    run(chain.observer(heard.listen()).folder(folder.path())).await.unwrap();
+    let gains = gains.lock().unwrap();
+    for record in heard.steps() {
+        let expected = (3 * record.step..3 * record.step + 3).map(|ticket| gains[&ticket]).sum::<f64>() / 3.0;
+        assert!(
+            (record.edit_gain - expected).abs() < 1e-12,
+            "step {}: {} and {expected}",
+            record.step,
+            record.edit_gain
+        );
+    }
+    let text = std::fs::read_to_string(folder.path().join("rollouts.jsonl")).unwrap();
+    let samples: Vec<RolloutSample> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for group in samples.chunks(3) {
+        let removed = group[0].ticket as usize % 2;
+        for sample in group.iter().filter(|sample| sample.edits.is_empty() && sample.source != Some(removed)) {
+            let source = group.iter().find(|other| Some(other.rollout) == sample.source);
+            assert!(sample.source.is_none() || source.is_some_and(|source| source.text == sample.text));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

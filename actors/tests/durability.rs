@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, io::Write, path::Path, time::Duration};
 
 use addendum_actors::{Event, RolloutSample, RunConfig, RunError, StepRecord};
 use common::{Heard, Trouble, calm, config, finish, pipeline, run};
@@ -68,6 +68,32 @@ async fn a_run_killed_again_and_again_ends_in_the_same_weights() {
     let resumed = run(pipeline(config, slow()).folder(folder.path()).resume()).await.unwrap();
     assert_eq!(resumed.snapshot.bytes(), expected);
     assert_eq!(steps(folder.path()), (0..8).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_killed_while_it_wrote_a_character_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = RunConfig { steps: 4, ..config() };
+    run(pipeline(config.clone(), Trouble::default()).folder(folder.path())).await.unwrap();
+    for name in ["metrics.jsonl", "rollouts.jsonl", "evaluations.jsonl"] {
+        let mut file = fs::OpenOptions::new().append(true).open(folder.path().join(name)).unwrap();
+        file.write_all(&"{\"step\": 4, \"text\": \"größer".as_bytes()[..24]).unwrap();
+    }
+    run(pipeline(RunConfig { steps: 8, ..config }, Trouble::default()).folder(folder.path()).resume()).await.unwrap();
+    assert_eq!(steps(folder.path()), (0..8).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_of_a_run_whose_every_ticket_dies_at_once_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let unreadable = || Trouble { unreadable: (0..7).map(|i| format!("study-{i}")).collect(), ..slow() };
+    let config = RunConfig { staleness: 0, max_attempts: 1, checkpoint_every: 1, samplers: 4, steps: 6, ..config() };
+    let short = run(pipeline(config.clone(), unreadable()).folder(folder.path())).await.unwrap();
+    assert_eq!(short.dead_letters.len(), 18);
+    let longer = RunConfig { steps: 8, ..config };
+    let resumed = run(pipeline(longer, unreadable()).folder(folder.path()).resume()).await.unwrap();
+    assert!(resumed.finished);
+    assert_eq!(resumed.dead_letters.len(), 24);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,6 +46,57 @@ async fn a_run_in_which_every_study_fails_finishes_with_the_weights_it_started_w
     assert_eq!(summary.snapshot.bytes(), ToyLearner::new(Arc::default()).weights.bytes());
 }
 
+/// Holds one study until its worker was killed.
+struct Poisoned {
+    bites: Arc<AtomicU64>,
+    deaths: Arc<AtomicU64>,
+}
+
+impl Stage for Poisoned {
+    fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
+        if group.study.id == "study-3" {
+            let bite = self.bites.fetch_add(1, Ordering::SeqCst);
+            while self.deaths.load(Ordering::SeqCst) <= bite {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_that_takes_its_worker_with_it_every_time_ends_and_no_other_does() {
+    let (bites, deaths) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (bitten, died, heard) = (bites.clone(), deaths.clone(), Heard::default());
+    let config = RunConfig { max_attempts: 1, ..config() };
+    let chain = pipeline(config, Trouble::default())
+        .stage("poisoned", 1, move || Poisoned { bites: bitten.clone(), deaths: died.clone() });
+    let running = chain.observer(heard.listen()).start().await.unwrap();
+    let pool = running.actor("poisoned").unwrap();
+    let fate = async {
+        loop {
+            if bites.load(Ordering::SeqCst) > deaths.load(Ordering::SeqCst) {
+                for worker in pool.get_children() {
+                    worker.kill();
+                    let _ = worker.wait(None).await;
+                }
+                deaths.fetch_add(1, Ordering::SeqCst);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let summary = tokio::select! {
+        summary = finish(running) => summary.unwrap(),
+        () = fate => unreachable!("fate does not end"),
+    };
+    assert!(summary.finished && !summary.dead_letters.is_empty());
+    for letter in summary.dead_letters.values() {
+        assert_eq!((letter.study, letter.attempts, letter.lost), (3, 0, 10), "{letter}");
+    }
+    let trained: usize = heard.steps().iter().map(|record| record.groups).sum();
+    assert_eq!(trained + summary.dead_letters.len(), 24);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_the_learner_ends_the_run_with_it() {
     let trouble = Trouble { learner_error: Some(3), ..Trouble::default() };

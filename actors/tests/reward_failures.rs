@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use addendum_actors::{Pipeline, RunConfig, Stage, StageError, stages::RewardStage};
+use addendum_actors::{Pipeline, RunConfig, Stage, StageError, Threads, stages::RewardStage};
 use addendum_replay::RolloutGroup;
 use addendum_rewards::{Backends, Entity, EntityExtractor, Error, Labeller, Labels, Result, RewardConfig, Scorer};
 use addendum_rewards_remote::{Backoff, Patience};
@@ -127,6 +127,29 @@ async fn failures_that_pass_leave_no_trace_in_the_weights() {
     assert!(flaky.finished && flaky.dead_letters.is_empty());
     assert_eq!(flaky.snapshot.bytes(), calm.snapshot.bytes());
     assert!(heard.steps().iter().all(|record| record.groups == 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_with_a_time_limit_computes_with_the_threads_that_it_was_given() {
+    #[derive(Default)]
+    struct Watching(Mutex<BTreeSet<(usize, String)>>);
+    impl Labeller for Watching {
+        fn label(&self, reports: &[&str]) -> Result<Vec<Labels>> {
+            let name = std::thread::current().name().unwrap_or_default().to_string();
+            self.0.lock().unwrap().insert((rayon::current_num_threads(), name));
+            Backends::lexicon().labeller.label(reports)
+        }
+    }
+    for stage in [1, 3] {
+        let watching = Arc::new(Watching::default());
+        let backends = Backends { labeller: watching.clone(), ..Backends::lexicon() };
+        let patience = Patience { limit_seconds: Some(60.), ..Patience::default() };
+        let config = RunConfig { threads: Threads { stage, ..Threads::default() }, ..config() };
+        run(clinical(config, patience.with(backends).unwrap())).await.unwrap();
+        let seen = watching.0.lock().unwrap();
+        assert!(!seen.is_empty());
+        assert!(seen.iter().all(|(threads, name)| *threads == stage && name.starts_with("clinical-")), "{seen:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,7 +50,7 @@ const PROMISED: [&str; 34] = [
     "addendum_reward_component_score",
     "addendum_reward_group_score",
     "addendum_reward_zero_variance_groups_total",
-    "addendum_learner_advantage_spread_score",
+    "addendum_learner_reward_std_score",
     "addendum_learner_policy_loss_nats",
     "addendum_learner_reference_kl_nats",
     "addendum_learner_logprob_difference_nats",

@@ -3,6 +3,8 @@
 //!
 //! This crate knows nothing of the policy or of actors and can be used alone ("edit this report").
 
+#![forbid(unsafe_code)]
+
 mod align;
 mod config;
 mod editor;

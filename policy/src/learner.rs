@@ -21,7 +21,7 @@ use crate::{
     Adapter, Config, Error, Result,
     memory::{Memory, StepShape},
     model::Language,
-    objective::{Batch, Objective, ObjectiveMetrics, ResponseTerms, Tally, group_advantages},
+    objective::{Batch, Objective, ObjectiveMetrics, ResponseTerms, Tally, group_advantages, without_advantage},
     optim::{AdamW, Step, Tensors},
     pack::Packed,
 };
@@ -153,14 +153,10 @@ impl Learner {
     /// for a batch without response tokens.
     pub fn gradient(&self, groups: &[TrainGroup]) -> Result<(StepStats, Tensors)> {
         let mut stats = StepStats::default();
-        let advantages: Vec<Vec<f64>> = groups
-            .iter()
-            .map(|g| {
-                let rewards: Vec<f64> = g.responses.iter().map(|r| r.reward).collect();
-                group_advantages(&rewards, self.config.advantage)
-            })
-            .collect::<Result<_>>()?;
-        stats.zero_variance_groups = advantages.iter().filter(|a| a.iter().all(|&x| x == 0.0)).count();
+        let rewards: Vec<Vec<f64>> = groups.iter().map(|g| g.responses.iter().map(|r| r.reward).collect()).collect();
+        let advantages: Vec<Vec<f64>> =
+            rewards.iter().map(|r| group_advantages(r, self.config.advantage)).collect::<Result<_>>()?;
+        stats.zero_variance_groups = rewards.iter().filter(|r| without_advantage(r)).count();
         stats.advantage_spread = deviation(advantages.iter().flatten().copied());
         let batch = Batch::of(groups.iter().flat_map(|g| g.responses.iter().map(|r| r.tokens.len())));
         stats.response_tokens = batch.tokens;

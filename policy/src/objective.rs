@@ -14,7 +14,7 @@ mod response;
 mod tally;
 mod token;
 
-pub use advantage::{Normalize, group_advantages};
+pub use advantage::{Normalize, group_advantages, without_advantage};
 pub use aggregation::{Aggregation, Batch};
 pub use config::{ClipRange, Importance, KlKind, ObjectiveConfig};
 pub use entropy::{entropy, entropy_gradient, log_probabilities, log_sum_exp};

@@ -2,18 +2,23 @@
 //!
 //! It never waits for a ticket that is dead, never trains on a group that is too old, and never splits a group.
 
-use std::{collections::BTreeMap, future::poll_fn, sync::Arc, task::Poll};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::poll_fn,
+    sync::Arc,
+    task::Poll,
+};
 
 use crate::{
-    FreshnessGate, Mode, Origin, PolicyVersion, RolloutGroup, TicketId,
-    gate::Shared,
+    FreshnessGate, Mode, Origin, PolicyVersion, RolloutGroup, RolloutId, TicketId,
+    books::Books,
     sync::{Mutex, lock},
 };
 
 /// The buffer of one run, between the reward stages and the learner. Cloning it gives another handle.
 #[derive(Clone, Debug)]
 pub struct ReplayBuffer {
-    gate: Arc<Shared>,
+    books: Arc<Books>,
     groups: Arc<Mutex<BTreeMap<TicketId, RolloutGroup>>>,
 }
 
@@ -28,6 +33,8 @@ pub enum PushError {
     NotFinite { ticket: TicketId, rollout: usize, total: String },
     #[error("{ticket}: rollout {rollout} was sampled with {found}, the ticket asked for {expected}")]
     WrongVersion { ticket: TicketId, rollout: usize, found: PolicyVersion, expected: PolicyVersion },
+    #[error("{ticket}: two rollouts have the id {id}; a stage that adds one takes the group's next id")]
+    SameId { ticket: TicketId, id: RolloutId },
     #[error("{ticket} was issued by another gate")]
     Foreign { ticket: TicketId },
 }
@@ -44,7 +51,7 @@ pub struct Batch {
 
 /// The right to train: there is never more than one batch out.
 #[derive(Debug)]
-struct Turn(Arc<Shared>);
+struct Turn(Arc<Books>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
@@ -61,33 +68,38 @@ enum Attempt {
 
 impl ReplayBuffer {
     pub fn new(gate: &FreshnessGate) -> Self {
-        Self { gate: gate.shared.clone(), groups: Arc::default() }
+        Self { books: gate.books.clone(), groups: Arc::default() }
     }
 
     /// Takes a scored group.
     ///
     /// # Errors
-    /// The group is empty, a reward is missing or not finite, or, in fixed-lag mode, it was not sampled with the
-    /// version that its ticket asked for. The ticket then returns to the gate with the error.
+    /// The group is empty, two of its rollouts have the same id, a reward is missing or not finite, or, in fixed-lag
+    /// mode, it was not sampled with the version that its ticket asked for. The ticket then returns to the gate with
+    /// the error.
     pub fn push(&self, group: RolloutGroup) -> Result<(), PushError> {
         if let Err(error) = self.check(&group) {
             group.fail(&error);
             return Err(error);
         }
         lock(&self.groups).insert(group.ticket.id(), group);
-        self.gate.change(|_| ());
+        self.books.change(|_| ());
         Ok(())
     }
 
     fn check(&self, group: &RolloutGroup) -> Result<(), PushError> {
         let ticket = group.ticket.id();
-        if !Arc::ptr_eq(&self.gate, &group.ticket.gate) {
+        if !Arc::ptr_eq(&self.books, &group.ticket.books) {
             return Err(PushError::Foreign { ticket });
         }
         if group.rollouts.is_empty() {
             return Err(PushError::Empty { ticket });
         }
-        let mode = self.gate.read(|ledger| ledger.config.mode);
+        let mut ids = BTreeSet::new();
+        if let Some(twin) = group.rollouts.iter().find(|rollout| !ids.insert(rollout.id)) {
+            return Err(PushError::SameId { ticket, id: twin.id });
+        }
+        let mode = self.books.read(|ledger| ledger.config.mode);
         let expected = group.ticket.snapshot();
         for (rollout, member) in group.rollouts.iter().enumerate() {
             match &member.reward {
@@ -116,7 +128,7 @@ impl ReplayBuffer {
     /// While a batch is out, no second one is handed out.
     pub async fn next_batch(&self) -> Option<Batch> {
         poll_fn(|cx| {
-            self.gate.watch(cx);
+            self.books.watch(cx);
             match self.try_batch() {
                 Attempt::Batch(batch) => Poll::Ready(Some(batch)),
                 Attempt::Finished => Poll::Ready(None),
@@ -155,7 +167,7 @@ impl ReplayBuffer {
         let attempt = {
             let mut groups = lock(&self.groups);
             let (config, version, batch_out, closed) =
-                self.gate.read(|ledger| (ledger.config.clone(), ledger.version, ledger.batch_out, ledger.closed));
+                self.books.read(|ledger| (ledger.config.clone(), ledger.version, ledger.batch_out, ledger.closed));
             let step = version.0;
             if closed || step >= config.steps {
                 Attempt::Finished
@@ -171,9 +183,9 @@ impl ReplayBuffer {
                 };
                 match chosen {
                     Some((ids, dead)) => {
-                        self.gate.read(|ledger| ledger.batch_out = true);
+                        self.books.read(|ledger| ledger.batch_out = true);
                         let groups = ids.iter().filter_map(|id| groups.remove(id)).collect();
-                        Attempt::Batch(Batch { step, groups, dead, turn: Turn(self.gate.clone()) })
+                        Attempt::Batch(Batch { step, groups, dead, turn: Turn(self.books.clone()) })
                     }
                     None => Attempt::Wait,
                 }
@@ -190,7 +202,7 @@ impl ReplayBuffer {
         step: u64,
         batch_groups: u64,
     ) -> Option<(Vec<TicketId>, u64)> {
-        let dead = self.gate.read(|ledger| ledger.dead_in_step(step));
+        let dead = self.books.read(|ledger| ledger.dead_in_step(step));
         let tickets = TicketId(step * batch_groups)..TicketId((step + 1) * batch_groups);
         let ready: Vec<_> = groups.range(tickets).map(|(id, _)| *id).collect();
         (ready.len() + dead.len() == batch_groups as usize).then_some((ready, dead.len() as u64))
@@ -202,7 +214,7 @@ impl ReplayBuffer {
         groups: &BTreeMap<TicketId, RolloutGroup>,
         batch_groups: u64,
     ) -> Option<(Vec<TicketId>, u64)> {
-        let dead = self.gate.read(|ledger| ledger.dead_to_place()).min(batch_groups);
+        let dead = self.books.read(|ledger| ledger.dead_to_place()).min(batch_groups);
         let places = (batch_groups - dead) as usize;
         let mut by_age: Vec<_> = groups.iter().map(|(id, group)| (group.oldest_version(), *id)).collect();
         by_age.sort_unstable();

@@ -28,9 +28,13 @@ pub struct GateConfig {
     /// Studies of the training set; tickets run through seeded shuffles of it, one per epoch.
     pub studies: usize,
     pub seed: u64,
-    /// Failed attempts after which a ticket is dead-lettered.
+    /// Failed attempts after which a ticket is dead-lettered. Lost ones have a bound of their own:
+    /// [`GateConfig::max_losses`].
     pub max_attempts: u32,
 }
+
+/// A healthy study may be lost with a killed worker now and then, one that takes its worker with it always is.
+const LOSSES_PER_ATTEMPT: u32 = 10;
 
 /// Why a [`GateConfig`] or a saved [`GateState`](crate::GateState) was refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +64,11 @@ impl GateConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Lost attempts after which a ticket is dead-lettered: ten for each one that may fail.
+    pub fn max_losses(&self) -> u32 {
+        self.max_attempts.saturating_mul(LOSSES_PER_ATTEMPT)
     }
 
     /// All tickets of the run: one per group of each step.

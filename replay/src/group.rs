@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use addendum_studies::Study;
 use serde::{Deserialize, Serialize};
 
-use crate::{PolicyVersion, Ticket};
+use crate::{PolicyVersion, RolloutId, Ticket};
 
 /// One correction made by an editor, as plain data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +42,8 @@ pub enum Origin {
         /// The oldest version that any of its tokens was sampled with.
         version: PolicyVersion,
     },
-    /// An edited copy of the rollout at index `source` of the same group; it has no behaviour policy.
-    Edited { source: usize, record: EditRecord },
+    /// An edited copy of the rollout `source` of the same group; it has no behaviour policy.
+    Edited { source: RolloutId, record: EditRecord },
     /// The whole reference report.
     Reference,
 }
@@ -60,6 +60,8 @@ pub struct Scored {
 /// One report for a study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
+    /// Differs from those of all other rollouts of the group; see [`RolloutGroup::next_id`].
+    pub id: RolloutId,
     /// Token ids of the report, end token included unless truncated. Empty while a fresh edit is not tokenized.
     pub tokens: Vec<u32>,
     pub text: String,
@@ -73,6 +75,14 @@ impl Rollout {
     pub fn is_sampled(&self) -> bool {
         matches!(self.origin, Origin::Sampled { .. })
     }
+
+    /// The rollout that this one is an edited copy of.
+    pub fn source(&self) -> Option<RolloutId> {
+        match self.origin {
+            Origin::Edited { source, .. } => Some(source),
+            _ => None,
+        }
+    }
 }
 
 /// All rollouts for one study, with the ticket that admitted them. Dropping it returns the ticket.
@@ -84,6 +94,24 @@ pub struct RolloutGroup {
 }
 
 impl RolloutGroup {
+    /// The rollout with this id; `None` if a stage has removed it.
+    pub fn rollout(&self, id: RolloutId) -> Option<&Rollout> {
+        self.rollouts.iter().find(|rollout| rollout.id == id)
+    }
+
+    /// The id for a rollout that is about to join the group. Never one that an edited rollout refers to, even if its
+    /// source was removed.
+    pub fn next_id(&self) -> RolloutId {
+        let known = self.rollouts.iter().flat_map(|rollout| [Some(rollout.id), rollout.source()]);
+        RolloutId(known.flatten().max().map_or(0, |id| id.0 + 1))
+    }
+
+    /// What each edited rollout earned more than its source, where both are there and scored.
+    pub fn edit_gains(&self) -> impl Iterator<Item = f64> + '_ {
+        let total = |rollout: &Rollout| rollout.reward.as_ref().map(|reward| reward.total);
+        self.rollouts.iter().filter_map(move |rollout| Some(total(rollout)? - total(self.rollout(rollout.source()?)?)?))
+    }
+
     /// The oldest version that any rollout of the group was sampled with; the ticket's if none was sampled.
     pub fn oldest_version(&self) -> PolicyVersion {
         let versions = self.rollouts.iter().filter_map(|rollout| match rollout.origin {

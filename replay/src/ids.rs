@@ -1,4 +1,4 @@
-//! The two counters that must never be confused with each other or with an index.
+//! The counters that must never be confused with each other or with an index.
 
 use std::fmt;
 
@@ -22,6 +22,17 @@ impl PolicyVersion {
 
     pub fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+}
+
+/// The number of a rollout within its group. It stays with the rollout when others are added or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RolloutId(pub u64);
+
+impl fmt::Display for RolloutId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rollout {}", self.0)
     }
 }
 

@@ -4,9 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    ConfigError, DeadLetter, GateConfig, GateState, Mode, OpenTicket, PolicyVersion, StudyOrder, TicketId, ticket::Fate,
-};
+use crate::{ConfigError, DeadLetter, GateConfig, GateState, Mode, OpenTicket, PolicyVersion, StudyOrder, TicketId};
 
 /// What an issued ticket is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +13,19 @@ pub(crate) struct Permit {
     pub study: usize,
     pub attempt: u32,
     pub snapshot: PolicyVersion,
+}
+
+/// How a ticket comes back.
+#[derive(Debug)]
+pub(crate) enum Fate {
+    /// Whoever held it said no, for this reason.
+    Failed(String),
+    /// Whoever held it is gone, and maybe not because of it.
+    Lost,
+    /// Its group grew too old.
+    Evicted,
+    /// For good.
+    Trained,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -36,7 +47,7 @@ pub struct GateStats {
     pub retries: u64,
     /// Groups that grew too old in the buffer.
     pub evictions: u64,
-    /// Tickets that used up their attempts, over the whole run.
+    /// Tickets that failed, or were lost, too often, over the whole run.
     pub dead_letters: u64,
 }
 
@@ -121,8 +132,8 @@ impl Ledger {
                 (id, OpenTicket::default())
             }
         };
-        let permit =
-            Permit { id, study: self.order.study_of(id), attempt: open.attempts + 1, snapshot: self.snapshot(id) };
+        let attempt = open.attempts + open.lost + 1;
+        let permit = Permit { id, study: self.order.study_of(id), attempt, snapshot: self.snapshot(id) };
         self.in_flight.insert(id, (permit.snapshot, open));
         Next::Permit(permit)
     }
@@ -139,22 +150,33 @@ impl Ledger {
         let Some((_, mut open)) = self.in_flight.remove(&id) else {
             return;
         };
-        match fate {
+        let last = match fate {
             Fate::Trained => return,
-            Fate::Evicted => self.evictions += 1,
-            // What is dropped while the run is being shut down has not failed.
-            Fate::Failed(_) if self.closed => {}
+            Fate::Evicted => {
+                self.evictions += 1;
+                false
+            }
+            // What comes back while the run is being shut down has neither failed nor been lost.
+            Fate::Failed(_) | Fate::Lost if self.closed => false,
             Fate::Failed(error) => {
                 open.attempts += 1;
-                if open.attempts >= self.config.max_attempts {
-                    let study = self.order.study_of(id);
-                    self.dead.insert(id, DeadLetter { study, attempts: open.attempts, error });
-                    return;
-                }
                 open.last_error = Some(error);
+                open.attempts >= self.config.max_attempts
             }
+            Fate::Lost => {
+                open.lost += 1;
+                open.last_error = Some("the worker that held it is gone".to_string());
+                open.lost >= self.config.max_losses()
+            }
+        };
+        if last {
+            let OpenTicket { attempts, lost, last_error } = open;
+            let letter =
+                DeadLetter { study: self.order.study_of(id), attempts, lost, error: last_error.unwrap_or_default() };
+            self.dead.insert(id, letter);
+        } else {
+            self.returned.insert(id, open);
         }
-        self.returned.insert(id, open);
     }
 
     /// Dead tickets among those of one step.
@@ -179,7 +201,9 @@ impl Ledger {
         let returned = self.returned.keys().map(|id| self.snapshot(*id));
         // In fixed-lag mode an in-flight ticket may come back and ask for the same version again.
         let in_flight = self.in_flight.values().map(|(snapshot, _)| *snapshot);
-        returned.chain(in_flight).fold(self.snapshot(self.next), PolicyVersion::min)
+        // All tickets that may ask for the newest version may be dead; it is needed nevertheless, to go on from.
+        let newest = self.snapshot(self.next).min(self.version);
+        returned.chain(in_flight).fold(newest, PolicyVersion::min)
     }
 
     pub fn dead_letters(&self) -> &BTreeMap<TicketId, DeadLetter> {

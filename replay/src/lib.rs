@@ -7,11 +7,15 @@
 //! Its laws (each has a property test in `tests/`):
 //!
 //! 1. Freshness: ticket n is issued only once version ⌊n/B⌋ − η is published; nothing older than η is trained on.
-//! 2. Conservation: every ticket ends exactly once, trained or dead-lettered; a dropped one is issued again.
+//! 2. Conservation: every ticket ends exactly once, trained or dead-lettered; a dropped one is issued again. An attempt
+//!    lost with its worker is not a failed one.
 //! 3. Reproducibility: in [`Mode::FixedLag`] step s trains on tickets [sB, (s+1)B) sampled with version
 //!    max(0, s − η), whatever the timing.
 //! 5. Integrity: a group is never split over two steps.
 
+#![forbid(unsafe_code)]
+
+mod books;
 mod buffer;
 mod config;
 mod gate;
@@ -31,7 +35,7 @@ pub use buffer::{Batch, PushError, ReplayBuffer};
 pub use config::{ConfigError, GateConfig, Mode};
 pub use gate::{FreshnessGate, Issue};
 pub use group::{EditOperation, EditRecord, Origin, Rollout, RolloutGroup, Scored};
-pub use ids::{PolicyVersion, TicketId};
+pub use ids::{PolicyVersion, RolloutId, TicketId};
 pub use ledger::GateStats;
 pub use order::StudyOrder;
 pub use state::{DeadLetter, GateState, OpenTicket};

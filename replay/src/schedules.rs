@@ -10,8 +10,8 @@ use addendum_studies::{Study, study::Reference};
 use shuttle::{future::block_on, thread};
 
 use crate::{
-    FreshnessGate, GateConfig, Mode, Origin, PolicyVersion, ReplayBuffer, Rollout, RolloutGroup, Scored, Ticket,
-    TicketId,
+    FreshnessGate, GateConfig, Mode, Origin, PolicyVersion, ReplayBuffer, Rollout, RolloutGroup, RolloutId, Scored,
+    Ticket, TicketId,
 };
 
 const ITERATIONS: usize = 1000;
@@ -33,6 +33,7 @@ fn study() -> Arc<Study> {
 
 fn scored(ticket: Ticket) -> RolloutGroup {
     let rollout = Rollout {
+        id: RolloutId(0),
         tokens: vec![1],
         text: "Clear.".into(),
         origin: Origin::Sampled { logprobs: vec![0.0], version: ticket.snapshot() },
@@ -131,7 +132,7 @@ fn closing_the_gate_ends_everybody_in_every_schedule() {
             learning.join().unwrap();
             buffer.clear();
             let state = gate.state();
-            assert!(state.open.values().all(|open| open.attempts == 0), "closing counted as a failure");
+            assert!(state.open.values().all(|open| open.attempts + open.lost == 0), "closing counted as a failure");
             assert_eq!(gate.stats().in_flight, 0, "a ticket was lost");
             FreshnessGate::resume(gate.config(), state).unwrap();
         },

@@ -11,22 +11,33 @@ use crate::{ConfigError, GateConfig, Mode, PolicyVersion, TicketId};
 pub struct OpenTicket {
     /// Failed attempts so far.
     pub attempts: u32,
+    /// Attempts that were lost with the worker that held them.
+    #[serde(default)]
+    pub lost: u32,
     pub last_error: Option<String>,
 }
 
-/// A ticket that used up its attempts.
+/// A ticket that failed, or was lost, too often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Index of the study in the training set.
     pub study: usize,
+    /// Failed attempts.
     pub attempts: u32,
+    /// Attempts that were lost with the worker that held them.
+    #[serde(default)]
+    pub lost: u32,
     /// The error of the last attempt.
     pub error: String,
 }
 
 impl fmt::Display for DeadLetter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "study {} failed {} times, at last with: {}", self.study, self.attempts, self.error)
+        write!(f, "study {} failed {} times", self.study, self.attempts)?;
+        if self.lost > 0 {
+            write!(f, " and was lost {} times", self.lost)?;
+        }
+        write!(f, ", at last with: {}", self.error)
     }
 }
 
@@ -48,6 +59,16 @@ pub struct GateState {
 }
 
 impl GateState {
+    /// The oldest version that a ticket may still be sampled with after a resume; the newest one if there is no such
+    /// ticket.
+    pub fn oldest_needed(&self) -> PolicyVersion {
+        let oldest = self.open.keys().next().copied().unwrap_or(self.next);
+        match self.config.mode {
+            Mode::FixedLag => self.config.required_version(oldest).min(self.version),
+            Mode::Latest => self.version,
+        }
+    }
+
     /// Checks the state against itself and against the configuration of the run that wants to resume it. The number
     /// of steps and of attempts may change between the two, everything else that decides about tickets may not.
     pub(crate) fn validate(&self, config: &GateConfig) -> Result<(), ConfigError> {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::{PolicyVersion, Stream, TicketId, gate::Shared, stream};
+use crate::{PolicyVersion, Stream, TicketId, books::Books, ledger::Fate, stream};
 
 /// An owned value that travels inside the group it admitted. It is neither `Clone` nor constructible outside the
 /// gate, so holding tickets is the backpressure of the whole pipeline.
 ///
-/// A ticket ends by being trained on. Dropped before that (a panic, a killed actor, [`Ticket::fail`]) it returns to
-/// the gate, which issues it again before any other, or dead-letters it once its attempts are used up.
+/// A ticket ends by being trained on. Before that it may fail ([`Ticket::fail`]) or be lost (dropped by a panic or with
+/// a killed actor): it returns to the gate, which issues it again before any other, or dead-letters it once it has
+/// failed, or was lost, too often.
 #[derive(Debug)]
 pub struct Ticket {
     pub(crate) id: TicketId,
@@ -19,21 +20,7 @@ pub struct Ticket {
     pub(crate) snapshot: PolicyVersion,
     pub(crate) seed: u64,
     pub(crate) fate: Fate,
-    pub(crate) gate: Arc<Shared>,
-}
-
-/// What the gate is told when a ticket is dropped.
-#[derive(Debug)]
-pub(crate) enum Fate {
-    Failed(String),
-    Evicted,
-    Trained,
-}
-
-impl Fate {
-    pub(crate) fn unless_told_otherwise() -> Self {
-        Fate::Failed("dropped".to_string())
-    }
+    pub(crate) books: Arc<Books>,
 }
 
 impl Ticket {
@@ -46,7 +33,7 @@ impl Ticket {
         self.study
     }
 
-    /// Counts from one.
+    /// Counts from one; those that failed and those that were lost, but not those that grew too old.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
@@ -79,6 +66,6 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.gate.settle(self.id, std::mem::replace(&mut self.fate, Fate::Trained));
+        self.books.settle(self.id, std::mem::replace(&mut self.fate, Fate::Trained));
     }
 }

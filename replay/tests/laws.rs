@@ -7,7 +7,7 @@ use std::{
 
 use addendum_replay::{
     Batch, FreshnessGate, GateConfig, GateState, Issue, Mode, Origin, PushError, ReplayBuffer, Rollout, RolloutGroup,
-    Scored, Stream, Ticket, TicketId,
+    RolloutId, Scored, Stream, Ticket, TicketId,
 };
 use addendum_studies::{Study, study::Reference};
 use proptest::prelude::*;
@@ -66,10 +66,13 @@ struct World {
     steps: Vec<Step>,
     /// Failed attempts per ticket, counted independently of the gate.
     failures: BTreeMap<TicketId, u32>,
+    /// Lost attempts likewise.
+    losses: BTreeMap<TicketId, u32>,
 }
 
 fn group(ticket: Ticket) -> RolloutGroup {
     let rollout = Rollout {
+        id: RolloutId(0),
         tokens: vec![1, 2],
         text: "The heart is enlarged.".into(),
         origin: Origin::Sampled { logprobs: vec![-0.5, -0.1], version: ticket.snapshot() },
@@ -91,7 +94,8 @@ impl World {
     fn new(config: GateConfig) -> Self {
         let gate = FreshnessGate::new(config.clone()).unwrap();
         let buffer = ReplayBuffer::new(&gate);
-        Self { gate, buffer, config, at_hand: Vec::new(), steps: Vec::new(), failures: BTreeMap::new() }
+        let (at_hand, steps, failures, losses) = Default::default();
+        Self { gate, buffer, config, at_hand, steps, failures, losses }
     }
 
     fn happen(&mut self, event: &Event) {
@@ -106,13 +110,13 @@ impl World {
             }
             Event::Fail(i) => {
                 if let Some(ticket) = self.take(*i) {
-                    self.count_failure(ticket.id());
+                    *self.failures.entry(ticket.id()).or_default() += 1;
                     ticket.fail("the stage said no");
                 }
             }
             Event::Drop(i) => {
                 if let Some(ticket) = self.take(*i) {
-                    self.count_failure(ticket.id());
+                    *self.losses.entry(ticket.id()).or_default() += 1;
                     drop(ticket);
                 }
             }
@@ -122,17 +126,13 @@ impl World {
             Event::LoseBatch => {
                 if let Some(batch) = self.buffer.try_next_batch() {
                     batch.groups().iter().for_each(|group| {
-                        *self.failures.entry(group.ticket.id()).or_default() += 1;
+                        *self.losses.entry(group.ticket.id()).or_default() += 1;
                     });
                     drop(batch);
                 }
             }
             Event::Restart => self.restart(),
         }
-    }
-
-    fn count_failure(&mut self, id: TicketId) {
-        *self.failures.entry(id).or_default() += 1;
     }
 
     fn take(&mut self, i: usize) -> Option<Ticket> {
@@ -151,8 +151,8 @@ impl World {
             Mode::Latest => assert_eq!(ticket.snapshot(), version),
         }
         assert!(self.at_hand.iter().all(|other| other.id() != ticket.id()), "{} was issued twice", ticket.id());
-        let failures = self.failures.get(&ticket.id()).copied().unwrap_or(0);
-        assert_eq!(ticket.attempt(), failures + 1);
+        let count = |counts: &BTreeMap<TicketId, u32>| counts.get(&ticket.id()).copied().unwrap_or(0);
+        assert_eq!(ticket.attempt(), count(&self.failures) + count(&self.losses) + 1);
         assert!(self.gate.oldest_needed() <= ticket.snapshot(), "a needed snapshot would have been dropped");
         self.at_hand.push(ticket);
         true
@@ -193,9 +193,11 @@ impl World {
     fn restart(&mut self) {
         let json = serde_json::to_string(&self.gate.state()).unwrap();
         let state: GateState = serde_json::from_str(&json).unwrap();
+        let needed = state.oldest_needed();
         self.gate = FreshnessGate::resume(self.config.clone(), state).unwrap();
         self.buffer = ReplayBuffer::new(&self.gate);
         self.at_hand.clear();
+        assert_eq!(self.gate.oldest_needed(), needed, "the checkpoint would hold the wrong snapshots");
     }
 
     /// Lets the rest of the run pass without further failures and checks law 2.
@@ -224,8 +226,9 @@ impl World {
         ended.sort_unstable();
         assert_eq!(ended, (0..self.config.tickets()).collect::<Vec<_>>(), "not every ticket ended exactly once");
         for (id, letter) in self.gate.dead_letters() {
-            assert_eq!(self.failures.get(&id).copied(), Some(letter.attempts));
-            assert_eq!(letter.attempts, self.config.max_attempts);
+            assert_eq!(self.failures.get(&id).copied().unwrap_or(0), letter.attempts);
+            assert_eq!(self.losses.get(&id).copied().unwrap_or(0), letter.lost);
+            assert!(letter.attempts == self.config.max_attempts || letter.lost == self.config.max_losses());
         }
     }
 }
@@ -254,6 +257,24 @@ proptest! {
         calm.finish();
         let mut stormy = World::new(config);
         events.iter().for_each(|event| stormy.happen(event));
+        stormy.finish();
+        prop_assert_eq!(calm.steps, stormy.steps);
+    }
+
+    #[test]
+    fn attempts_lost_with_their_workers_change_no_batch(
+        config in config(Mode::FixedLag),
+        events in prop::collection::vec(event(), 0..120),
+    ) {
+        let mut calm = World::new(config.clone());
+        calm.finish();
+        let mut stormy = World::new(config);
+        let mut losses = 1..stormy.config.max_losses();
+        for event in events.iter().filter(|event| !matches!(event, Event::Fail(_))) {
+            if !matches!(event, Event::Drop(_) | Event::LoseBatch) || losses.next().is_some() {
+                stormy.happen(event);
+            }
+        }
         stormy.finish();
         prop_assert_eq!(calm.steps, stormy.steps);
     }
@@ -324,17 +345,56 @@ fn groups_without_all_rewards_or_of_the_wrong_version_are_refused_and_their_tick
 }
 
 #[test]
-fn a_panic_while_a_ticket_is_held_returns_it_as_dropped() {
+fn a_panic_while_a_ticket_is_held_loses_an_attempt_and_the_thirtieth_ends_it() {
     let gate = FreshnessGate::new(small(Mode::FixedLag, 1)).unwrap();
-    for _ in 0..3 {
+    for attempt in 1..=30 {
+        assert!(gate.dead_letters().is_empty(), "dead after {attempt} losses");
         let Issue::Ticket(ticket) = gate.try_issue() else { panic!("no ticket") };
+        assert_eq!((ticket.id(), ticket.attempt()), (TicketId(0), attempt));
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _held = ticket;
             panic!("stage");
         }));
         assert!(result.is_err());
     }
-    assert_eq!(gate.dead_letters()[&TicketId(0)].error, "dropped");
+    let letter = &gate.dead_letters()[&TicketId(0)];
+    assert_eq!((letter.attempts, letter.lost), (0, 30));
+    assert!(
+        letter
+            .to_string()
+            .ends_with(" failed 0 times and was lost 30 times, at last with: the worker that held it is gone")
+    );
+}
+
+#[test]
+fn a_study_that_fails_between_losses_still_has_its_three_attempts() {
+    let gate = FreshnessGate::new(small(Mode::FixedLag, 1)).unwrap();
+    let next = || match gate.try_issue() {
+        Issue::Ticket(ticket) => ticket,
+        other => panic!("expected a ticket, got {other:?}"),
+    };
+    for _ in 0..2 {
+        drop(next());
+        next().fail("unreadable image");
+        drop(next());
+    }
+    assert!(gate.dead_letters().is_empty());
+    let state = gate.state();
+    assert_eq!((state.open[&TicketId(0)].attempts, state.open[&TicketId(0)].lost), (2, 4));
+    next().fail("unreadable image");
+    let letter = &gate.dead_letters()[&TicketId(0)];
+    assert_eq!((letter.attempts, letter.lost, letter.error.as_str()), (3, 4, "unreadable image"));
+}
+
+#[test]
+fn a_checkpoint_from_before_losses_were_counted_is_read() {
+    let gate = FreshnessGate::new(small(Mode::FixedLag, 1)).unwrap();
+    let Issue::Ticket(ticket) = gate.try_issue() else { panic!("no ticket") };
+    ticket.fail("unreadable image");
+    let mut json = serde_json::to_value(gate.state()).unwrap();
+    json["open"]["0"].as_object_mut().unwrap().remove("lost").unwrap();
+    let read: GateState = serde_json::from_value(json).unwrap();
+    assert_eq!(read, gate.state());
 }
 
 #[test]

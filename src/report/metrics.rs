@@ -25,13 +25,14 @@ impl Metrics {
     /// # Errors
     /// The file cannot be read, or a line before the last is not a JSON object.
     pub fn read(path: &Path) -> Result<Self, ReportError> {
-        let text = fs::read_to_string(path).map_err(ReportError::io(path))?;
+        let text = fs::read(path).map_err(ReportError::io(path))?;
         let mut lines = Vec::new();
-        for (index, line) in text.split_inclusive('\n').enumerate() {
-            match serde_json::from_str(line) {
+        for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            match serde_json::from_slice(line) {
                 Ok(object) => lines.push(object),
-                Err(_) if !line.ends_with('\n') => {}
-                Err(_) if line.trim().is_empty() => {}
+                // It may end within a character.
+                Err(_) if !line.ends_with(b"\n") => {}
+                Err(_) if line.trim_ascii().is_empty() => {}
                 Err(error) => {
                     let (line, reason) = (index + 1, not_json(&error));
                     return Err(ReportError::Line { path: path.into(), line, reason });
@@ -72,7 +73,7 @@ fn number(value: Option<&Value>) -> f64 {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Metrics, ReportError> {
+    fn read(text: impl AsRef<[u8]>) -> Result<Metrics, ReportError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         fs::write(&path, text).unwrap();
@@ -94,7 +95,10 @@ mod tests {
 
     #[test]
     fn only_an_unfinished_last_line_is_forgiven() {
-        assert_eq!(read("{\"step\":0}\n{\"st").unwrap().len(), 1);
+        let text = "{\"step\":0}\n{\"größer\":1}".as_bytes();
+        for end in 11..text.len() {
+            assert_eq!(read(&text[..end]).unwrap().len(), 1);
+        }
         let message = read("{\"step\":0}\nnonsense\n{\"step\":2}\n").unwrap_err().to_string();
         assert!(message.contains("metrics.jsonl, line 2: is not JSON") && !message.contains("line 1"), "{message}");
     }

@@ -3,6 +3,8 @@
 //!
 //! This crate knows nothing of models or rewards.
 
+#![forbid(unsafe_code)]
+
 pub mod dataset;
 pub mod decode;
 pub mod error;

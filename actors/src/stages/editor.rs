@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use addendum_editor::{Edit, Editor};
-use addendum_replay::{EditOperation, EditRecord, Origin, Rollout, RolloutGroup, Stream};
+use addendum_replay::{EditOperation, EditRecord, Origin, Rollout, RolloutGroup, RolloutId, Stream};
 use rand::Rng;
 
 use crate::{Stage, StageError, Tokenize, Variant};
@@ -20,29 +20,30 @@ impl EditStage {
         Self { editor, tokenizer, variant }
     }
 
-    fn edited(&self, group: &RolloutGroup, source: usize) -> Result<Rollout, StageError> {
-        let sampled = group.rollouts.get(source).ok_or("the source of an edit is missing")?;
-        let mut rng = group.ticket.stream(Stream::Edit, source as u64);
+    fn edited(&self, group: &RolloutGroup, sampled: &Rollout, id: RolloutId) -> Result<Rollout, StageError> {
+        let mut rng = group.ticket.stream(Stream::Edit, sampled.id.0);
         let edited = self.editor.edit(&sampled.text, group.study.reference.text(), &mut rng)?;
         let tokens = match edited.log.is_empty() {
             true => sampled.tokens.clone(),
             false => self.tokenizer.splice(&sampled.tokens, &edited.text)?,
         };
         Ok(Rollout {
+            id,
             tokens,
             text: edited.text,
             truncated: edited.log.is_empty() && sampled.truncated,
             origin: Origin::Edited {
-                source,
+                source: sampled.id,
                 record: EditRecord { operations: edited.log.iter().map(operation).collect::<Result<_, _>>()? },
             },
             reward: None,
         })
     }
 
-    fn reference(&self, group: &RolloutGroup) -> Result<Rollout, StageError> {
+    fn reference(&self, group: &RolloutGroup, id: RolloutId) -> Result<Rollout, StageError> {
         let text = group.study.reference.text();
         Ok(Rollout {
+            id,
             tokens: self.tokenizer.report(text)?,
             text: text.to_string(),
             origin: Origin::Reference,
@@ -57,11 +58,12 @@ impl Stage for EditStage {
         if self.variant == Variant::Grpo {
             return Ok(());
         }
-        let sources = 0..group.rollouts.len();
-        let mut copies = sources.map(|source| self.edited(group, source)).collect::<Result<Vec<_>, _>>()?;
+        let ids = (group.next_id().0..).map(RolloutId);
+        let copies = group.rollouts.iter().zip(ids).map(|(sampled, id)| self.edited(group, sampled, id));
+        let mut copies = copies.collect::<Result<Vec<_>, _>>()?;
         if self.variant == Variant::EditGrpoPara && !copies.is_empty() {
             let replaced = group.ticket.stream(Stream::Group, 0).random_range(0..copies.len());
-            copies[replaced] = self.reference(group)?;
+            copies[replaced] = self.reference(group, copies[replaced].id)?;
         }
         group.rollouts.extend(copies);
         Ok(())

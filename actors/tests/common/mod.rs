@@ -60,6 +60,8 @@ pub struct Trouble {
     pub learner_error: Option<u64>,
     /// Longest random delay per call.
     pub delay: Duration,
+    /// How long it takes to build any sampler but the first.
+    pub slow_start: Duration,
     pub sampled: AtomicU64,
     pub edited: AtomicU64,
     pub scored: AtomicU64,
@@ -285,6 +287,15 @@ impl Heard {
         self.0.lock().unwrap().clone()
     }
 
+    /// Who was restarted, and why.
+    pub fn restarts(&self) -> Vec<(String, String)> {
+        let restart = |event| match event {
+            Event::Restarted { actor, reason } => Some((actor, reason)),
+            _ => None,
+        };
+        self.events().into_iter().filter_map(restart).collect()
+    }
+
     pub fn steps(&self) -> Vec<StepRecord> {
         let step = |event| match event {
             Event::Step(record) => Some(*record),
@@ -303,7 +314,12 @@ pub fn pipeline(config: RunConfig, trouble: Trouble) -> Pipeline<Weights> {
     Pipeline::new(
         config,
         Arc::new(studies(7)),
-        move |_| Ok(ToySampler(sampling.clone())),
+        move |index| {
+            if index > 0 {
+                std::thread::sleep(sampling.slow_start);
+            }
+            Ok(ToySampler(sampling.clone()))
+        },
         move || Ok(ToyLearner::new(learning)),
     )
     .stage("editor", 2, move || {

@@ -35,6 +35,14 @@ pub fn group_advantages(rewards: &[f64], normalize: Normalize) -> Result<Vec<f64
     Ok(rewards.iter().map(|reward| (reward - mean) / divisor).collect())
 }
 
+/// Whether no member of the group has an advantage: all rewards are equal, or the only one is 0.
+///
+/// Not to be asked of the advantages, because a rounded mean differs from most rewards that it is the mean of.
+pub fn without_advantage(rewards: &[f64]) -> bool {
+    let baseline = if rewards.len() < 2 { 0.0 } else { rewards[0] };
+    rewards.iter().all(|reward| *reward == baseline)
+}
+
 fn mean_and_std(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
@@ -55,6 +63,23 @@ mod tests {
     #[test]
     fn an_empty_group_has_no_advantages() {
         assert!(group_advantages(&[], Normalize::Std).unwrap().is_empty());
+    }
+
+    #[test]
+    fn equal_rewards_are_found_however_their_mean_is_rounded() {
+        let mut rounded = 0;
+        for size in 2..=12 {
+            for hundredths in 0..=300 {
+                let mut rewards = vec![f64::from(hundredths) / 100.0; size];
+                let advantages = group_advantages(&rewards, Normalize::Mean).unwrap();
+                rounded += usize::from(advantages.iter().any(|advantage| *advantage != 0.0));
+                assert!(without_advantage(&rewards), "{rewards:?}");
+                rewards[size - 1] = rewards[size - 1].next_up();
+                assert!(!without_advantage(&rewards), "{rewards:?}");
+            }
+        }
+        assert!(rounded > 0, "no mean was rounded: the test shows nothing");
+        assert!(without_advantage(&[0.0]) && !without_advantage(&[0.7]), "a single reward has no baseline");
     }
 
     proptest::proptest! {

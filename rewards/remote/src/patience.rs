@@ -32,7 +32,7 @@ const MOST_LATE: usize = 4;
 pub struct Patience {
     pub backoff: Backoff,
     /// A call that takes longer has failed. It cannot be ended and runs on unheard; while four such calls still run, no
-    /// other begins. Without a limit calls are made on the caller's thread.
+    /// other begins. Without a limit calls are made on the caller's thread, with one in a pool as wide as the caller's.
     pub limit_seconds: Option<f64>,
 }
 
@@ -106,7 +106,11 @@ impl<B: ?Sized + Send + Sync + 'static> Patient<B> {
         })
     }
 
-    /// Calls on a thread of its own and listens for `limit`.
+    /// Calls in a pool of its own and listens for `limit`.
+    ///
+    /// The caller's pool will not do: its thread waits here, maybe its only one, and a late call would keep the others.
+    /// The new pool is as wide and has its name, so a stage computes with the threads that it was given, whether or not
+    /// its calls are limited.
     fn limited<T: Send + 'static>(
         &self,
         texts: &[&str],
@@ -128,7 +132,13 @@ impl<B: ?Sized + Send + Sync + 'static> Patient<B> {
                 late.fetch_sub(1, Ordering::AcqRel);
             }
         };
-        thread::Builder::new().name(self.name.into()).spawn(work).map_err(|error| self.error(error.to_string()))?;
+        let name = thread::current().name().unwrap_or(self.name).to_owned();
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(rayon::current_num_threads())
+            .thread_name(move |index| format!("{name}.{index}"))
+            .build()
+            .map_err(|error| self.error(error.to_string()))?
+            .spawn(work);
         let reason = match receive.recv_timeout(limit) {
             Ok(Ok(result)) => return result,
             Ok(Err(panic)) => format!("panicked: {}", message(panic.as_ref())),
@@ -177,7 +187,7 @@ impl GraphExtractor for Patient<dyn GraphExtractor> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::{collections::BTreeSet, sync::Mutex};
 
     use super::*;
     use addendum_rewards::{Lexicon, RewardConfig, Scorer};
@@ -246,6 +256,34 @@ mod tests {
         assert_eq!(moody.calls.load(Ordering::SeqCst), 3);
         // The group's next attempt finds it well.
         assert!(scorer.score(REFERENCE, &HYPOTHESES).is_ok());
+    }
+
+    #[test]
+    fn a_limited_call_computes_with_as_many_threads_as_its_caller_and_not_with_everybodys() {
+        type Seen = (usize, Option<String>);
+        struct Watching(Mutex<BTreeSet<Seen>>);
+        impl Labeller for Watching {
+            fn label(&self, reports: &[&str]) -> Result<Vec<Labels>> {
+                let seen = || (rayon::current_num_threads(), thread::current().name().map(str::to_owned));
+                let (one, other) = rayon::join(seen, seen);
+                self.0.lock().unwrap().extend([one, other]);
+                Lexicon::new().label(reports)
+            }
+        }
+        for threads in [1, 3] {
+            let watching = Arc::new(Watching(Mutex::default()));
+            let backends = Backends { labeller: watching.clone(), ..Backends::lexicon() };
+            let patience = Patience { limit_seconds: Some(60.), ..Patience::default() };
+            let scorer = Scorer::new(patience.with(backends).unwrap(), &RewardConfig::default()).unwrap();
+            let stage = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("stage.{i}"));
+            stage.build().unwrap().install(|| scorer.score(REFERENCE, &HYPOTHESES)).unwrap();
+            let seen = watching.0.lock().unwrap().clone();
+            assert!(!seen.is_empty());
+            for (width, name) in seen {
+                assert_eq!(width, threads);
+                assert!(name.as_ref().is_some_and(|name| name.starts_with("stage.")), "{name:?}");
+            }
+        }
     }
 
     #[test]

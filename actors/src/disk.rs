@@ -1,0 +1,35 @@
+//! Files that are whole, or as they were before.
+
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Write},
+    path::Path,
+};
+
+use crate::RunError;
+
+/// How the name begins of what is being written and has not taken its place yet.
+pub(crate) const UNFINISHED: &str = ".unfinished-";
+
+pub(crate) fn write_synced(path: &Path, content: &[u8]) -> Result<(), RunError> {
+    let mut file = File::create(path).map_err(RunError::io(path))?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(RunError::io(path))
+}
+
+/// Moves what is complete at `beside` into its place in the same folder.
+pub(crate) fn put_in_place(beside: &Path, place: &Path) -> Result<(), RunError> {
+    fs::rename(beside, place).map_err(RunError::io(place))?;
+    place.parent().map_or(Ok(()), sync)
+}
+
+pub(crate) fn sync(folder: &Path) -> Result<(), RunError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(RunError::io(folder))
+}
+
+/// Removes a folder, if it is there.
+pub(crate) fn remove(folder: &Path) -> Result<(), RunError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(RunError::io(folder)(error)),
+        _ => Ok(()),
+    }
+}
