@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::*;
 use crate::{EntityType, cosine, testing::fixture};
 
-fn lexicon() -> &'static Lexicon {
+pub(super) fn lexicon() -> &'static Lexicon {
     static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::new);
     &LEXICON
 }
@@ -28,7 +28,7 @@ struct Item {
     tags: Vec<String>,
 }
 
-fn value(label: Label) -> Option<i8> {
+pub(super) fn value(label: Label) -> Option<i8> {
     match label {
         Label::Blank => None,
         Label::Negative => Some(0),
@@ -78,6 +78,13 @@ const JUDGED: &str = include_str!("judged.txt");
 /// Further sentences in the same form, written to find errors; no rule was mended on them.
 const PROBES: &str = include_str!("probes.txt");
 
+/// The labels that a line of [`JUDGED`] allows an observation; none if it does not name it.
+pub(super) fn allowed(wanted: &str, observation: Observation) -> Option<Vec<Option<i8>>> {
+    let after = wanted.split(&format!("{}=", observation.name())).nth(1)?;
+    let first = after.split(|c: char| !"-10/N".contains(c)).next().unwrap();
+    Some(first.split('/').map(|label| label.parse().ok()).collect())
+}
+
 /// Counts of right labels, and the wrong ones: text, observation, label and what was allowed.
 fn judged(lines: &str) -> (usize, Vec<(String, String)>) {
     let lexicon = lexicon();
@@ -86,15 +93,12 @@ fn judged(lines: &str) -> (usize, Vec<(String, String)>) {
         let (text, wanted) = line.split_once('|').unwrap();
         let labels = lexicon.labels(text);
         for observation in &Observation::ALL[..13] {
-            let after = wanted.split(&format!("{}=", observation.name())).nth(1);
-            let allowed: Vec<Option<i8>> = after.map_or(vec![None], |rest| {
-                let first = rest.split(|c: char| !"-10/N".contains(c)).next().unwrap();
-                first.split('/').map(|label| label.parse().ok()).collect()
-            });
+            let named = allowed(wanted, *observation);
+            let allowed = named.clone().unwrap_or(vec![None]);
             let got = value(labels[observation.index()]);
             if !allowed.contains(&got) {
                 errors.push((text.to_owned(), format!("{}: {got:?}, expected {allowed:?}", observation.name())));
-            } else if got.is_some() || after.is_some() {
+            } else if got.is_some() || named.is_some() {
                 right += 1;
             }
         }

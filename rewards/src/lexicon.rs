@@ -118,4 +118,6 @@ impl GraphExtractor for Lexicon {
 }
 
 #[cfg(test)]
+mod grammar;
+#[cfg(test)]
 mod tests;
