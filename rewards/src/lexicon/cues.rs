@@ -17,6 +17,8 @@ pub(super) enum Cue {
     DoubtBack,
     /// Makes uncertain both sides ("versus").
     DoubtBoth,
+    /// Makes uncertain all that is listed after it, "and" included ("the differential includes").
+    DoubtList,
     /// Asserts nothing of what follows ("evaluate for", "history of").
     Silent,
     /// Looks like a cue and is none ("no change").
@@ -59,15 +61,16 @@ pub(super) const CUES: &[(Cue, &str)] = &[
          raise the possibility of|raising the possibility of|raise the question of|raises suspicion for|\
          worrisome for|worrying for|suggesting|suggestive of|suggest|suggestion of|suggested|question of|\
          questionable|question|query|equivocal|borderline|favor|favored|favoring|favored to represent|\
-         favored to reflect|perhaps|maybe|possibility of|potential|potentially|differential include|\
-         differential diagnosis include|differential consideration include|consideration include|\
-         differential would include|consider|to consider|correlate for|clinical correlation for|\
+         favored to reflect|perhaps|maybe|possibility of|potential|potentially|\
+         consider|to consider|correlate for|clinical correlation for|\
          correlate clinically for|felt to represent|felt to reflect|thought to represent|thought to reflect|\
          thought to be|believed to represent|less likely|unlikely|compatible with possible|appear to represent|\
          appears to be|may relate to|may be related to|likely related to|?|indeterminate for|versus less likely|\
          cannot be certain about|uncertain|presumptive|conceivably|hint of|seem|raising question of|questioned|\
          tentative|would favor|most consistent with|impression of|clinically suspected|not certain|\
-         uncertain whether|unclear whether|unclear if",
+         uncertain whether|unclear whether|unclear if|felt to be|believed to be|considered to be|deemed to be|\
+         presumed to be|assumed to be|suspected to be|suspected of being|judged to be|believed to reflect|\
+         of concern for|is of concern for|may or may not be|may or may not represent|be suspected",
     ),
     (
         Cue::DoubtBack,
@@ -84,6 +87,13 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     ),
     (Cue::DoubtBoth, "versus|vs|favored over|more likely than"),
     (
+        Cue::DoubtList,
+        "differential include|differential diagnosis include|differential consideration include|\
+         consideration include|differential would include|differential of|differential diagnosis of|\
+         differential diagnosis is|differential is|possibility include|etiology include|cause include|\
+         cannot be distinguished between|cannot distinguish between|cannot differentiate between|lie between",
+    ),
+    (
         Cue::Silent,
         "evaluate for|evaluation for|evaluation of|evaluate|eval for|eval|assess for|assess|assessment for|\
          assessment of|looking for|to look for|r / o|ro|please evaluate|please assess|history of|h / o|hx of|hx|\
@@ -95,7 +105,9 @@ pub(super) const CUES: &[(Cue, &str)] = &[
          past history of|personal history of|prior history of|family history of|monitor for|monitoring for|\
          surveillance for|to detect|search for|investigate for|remote history of|work up for|workup for|\
          suspected clinically|to ensure resolution of|to document resolution of|to confirm resolution of|\
-         referred for|request to exclude|clinical diagnosis of|diagnosed with|presents with|in search of",
+         referred for|request to exclude|clinical diagnosis of|diagnosed with|presents with|in search of|\
+         in case of|in case|in the event of|in the event that|as long as|as long as there is no|provided that|\
+         provided there is no|assuming|if there is no|if no|so long as",
     ),
     (
         Cue::Mask,
@@ -131,39 +143,66 @@ pub(super) const CUES: &[(Cue, &str)] = &[
 
 /// Classes of words that bound scopes or modify concepts. One bit each.
 pub(super) mod class {
-    pub const VERB: u32 = 1;
-    pub const SIZE: u32 = 1 << 1;
-    pub const CHANGE: u32 = 1 << 2;
-    pub const SIDE: u32 = 1 << 3;
-    pub const ZONE: u32 = 1 << 4;
-    pub const PERCEIVE: u32 = 1 << 5;
-    pub const CHANGE_NOUN: u32 = 1 << 6;
-    pub const CHANGE_FILLER: u32 = 1 << 7;
-    pub const OR: u32 = 1 << 8;
-    pub const AND: u32 = 1 << 9;
-    pub const COMMA: u32 = 1 << 10;
-    pub const DETERMINER: u32 = 1 << 11;
-    pub const CAUSE: u32 = 1 << 12;
-    pub const NEGATOR: u32 = 1 << 13;
-    pub const EXCLUDE: u32 = 1 << 14;
-    pub const FILLER: u32 = 1 << 15;
-    pub const WITH: u32 = 1 << 16;
-    pub const ASSOCIATED: u32 = 1 << 17;
-    pub const PRONOUN: u32 = 1 << 18;
-    pub const FUNCTION: u32 = 1 << 19;
-    pub const COLON: u32 = 1 << 20;
-    pub const SHAPE: u32 = 1 << 21;
-    pub const ONE_SIDED: u32 = 1 << 22;
-    pub const FORWARD: u32 = 1 << 23;
-    pub const LINK: u32 = 1 << 24;
-    pub const NONE: u32 = 1 << 25;
-    pub const TENTATIVE: u32 = 1 << 26;
-    pub const STOP: u32 = 1 << 27;
-    pub const TRANSITIVE: u32 = 1 << 28;
-    pub const BODY: u32 = 1 << 29;
+    pub const VERB: u64 = 1;
+    pub const SIZE: u64 = 1 << 1;
+    pub const CHANGE: u64 = 1 << 2;
+    pub const SIDE: u64 = 1 << 3;
+    pub const ZONE: u64 = 1 << 4;
+    pub const PERCEIVE: u64 = 1 << 5;
+    pub const CHANGE_NOUN: u64 = 1 << 6;
+    pub const CHANGE_FILLER: u64 = 1 << 7;
+    pub const OR: u64 = 1 << 8;
+    pub const AND: u64 = 1 << 9;
+    pub const COMMA: u64 = 1 << 10;
+    pub const DETERMINER: u64 = 1 << 11;
+    pub const CAUSE: u64 = 1 << 12;
+    pub const NEGATOR: u64 = 1 << 13;
+    pub const EXCLUDE: u64 = 1 << 14;
+    pub const FILLER: u64 = 1 << 15;
+    pub const WITH: u64 = 1 << 16;
+    pub const ASSOCIATED: u64 = 1 << 17;
+    pub const PRONOUN: u64 = 1 << 18;
+    pub const FUNCTION: u64 = 1 << 19;
+    pub const COLON: u64 = 1 << 20;
+    pub const SHAPE: u64 = 1 << 21;
+    pub const ONE_SIDED: u64 = 1 << 22;
+    pub const FORWARD: u64 = 1 << 23;
+    pub const LINK: u64 = 1 << 24;
+    pub const NONE: u64 = 1 << 25;
+    pub const TENTATIVE: u64 = 1 << 26;
+    pub const STOP: u64 = 1 << 27;
+    pub const TRANSITIVE: u64 = 1 << 28;
+    pub const BODY: u64 = 1 << 29;
+    /// Denies an ability: "unable to exclude".
+    pub const UNABLE: u64 = 1 << 30;
+    /// Denies whatever follows, a denial included: "not absent", "no longer no".
+    pub const PLAIN_NOT: u64 = 1 << 31;
+    /// May stand between a denial and the denial that it takes back.
+    pub const BRIDGE: u64 = 1 << 32;
+    pub const CERTAIN: u64 = 1 << 33;
+    pub const UNSURE: u64 = 1 << 34;
+    pub const DENIAL_NOUN: u64 = 1 << 35;
+    /// Opens what one is certain of: "that", "whether".
+    pub const CONTENT: u64 = 1 << 36;
+    pub const CAUSAL: u64 = 1 << 37;
+    /// Leads from what is doubted to what it would explain, which is not: "consider pneumonia for the opacity".
+    pub const EXPLAINS: u64 = 1 << 38;
+    pub const NAMES: u64 = 1 << 39;
+    pub const OF_FOR: u64 = 1 << 40;
+    pub const MODAL: u64 = 1 << 41;
+    pub const DASH: u64 = 1 << 42;
+    /// What an image shows, as opposed to what it may be.
+    pub const APPEARANCE: u64 = 1 << 43;
+    pub const YES: u64 = 1 << 44;
+    pub const NO: u64 = 1 << 45;
+    pub const WERE: u64 = 1 << 46;
+    pub const WHETHER: u64 = 1 << 47;
+    pub const IF: u64 = 1 << 48;
+    /// Words of an answer that says no more than yes or no: "there is no sign of it".
+    pub const ANSWER: u64 = 1 << 49;
 }
 
-pub(super) const CLASSES: &[(u32, &str)] = &[
+pub(super) const CLASSES: &[(u64, &str)] = &[
     (
         class::VERB,
         "is are was were has have had remain persist demonstrate show appear exist continue lie terminate reside",
@@ -212,7 +251,7 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
     ),
     (class::OR, "or nor"),
     (class::AND, "and & +"),
-    (class::COMMA, ", ( ) – —"),
+    (class::COMMA, ", ( ) – — -"),
     (class::DETERMINER, "the a an there this these that those his her"),
     (
         class::CAUSE,
@@ -223,7 +262,51 @@ pub(super) const CLASSES: &[(u32, &str)] = &[
         "not cannot cant unable difficult hard impossible never without couldnt challenging nor no limit limited \
          preclude lack absence",
     ),
-    (class::EXCLUDE, "exclude excluded excluding exclusion"),
+    (class::EXCLUDE, "exclude excluded excluding exclusion dismiss dismissed discount discounted"),
+    (class::UNABLE, "inability unable failure fail failed inadequate insufficient"),
+    (class::PLAIN_NOT, "not no never without cannot cant isnt arent hasnt havent wasnt"),
+    (
+        class::BRIDGE,
+        "longer true that there is are was were be been a an the yet entirely completely definitively definitely fully \
+         really actually quite wholly totally have has any",
+    ),
+    (
+        class::CERTAIN,
+        "confirm confirmed confirmable establish established certain sure prove proven assure assured guarantee \
+         guaranteed say said clear verify verified determine determined definite state stated conclude concluded \
+         evident ascertain ascertained",
+    ),
+    (class::UNSURE, "uncertain unclear unproven unconfirmed doubtful unsure questionable"),
+    (class::DENIAL_NOUN, "absence lack resolution clearing clearance disappearance"),
+    (class::CONTENT, "that whether if the of to"),
+    (
+        class::CAUSAL,
+        "explain explaining explanation account accounting cause causing source responsible reason underlie \
+         underlying contribute contributing",
+    ),
+    (
+        class::EXPLAINS,
+        "for given causing accounting explaining explain account view light presence context basis cause source \
+         explanation",
+    ),
+    (class::NAMES, "cause explanation consideration differential etiology possibility diagnosis"),
+    (class::OF_FOR, "of for"),
+    (class::MODAL, "can cannot cant may might could"),
+    (class::DASH, "– — -"),
+    (
+        class::APPEARANCE,
+        "opacity opacification density consolidation infiltrate nodule mass lesion haziness nodularity shadowing",
+    ),
+    (class::YES, "yes present positive affirmative"),
+    (class::NO, "no none not negative absent nil nope never"),
+    (class::WERE, "were"),
+    (class::WHETHER, "whether if"),
+    (class::IF, "if"),
+    (
+        class::ANSWER,
+        "there is are was were it this that they them such sign evidence any here one of for on the film image study \
+         definitely now today yes and",
+    ),
     (
         class::FILLER,
         "of the in size is are in and mildly moderately slightly markedly grossly overall visualized otherwise \

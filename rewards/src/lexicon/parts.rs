@@ -12,7 +12,7 @@ use super::{
 pub(super) struct Part {
     subject: Subject,
     predicate: Predicate,
-    span: Range<usize>,
+    pub span: Range<usize>,
     pub core: Range<usize>,
     one_sided: bool,
 }
@@ -29,6 +29,7 @@ impl Rules {
         let tokens = &reading.tokens;
         let is = |i: usize, classes| tokens.get(i).is_some_and(|token| self.is(token, classes));
         let taken = |i: usize| reading.cue[i] && !is(i, class::SIZE) || findings.iter().any(|core| core.contains(&i));
+        let breaks = class::VERB | class::COMMA | class::AND | class::WITH | class::FORWARD;
         let predicates: Vec<(Range<usize>, Predicate)> = (self.predicates.find(&tokens[clause.clone()]).into_iter())
             .filter_map(|(a, b, i)| Some((a + clause.start..b + clause.start, PREDICATES.get(i)?.0)))
             .filter(|(span, predicate)| {
@@ -36,7 +37,7 @@ impl Rules {
                 let theirs = findings.iter().any(|core| {
                     span.end <= core.start
                         && core.start <= span.end + 4
-                        && !(span.end..core.start).any(|i| is(i, class::VERB | class::COMMA | class::AND))
+                        && !(span.end..core.start).any(|i| is(i, breaks))
                 });
                 let borderline = *predicate == Predicate::Borderline;
                 !span.clone().any(|i| taken(i) && !borderline) && !theirs

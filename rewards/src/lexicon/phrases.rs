@@ -56,7 +56,7 @@ impl Rules {
     /// The mention that a word or body part belongs to: the next one of its phrase, else the last one of its clause.
     fn owner(&self, reading: &Reading, span: Range<usize>) -> Option<usize> {
         let ends = class::COMMA | class::VERB | class::STOP | class::AND | class::OR | class::WITH;
-        let open = |mut range: Range<usize>, ends: u32| !range.any(|i| self.is(&reading.tokens[i], ends));
+        let open = |mut range: Range<usize>, ends: u64| !range.any(|i| self.is(&reading.tokens[i], ends));
         let within = reading.mentions.iter().position(|m| m.span.start <= span.start && span.end <= m.span.end);
         let ahead = || {
             reading.mentions.iter().position(|m| {

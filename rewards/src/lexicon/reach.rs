@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::{
     cues::{Cue, class},
+    parts::Part,
     scope::{Hit, Rules},
     words::Token,
 };
@@ -25,6 +26,8 @@ pub(super) struct Ground<'a> {
     /// From a token on, the next verb.
     next_verb: Vec<Option<usize>>,
     last_or: Option<usize>,
+    /// Whether a body part of which something is said starts at a token ("heart enlarged").
+    opens: Vec<bool>,
     /// Where the last core starts.
     last_core: Option<usize>,
 }
@@ -43,6 +46,7 @@ impl Rules {
         clause: Range<usize>,
         hits: &[&Hit],
         cores: &'a [Range<usize>],
+        parts: &[Part],
     ) -> Ground<'a> {
         let (len, end) = (clause.len(), clause.end);
         let is = |i: usize, classes| i < end && self.is(&tokens[i], classes);
@@ -60,6 +64,12 @@ impl Rules {
                 }
             }
         }
+        let mut opens = vec![false; len];
+        for part in parts.iter().filter(|part| part.span.start < part.core.start) {
+            if let Some(slot) = opens.get_mut(part.span.start.wrapping_sub(clause.start)) {
+                *slot = true;
+            }
+        }
         let last_or = clause.clone().rev().find(|&i| is(i, class::OR));
         let (mut doubt_ends, mut next_verb) = (vec![end; len], vec![None; len]);
         let (mut doubt_end, mut verb) = (end, None);
@@ -70,13 +80,13 @@ impl Rules {
             if parts || starts[at] == Some(Cue::Deny) {
                 doubt_end = i;
             }
-            if is(i, class::VERB) {
+            if is(i, class::VERB | class::MODAL) {
                 verb = Some(i);
             }
             (doubt_ends[at], next_verb[at]) = (doubt_end, verb);
         }
         let last_core = cores.iter().map(|core| core.start).max();
-        Ground { tokens, clause, cores, starts, within, doubt_ends, next_verb, last_or, last_core }
+        Ground { tokens, clause, cores, starts, within, doubt_ends, next_verb, last_or, opens, last_core }
     }
 
     /// The cores (by index) that a cue reaches in its clause.
@@ -99,9 +109,9 @@ impl Rules {
         let or = |first: Vec<usize>, second: &dyn Fn() -> Vec<usize>| if first.is_empty() { second() } else { first };
         match hit.cue {
             Cue::Deny => {
-                let after_colon = hit.span.start > clause.start && self.is(&tokens[hit.span.start - 1], class::COLON);
+                let before = |classes| hit.span.start > clause.start && self.is(&tokens[hit.span.start - 1], classes);
                 let last = hit.span.end == clause.end;
-                if after_colon && last { backward() } else { forward() }
+                if before(class::COLON | class::DASH) && last { backward() } else { forward() }
             }
             Cue::Silent => forward(),
             // "right effusion, none on the left"
@@ -129,15 +139,46 @@ impl Rules {
                     let core = &cores[*i];
                     core.end + 6 >= hit.span.start && core.start < hit.span.end + 8
                 };
-                let (mut sides, mut after) = (backward(), forward());
-                sides = sides.into_iter().rev().take(1).collect();
-                after.truncate(2);
-                sides.extend(after);
-                sides.retain(near);
+                let mut sides: Vec<usize> = backward().into_iter().rev().take(1).filter(near).collect();
+                if let Some(&last) = sides.first() {
+                    sides.extend(self.listed(tokens, cores, last, clause.start));
+                }
+                sides.extend(forward().into_iter().take(2).filter(near));
                 sides
+            }
+            Cue::DoubtList => {
+                let ends = |i: usize| self.is(&tokens[i], class::VERB | class::WITH | class::DASH);
+                let starts = |i: usize| matches!(ground.starts[i - clause.start], Some(Cue::Deny | Cue::DenyEither));
+                let end = (hit.span.end..clause.end).find(|&i| ends(i) || starts(i)).unwrap_or(clause.end);
+                (0..cores.len()).filter(|&i| hit.span.end <= cores[i].start && cores[i].start < end).collect()
             }
             Cue::Mask | Cue::Stop => Vec::new(),
         }
+    }
+
+    /// The cores before `last` in a list of alternatives ("A, B versus C"), without what stands at its head and is seen:
+    /// "left basal opacity, A versus B".
+    pub fn listed(&self, tokens: &[Token], cores: &[Range<usize>], last: usize, start: usize) -> Vec<usize> {
+        let is = |i: usize, classes| self.is(&tokens[i], classes);
+        let (mut listed, mut next) = (Vec::new(), last);
+        while let Some(i) = (0..next).rev().find(|&i| cores[i].end <= cores[next].start) {
+            let (core, between) = (&cores[i], cores[i].end..cores[next].start);
+            let ends = class::VERB | class::WITH | class::AND | class::DASH | class::COLON | class::FORWARD;
+            let joined = between.clone().next().is_some_and(|comma| is(comma, class::COMMA) && !is(comma, class::DASH));
+            if !joined || between.skip(1).any(|i| is(i, ends | class::COMMA)) {
+                break;
+            }
+            let lead = (start..core.start).rev().take_while(|&i| !is(i, class::COMMA | class::OR));
+            let described = class::SIZE | class::SIDE | class::CHANGE | class::DETERMINER;
+            let shown = is(core.end - 1, class::APPEARANCE);
+            let sized = lead.clone().any(|i| is(i, described & !class::SIDE));
+            if sized || shown && lead.clone().any(|i| is(i, described | class::ZONE | class::SHAPE | class::BODY)) {
+                break;
+            }
+            listed.push(i);
+            next = i;
+        }
+        listed
     }
 
     /// Where a cue's reach ends; nothing without a core after it.
@@ -179,8 +220,12 @@ impl Rules {
                 ground.next_verb[at].is_some_and(|j| !(j + 1..j + 5).any(|k| is(k, class::PERCEIVE)))
                     && ground.last_core.is_some_and(|start| i <= start)
             };
+            let opens = |i: usize| ground.opens.get(i - clause.start).is_some_and(|&opens| opens);
+            let part = opens(i + 1) || is(i + 1, class::DETERMINER) && opens(i + 2);
             let starts = || is(i + 1, class::SIZE | class::CHANGE | class::DETERMINER) || new_predicate();
-            let ends = if is(i, class::VERB) {
+            let ends = if is(i, class::VERB | class::DASH) || doubt && is(i, class::EXPLAINS) {
+                true
+            } else if part && is(i, class::COMMA | class::AND) {
                 true
             } else if is(i, class::WITH) {
                 !is(i - 1, class::ASSOCIATED)
@@ -218,7 +263,11 @@ impl Rules {
                 listed = true;
                 cut.get_or_insert(i);
             }
-            if is(i, class::COMMA) && !listed {
+            let relative = i + 2 < clause.end && (is(i + 1, class::PRONOUN) || is(i + 2, class::PRONOUN));
+            if is(i, class::COMMA) && (!listed || relative) || is(i, class::DASH) {
+                return Some(i);
+            }
+            if ground.starts[i - clause.start] == Some(Cue::Silent) {
                 return Some(i);
             }
         }
