@@ -8,6 +8,7 @@
 //! fourteen observations (emphysema, scoliosis) do not speak against No Finding.
 
 mod body;
+mod class;
 mod composed;
 mod concepts;
 mod cues;

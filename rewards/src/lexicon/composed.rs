@@ -4,8 +4,9 @@
 use std::ops::Range;
 
 use super::{
+    class,
     concepts::Concept,
-    cues::{CUES, Cue, class},
+    cues::{CUES, Cue},
     scope::{Hit, Rules},
     words::Token,
 };
@@ -81,6 +82,7 @@ impl Scan<'_> {
             .or_else(|| self.bracketed(at).map(one))
             .or_else(|| self.named_causes(at))
             .or_else(|| self.explaining(at).map(one))
+            .or_else(|| self.considered(at).map(one))
             .or_else(|| self.condition(at).map(one))
             .or_else(|| self.negated(at).map(one))
             .unwrap_or_default()
@@ -119,9 +121,8 @@ impl Scan<'_> {
             return None;
         }
         let end = at + 1 + usize::from(rule_out);
-        let back = (floor.max(at.saturating_sub(7))..at)
-            .rev()
-            .take_while(|&i| !self.named[i] && !self.is(i, class::COMMA));
+        let back =
+            (floor.max(at.saturating_sub(7))..at).rev().take_while(|&i| !self.named[i] && !self.is(i, class::COMMA));
         let negator = back.clone().find(|&i| self.is(i, class::NEGATOR | class::UNABLE));
         let verb = back.clone().find(|&i| self.is(i, class::VERB)).or(back.clone().find(|&i| i + 1 == at));
         Some(match negator {
@@ -136,13 +137,16 @@ impl Scan<'_> {
 
     /// A denial that another one takes back: "not absent", "no longer free of", "not without".
     fn taken_back(&self, at: usize) -> Option<Hit> {
-        if !self.is(at, class::PLAIN_NOT) {
+        let no = self.is(at, class::NO) && self.is(at, class::FORWARD);
+        if !self.is(at, class::PLAIN_NOT) || no && !self.is(at + 1, class::LONGER | class::DENIAL_NOUN) {
             return None;
         }
         // "cannot exclude" leaves open.
         let bridge = (at + 1..at + 7).take_while(|&i| self.is(i, class::BRIDGE)).count();
         let repeated = |i: usize| i == at + 1 && self.tokens.get(i).is_some_and(|next| next.id == self.tokens[at].id);
-        let denied = (at + 1..=at + 1 + bridge).filter(|&i| !repeated(i) && !self.is(i, class::EXCLUDE)).find_map(|i| self.denial(i))?;
+        let denied = (at + 1..=at + 1 + bridge)
+            .filter(|&i| !repeated(i) && !self.is(i, class::EXCLUDE))
+            .find_map(|i| self.denial(i))?;
         Some(Hit { cue: Cue::Mask, span: at..denied.end })
     }
 
@@ -187,7 +191,10 @@ impl Scan<'_> {
 
     /// "an effusion is seen, a pneumothorax is not"
     fn left_out(&self, at: usize) -> Option<Hit> {
-        let negated = at > self.body && self.is(at, class::PLAIN_NOT) && self.is(at - 1, class::VERB);
+        let negated = at > self.body
+            && self.is(at, class::PLAIN_NOT)
+            && !self.is(at, class::FORWARD)
+            && self.is(at - 1, class::VERB);
         let last = at + 1 == self.tokens.len() || self.ends_clause(at + 1);
         (negated && last).then(|| Hit { cue: Cue::DenyBack, span: at..at + 1 })
     }
@@ -230,6 +237,16 @@ impl Scan<'_> {
         Some(Hit { cue: Cue::DoubtBack, span: at..causal + 1 })
     }
 
+    /// "pneumonia is the leading consideration"
+    fn considered(&self, at: usize) -> Option<Hit> {
+        if !self.is(at, class::VERB) || !self.is(at + 1, class::DETERMINER) || !self.is_after_concept(at) {
+            return None;
+        }
+        let noun = (at + 2..at + 5).take_while(|&i| !self.named.get(i).is_none_or(|&named| named));
+        let noun = noun.take_while(|&i| !self.is(i, class::NEGATOR)).find(|&i| self.is(i, class::CONSIDERED))?;
+        Some(Hit { cue: Cue::DoubtBack, span: at..noun + 1 })
+    }
+
     fn is_after_concept(&self, at: usize) -> bool {
         let back = (self.body.max(at.saturating_sub(REACH))..at).rev();
         back.take_while(|&i| !self.ends_clause(i)).any(|i| self.named[i])
@@ -238,7 +255,7 @@ impl Scan<'_> {
     /// "if present, the effusion is small"; "were there an effusion".
     fn condition(&self, at: usize) -> Option<Hit> {
         if self.is(at, class::WERE) && at == self.body {
-            return Some(Hit { cue: Cue::Silent, span: at..at + 1 });
+            return Some(Hit { cue: Cue::Condition, span: at..at + 1 });
         }
         let perceived = self.is(at, class::IF) && self.is(at + 1, class::PERCEIVE) && self.is(at + 2, class::COMMA);
         perceived.then(|| Hit { cue: Cue::Doubt, span: at..at + 3 })

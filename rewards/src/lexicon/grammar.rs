@@ -1,11 +1,12 @@
-//! Sentences by grammar: every template of a kind with every few findings, and the labels that follow from the template.
+//! Sentences by grammar: templates of each kind with a dozen choices of findings, and the labels that the template implies.
 //!
 //! A slot is `{form status}`. Forms: `a` with an indefinite article, `t` with "the", `m` without (all three described),
 //! `n` the bare name, followed by `o` for what is seen (opacity) or `d` for what it may be (pneumonia); a capital
 //! starts a sentence. Status: `+` present, `-` absent, `?` uncertain, `.` nothing; `!` `+` or `?`, `*` `-` or `?`, `~`
 //! `.` or `?`, where labellers differ. Labels of fixed words follow `|`, as in `judged.txt`.
 //!
-//! The rules were mended on `templates.txt`. `unseen.txt` was written before, with words of its own, and looked at afterwards.
+//! The rules were mended on `templates.txt`. `unseen.txt` was written before them, with words of its own; no rule was mended
+//! on its errors.
 
 use std::collections::BTreeMap;
 
@@ -218,33 +219,24 @@ fn tally(templates: &str, words: &Words) -> Vec<(String, Tally)> {
 
 #[test]
 fn labels_of_each_kind_of_sentence_are_right_in_97_of_100() {
-    for (kind, tally) in tally(include_str!("grammar/templates.txt"), &KNOWN) {
-        println!("{kind}: {} of {}", tally.right, tally.all);
-        assert!(tally.all >= 130, "{kind}");
-        assert!(tally.right * 100 >= tally.all * 97, "{kind}:\n{}", tally.wrong.join("\n"));
+    for words in [&KNOWN, &OTHERS] {
+        for (kind, tally) in tally(include_str!("grammar/templates.txt"), words) {
+            println!("{kind}: {} of {}", tally.right, tally.all);
+            assert!(tally.all >= 300, "{kind}: {} labels", tally.all);
+            assert!(tally.right * 100 >= tally.all * 97, "{kind}:\n{}", tally.wrong.join("\n"));
+        }
     }
 }
 
 #[test]
-fn zz_counts() {
-    for (name, set, words) in [("known", include_str!("grammar/templates.txt"), &KNOWN), ("unseen", include_str!("grammar/unseen.txt"), &OTHERS)] {
-        let (mut right, mut all) = (0, 0);
-        for (kind, tally) in tally(set, words) {
-            println!("{name} {kind}: {} of {} = {:.1}", tally.right, tally.all, tally.right as f64 * 100. / tally.all as f64);
-            right += tally.right; all += tally.all;
-        }
-        println!("{name} total {right} of {all} {:.1}", right as f64 * 100. / all as f64);
+fn labels_of_sentences_that_no_rule_was_mended_on_are_as_documented() {
+    let documented = include_str!("../../../docs/lexicon.md");
+    let (mut right, mut all) = (0, 0);
+    for (kind, tally) in tally(include_str!("grammar/unseen.txt"), &OTHERS) {
+        println!("{kind}: {} of {}", tally.right, tally.all);
+        assert!(tally.right * 100 >= tally.all * 75, "{kind}: {} of {}", tally.right, tally.all);
+        right += tally.right;
+        all += tally.all;
     }
-}
-#[test]
-fn zz_wrong() {
-    let only = std::env::var("ONLY").unwrap_or_default();
-    for (kind, tally) in tally(include_str!("grammar/templates.txt"), &KNOWN) {
-        if kind.contains(&only) {
-        println!("@{kind} {} of {}", tally.right, tally.all);
-        let mut last = String::new();
-        let mut n = 0;
-        for w in tally.wrong { let (t, r) = w.split_once('\n').unwrap(); if t != last { last = t.into(); n=0; println!("{t}"); } n += 1; if n <= 3 { println!("{r}"); } }
-        }
-    }
+    assert!(documented.contains(&format!("{right} of {all}")), "{right} of {all}");
 }

@@ -6,11 +6,15 @@
 use std::ops::Range;
 
 use super::{
-    cues::{Cue, class},
+    class,
+    cues::Cue,
     parts::Part,
     scope::{Hit, Rules},
     words::Token,
 };
+
+/// How many words before a core may describe it.
+const LEAD: usize = 8;
 
 /// A clause as its cues see it. The vectors have one entry per token of the clause.
 pub(super) struct Ground<'a> {
@@ -28,6 +32,8 @@ pub(super) struct Ground<'a> {
     last_or: Option<usize>,
     /// Whether a body part of which something is said starts at a token ("heart enlarged").
     opens: Vec<bool>,
+    /// Whether a core that can stand at the head of a list of what it may be ends before a token.
+    headed: Vec<bool>,
     /// Where the last core starts.
     last_core: Option<usize>,
 }
@@ -70,6 +76,12 @@ impl Rules {
                 *slot = true;
             }
         }
+        let mut headed = vec![false; len];
+        for core in cores.iter().filter(|core| self.heads(tokens, core, clause.start)) {
+            if let Some(slot) = headed.get_mut(core.end.wrapping_sub(clause.start)) {
+                *slot = true;
+            }
+        }
         let last_or = clause.clone().rev().find(|&i| is(i, class::OR));
         let (mut doubt_ends, mut next_verb) = (vec![end; len], vec![None; len]);
         let (mut doubt_end, mut verb) = (end, None);
@@ -86,7 +98,7 @@ impl Rules {
             (doubt_ends[at], next_verb[at]) = (doubt_end, verb);
         }
         let last_core = cores.iter().map(|core| core.start).max();
-        Ground { tokens, clause, cores, starts, within, doubt_ends, next_verb, last_or, opens, last_core }
+        Ground { tokens, clause, cores, starts, within, doubt_ends, next_verb, last_or, opens, headed, last_core }
     }
 
     /// The cores (by index) that a cue reaches in its clause.
@@ -111,9 +123,9 @@ impl Rules {
             Cue::Deny => {
                 let before = |classes| hit.span.start > clause.start && self.is(&tokens[hit.span.start - 1], classes);
                 let last = hit.span.end == clause.end;
-                if before(class::COLON | class::DASH) && last { backward() } else { forward() }
+                if before(class::COLON | class::COMMA) && last { backward() } else { forward() }
             }
-            Cue::Silent => forward(),
+            Cue::Silent | Cue::Condition => forward(),
             // "right effusion, none on the left"
             Cue::DenyBack if self.is(&tokens[hit.span.start], class::NONE) && hit.span.end < clause.end => {
                 if self.is(&tokens[hit.span.end], class::FUNCTION | class::SIDE)
@@ -147,7 +159,12 @@ impl Rules {
                 sides
             }
             Cue::DoubtList => {
-                let ends = |i: usize| self.is(&tokens[i], class::VERB | class::WITH | class::DASH);
+                let next =
+                    |i: usize, classes| tokens[..clause.end].get(i + 1).is_some_and(|next| self.is(next, classes));
+                let ends = |i: usize| {
+                    self.is(&tokens[i], class::VERB | class::WITH | class::DASH | class::EXPLAINS)
+                        || self.is(&tokens[i], class::COMMA) && next(i, class::SIZE | class::CHANGE | class::DETERMINER)
+                };
                 let starts = |i: usize| matches!(ground.starts[i - clause.start], Some(Cue::Deny | Cue::DenyEither));
                 let end = (hit.span.end..clause.end).find(|&i| ends(i) || starts(i)).unwrap_or(clause.end);
                 (0..cores.len()).filter(|&i| hit.span.end <= cores[i].start && cores[i].start < end).collect()
@@ -168,11 +185,9 @@ impl Rules {
             if !joined || between.skip(1).any(|i| is(i, ends | class::COMMA)) {
                 break;
             }
-            let lead = (start..core.start).rev().take_while(|&i| !is(i, class::COMMA | class::OR));
-            let described = class::SIZE | class::SIDE | class::CHANGE | class::DETERMINER;
-            let shown = is(core.end - 1, class::APPEARANCE);
-            let sized = lead.clone().any(|i| is(i, described & !class::SIDE));
-            if sized || shown && lead.clone().any(|i| is(i, described | class::ZONE | class::SHAPE | class::BODY)) {
+            let mut lead = (start..core.start).rev().take(LEAD).take_while(|&i| !is(i, class::COMMA | class::OR));
+            let sized = lead.any(|i| is(i, class::SIZE | class::CHANGE | class::DETERMINER));
+            if sized || self.heads(tokens, core, start) {
                 break;
             }
             listed.push(i);
@@ -181,15 +196,27 @@ impl Rules {
         listed
     }
 
+    /// Whether a core can stand at the head of a list of what it may be: an appearance that is described.
+    fn heads(&self, tokens: &[Token], core: &Range<usize>, start: usize) -> bool {
+        let is = |i: usize, classes| self.is(&tokens[i], classes);
+        let mut lead = (start..core.start).rev().take(LEAD).take_while(|&i| !is(i, class::COMMA | class::OR));
+        is(core.end - 1, class::APPEARANCE) && lead.any(|i| !is(i, class::FUNCTION))
+    }
+
     /// Where a cue's reach ends; nothing without a core after it.
     fn forward_end(&self, ground: &Ground, hit: &Hit) -> Option<usize> {
         let Ground { tokens, clause, cores, .. } = ground;
         let first = cores.iter().filter(|core| hit.span.end <= core.start).map(|core| core.end).min()?;
-        if hit.cue == Cue::Silent {
+        if matches!(hit.cue, Cue::Silent | Cue::Condition) {
             return Some(clause.end);
         }
         let doubt = matches!(hit.cue, Cue::Doubt | Cue::DoubtBoth);
-        let doubt_end = ground.doubt_ends.get(hit.span.end - clause.start).filter(|_| doubt);
+        // "A or, less likely, B"
+        let aside = hit.span.start >= clause.start + 2
+            && self.is(&tokens[hit.span.start - 1], class::COMMA)
+            && self.is(&tokens[hit.span.start - 2], class::OR);
+        let from = hit.span.end + usize::from(aside);
+        let doubt_end = ground.doubt_ends.get(from - clause.start).filter(|_| doubt);
         if let Some(&end) = doubt_end.filter(|&&end| end < first) {
             return Some(end);
         }
@@ -206,7 +233,7 @@ impl Rules {
                     (Cue::Deny | Cue::DenyEither, Cue::Doubt) => {
                         is(i - 1, class::COMMA | class::AND | class::OR | class::VERB)
                     }
-                    (Cue::Deny | Cue::DenyEither, Cue::Silent) => true,
+                    (Cue::Deny | Cue::DenyEither, Cue::Silent | Cue::Condition) => true,
                     _ => false,
                 };
                 if turns {
@@ -223,9 +250,10 @@ impl Rules {
             let opens = |i: usize| ground.opens.get(i - clause.start).is_some_and(|&opens| opens);
             let part = opens(i + 1) || is(i + 1, class::DETERMINER) && opens(i + 2);
             let starts = || is(i + 1, class::SIZE | class::CHANGE | class::DETERMINER) || new_predicate();
-            let ends = if is(i, class::VERB | class::DASH) || doubt && is(i, class::EXPLAINS) {
-                true
-            } else if part && is(i, class::COMMA | class::AND) {
+            let ends = if is(i, class::VERB | class::DASH)
+                || doubt && is(i, class::EXPLAINS)
+                || part && is(i, class::COMMA | class::AND)
+            {
                 true
             } else if is(i, class::WITH) {
                 !is(i - 1, class::ASSOCIATED)
@@ -250,6 +278,9 @@ impl Rules {
         let Ground { tokens, clause, cores, .. } = ground;
         let is = |i: usize, classes| self.is(&tokens[i], classes);
         let last = cores.iter().filter(|core| core.end <= hit.span.start).map(|core| core.start).max()?;
+        // "given the opacity, pneumonia should be considered"
+        let introduced = (clause.start..clause.end.min(clause.start + 3)).any(|i| is(i, class::EXPLAINS));
+        let aside = (clause.start..last).find(|&i| introduced && is(i, class::COMMA));
         let mut cut = None;
         let mut listed = false;
         for i in (clause.start..last).rev() {
@@ -263,11 +294,15 @@ impl Rules {
                 listed = true;
                 cut.get_or_insert(i);
             }
-            let relative = i + 2 < clause.end && (is(i + 1, class::PRONOUN) || is(i + 2, class::PRONOUN));
-            if is(i, class::COMMA) && (!listed || relative) || is(i, class::DASH) {
+            let doubt = matches!(hit.cue, Cue::Doubt | Cue::DoubtBack);
+            if doubt && listed && is(i, class::COMMA) && ground.headed[i - clause.start] {
                 return Some(i);
             }
-            if ground.starts[i - clause.start] == Some(Cue::Silent) {
+            let relative = i + 2 < clause.end && (is(i + 1, class::PRONOUN) || is(i + 2, class::PRONOUN));
+            if is(i, class::COMMA) && (!listed || relative || aside == Some(i)) || is(i, class::DASH) {
+                return Some(i);
+            }
+            if matches!(ground.starts[i - clause.start], Some(Cue::Silent | Cue::Condition)) {
                 return Some(i);
             }
         }

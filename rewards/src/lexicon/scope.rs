@@ -3,8 +3,9 @@
 use std::{collections::HashMap, ops::Range};
 
 use super::{
+    class,
     concepts::{self, Concept, Role},
-    cues::{CLASSES, CUES, Cue, PREDICATES, SILENT_HEADINGS, SPEAKING_HEADINGS, class},
+    cues::{CUES, Cue, PREDICATES, SILENT_HEADINGS, SPEAKING_HEADINGS},
     words::{Token, Trie, UNKNOWN, Vocabulary},
 };
 
@@ -92,7 +93,7 @@ impl Rules {
         let predicates = trie(&mut PREDICATES.iter().map(|(_, phrases)| *phrases).enumerate());
         let headings = trie(&mut [SILENT_HEADINGS, SPEAKING_HEADINGS].into_iter().enumerate());
         let mut marks = Vec::new();
-        for (bit, words) in CLASSES {
+        for (bit, words) in class::TABLE {
             marks.extend(vocabulary.intern(words).into_iter().map(|id| (id, bit)));
         }
         let mut word = |word: &str| vocabulary.intern(word).first().copied().unwrap_or(UNKNOWN);
@@ -217,7 +218,8 @@ impl Rules {
         for i in 1..findings.len() {
             let between = &tokens[findings[i - 1].end.min(findings[i].start)..findings[i].start];
             let or = between.iter().position(|token| self.is(token, class::OR));
-            let broken = |words: &[Token]| words.iter().any(|token| self.is(token, class::VERB | class::COMMA));
+            let ends = class::VERB | class::MODAL | class::COMMA;
+            let broken = |words: &[Token]| words.iter().any(|token| self.is(token, ends));
             let listed = or == Some(1) && self.is(&between[0], class::COMMA);
             let last = match or {
                 Some(_) if !broken(between) => vec![i - 1, i],
@@ -227,7 +229,8 @@ impl Rules {
                 }
                 _ => Vec::new(),
             };
-            if last.iter().all(|&i| marks[i].is_none()) {
+            let open = |&i: &usize| marks[i].is_none() || marks[i] == Some(Mark::Doubted);
+            if last.iter().all(open) {
                 for i in last {
                     marks[i] = Some(Mark::Doubted);
                 }
@@ -263,18 +266,23 @@ enum Mark {
     Denied,
     Doubted,
     Silenced,
+    Supposed,
 }
 
 impl Mark {
-    /// A denial outweighs the rest ("no findings suspicious for pneumonia"), silence outweighs doubt.
+    /// A denial outweighs the rest ("no findings suspicious for pneumonia") but what is supposed before ("if an effusion was
+    /// present, it has resolved"); silence outweighs doubt.
     fn join(before: Option<Self>, cue: Cue) -> Self {
         let mark = match cue {
             Cue::Deny | Cue::DenyBack | Cue::DenyEither => Self::Denied,
             Cue::Silent => Self::Silenced,
+            Cue::Condition => Self::Supposed,
             _ => Self::Doubted,
         };
         match (before, mark) {
+            (Some(Self::Supposed), _) if cue != Cue::Deny => Self::Supposed,
             (Some(Self::Denied), _) | (_, Self::Denied) => Self::Denied,
+            (Some(Self::Supposed), _) | (_, Self::Supposed) => Self::Supposed,
             (Some(Self::Silenced), _) | (_, Self::Silenced) => Self::Silenced,
             _ => mark,
         }
@@ -284,7 +292,7 @@ impl Mark {
         match self {
             Self::Denied => Status::Absent,
             Self::Doubted => Status::Uncertain,
-            Self::Silenced => Status::Silent,
+            Self::Silenced | Self::Supposed => Status::Silent,
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    cues::{Cue, class},
+    class,
+    cues::Cue,
     scope::{Reading, Rules, Status},
     words::Token,
 };
@@ -62,7 +63,7 @@ impl Rules {
             return None;
         }
         let hits = self.cues(&said[..end], 0, &[]);
-        let open = |i: usize| !self.is(&said[i], class::ANSWER | class::PERCEIVE | class::SIZE);
+        let open = |i: usize| !self.is(&said[i], class::ANSWER | class::PERCEIVE | class::SIZE | class::CHANGE_FILLER);
         if (0..end).any(|i| open(i) && !hits.iter().any(|hit| hit.span.contains(&i))) {
             return None;
         }

@@ -233,6 +233,15 @@ fn drawn(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn unknown_words_before_a_finding_describe_it() {
+    for text in ["retrocardiac fluffy xyzzy consolidation", "left fluffy consolidation", "fluffy consolidation"] {
+        assert_eq!(entity(&format!("There is {text}.")).text, text);
+        assert!(similarity(text, "consolidation") > TAU);
+    }
+    assert_eq!(entity("No discernible gross flurbid effusion.").kind, EntityType::NonDisease);
+}
+
+#[test]
 fn graphs_hold_observations_places_and_how_they_relate() {
     let drawing = drawn("Small left pleural effusion.");
     for part in [
@@ -266,7 +275,19 @@ fn a_silent_section_ends_at_the_next_heading() {
 #[test]
 fn a_cue_at_every_word_of_a_long_sentence_is_read() {
     let lexicon = lexicon();
-    for cue in ["no", "not excluded", "possible ,", "no or ,", "vs", "is not seen", "if", "heart is", "left"] {
+    for cue in ["no", "not excluded", "possible ,", "no or ,", "vs", "is not seen", "if", "heart is", "left"]
+        .into_iter()
+        .chain([
+            "edema or , possible",
+            "opacity ,",
+            "edema , vs",
+            "edema , or",
+            "consider edema and",
+            "not certain",
+            "cause of",
+        ])
+        .chain(["qwerty", "edema no ,", "absence of edema", "Findings: No edema"])
+    {
         let cues = format!("{cue} ").repeat(4000);
         for text in [cues.clone(), format!("{cues} edema"), format!("edema {cues}"), format!("{cues} or normal edema")]
         {

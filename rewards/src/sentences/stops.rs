@@ -10,14 +10,14 @@ const ABBREVIATIONS: &[&str] = &[
 
 /// Abbreviations that keep the sentence open only when a number follows ("No. 3", "Ser. 4", "Jan. 5").
 const BEFORE_NUMBERS: &[&str] = &[
-    "no", "nos", "nr", "ser", "im", "img", "se", "acc", "vol", "p", "pp", "jan", "feb", "mar", "apr", "jun", "jul", "aug",
-    "sep", "sept", "oct", "nov", "dec",
+    "no", "nos", "nr", "ser", "im", "img", "se", "acc", "vol", "p", "pp", "jan", "feb", "mar", "apr", "jun", "jul",
+    "aug", "sep", "sept", "oct", "nov", "dec",
 ];
 
 /// Abbreviations that may end a sentence: the following capital letter decides, as for initialisms ("p.m.", "M.D.").
 const MAY_END: &[&str] = &[
-    "al", "ext", "int", "sup", "inf", "lat", "med", "etc", "jr", "sr", "esq", "inc", "ltd", "bilat", "ant", "post", "prox",
-    "est", "max", "min",
+    "al", "ext", "int", "sup", "inf", "lat", "med", "etc", "jr", "sr", "esq", "inc", "ltd", "bilat", "ant", "post",
+    "prox", "est", "max", "min",
 ];
 
 /// What in capitals is no abbreviation that keeps a sentence open: cancer, multiple sclerosis.

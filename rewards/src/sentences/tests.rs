@@ -67,7 +67,10 @@ fn an_abbreviation_before_a_new_sentence_ends_its_own() {
 #[test]
 fn a_report_on_one_line_has_the_sentences_of_its_lines() {
     for (text, lines) in [
-        ("FINDINGS: Edema IMPRESSION: 1. Edema 2. No effusion", vec!["FINDINGS: Edema", "IMPRESSION: 1. Edema", "2. No effusion"]),
+        (
+            "FINDINGS: Edema IMPRESSION: 1. Edema 2. No effusion",
+            vec!["FINDINGS: Edema", "IMPRESSION: 1. Edema", "2. No effusion"],
+        ),
         ("(1) edema (2) no effusion", vec!["(1) edema", "(2) no effusion"]),
         ("a) edema b) no effusion", vec!["a) edema", "b) no effusion"]),
         ("Edema • No effusion", vec!["Edema", "• No effusion"]),
