@@ -56,6 +56,10 @@ pub(super) const WERE: u64 = 1 << 46;
 pub(super) const WHETHER: u64 = 1 << 47;
 pub(super) const IF: u64 = 1 << 48;
 pub(super) const CONSIDERED: u64 = 1 << 51;
+/// Joins a list of causes to what they would explain: "considerations for the opacity include".
+pub(super) const INCLUDES: u64 = 1 << 52;
+pub(super) const MUST: u64 = 1 << 53;
+pub(super) const BY: u64 = 1 << 54;
 pub(super) const LONGER: u64 = 1 << 50;
 /// Words of an answer that says no more than yes or no: "there is no sign of it".
 pub(super) const ANSWER: u64 = 1 << 49;
@@ -129,13 +133,13 @@ pub(super) const TABLE: &[(u64, &str)] = &[
          guaranteed say said clear verify verified determine determined definite state stated conclude concluded \
          evident ascertain ascertained convinced confident persuaded case true",
     ),
-    (UNSURE, "uncertain unclear unproven unconfirmed doubtful unsure questionable"),
+    (UNSURE, "uncertain unclear unproven unconfirmed doubtful unsure questionable uncertainty"),
     (DENIAL_NOUN, "absence lack resolution clearing clearance disappearance"),
-    (CONTENT, "that whether if the of to"),
+    (CONTENT, "that whether if the of to as"),
     (
         CAUSAL,
         "explain explaining explanation account accounting cause causing source responsible reason underlie \
-         underlying contribute contributing",
+         underlying contribute contributing caused etiology",
     ),
     (
         EXPLAINS,
@@ -155,6 +159,9 @@ pub(super) const TABLE: &[(u64, &str)] = &[
     (WERE, "were"),
     (WHETHER, "whether if"),
     (IF, "if"),
+    (INCLUDES, "include including comprise represent be between :"),
+    (MUST, "should must need ought"),
+    (BY, "by"),
     (LONGER, "longer means mean"),
     (CONSIDERED, "consideration possibility concern worry"),
     (

@@ -80,7 +80,7 @@ impl Scan<'_> {
             .or_else(|| self.denial_unsure(at))
             .or_else(|| self.left_out(at).map(one))
             .or_else(|| self.bracketed(at).map(one))
-            .or_else(|| self.named_causes(at))
+            .or_else(|| self.named_causes(at, floor))
             .or_else(|| self.explaining(at).map(one))
             .or_else(|| self.considered(at).map(one))
             .or_else(|| self.condition(at).map(one))
@@ -125,8 +125,19 @@ impl Scan<'_> {
             (floor.max(at.saturating_sub(7))..at).rev().take_while(|&i| !self.named[i] && !self.is(i, class::COMMA));
         let negator = back.clone().find(|&i| self.is(i, class::NEGATOR | class::UNABLE));
         let verb = back.clone().find(|&i| self.is(i, class::VERB)).or(back.clone().find(|&i| i + 1 == at));
-        Some(match negator {
+        let open = negator.or(back.clone().find(|&i| self.is(i, class::MUST)));
+        // "the exclusion of an effusion is not possible"
+        let impossible = || {
+            let concept = self.concept(end).filter(|_| self.is(end, class::OF_FOR))?;
+            let rest = (concept..self.tokens.len().min(concept + REACH)).take_while(|&i| !self.ends_clause(i));
+            rest.into_iter().find(|&i| self.is(i, class::NEGATOR))
+        };
+        Some(match open {
+            Some(start) if self.is_after_concept(start) && self.causal(end).is_some() => {
+                Hit { cue: Cue::DoubtBack, span: start..end }
+            }
             Some(start) => Hit { cue: Cue::Doubt, span: start..end },
+            None if impossible().is_some() => Hit { cue: Cue::Doubt, span: at..end },
             None if at > self.body && self.tokens[at - 1].id == self.rules.to => {
                 Hit { cue: Cue::Silent, span: at - 1..end }
             }
@@ -208,7 +219,7 @@ impl Scan<'_> {
 
     /// "possible causes of the opacity are pneumonia and edema", "unclear whether the opacity is pneumonia": the opacity
     /// is there.
-    fn named_causes(&self, at: usize) -> Option<Vec<Hit>> {
+    fn named_causes(&self, at: usize, floor: usize) -> Option<Vec<Hit>> {
         let names = self.is(at, class::NAMES) && self.is(at + 1, class::OF_FOR);
         let whether = at > self.body && self.is(at, class::WHETHER) && self.is(at - 1, class::UNSURE | class::CERTAIN);
         if !names && !whether {
@@ -217,11 +228,14 @@ impl Scan<'_> {
         let concept = self.concept(at + 1 + usize::from(names))?;
         let verb = (concept..self.tokens.len().min(concept + REACH))
             .take_while(|&i| !self.ends_clause(i))
-            .find(|&i| !self.named[i] && self.is(i, class::VERB | class::MODAL | class::TRANSITIVE))?;
+            .find(|&i| !self.named[i] && self.is(i, class::VERB | class::MODAL | class::INCLUDES))?;
         let first = self.concept(verb + 1)?;
         let doubt = |i: usize| matches!(self.phrase(i), Some((_, Cue::Doubt | Cue::DoubtList)));
         let end = (verb + 1..first).rev().find(|&i| doubt(i)).map_or(verb + 1, |i| i + 1);
-        Some(vec![Hit { cue: Cue::Mask, span: at..at + 1 }, Hit { cue: Cue::DoubtList, span: verb..end }])
+        // "the most likely cause"
+        let likely = |&i: &usize| matches!(self.phrase(i), Some((_, Cue::Doubt)));
+        let start = (floor..at).rev().take_while(likely).last().unwrap_or(at);
+        Some(vec![Hit { cue: Cue::Mask, span: start..at + 1 }, Hit { cue: Cue::DoubtList, span: verb..end }])
     }
 
     /// "pneumonia may explain the opacity", "edema is a possible cause of the opacities": the opacity is there.
@@ -230,11 +244,14 @@ impl Scan<'_> {
         if !matches!(cue, Cue::Doubt | Cue::DoubtBack) || !self.is_after_concept(at) {
             return None;
         }
-        let causal = (at + len..self.tokens.len().min(at + len + 4))
-            .take_while(|&i| !self.named[i] && !self.ends_clause(i))
-            .find(|&i| self.is(i, class::CAUSAL))?;
-        self.concept(causal + 1)?;
-        Some(Hit { cue: Cue::DoubtBack, span: at..causal + 1 })
+        Some(Hit { cue: Cue::DoubtBack, span: at..self.causal(at + len)? + 1 })
+    }
+
+    /// Soon from `from` on, a word that leads to what would be explained ("the cause of"), not from it ("caused by").
+    fn causal(&self, from: usize) -> Option<usize> {
+        let near = (from..self.tokens.len().min(from + 4)).take_while(|&i| !self.named[i] && !self.ends_clause(i));
+        let causal = near.into_iter().find(|&i| self.is(i, class::CAUSAL))?;
+        self.concept(causal + 1).filter(|_| !self.is(causal + 1, class::BY)).map(|_| causal)
     }
 
     /// "pneumonia is the leading consideration"

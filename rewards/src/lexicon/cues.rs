@@ -72,7 +72,7 @@ pub(super) const CUES: &[(Cue, &str)] = &[
          tentative|would favor|most consistent with|impression of|clinically suspected|not certain|\
          uncertain whether|unclear whether|unclear if|felt to be|believed to be|considered to be|deemed to be|\
          presumed to be|assumed to be|suspected to be|suspected of being|judged to be|believed to reflect|\
-         of concern for|is of concern for|may or may not be|may or may not represent|be suspected|doubtful|is doubtful|hardly any",
+         of concern for|is of concern for|may or may not be|may or may not represent|be suspected|doubtful|is doubtful|thought to|felt to|believed to|not diagnostic of|not specific for|appear to reflect|appear to be due to|hardly any",
     ),
     (
         Cue::DoubtBack,
