@@ -44,6 +44,7 @@ pub(super) const CONTENT: u64 = 1 << 36;
 pub(super) const CAUSAL: u64 = 1 << 37;
 /// Leads from what is doubted to what it would explain, which is not: "consider pneumonia for the opacity".
 pub(super) const EXPLAINS: u64 = 1 << 38;
+/// Nouns of what may lie behind a finding: "cause", "differential".
 pub(super) const NAMES: u64 = 1 << 39;
 pub(super) const OF_FOR: u64 = 1 << 40;
 pub(super) const MODAL: u64 = 1 << 41;
@@ -55,14 +56,14 @@ pub(super) const NO: u64 = 1 << 45;
 pub(super) const WERE: u64 = 1 << 46;
 pub(super) const WHETHER: u64 = 1 << 47;
 pub(super) const IF: u64 = 1 << 48;
+/// Words of an answer that says no more than yes or no: "there is no sign of it".
+pub(super) const ANSWER: u64 = 1 << 49;
+pub(super) const LONGER: u64 = 1 << 50;
 pub(super) const CONSIDERED: u64 = 1 << 51;
 /// Joins a list of causes to what they would explain: "considerations for the opacity include".
 pub(super) const INCLUDES: u64 = 1 << 52;
 pub(super) const MUST: u64 = 1 << 53;
 pub(super) const BY: u64 = 1 << 54;
-pub(super) const LONGER: u64 = 1 << 50;
-/// Words of an answer that says no more than yes or no: "there is no sign of it".
-pub(super) const ANSWER: u64 = 1 << 49;
 
 /// Words in lower case, separated by blanks.
 pub(super) const TABLE: &[(u64, &str)] = &[

@@ -152,10 +152,10 @@ impl Scan<'_> {
         if !self.is(at, class::PLAIN_NOT) || no && !self.is(at + 1, class::LONGER | class::DENIAL_NOUN) {
             return None;
         }
-        // "cannot exclude" leaves open.
         let bridge = (at + 1..at + 7).take_while(|&i| self.is(i, class::BRIDGE)).count();
         let repeated = |i: usize| i == at + 1 && self.tokens.get(i).is_some_and(|next| next.id == self.tokens[at].id);
         let denied = (at + 1..=at + 1 + bridge)
+            // "cannot exclude" leaves open.
             .filter(|&i| !repeated(i) && !self.is(i, class::EXCLUDE))
             .find_map(|i| self.denial(i))?;
         Some(Hit { cue: Cue::Mask, span: at..denied.end })
