@@ -21,7 +21,7 @@ use crate::{
         radgraph::{self, Level},
         rate,
     },
-    text::{bleu, cider, meteor, normalise, rouge},
+    text::{bleu, caption, cider, meteor, rouge},
 };
 
 /// What the metrics need to know of every pair; a list is empty where no measure asks for it.
@@ -110,7 +110,7 @@ impl Assessment {
     }
 
     fn read_words(&mut self, hypotheses: &[&str], references: &[&str]) {
-        let normal = |reports: &[&str]| -> Vec<String> { reports.iter().map(|report| normalise(report)).collect() };
+        let normal = |reports: &[&str]| -> Vec<String> { reports.iter().map(|report| caption(report)).collect() };
         let (hypotheses, references) = (normal(hypotheses), normal(references));
         let pairs = || hypotheses.iter().zip(&references);
         let wants = |measure| self.measures.contains(&measure);

@@ -6,12 +6,12 @@ use std::{
 };
 
 use addendum_rewards::{
-    Backends, Entity, Graph, Observation,
+    Backends, Entity, Observation,
     cache::{Cache, CacheCounts},
     labels::binary,
-    metrics::{chexbert, rate},
+    metrics::rate,
 };
-use addendum_rewards_remote::wire::{Analyses, Analysis, PredictRequest, Predictions, Refusal, Success};
+use addendum_rewards_remote::wire::{Analyses, Analysis, PredictRequest, Predictions, Success};
 use axum::http::StatusCode;
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! The cue phrases of negation, uncertainty and scope, and the word classes that bound scopes: plain data.
+//! The cue phrases of negation, uncertainty and scope, headings, and what is said of body parts: plain data.
 //!
 //! The idea is NegEx's (Chapman et al. 2001) with CheXpert's uncertainty; the phrases and rules are our own.
 
@@ -17,8 +17,12 @@ pub(super) enum Cue {
     DoubtBack,
     /// Makes uncertain both sides ("versus").
     DoubtBoth,
+    /// Makes uncertain all that is listed after it, "and" included ("the differential includes").
+    DoubtList,
     /// Asserts nothing of what follows ("evaluate for", "history of").
     Silent,
+    /// Supposes what follows ("if", "in case of"), whatever is said of it then.
+    Condition,
     /// Looks like a cue and is none ("no change").
     Mask,
     /// Ends every scope and starts a new clause ("but").
@@ -34,14 +38,14 @@ pub(super) const CUES: &[(Cue, &str)] = &[
          fails to demonstrate|fail to show|fails to reveal|fail to demonstrate|never|none of|devoid of|\
          status post removal of|s / p removal of|excludes|argue against|argues against|interval extubation|\
          has been cleared of|unlikely to be due to|cannot see|cannot identify|cant see|without any|\
-         failed to reveal|evacuation of|no sign of|no evidence of|no evidence for|exclude the presence of",
+         failed to reveal|evacuation of|no sign of|no evidence of|no evidence for|little evidence of|little evidence for|little to suggest|little sign of|exclude the presence of",
     ),
     (
         Cue::DenyBack,
         "is absent|are absent|has resolved|have resolved|has completely resolved|have completely resolved|\
          is resolved|have now resolved|has now resolved|completely resolved|has cleared|have cleared|\
          has since resolved|have since resolved|none|has been removed|have been removed|was removed|were removed|\
-         is removed|been removed|has been extubated|negative|has disappeared|have disappeared|disappeared|\
+         is removed|been removed|has been extubated|negative|has disappeared|have disappeared|disappeared|nope|\
          has been withdrawn|has gone|is gone|are gone|nil|has entirely resolved|has fully resolved|\
          have fully resolved|fully resolved|has been taken out|removed in the interval|have entirely resolved|\
          vanished|has vanished|discontinued|is not a concern|is negative|are negative",
@@ -59,15 +63,16 @@ pub(super) const CUES: &[(Cue, &str)] = &[
          raise the possibility of|raising the possibility of|raise the question of|raises suspicion for|\
          worrisome for|worrying for|suggesting|suggestive of|suggest|suggestion of|suggested|question of|\
          questionable|question|query|equivocal|borderline|favor|favored|favoring|favored to represent|\
-         favored to reflect|perhaps|maybe|possibility of|potential|potentially|differential include|\
-         differential diagnosis include|differential consideration include|consideration include|\
-         differential would include|consider|to consider|correlate for|clinical correlation for|\
+         favored to reflect|perhaps|maybe|possibility of|potential|potentially|consideration of|\
+         correlate for|clinical correlation for|\
          correlate clinically for|felt to represent|felt to reflect|thought to represent|thought to reflect|\
          thought to be|believed to represent|less likely|unlikely|compatible with possible|appear to represent|\
          appears to be|may relate to|may be related to|likely related to|?|indeterminate for|versus less likely|\
          cannot be certain about|uncertain|presumptive|conceivably|hint of|seem|raising question of|questioned|\
          tentative|would favor|most consistent with|impression of|clinically suspected|not certain|\
-         uncertain whether|unclear whether|unclear if",
+         uncertain whether|unclear whether|unclear if|felt to be|believed to be|considered to be|deemed to be|\
+         presumed to be|assumed to be|suspected to be|suspected of being|judged to be|believed to reflect|\
+         of concern for|is of concern for|may or may not be|may or may not represent|be suspected|doubtful|is doubtful|thought to|felt to|believed to|not diagnostic of|not specific for|appear to reflect|appear to be due to|hardly any",
     ),
     (
         Cue::DoubtBack,
@@ -84,18 +89,30 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     ),
     (Cue::DoubtBoth, "versus|vs|favored over|more likely than"),
     (
+        Cue::DoubtList,
+        "differential include|differential diagnosis include|differential consideration include|\
+         consideration include|differential would include|differential of|differential diagnosis of|\
+         differential diagnosis is|differential is|possibility include|etiology include|cause include|consider|to consider|\
+         cannot be distinguished between|cannot distinguish between|cannot differentiate between|lie between",
+    ),
+    (
         Cue::Silent,
         "evaluate for|evaluation for|evaluation of|evaluate|eval for|eval|assess for|assess|assessment for|\
          assessment of|looking for|to look for|r / o|ro|please evaluate|please assess|history of|h / o|hx of|hx|\
          known history of|past medical history|clinical concern for|clinical concern of|clinical suspicion of|\
-         clinical suspicion for|concern clinically for|if|should|screening for|screen for|risk of|risk for|\
+         clinical suspicion for|concern clinically for|screening for|screen for|risk of|risk for|\
          at risk for|check for|follow up of|follow up for|followup for|followup of|f / u|to evaluate for|\
          to assess for|query clinically|reason for exam|clinical question|clinical history of|being treated for|\
-         treated for|treatment for|therapy for|presenting with|admitted with|admitted for|question clinically|\
+         treated for|treat for|treatment for|therapy for|presenting with|admitted with|admitted for|question clinically|\
          past history of|personal history of|prior history of|family history of|monitor for|monitoring for|\
          surveillance for|to detect|search for|investigate for|remote history of|work up for|workup for|\
          suspected clinically|to ensure resolution of|to document resolution of|to confirm resolution of|\
          referred for|request to exclude|clinical diagnosis of|diagnosed with|presents with|in search of",
+    ),
+    (
+        Cue::Condition,
+        "if|should|in case of|in case|in the event of|in the event that|as long as|as long as there is no|\
+         provided that|provided there is no|assuming|if there is no|if no|so long as",
     ),
     (
         Cue::Mask,
@@ -119,141 +136,13 @@ pub(super) const CUES: &[(Cue, &str)] = &[
          mostly cleared|as described|cannot be denied|without doubt|largely cleared|no resolution of|\
          partial removal of|may be secondary to|may be accentuated|may be exaggerated|may be magnified|\
          may be partly due|likely accentuated|not absent|subtotal resolution of|nearly complete resolution of|\
-         no question|not the only|not just|no longer the only|near total resolution of|known",
+         no question|not the only|not just|no longer the only|not a new|not new|should prompt|should raise|should suggest|near total resolution of|known",
     ),
     (
         Cue::Stop,
         ";|but|however|although|though|while|whereas|yet|except|except for|aside from|apart from|other than|\
          despite|.|nevertheless|nonetheless|with the exception of|albeit|even though|!|otherwise|except that|\
          save for",
-    ),
-];
-
-/// Classes of words that bound scopes or modify concepts. One bit each.
-pub(super) mod class {
-    pub const VERB: u32 = 1;
-    pub const SIZE: u32 = 1 << 1;
-    pub const CHANGE: u32 = 1 << 2;
-    pub const SIDE: u32 = 1 << 3;
-    pub const ZONE: u32 = 1 << 4;
-    pub const PERCEIVE: u32 = 1 << 5;
-    pub const CHANGE_NOUN: u32 = 1 << 6;
-    pub const CHANGE_FILLER: u32 = 1 << 7;
-    pub const OR: u32 = 1 << 8;
-    pub const AND: u32 = 1 << 9;
-    pub const COMMA: u32 = 1 << 10;
-    pub const DETERMINER: u32 = 1 << 11;
-    pub const CAUSE: u32 = 1 << 12;
-    pub const NEGATOR: u32 = 1 << 13;
-    pub const EXCLUDE: u32 = 1 << 14;
-    pub const FILLER: u32 = 1 << 15;
-    pub const WITH: u32 = 1 << 16;
-    pub const ASSOCIATED: u32 = 1 << 17;
-    pub const PRONOUN: u32 = 1 << 18;
-    pub const FUNCTION: u32 = 1 << 19;
-    pub const COLON: u32 = 1 << 20;
-    pub const SHAPE: u32 = 1 << 21;
-    pub const ONE_SIDED: u32 = 1 << 22;
-    pub const FORWARD: u32 = 1 << 23;
-    pub const LINK: u32 = 1 << 24;
-    pub const NONE: u32 = 1 << 25;
-    pub const TENTATIVE: u32 = 1 << 26;
-    pub const STOP: u32 = 1 << 27;
-    pub const TRANSITIVE: u32 = 1 << 28;
-    pub const BODY: u32 = 1 << 29;
-}
-
-pub(super) const CLASSES: &[(u32, &str)] = &[
-    (
-        class::VERB,
-        "is are was were has have had remain persist demonstrate show appear exist continue lie terminate reside",
-    ),
-    (
-        class::SIZE,
-        "tiny trace minimal small mild moderate large severe massive slight mildly slightly moderately severely \
-         markedly marked minimally little extensive huge big moderate sized gross",
-    ),
-    (
-        class::CHANGE,
-        "unchanged stable increased increasing decreased decreasing worsened worsening improved improving \
-         persistent new resolving enlarging known chronic residual recurrent progressive larger smaller increase \
-         decrease development newly improvement",
-    ),
-    (class::SIDE, "left right bilateral both leftward rightward biapical bibasilar bibasal unilateral l r"),
-    (
-        class::ZONE,
-        "upper middle lower mid base basilar basal apical apex perihilar retrocardiac lingular hilar central \
-         peripheral costophrenic lobar apicolateral lateral medial posterior anterior suprahilar infrahilar \
-         subpleural bibasilar bibasal biapical lingula",
-    ),
-    (
-        class::SHAPE,
-        "patchy hazy linear confluent subtle faint dense ill defined rounded spiculated calcified acute healed \
-         old displaced nondisplaced subsegmental segmental discoid streaky loculated layering bandlike reticular \
-         heterogeneous homogeneous interstitial pleural pulmonary airspace vascular compressive platelike healing \
-         subacute nodular focal diffuse multifocal",
-    ),
-    (
-        class::PERCEIVE,
-        "seen identified visualized visible present evident demonstrated noted appreciated apparent detected \
-         observed found shown discernible recognized perceived depicted delineated displayed discerned \
-         visualised confirmed",
-    ),
-    (
-        class::CHANGE_NOUN,
-        "change increase decrease progression improvement worsening difference alteration growth resolution \
-         deterioration enlarging increasing decreasing larger smaller worse better reduction expansion",
-    ),
-    (
-        class::CHANGE_FILLER,
-        "significant interval appreciable definite substantial relevant major further acute apparent real gross \
-         obvious marked short term evidence of other notable meaningful clear overall great measurable \
-         radiographic convincing important visible discernible considerable a any and or",
-    ),
-    (class::OR, "or nor"),
-    (class::AND, "and & +"),
-    (class::COMMA, ", ( ) – —"),
-    (class::DETERMINER, "the a an there this these that those his her"),
-    (
-        class::CAUSE,
-        "after following from due secondary because since post status related given through via beyond owing",
-    ),
-    (
-        class::NEGATOR,
-        "not cannot cant unable difficult hard impossible never without couldnt challenging nor no limit limited \
-         preclude lack absence",
-    ),
-    (class::EXCLUDE, "exclude excluded excluding exclusion"),
-    (
-        class::FILLER,
-        "of the in size is are in and mildly moderately slightly markedly grossly overall visualized otherwise \
-         both within not enlarged normal stable now also again appear remain the size contour a",
-    ),
-    (class::WITH, "with"),
-    (class::FORWARD, "no without"),
-    (class::NONE, "none nil"),
-    (class::TENTATIVE, "possibly probably likely perhaps maybe potentially presumably conceivably"),
-    (class::TRANSITIVE, "to for of represent reflect include indicate due representing reflecting about"),
-    (
-        class::BODY,
-        "pleural pulmonary rib lung cardiac heart mediastinal vascular venous interstitial alveolar airspace \
-         vertebral hilar pericardial osseous bony aortic cardiomediastinal cardiopulmonary intrathoracic \
-         parenchymal bone mediastinum thoracic ventricular atrial",
-    ),
-    (class::STOP, ". ; ! ?"),
-    (class::LINK, "of size visualized in"),
-    (class::ASSOCIATED, "associated consistent compatible concordant along keeping"),
-    (class::PRONOUN, "it this these they one which that those"),
-    (class::COLON, ":"),
-    (class::ONE_SIDED, "left right remaining otherwise remainder rest elsewhere upper lower apex apices"),
-    (
-        class::FUNCTION,
-        "mm cm the a an of in on at to and or with no not is are was were be been there this that these those by for \
-         from as , . ; : ( ) / ? ! & + – — has have had may might could can which it its also again now when \
-         than into onto nor without neither within over under during through per seen noted identified present \
-         patient compared comparison prior study previous since projecting but however although while likely \
-         possible possibly probably probable suggest represent reflect consistent compatible evidence finding \
-         sign interval size setting",
     ),
 ];
 

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::{
-    cues::class,
+    class,
     scope::{Mention, Reading, Rules, Status},
     words::Token,
 };

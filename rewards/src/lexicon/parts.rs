@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::{
+    class,
     concepts::{Concept, Role, Subject},
-    cues::{PREDICATES, Predicate, class},
+    cues::{PREDICATES, Predicate},
     scope::{Mention, Reading, Rules, Status},
 };
 
@@ -12,7 +13,7 @@ use super::{
 pub(super) struct Part {
     subject: Subject,
     predicate: Predicate,
-    span: Range<usize>,
+    pub span: Range<usize>,
     pub core: Range<usize>,
     one_sided: bool,
 }
@@ -29,14 +30,16 @@ impl Rules {
         let tokens = &reading.tokens;
         let is = |i: usize, classes| tokens.get(i).is_some_and(|token| self.is(token, classes));
         let taken = |i: usize| reading.cue[i] && !is(i, class::SIZE) || findings.iter().any(|core| core.contains(&i));
+        // Not "no": what a report on one line says next of a heart that is "normal No effusion" is left open.
+        let breaks = |i: usize| {
+            is(i, class::VERB | class::COMMA | class::AND | class::WITH) || is(i, class::FORWARD) && !is(i, class::NO)
+        };
         let predicates: Vec<(Range<usize>, Predicate)> = (self.predicates.find(&tokens[clause.clone()]).into_iter())
             .filter_map(|(a, b, i)| Some((a + clause.start..b + clause.start, PREDICATES.get(i)?.0)))
             .filter(|(span, predicate)| {
                 // "large left effusion" says nothing of the heart.
                 let theirs = findings.iter().any(|core| {
-                    span.end <= core.start
-                        && core.start <= span.end + 4
-                        && !(span.end..core.start).any(|i| is(i, class::VERB | class::COMMA | class::AND))
+                    span.end <= core.start && core.start <= span.end + 4 && !(span.end..core.start).any(breaks)
                 });
                 let borderline = *predicate == Predicate::Borderline;
                 !span.clone().any(|i| taken(i) && !borderline) && !theirs

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    cues::class,
-    scope::{Reading, Rules},
+    class,
+    scope::{Mention, Reading, Rules},
     words::UNKNOWN,
 };
 
@@ -49,14 +49,17 @@ impl Rules {
         if self.is(token, described) {
             return !body || self.is(token, class::SIDE);
         }
-        // An unknown word counts when it stands right before a mention ("spiculated mass").
-        token.id == UNKNOWN && reading.mentions.iter().any(|mention| mention.core.start == at + 1)
+        // Unknown words count when they stand right before a mention ("fluffy spiculated mass"); before what is said of a
+        // body part only the last does.
+        let run = reading.tokens[at..].iter().take(REACH).take_while(|token| token.id == UNKNOWN).count();
+        let described = |m: &Mention| m.core.start == at + run && (run == 1 || m.core == m.span);
+        run > 0 && reading.mentions.iter().any(described)
     }
 
     /// The mention that a word or body part belongs to: the next one of its phrase, else the last one of its clause.
     fn owner(&self, reading: &Reading, span: Range<usize>) -> Option<usize> {
         let ends = class::COMMA | class::VERB | class::STOP | class::AND | class::OR | class::WITH;
-        let open = |mut range: Range<usize>, ends: u32| !range.any(|i| self.is(&reading.tokens[i], ends));
+        let open = |mut range: Range<usize>, ends: u64| !range.any(|i| self.is(&reading.tokens[i], ends));
         let within = reading.mentions.iter().position(|m| m.span.start <= span.start && span.end <= m.span.end);
         let ahead = || {
             reading.mentions.iter().position(|m| {

@@ -6,10 +6,15 @@
 use std::ops::Range;
 
 use super::{
-    cues::{Cue, class},
+    class,
+    cues::Cue,
+    parts::Part,
     scope::{Hit, Rules},
     words::Token,
 };
+
+/// How many words before a core may describe it.
+const LEAD: usize = 8;
 
 /// A clause as its cues see it. The vectors have one entry per token of the clause.
 pub(super) struct Ground<'a> {
@@ -25,6 +30,10 @@ pub(super) struct Ground<'a> {
     /// From a token on, the next verb.
     next_verb: Vec<Option<usize>>,
     last_or: Option<usize>,
+    /// Whether a body part of which something is said starts at a token ("heart enlarged").
+    opens: Vec<bool>,
+    /// Whether a core that can stand at the head of a list of what it may be ends before a token.
+    headed: Vec<bool>,
     /// Where the last core starts.
     last_core: Option<usize>,
 }
@@ -43,6 +52,7 @@ impl Rules {
         clause: Range<usize>,
         hits: &[&Hit],
         cores: &'a [Range<usize>],
+        parts: &[Part],
     ) -> Ground<'a> {
         let (len, end) = (clause.len(), clause.end);
         let is = |i: usize, classes| i < end && self.is(&tokens[i], classes);
@@ -60,6 +70,18 @@ impl Rules {
                 }
             }
         }
+        let mut opens = vec![false; len];
+        for part in parts.iter().filter(|part| part.span.start < part.core.start) {
+            if let Some(slot) = opens.get_mut(part.span.start.wrapping_sub(clause.start)) {
+                *slot = true;
+            }
+        }
+        let mut headed = vec![false; len];
+        for core in cores.iter().filter(|core| self.heads(tokens, core, clause.start)) {
+            if let Some(slot) = headed.get_mut(core.end.wrapping_sub(clause.start)) {
+                *slot = true;
+            }
+        }
         let last_or = clause.clone().rev().find(|&i| is(i, class::OR));
         let (mut doubt_ends, mut next_verb) = (vec![end; len], vec![None; len]);
         let (mut doubt_end, mut verb) = (end, None);
@@ -70,13 +92,13 @@ impl Rules {
             if parts || starts[at] == Some(Cue::Deny) {
                 doubt_end = i;
             }
-            if is(i, class::VERB) {
+            if is(i, class::VERB | class::MODAL) {
                 verb = Some(i);
             }
             (doubt_ends[at], next_verb[at]) = (doubt_end, verb);
         }
         let last_core = cores.iter().map(|core| core.start).max();
-        Ground { tokens, clause, cores, starts, within, doubt_ends, next_verb, last_or, last_core }
+        Ground { tokens, clause, cores, starts, within, doubt_ends, next_verb, last_or, opens, headed, last_core }
     }
 
     /// The cores (by index) that a cue reaches in its clause.
@@ -99,11 +121,11 @@ impl Rules {
         let or = |first: Vec<usize>, second: &dyn Fn() -> Vec<usize>| if first.is_empty() { second() } else { first };
         match hit.cue {
             Cue::Deny => {
-                let after_colon = hit.span.start > clause.start && self.is(&tokens[hit.span.start - 1], class::COLON);
+                let before = |classes| hit.span.start > clause.start && self.is(&tokens[hit.span.start - 1], classes);
                 let last = hit.span.end == clause.end;
-                if after_colon && last { backward() } else { forward() }
+                if before(class::COLON | class::COMMA) && last { backward() } else { forward() }
             }
-            Cue::Silent => forward(),
+            Cue::Silent | Cue::Condition => forward(),
             // "right effusion, none on the left"
             Cue::DenyBack if self.is(&tokens[hit.span.start], class::NONE) && hit.span.end < clause.end => {
                 if self.is(&tokens[hit.span.end], class::FUNCTION | class::SIDE)
@@ -129,26 +151,72 @@ impl Rules {
                     let core = &cores[*i];
                     core.end + 6 >= hit.span.start && core.start < hit.span.end + 8
                 };
-                let (mut sides, mut after) = (backward(), forward());
-                sides = sides.into_iter().rev().take(1).collect();
-                after.truncate(2);
-                sides.extend(after);
-                sides.retain(near);
+                let mut sides: Vec<usize> = backward().into_iter().rev().take(1).filter(near).collect();
+                if let Some(&last) = sides.first() {
+                    sides.extend(self.listed(tokens, cores, last, clause.start));
+                }
+                sides.extend(forward().into_iter().take(2).filter(near));
                 sides
+            }
+            Cue::DoubtList => {
+                let next =
+                    |i: usize, classes| tokens[..clause.end].get(i + 1).is_some_and(|next| self.is(next, classes));
+                let ends = |i: usize| {
+                    self.is(&tokens[i], class::VERB | class::WITH | class::DASH | class::EXPLAINS)
+                        || self.is(&tokens[i], class::COMMA) && next(i, class::SIZE | class::CHANGE | class::DETERMINER)
+                };
+                let starts = |i: usize| matches!(ground.starts[i - clause.start], Some(Cue::Deny | Cue::DenyEither));
+                let end = (hit.span.end..clause.end).find(|&i| ends(i) || starts(i)).unwrap_or(clause.end);
+                (0..cores.len()).filter(|&i| hit.span.end <= cores[i].start && cores[i].start < end).collect()
             }
             Cue::Mask | Cue::Stop => Vec::new(),
         }
+    }
+
+    /// The cores before `last` in a list of alternatives ("A, B versus C"), without what stands at its head and is seen:
+    /// "left basal opacity, A versus B".
+    pub fn listed(&self, tokens: &[Token], cores: &[Range<usize>], last: usize, start: usize) -> Vec<usize> {
+        let is = |i: usize, classes| self.is(&tokens[i], classes);
+        let (mut listed, mut next) = (Vec::new(), last);
+        while let Some(i) = (0..next).rev().find(|&i| cores[i].end <= cores[next].start) {
+            let (core, between) = (&cores[i], cores[i].end..cores[next].start);
+            let ends = class::VERB | class::WITH | class::AND | class::DASH | class::COLON | class::FORWARD;
+            let joined = between.clone().next().is_some_and(|comma| is(comma, class::COMMA) && !is(comma, class::DASH));
+            if !joined || between.skip(1).any(|i| is(i, ends | class::COMMA)) {
+                break;
+            }
+            let mut lead = (start..core.start).rev().take(LEAD).take_while(|&i| !is(i, class::COMMA | class::OR));
+            let sized = lead.any(|i| is(i, class::SIZE | class::CHANGE | class::DETERMINER));
+            if sized || self.heads(tokens, core, start) {
+                break;
+            }
+            listed.push(i);
+            next = i;
+        }
+        listed
+    }
+
+    /// Whether a core can stand at the head of a list of what it may be: an appearance that is described.
+    fn heads(&self, tokens: &[Token], core: &Range<usize>, start: usize) -> bool {
+        let is = |i: usize, classes| self.is(&tokens[i], classes);
+        let mut lead = (start..core.start).rev().take(LEAD).take_while(|&i| !is(i, class::COMMA | class::OR));
+        is(core.end - 1, class::APPEARANCE) && lead.any(|i| !is(i, class::FUNCTION))
     }
 
     /// Where a cue's reach ends; nothing without a core after it.
     fn forward_end(&self, ground: &Ground, hit: &Hit) -> Option<usize> {
         let Ground { tokens, clause, cores, .. } = ground;
         let first = cores.iter().filter(|core| hit.span.end <= core.start).map(|core| core.end).min()?;
-        if hit.cue == Cue::Silent {
+        if matches!(hit.cue, Cue::Silent | Cue::Condition) {
             return Some(clause.end);
         }
         let doubt = matches!(hit.cue, Cue::Doubt | Cue::DoubtBoth);
-        let doubt_end = ground.doubt_ends.get(hit.span.end - clause.start).filter(|_| doubt);
+        // "A or, less likely, B"
+        let aside = hit.span.start >= clause.start + 2
+            && self.is(&tokens[hit.span.start - 1], class::COMMA)
+            && self.is(&tokens[hit.span.start - 2], class::OR);
+        let from = hit.span.end + usize::from(aside);
+        let doubt_end = ground.doubt_ends.get(from - clause.start).filter(|_| doubt);
         if let Some(&end) = doubt_end.filter(|&&end| end < first) {
             return Some(end);
         }
@@ -165,7 +233,7 @@ impl Rules {
                     (Cue::Deny | Cue::DenyEither, Cue::Doubt) => {
                         is(i - 1, class::COMMA | class::AND | class::OR | class::VERB)
                     }
-                    (Cue::Deny | Cue::DenyEither, Cue::Silent) => true,
+                    (Cue::Deny | Cue::DenyEither, Cue::Silent | Cue::Condition) => true,
                     _ => false,
                 };
                 if turns {
@@ -179,8 +247,13 @@ impl Rules {
                 ground.next_verb[at].is_some_and(|j| !(j + 1..j + 5).any(|k| is(k, class::PERCEIVE)))
                     && ground.last_core.is_some_and(|start| i <= start)
             };
+            let opens = |i: usize| ground.opens.get(i - clause.start).is_some_and(|&opens| opens);
+            let part = opens(i + 1) || is(i + 1, class::DETERMINER) && opens(i + 2);
             let starts = || is(i + 1, class::SIZE | class::CHANGE | class::DETERMINER) || new_predicate();
-            let ends = if is(i, class::VERB) {
+            let ends = if is(i, class::VERB | class::DASH)
+                || doubt && is(i, class::EXPLAINS)
+                || part && is(i, class::COMMA | class::AND)
+            {
                 true
             } else if is(i, class::WITH) {
                 !is(i - 1, class::ASSOCIATED)
@@ -205,6 +278,9 @@ impl Rules {
         let Ground { tokens, clause, cores, .. } = ground;
         let is = |i: usize, classes| self.is(&tokens[i], classes);
         let last = cores.iter().filter(|core| core.end <= hit.span.start).map(|core| core.start).max()?;
+        // "given the opacity, pneumonia should be considered"
+        let introduced = (clause.start..clause.end.min(clause.start + 3)).any(|i| is(i, class::EXPLAINS));
+        let aside = (clause.start..last).find(|&i| introduced && is(i, class::COMMA));
         let mut cut = None;
         let mut listed = false;
         for i in (clause.start..last).rev() {
@@ -218,7 +294,15 @@ impl Rules {
                 listed = true;
                 cut.get_or_insert(i);
             }
-            if is(i, class::COMMA) && !listed {
+            let doubt = matches!(hit.cue, Cue::Doubt | Cue::DoubtBack);
+            if doubt && listed && is(i, class::COMMA) && ground.headed[i - clause.start] {
+                return Some(i);
+            }
+            let relative = i + 2 < clause.end && (is(i + 1, class::PRONOUN) || is(i + 2, class::PRONOUN));
+            if is(i, class::COMMA) && (!listed || relative || aside == Some(i)) || is(i, class::DASH) {
+                return Some(i);
+            }
+            if matches!(ground.starts[i - clause.start], Some(Cue::Silent | Cue::Condition)) {
                 return Some(i);
             }
         }

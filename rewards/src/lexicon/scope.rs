@@ -3,8 +3,9 @@
 use std::{collections::HashMap, ops::Range};
 
 use super::{
+    class,
     concepts::{self, Concept, Role},
-    cues::{CLASSES, CUES, Cue, PREDICATES, SILENT_HEADINGS, SPEAKING_HEADINGS, class},
+    cues::{CUES, Cue, PREDICATES, SILENT_HEADINGS, SPEAKING_HEADINGS},
     words::{Token, Trie, UNKNOWN, Vocabulary},
 };
 
@@ -47,21 +48,28 @@ pub(super) struct Rules {
     pub vocabulary: Vocabulary,
     table: Vec<&'static Concept>,
     concepts: Trie,
-    cues: Trie,
+    pub cues: Trie,
     pub predicates: Trie,
-    headings: Trie,
-    classes: Vec<u32>,
+    pub headings: Trie,
+    classes: Vec<u64>,
     pub named: HashMap<&'static str, &'static Concept>,
-    out: u32,
-    to: u32,
-    rule: [u32; 2],
-    early: Vec<u32>,
+    pub out: u32,
+    pub to: u32,
+    pub rule: [u32; 2],
+    pub early: Vec<u32>,
 }
 
 /// A cue in a sentence.
 pub(super) struct Hit {
     pub cue: Cue,
     pub span: Range<usize>,
+}
+
+impl Hit {
+    /// An end of scopes before token `at`.
+    fn stop(at: usize) -> Self {
+        Self { cue: Cue::Stop, span: at..at }
+    }
 }
 
 impl Rules {
@@ -85,7 +93,7 @@ impl Rules {
         let predicates = trie(&mut PREDICATES.iter().map(|(_, phrases)| *phrases).enumerate());
         let headings = trie(&mut [SILENT_HEADINGS, SPEAKING_HEADINGS].into_iter().enumerate());
         let mut marks = Vec::new();
-        for (bit, words) in CLASSES {
+        for (bit, words) in class::TABLE {
             marks.extend(vocabulary.intern(words).into_iter().map(|id| (id, bit)));
         }
         let mut word = |word: &str| vocabulary.intern(word).first().copied().unwrap_or(UNKNOWN);
@@ -102,7 +110,7 @@ impl Rules {
     }
 
     /// Whether a word belongs to any of the classes.
-    pub fn is(&self, token: &Token, classes: u32) -> bool {
+    pub fn is(&self, token: &Token, classes: u64) -> bool {
         self.classes.get(token.id as usize).is_some_and(|has| has & classes != 0)
     }
 
@@ -110,12 +118,16 @@ impl Rules {
     pub fn read(&self, sentence: &str, silent: &mut bool) -> Reading {
         let tokens = self.vocabulary.tokens(sentence);
         let mut reading = Reading { cue: vec![false; tokens.len()], tokens, mentions: Vec::new(), anatomy: Vec::new() };
-        let body = self.heading(&reading.tokens, silent);
+        let headings = self.headings(sentence, &reading.tokens);
+        let body = match headings.first() {
+            Some(first) if first.span.start == 0 && first.silent => first.span.end,
+            _ => self.answered(&reading.tokens),
+        };
         let mut found: Vec<(Range<usize>, &'static Concept)> =
             (self.concepts.find(&reading.tokens[body..]).into_iter())
                 .filter_map(|(a, b, i)| Some((a + body..b + body, *self.table.get(i)?)))
                 .collect();
-        let hits = self.cues(&reading.tokens, body, &found);
+        let mut hits = self.cues(&reading.tokens, body, &found);
         for (span, _) in found.iter().filter(|(_, concept)| concept.role == Role::Ignore) {
             reading.cue[span.clone()].fill(true);
         }
@@ -123,6 +135,8 @@ impl Rules {
         for hit in &hits {
             reading.cue[hit.span.clone()].fill(true);
         }
+        hits.extend(headings.iter().map(|heading| heading.span.start).filter(|&start| start > body).map(Hit::stop));
+        hits.sort_by_key(|hit| hit.span.start);
         let mut start = body;
         let stops: Vec<usize> = hits.iter().filter(|hit| hit.cue == Cue::Stop).map(|hit| hit.span.start).collect();
         for end in stops.into_iter().chain([reading.tokens.len()]) {
@@ -131,118 +145,18 @@ impl Rules {
             }
             start = end;
         }
-        if *silent {
-            for mention in &mut reading.mentions {
+        for mention in &mut reading.mentions {
+            let heading = headings.iter().rev().find(|heading| heading.span.start <= mention.core.start);
+            if heading.map_or(*silent, |heading| heading.silent) {
                 mention.status = Status::Silent;
             }
         }
+        *silent = headings.last().map_or(*silent, |heading| heading.silent);
         reading.anatomy = (found.into_iter())
             .filter(|(_, concept)| matches!(concept.role, Role::Anatomy | Role::Subject(_)))
             .collect();
         reading.mentions.sort_by_key(|mention| (mention.core.start, mention.core.end));
         reading
-    }
-
-    /// Whether a sentence starts with a heading whose section asserts what it says ("FINDINGS:").
-    pub fn speaks(&self, sentence: &str) -> bool {
-        sentence.contains(':') && matches!(self.leading(&self.vocabulary.tokens(sentence)), Some((_, false)))
-    }
-
-    /// The length of the heading that a sentence starts with, colon included, and whether its section is silent.
-    fn leading(&self, tokens: &[Token]) -> Option<(usize, bool)> {
-        let (len, kind) = self.headings.longest(tokens)?;
-        tokens.get(len).filter(|token| self.is(token, class::COLON))?;
-        Some((len + 1, kind == 0))
-    }
-
-    /// The first token that counts: after a silent heading, but with a speaking one ("Lungs: clear").
-    fn heading(&self, tokens: &[Token], silent: &mut bool) -> usize {
-        let Some((len, hushed)) = self.leading(tokens) else {
-            return 0;
-        };
-        *silent = hushed;
-        if hushed { len } else { 0 }
-    }
-
-    fn cues(&self, tokens: &[Token], body: usize, found: &[(Range<usize>, &'static Concept)]) -> Vec<Hit> {
-        let mut hits = self.composed(tokens, body, found);
-        let mut taken = vec![false; tokens.len()];
-        for hit in &hits {
-            taken[hit.span.clone()].fill(true);
-        }
-        let mut at = body;
-        while at < tokens.len() {
-            let free = taken[at..].iter().take_while(|&&taken| !taken).count();
-            let cue = self.cues.longest(&tokens[at..at + free]);
-            match cue.and_then(|(len, i)| Some((len, CUES.get(i)?.0))) {
-                Some((len, cue)) => {
-                    hits.push(Hit { cue, span: at..at + len });
-                    at += len;
-                }
-                None => at += 1,
-            }
-        }
-        hits.sort_by_key(|hit| hit.span.start);
-        hits
-    }
-
-    /// Cues with words between their parts: "cannot be entirely excluded", "not clearly seen", "no significant change".
-    fn composed(&self, tokens: &[Token], body: usize, found: &[(Range<usize>, &'static Concept)]) -> Vec<Hit> {
-        let mut named = vec![false; tokens.len()];
-        for (span, _) in found {
-            named[span.clone()].fill(true);
-        }
-        let concept_at = |i: usize| named[i];
-        let is = |i: usize, classes| tokens.get(i).is_some_and(|token| self.is(token, classes));
-        let mut hits: Vec<Hit> = Vec::new();
-        let mut at = body;
-        while at < tokens.len() {
-            let id = tokens[at].id;
-            let rule_out = self.rule.contains(&id) && tokens.get(at + 1).is_some_and(|next| next.id == self.out);
-            let mut hit = None;
-            if rule_out || is(at, class::EXCLUDE) {
-                let end = at + 1 + usize::from(rule_out);
-                let floor = hits.last().map_or(body, |hit| hit.span.end).max(at.saturating_sub(7));
-                let back = (floor..at).rev().take_while(|&i| !concept_at(i) && !is(i, class::COMMA));
-                let negator = back.clone().find(|&i| is(i, class::NEGATOR));
-                let verb = back.clone().find(|&i| is(i, class::VERB)).or(back.clone().find(|&i| i + 1 == at));
-                hit = Some(match negator {
-                    Some(start) => Hit { cue: Cue::Doubt, span: start..end },
-                    None if at > body && tokens[at - 1].id == self.to => Hit { cue: Cue::Silent, span: at - 1..end },
-                    None if rule_out && id == self.rule[0] => Hit { cue: Cue::Silent, span: at..end },
-                    None => Hit { cue: Cue::DenyEither, span: verb.unwrap_or(at)..end },
-                });
-            } else if is(at, class::NEGATOR) {
-                let change = (at + 1..tokens.len().min(at + 8))
-                    .take_while(|&i| i == at + 1 || is(i - 1, class::CHANGE_FILLER))
-                    .find(|&i| is(i, class::CHANGE_NOUN));
-                let longer = 1 + usize::from(is(at + 1, class::FILLER));
-                let perceived = (at + 1..tokens.len().min(at + 4 + longer))
-                    .take_while(|&i| !concept_at(i) && !is(i, class::VERB | class::COMMA | class::AND | class::OR))
-                    .find(|&i| is(i, class::PERCEIVE));
-                if let Some(i) = change {
-                    hit = Some(Hit { cue: Cue::Mask, span: at..i + 1 });
-                } else if let Some(i) = perceived.filter(|_| !self.forward_only(&tokens[at])) {
-                    let past = |i: usize| tokens.get(i).is_some_and(|token| self.early.contains(&token.id));
-                    let mask = (at + 1..i + 4).any(past);
-                    hit = Some(Hit { cue: if mask { Cue::Mask } else { Cue::DenyEither }, span: at..i + 1 });
-                }
-            }
-            at = match hit {
-                Some(hit) => {
-                    let end = hit.span.end;
-                    hits.push(hit);
-                    end
-                }
-                None => at + 1,
-            };
-        }
-        hits
-    }
-
-    /// "no" and "without" look forward only: "no visible pneumothorax" is no "not visible".
-    fn forward_only(&self, token: &Token) -> bool {
-        self.is(token, class::OR) || self.is(token, class::FORWARD)
     }
 
     fn clause(
@@ -272,7 +186,7 @@ impl Rules {
         let hits: Vec<&Hit> = hits.iter().filter(|hit| inside(&hit.span)).collect();
         let mut marks: Vec<Option<Mark>> = vec![None; cores.len()];
         if !cores.is_empty() {
-            let ground = self.ground(&reading.tokens, clause.clone(), &hits, &cores);
+            let ground = self.ground(&reading.tokens, clause.clone(), &hits, &cores, &parts);
             for hit in &hits {
                 for reached in self.reach(&ground, hit) {
                     if let Some(mark) = marks.get_mut(reached) {
@@ -282,7 +196,7 @@ impl Rules {
             }
         }
         if !hits.iter().any(|hit| hit.cue == Cue::Mask) {
-            self.alternatives(&reading.tokens, &findings, &mut marks);
+            self.alternatives(&reading.tokens, &findings, &mut marks, clause.start);
         }
         for (mention, mark) in reading.mentions[first..].iter_mut().zip(&marks) {
             mention.status = match (mention.concept.role, mark) {
@@ -299,15 +213,27 @@ impl Rules {
         }
     }
 
-    /// "atelectasis or pneumonia" without any other cue leaves both open.
-    fn alternatives(&self, tokens: &[Token], findings: &[Range<usize>], marks: &mut [Option<Mark>]) {
+    /// "atelectasis or pneumonia", "edema, atelectasis, or pneumonia" without any other cue leave all open.
+    fn alternatives(&self, tokens: &[Token], findings: &[Range<usize>], marks: &mut [Option<Mark>], start: usize) {
         for i in 1..findings.len() {
             let between = &tokens[findings[i - 1].end.min(findings[i].start)..findings[i].start];
-            let or = between.iter().any(|token| self.is(token, class::OR));
-            let broken = between.iter().any(|token| self.is(token, class::VERB | class::COMMA));
-            if or && !broken && marks[i - 1].is_none() && marks[i].is_none() {
-                marks[i - 1] = Some(Mark::Doubted);
-                marks[i] = Some(Mark::Doubted);
+            let or = between.iter().position(|token| self.is(token, class::OR));
+            let ends = class::VERB | class::MODAL | class::COMMA;
+            let broken = |words: &[Token]| words.iter().any(|token| self.is(token, ends));
+            let listed = or == Some(1) && self.is(&between[0], class::COMMA);
+            let last = match or {
+                Some(_) if !broken(between) => vec![i - 1, i],
+                Some(_) if listed && !broken(&between[1..]) => {
+                    let others = self.listed(tokens, findings, i - 1, start);
+                    if others.is_empty() { others } else { [others, vec![i - 1, i]].concat() }
+                }
+                _ => Vec::new(),
+            };
+            let open = |&i: &usize| marks[i].is_none() || marks[i] == Some(Mark::Doubted);
+            if last.iter().all(open) {
+                for i in last {
+                    marks[i] = Some(Mark::Doubted);
+                }
             }
         }
     }
@@ -340,18 +266,23 @@ enum Mark {
     Denied,
     Doubted,
     Silenced,
+    Supposed,
 }
 
 impl Mark {
-    /// A denial outweighs the rest ("no findings suspicious for pneumonia"), silence outweighs doubt.
+    /// A denial outweighs the rest ("no findings suspicious for pneumonia") but what is supposed before ("if an effusion was
+    /// present, it has resolved"); silence outweighs doubt.
     fn join(before: Option<Self>, cue: Cue) -> Self {
         let mark = match cue {
             Cue::Deny | Cue::DenyBack | Cue::DenyEither => Self::Denied,
             Cue::Silent => Self::Silenced,
+            Cue::Condition => Self::Supposed,
             _ => Self::Doubted,
         };
         match (before, mark) {
+            (Some(Self::Supposed), _) if cue != Cue::Deny => Self::Supposed,
             (Some(Self::Denied), _) | (_, Self::Denied) => Self::Denied,
+            (Some(Self::Supposed), _) | (_, Self::Supposed) => Self::Supposed,
             (Some(Self::Silenced), _) | (_, Self::Silenced) => Self::Silenced,
             _ => mark,
         }
@@ -361,7 +292,7 @@ impl Mark {
         match self {
             Self::Denied => Status::Absent,
             Self::Doubted => Status::Uncertain,
-            Self::Silenced => Status::Silent,
+            Self::Silenced | Self::Supposed => Status::Silent,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::{EntityType, cosine};
 use addendum_fixtures::fixture;
 
-fn lexicon() -> &'static Lexicon {
+pub(super) fn lexicon() -> &'static Lexicon {
     static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::new);
     &LEXICON
 }
@@ -29,7 +29,7 @@ struct Item {
     tags: Vec<String>,
 }
 
-fn value(label: Label) -> Option<i8> {
+pub(super) fn value(label: Label) -> Option<i8> {
     match label {
         Label::Blank => None,
         Label::Negative => Some(0),
@@ -79,6 +79,13 @@ const JUDGED: &str = include_str!("judged.txt");
 /// Further sentences in the same form, written to find errors; no rule was mended on them.
 const PROBES: &str = include_str!("probes.txt");
 
+/// The labels that a line of [`JUDGED`] allows an observation; none if it does not name it.
+pub(super) fn allowed(wanted: &str, observation: Observation) -> Option<Vec<Option<i8>>> {
+    let after = wanted.split(&format!("{}=", observation.name())).nth(1)?;
+    let first = after.split(|c: char| !"-10/N".contains(c)).next().unwrap();
+    Some(first.split('/').map(|label| label.parse().ok()).collect())
+}
+
 /// Counts of right labels, and the wrong ones: text, observation, label and what was allowed.
 fn judged(lines: &str) -> (usize, Vec<(String, String)>) {
     let lexicon = lexicon();
@@ -87,15 +94,12 @@ fn judged(lines: &str) -> (usize, Vec<(String, String)>) {
         let (text, wanted) = line.split_once('|').unwrap();
         let labels = lexicon.labels(text);
         for observation in &Observation::ALL[..13] {
-            let after = wanted.split(&format!("{}=", observation.name())).nth(1);
-            let allowed: Vec<Option<i8>> = after.map_or(vec![None], |rest| {
-                let first = rest.split(|c: char| !"-10/N".contains(c)).next().unwrap();
-                first.split('/').map(|label| label.parse().ok()).collect()
-            });
+            let named = allowed(wanted, *observation);
+            let allowed = named.clone().unwrap_or(vec![None]);
             let got = value(labels[observation.index()]);
             if !allowed.contains(&got) {
                 errors.push((text.to_owned(), format!("{}: {got:?}, expected {allowed:?}", observation.name())));
-            } else if got.is_some() || after.is_some() {
+            } else if got.is_some() || named.is_some() {
                 right += 1;
             }
         }
@@ -230,6 +234,15 @@ fn drawn(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn unknown_words_before_a_finding_describe_it() {
+    for text in ["retrocardiac fluffy xyzzy consolidation", "left fluffy consolidation", "fluffy consolidation"] {
+        assert_eq!(entity(&format!("There is {text}.")).text, text);
+        assert!(similarity(text, "consolidation") > TAU);
+    }
+    assert_eq!(entity("No discernible gross flurbid effusion.").kind, EntityType::NonDisease);
+}
+
+#[test]
 fn graphs_hold_observations_places_and_how_they_relate() {
     let drawing = drawn("Small left pleural effusion.");
     for part in [
@@ -263,7 +276,19 @@ fn a_silent_section_ends_at_the_next_heading() {
 #[test]
 fn a_cue_at_every_word_of_a_long_sentence_is_read() {
     let lexicon = lexicon();
-    for cue in ["no", "not excluded", "possible ,", "no or ,", "vs", "is not seen", "if", "heart is", "left"] {
+    for cue in ["no", "not excluded", "possible ,", "no or ,", "vs", "is not seen", "if", "heart is", "left"]
+        .into_iter()
+        .chain([
+            "edema or , possible",
+            "opacity ,",
+            "edema , vs",
+            "edema , or",
+            "consider edema and",
+            "not certain",
+            "cause of",
+        ])
+        .chain(["qwerty", "edema no ,", "absence of edema", "Findings: No edema"])
+    {
         let cues = format!("{cue} ").repeat(4000);
         for text in [cues.clone(), format!("{cues} edema"), format!("edema {cues}"), format!("{cues} or normal edema")]
         {

@@ -40,7 +40,8 @@ impl Vocabulary {
     }
 }
 
-/// Byte ranges of words and of the punctuation that matters. Hyphens separate words, decimals stay whole.
+/// Byte ranges of words and of the punctuation that matters. Hyphens separate words, decimals stay whole; a hyphen between
+/// blanks is a dash.
 fn pieces(text: &str) -> Vec<(usize, usize)> {
     let mut pieces: Vec<(usize, usize)> = Vec::new();
     let mut open = false;
@@ -64,6 +65,12 @@ fn pieces(text: &str) -> Vec<(usize, usize)> {
             // "vs. pneumonia" goes on.
         } else if matches!(c, ',' | ';' | ':' | '.' | '?' | '!' | '(' | ')' | '/' | '–' | '—' | '+' | '&') {
             pieces.push((at, end));
+        } else if c == '-' && !pieces.is_empty() {
+            let blank = |c: Option<char>| c.is_none_or(char::is_whitespace);
+            let next = text[end..].trim_start_matches('-').chars().next();
+            if blank(text[..at].chars().next_back()) && blank(next) {
+                pieces.push((at, end));
+            }
         }
         open = inner;
     }

@@ -4,7 +4,7 @@ use std::iter::Sum;
 
 use super::{
     ngrams::{self, LONGEST},
-    words,
+    words::words,
 };
 
 /// Keeps a precision without matches above zero.
@@ -24,7 +24,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Of one pair of [normalised](super::normalise) reports.
+    /// Of one pair of [normalised](super::caption) reports.
     pub fn of(hypothesis: &str, reference: &str) -> Self {
         let hypothesis: Vec<&str> = words(hypothesis).collect();
         let reference: Vec<&str> = words(reference).collect();

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{
     ngrams::{self, Counts, LONGEST},
-    words,
+    words::words,
 };
 
 /// The width, in words, of the penalty on unequal lengths.
 const SIGMA: f64 = 6.;
 
-/// The score of each pair of [normalised](super::normalise) reports, in [0, 10]; the corpus's score is their mean.
+/// The score of each pair of [normalised](super::caption) reports, in [0, 10]; the corpus's score is their mean.
 ///
 /// A sequence weighs by how few references of the same call hold it, so a score depends on the corpus, and that of a
 /// single pair is 0. A text scores 10 against itself if some sequence of each length is rare. What one list has beyond

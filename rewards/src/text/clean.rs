@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::is_space;
+use super::words::is_space;
 
 /// What stands for a report of which nothing is left.
 pub const EMPTY: &str = "[EMPTY]";

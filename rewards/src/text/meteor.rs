@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use super::{stem, words};
+use super::{stem::stem, words::words};
 
 /// Parameters of METEOR 1.5 for English.
 const ALPHA: f64 = 0.85;
@@ -35,7 +35,7 @@ struct Token<'a> {
     weight: f64,
 }
 
-/// The score of one pair of [normalised](super::normalise) reports, in [0, 1]; 1 for a text of at least one word and itself.
+/// The score of one pair of [normalised](super::caption) reports, in [0, 1]; 1 for a text of at least one word and itself.
 /// The corpus's score is the mean.
 pub fn score(hypothesis: &str, reference: &str) -> f64 {
     let (hypothesis, reference) = (tokens(hypothesis), tokens(reference));

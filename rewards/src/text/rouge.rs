@@ -3,11 +3,11 @@
 /// The weight of recall against precision.
 const BETA: f64 = 1.2;
 
-/// The score of one pair of [normalised](super::normalise) reports, in [0, 1]; 1 for a text and itself. The corpus's score
+/// The score of one pair of [normalised](super::caption) reports, in [0, 1]; 1 for a text and itself. The corpus's score
 /// is the mean.
 ///
-/// As in the COCO caption evaluation, words end at every single blank: two in a row have an empty word between them, and
-/// an empty text is one empty word.
+/// As in the COCO caption evaluation, words end at every single blank, so that two in a row have an empty word between them:
+/// [`caption`](super::caption) leaves none. An empty text is one empty word.
 pub fn score(hypothesis: &str, reference: &str) -> f64 {
     let hypothesis: Vec<&str> = hypothesis.split(' ').collect();
     let reference: Vec<&str> = reference.split(' ').collect();

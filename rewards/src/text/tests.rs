@@ -125,6 +125,44 @@ fn marks_brackets_and_separators_are_cleaned_as_the_reference_does() {
     }
 }
 
+/// The scores of a pair on its own: BLEU-1 to BLEU-4, ROUGE-L and METEOR, and CIDEr beside another pair, over 10.
+fn scores(hypothesis: &str, reference: &str) -> Vec<f64> {
+    let (hypothesis, reference) = (caption(hypothesis), caption(reference));
+    let other = "the lungs are clear";
+    let cider = cider::scores(&[&hypothesis, other], &[&reference, other])[0] / 10.;
+    let others = [rouge::score(&hypothesis, &reference), meteor::score(&hypothesis, &reference), cider];
+    bleu::Counts::of(&hypothesis, &reference).scores().into_iter().chain(others).collect()
+}
+
+#[test]
+fn the_same_words_score_one_however_they_are_wrapped() {
+    for case in [
+        include_str!("../../../tests/fixtures/cases/wrapped/flat.json"),
+        include_str!("../../../tests/fixtures/cases/wrapped/wrapped.json"),
+        include_str!("../../../tests/fixtures/cases/wrapped/crlf.json"),
+        include_str!("../../../tests/fixtures/cases/wrapped/double-blank.json"),
+    ] {
+        let items: Vec<Value> = serde_json::from_str(case).unwrap();
+        for item in &items {
+            let [response, answer] = ["response", "answer"].map(|key| item[key].as_str().unwrap());
+            for score in scores(response, answer) {
+                assert!((score - 1.).abs() < 1e-6, "{answer:?}: {:?}", scores(response, answer));
+            }
+        }
+    }
+    let flat = "Small left pleural effusion. No pneumothorax.";
+    for space in [
+        "\t", "\u{a0}", "\u{2003}", "\u{202f}", "\u{3000}", "\u{b}", "\u{c}", "\u{85}", "\u{2028}", "\r", " \n\n ",
+        "\u{200b}", " - ",
+    ] {
+        let spaced = flat.replace(' ', space);
+        for score in scores(&spaced, flat).into_iter().chain(scores(flat, &spaced)) {
+            assert!((score - 1.).abs() < 1e-6, "{space:?}: {:?}", scores(&spaced, flat));
+        }
+    }
+    assert_eq!(caption("\u{feff}Effu\u{ad}sion."), "effusion");
+}
+
 fn report() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec!["no", "effusion", "effusions", "the", "left", "large", "heart", "clear", "é"]);
     prop::collection::vec(word, 0..14).prop_map(|words| words.join(" "))

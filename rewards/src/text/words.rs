@@ -1,18 +1,4 @@
-//! Text metrics for evaluation: how much of the reference's wording a report repeats.
-//!
-//! They follow the paper's evaluation script, which calls the COCO caption metrics: [`clean`] tidies a report, then
-//! [`normalise`] drops punctuation and case, and words end at white space. None of them knows findings; none is a reward.
-
-pub mod bleu;
-pub mod cider;
-mod clean;
-pub mod meteor;
-mod ngrams;
-pub mod rouge;
-mod stem;
-
-pub use clean::{EMPTY, clean};
-pub use stem::stem;
+//! What a report and its words are to the caption metrics.
 
 /// A report as the caption metrics read it: without punctuation, in lower case.
 ///
@@ -25,15 +11,23 @@ pub fn normalise(report: &str) -> String {
     lower.chars().filter(|&c| !PUNCTUATION.contains(c)).collect()
 }
 
+/// [`normalise`], with single blanks between words, so that texts of the same words are the same however they are wrapped
+/// or spaced.
+///
+/// White space of width zero separates words too; what joins them (soft hyphens, byte order marks) goes.
+pub fn caption(report: &str) -> String {
+    const JOINERS: [char; 3] = ['\u{ad}', '\u{2060}', '\u{feff}'];
+    let spaced = |c| if c == '\u{200b}' { ' ' } else { c };
+    let joined: String = report.chars().filter(|c| !JOINERS.contains(c)).map(spaced).collect();
+    words(&normalise(&joined)).collect::<Vec<_>>().join(" ")
+}
+
 /// The words of a normalised report.
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|word| !word.is_empty())
 }
 
 /// White space as the reference implementation's language counts it: Unicode's, and the four information separators.
-fn is_space(c: char) -> bool {
+pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
-
-#[cfg(test)]
-mod tests;

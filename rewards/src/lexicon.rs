@@ -8,6 +8,8 @@
 //! fourteen observations (emphysema, scoliosis) do not speak against No Finding.
 
 mod body;
+mod class;
+mod composed;
 mod concepts;
 mod cues;
 mod embed;
@@ -17,6 +19,7 @@ mod parts;
 mod phrases;
 mod reach;
 mod scope;
+mod sections;
 mod words;
 
 use scope::{Reading, Rules, Status};
@@ -49,7 +52,14 @@ impl Lexicon {
             silent &= sections;
             (sentence, self.rules.read(sentence, &mut silent))
         };
-        cut.into_iter().map(read).collect()
+        let mut readings: Vec<(&str, Reading)> = cut.into_iter().map(read).collect();
+        for i in 1..readings.len() {
+            let asked = readings[i - 1].0.ends_with('?');
+            if let Some(answer) = self.rules.answer(&readings[i].1).filter(|_| asked) {
+                readings[i - 1].1.settle(answer);
+            }
+        }
+        readings
     }
 
     fn labels(&self, report: &str) -> Labels {
@@ -117,5 +127,7 @@ impl GraphExtractor for Lexicon {
     }
 }
 
+#[cfg(test)]
+mod grammar;
 #[cfg(test)]
 mod tests;
