@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use addendum_actors::{BackendError, Request, Sampled, StepStats, backend};
+use addendum_actors::{EngineError, Request, Sampled, StepStats, engine};
 use addendum_policy::{
     Adapter, LearnerConfig, Policy, SamplingConfig,
     generate::GenerateRequest,
@@ -83,8 +83,8 @@ impl Sampler {
     }
 }
 
-impl backend::Sampler<Adapter> for Sampler {
-    fn sample(&mut self, request: Request<'_, Adapter>) -> Result<Vec<Sampled>, BackendError> {
+impl engine::Sampler<Adapter> for Sampler {
+    fn sample(&mut self, request: Request<'_, Adapter>) -> Result<Vec<Sampled>, EngineError> {
         let prompt = self.prompts.encode(request.study, request.prompt)?;
         let policy = self.prompts.policy();
         // One study per call: a report must not depend on what else happens to be sampled at the time.
@@ -104,12 +104,12 @@ impl backend::Sampler<Adapter> for Sampler {
 /// Tokenizes what was not sampled.
 pub struct Tokenizer(pub Arc<Policy>);
 
-impl backend::Tokenize for Tokenizer {
-    fn splice(&self, sampled: &[u32], edited: &str) -> Result<Vec<u32>, BackendError> {
+impl engine::Tokenize for Tokenizer {
+    fn splice(&self, sampled: &[u32], edited: &str) -> Result<Vec<u32>, EngineError> {
         Ok(self.0.tokenizer().splice(sampled, edited)?)
     }
 
-    fn report(&self, text: &str) -> Result<Vec<u32>, BackendError> {
+    fn report(&self, text: &str) -> Result<Vec<u32>, EngineError> {
         Ok(self.0.tokenizer().encode_report(text)?)
     }
 }
@@ -134,13 +134,13 @@ impl Learner {
         Ok(Self { prompts: home.clone(), learner })
     }
 
-    fn train_group(&self, group: &RolloutGroup) -> Result<TrainGroup, BackendError> {
+    fn train_group(&self, group: &RolloutGroup) -> Result<TrainGroup, EngineError> {
         let prompt = self.prompts.encode(&group.study.id, &Prompt::new(&group.study))?;
         let response = |(index, rollout): (usize, &addendum_replay::Rollout)| {
             let reward = rollout.reward.as_ref().ok_or_else(|| {
                 format!("study {}: rollout {index} has no reward; is there a reward stage?", group.study.id)
             })?;
-            Ok::<_, BackendError>(TrainResponse {
+            Ok::<_, EngineError>(TrainResponse {
                 tokens: rollout.tokens.clone(),
                 behaviour: match &rollout.origin {
                     Origin::Sampled { logprobs, .. } => Some(logprobs.clone()),
@@ -153,8 +153,8 @@ impl Learner {
     }
 }
 
-impl backend::Learner<Adapter> for Learner {
-    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, BackendError> {
+impl engine::Learner<Adapter> for Learner {
+    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, EngineError> {
         let groups = groups.iter().map(|group| self.train_group(group)).collect::<Result<Vec<_>, _>>()?;
         let stats = self.learner.step(&groups)?;
         Ok(StepStats {
@@ -171,24 +171,24 @@ impl backend::Learner<Adapter> for Learner {
         })
     }
 
-    fn snapshot(&self) -> Result<Arc<Adapter>, BackendError> {
+    fn snapshot(&self) -> Result<Arc<Adapter>, EngineError> {
         Ok(Arc::new(self.learner.adapter()))
     }
 
-    fn save(&self) -> Result<Vec<u8>, BackendError> {
+    fn save(&self) -> Result<Vec<u8>, EngineError> {
         Ok(self.learner.state()?.to_bytes())
     }
 
-    fn restore(&mut self, state: &[u8]) -> Result<(), BackendError> {
+    fn restore(&mut self, state: &[u8]) -> Result<(), EngineError> {
         let device = self.prompts.policy().device();
         Ok(self.learner.restore(&LearnerState::from_bytes(state)?, device)?)
     }
 
-    fn write_snapshot(&self, snapshot: &Adapter) -> Result<Vec<u8>, BackendError> {
+    fn write_snapshot(&self, snapshot: &Adapter) -> Result<Vec<u8>, EngineError> {
         Ok(snapshot.to_bytes()?)
     }
 
-    fn read_snapshot(&self, bytes: &[u8]) -> Result<Adapter, BackendError> {
+    fn read_snapshot(&self, bytes: &[u8]) -> Result<Adapter, EngineError> {
         let policy = self.prompts.policy();
         let lora = self.learner.adapter().config().clone();
         Ok(Adapter::from_bytes(policy.config(), lora, bytes, policy.device())?)

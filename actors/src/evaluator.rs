@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::{
-    BackendError, Evaluate, Event,
+    EngineError, Evaluate, Event,
     compute::{Compute, Failure},
     context::Context,
     mailbox::Mailbox,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Builds the evaluator.
-pub(crate) type BuildEvaluator<S> = Arc<dyn Fn() -> Result<Box<dyn Evaluate<S>>, BackendError> + Send + Sync>;
+pub(crate) type BuildEvaluator<S> = Arc<dyn Fn() -> Result<Box<dyn Evaluate<S>>, EngineError> + Send + Sync>;
 
 pub(crate) struct EvaluatorActor<S> {
     pub context: Arc<Context<S>>,

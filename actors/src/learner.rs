@@ -12,7 +12,7 @@ use addendum_replay::{Batch, GateStats, PolicyVersion};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::{
-    BackendError, RolloutSample, RunError, StepRecord,
+    EngineError, RolloutSample, RunError, StepRecord,
     compute::{Failure, IntoFailure, guarded},
     context::{Context, FINISHED, Outcome},
     messages::{RecorderMessage, Train},
@@ -84,7 +84,7 @@ fn publish<S>(
     started: Instant,
     context: &Context<S>,
 ) -> Result<(), Failure> {
-    let snapshot = trainer.learner.snapshot().map_err(BackendError::into_failure)?;
+    let snapshot = trainer.learner.snapshot().map_err(EngineError::into_failure)?;
     context.snapshots.insert(PolicyVersion(batch.step()).next(), snapshot);
     let samples = RolloutSample::of_batch(&batch, context.config.recorded_groups);
     telemetry::batch(&batch);

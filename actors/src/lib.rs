@@ -2,7 +2,7 @@
 //!
 //! A [`Pipeline`] is given a dataset, a way to build samplers, a learner and a chain of [`Stage`]s; it runs
 //! asynchronous training until all steps are done, somebody stops it, or the learner fails. What the actors compute
-//! with is behind the traits of [`backend`]; which study is sampled when and what a step trains on is decided by
+//! with is behind the traits of [`engine`]; which study is sampled when and what a step trains on is decided by
 //! `addendum-replay`.
 //!
 //! Handlers only route. Every computation runs on an OS thread of its own ([`compute`]), and whatever panics there
@@ -10,7 +10,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod backend;
+pub mod engine;
 pub mod checkpoint;
 pub mod compute;
 mod config;
@@ -27,7 +27,7 @@ mod pipeline;
 mod pool;
 mod record;
 mod recorder;
-mod run_folder;
+mod run_log;
 mod running;
 mod sampler;
 mod slot;
@@ -40,7 +40,7 @@ pub mod telemetry;
 mod trainer;
 mod writer;
 
-pub use backend::{BackendError, Evaluate, Learner, Request, Sampled, Sampler, Scores, StepStats, Tokenize};
+pub use engine::{EngineError, Evaluate, Learner, Request, Sampled, Sampler, Scores, StepStats, Tokenize};
 pub use config::{RunConfig, Threads, Variant};
 pub use error::RunError;
 pub use event::Event;

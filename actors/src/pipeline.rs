@@ -8,7 +8,7 @@ use ractor::Actor;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    BackendError, Evaluate, Event, Learner, RunConfig, RunError, RunSummary, Running, Sampler, Stage,
+    EngineError, Evaluate, Event, Learner, RunConfig, RunError, RunSummary, Running, Sampler, Stage,
     compute::{Compute, Failure},
     context::Context,
     evaluator::BuildEvaluator,
@@ -46,8 +46,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     pub fn new<M, L>(
         config: RunConfig,
         dataset: Arc<dyn Dataset>,
-        samplers: impl Fn(usize) -> Result<M, BackendError> + Send + Sync + 'static,
-        learner: impl FnOnce() -> Result<L, BackendError> + Send + 'static,
+        samplers: impl Fn(usize) -> Result<M, EngineError> + Send + Sync + 'static,
+        learner: impl FnOnce() -> Result<L, EngineError> + Send + 'static,
     ) -> Self
     where
         M: Sampler<S> + 'static,
@@ -82,7 +82,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     /// Evaluates the first and the last version and every [`RunConfig::evaluate_every`] steps.
     pub fn evaluator<E: Evaluate<S> + 'static>(
         mut self,
-        build: impl Fn() -> Result<E, BackendError> + Send + Sync + 'static,
+        build: impl Fn() -> Result<E, EngineError> + Send + Sync + 'static,
     ) -> Self {
         self.evaluator = Some(Arc::new(move || Ok(Box::new(build()?))));
         self

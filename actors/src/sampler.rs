@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::RngCore;
 
 use crate::{
-    BackendError, Request, Sampled, Sampler,
+    EngineError, Request, Sampled, Sampler,
     compute::{Compute, Failure, guarded},
     context::{Context, FINISHED},
     messages::Next,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Builds the sampler of the actor with the given index.
-pub(crate) type BuildSampler<S> = Arc<dyn Fn(usize) -> Result<Box<dyn Sampler<S>>, BackendError> + Send + Sync>;
+pub(crate) type BuildSampler<S> = Arc<dyn Fn(usize) -> Result<Box<dyn Sampler<S>>, EngineError> + Send + Sync>;
 
 pub(crate) struct SamplerActor<S> {
     pub index: usize,
@@ -97,7 +97,7 @@ fn draw<S>(
     sampler: &mut dyn Sampler<S>,
     ticket: &Ticket,
     context: &Context<S>,
-) -> Result<(Study, Vec<Sampled>), BackendError> {
+) -> Result<(Study, Vec<Sampled>), EngineError> {
     let study = context.dataset.study(ticket.study())?;
     let version = ticket.snapshot();
     let snapshot = context.snapshots.get(version).ok_or_else(|| format!("the snapshot {version} is gone"))?;

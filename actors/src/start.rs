@@ -9,25 +9,25 @@ use std::{
 use addendum_replay::{FreshnessGate, PolicyVersion};
 
 use crate::{
-    BackendError, Learner, RunConfig, RunError,
+    EngineError, Learner, RunConfig, RunError,
     checkpoint::Checkpoint,
     compute::{Compute, Failure},
     mailbox::Mailbox,
     messages::RecorderMessage,
     meter::Meter,
     pool::{BuildStage, Pool},
-    run_folder::RunFolder,
+    run_log::RunLog,
     slot::{Hop, Slot},
     snapshots::Snapshots,
     trainer::Trainer,
 };
 
 /// Builds the learner.
-pub(crate) type BuildLearner<S> = Box<dyn FnOnce() -> Result<Box<dyn Learner<S>>, BackendError> + Send>;
+pub(crate) type BuildLearner<S> = Box<dyn FnOnce() -> Result<Box<dyn Learner<S>>, EngineError> + Send>;
 
 /// The newest checkpoint in a run folder, whole and of a run like this one.
 pub(crate) fn newest_checkpoint(folder: &Path, now: &RunConfig) -> Result<Option<(PathBuf, Checkpoint)>, RunError> {
-    let Some(path) = Checkpoint::newest(&RunFolder::checkpoints(folder))? else {
+    let Some(path) = Checkpoint::newest(&RunLog::checkpoints(folder))? else {
         return Ok(None);
     };
     let checkpoint = Checkpoint::read(&path)?;
@@ -57,8 +57,8 @@ pub(crate) fn open_folder(
     keep: usize,
     resume: bool,
     checkpoint: Option<PolicyVersion>,
-) -> Result<RunFolder, RunError> {
-    let mut folder = RunFolder::open(path, keep)?;
+) -> Result<RunLog, RunError> {
+    let mut folder = RunLog::open(path, keep)?;
     if resume {
         folder.cut_back(checkpoint)?;
     } else if !folder.is_new()? {

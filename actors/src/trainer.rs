@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use addendum_replay::{GateState, GateStats, PolicyVersion};
 
 use crate::{
-    BackendError, Learner, RunConfig,
+    EngineError, Learner, RunConfig,
     checkpoint::Checkpoint,
     compute::{Failure, IntoFailure},
     snapshots::Snapshots,
@@ -37,13 +37,13 @@ impl<S> Trainer<S> {
         let write =
             |(version, snapshot): (PolicyVersion, Arc<S>)| Ok((version, self.learner.write_snapshot(&snapshot)?));
         let needed = snapshots.range(gate.oldest_needed(), gate.version);
-        let snapshots = needed.into_iter().map(write).collect::<Result<_, _>>().map_err(BackendError::into_failure)?;
-        let learner = self.learner.save().map_err(BackendError::into_failure)?;
+        let snapshots = needed.into_iter().map(write).collect::<Result<_, _>>().map_err(EngineError::into_failure)?;
+        let learner = self.learner.save().map_err(EngineError::into_failure)?;
         Ok(Checkpoint { config: config.clone(), gate, learner, snapshots })
     }
 
     /// Takes up where a checkpoint left off; the snapshots in it.
-    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<BTreeMap<PolicyVersion, Arc<S>>, BackendError> {
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<BTreeMap<PolicyVersion, Arc<S>>, EngineError> {
         self.learner.restore(&checkpoint.learner)?;
         let read =
             |(version, bytes): (&PolicyVersion, &Vec<u8>)| Ok((*version, Arc::new(self.learner.read_snapshot(bytes)?)));
@@ -62,27 +62,27 @@ mod tests {
     struct Counter;
 
     impl Learner<u64> for Counter {
-        fn step(&mut self, _: &[RolloutGroup]) -> Result<StepStats, BackendError> {
+        fn step(&mut self, _: &[RolloutGroup]) -> Result<StepStats, EngineError> {
             Ok(StepStats::default())
         }
 
-        fn snapshot(&self) -> Result<Arc<u64>, BackendError> {
+        fn snapshot(&self) -> Result<Arc<u64>, EngineError> {
             Ok(Arc::new(0))
         }
 
-        fn save(&self) -> Result<Vec<u8>, BackendError> {
+        fn save(&self) -> Result<Vec<u8>, EngineError> {
             Ok(Vec::new())
         }
 
-        fn restore(&mut self, _: &[u8]) -> Result<(), BackendError> {
+        fn restore(&mut self, _: &[u8]) -> Result<(), EngineError> {
             Ok(())
         }
 
-        fn write_snapshot(&self, snapshot: &u64) -> Result<Vec<u8>, BackendError> {
+        fn write_snapshot(&self, snapshot: &u64) -> Result<Vec<u8>, EngineError> {
             Ok(snapshot.to_le_bytes().to_vec())
         }
 
-        fn read_snapshot(&self, bytes: &[u8]) -> Result<u64, BackendError> {
+        fn read_snapshot(&self, bytes: &[u8]) -> Result<u64, EngineError> {
             Ok(u64::from_le_bytes(bytes.try_into()?))
         }
     }

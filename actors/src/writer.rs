@@ -6,7 +6,7 @@ use crate::{
     Event, RunError, Scores,
     compute::{Failure, guarded},
     messages::RecorderMessage,
-    run_folder::RunFolder,
+    run_log::RunLog,
     telemetry,
 };
 
@@ -14,13 +14,13 @@ use crate::{
 pub(crate) type Observer = Box<dyn FnMut(&Event) + Send>;
 
 pub(crate) struct Writer {
-    folder: Option<RunFolder>,
+    folder: Option<RunLog>,
     observer: Observer,
     pub evaluations: Vec<(PolicyVersion, Scores)>,
 }
 
 impl Writer {
-    pub fn new(folder: Option<RunFolder>, observer: Observer) -> Self {
+    pub fn new(folder: Option<RunLog>, observer: Observer) -> Self {
         Self { folder, observer, evaluations: Vec::new() }
     }
 

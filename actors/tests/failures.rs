@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use addendum_actors::{BackendError, Evaluate, Event, Pipeline, RunConfig, Scores, Stage, StageError};
+use addendum_actors::{EngineError, Evaluate, Event, Pipeline, RunConfig, Scores, Stage, StageError};
 use addendum_replay::{Mode, RolloutGroup};
 use common::{Heard, ToyLearner, Trouble, Weights, calm, config, finish, pipeline, run, studies};
 
@@ -116,7 +116,7 @@ async fn parts_that_cannot_be_built_are_named() {
     let sampler = Pipeline::new(
         config(),
         Arc::new(studies(3)),
-        |_| Err::<NoSampler, BackendError>("no such device".into()),
+        |_| Err::<NoSampler, EngineError>("no such device".into()),
         || Ok(ToyLearner::new(Arc::default())),
     );
     let error = run(sampler.stage("reward", 1, || Panicking)).await.unwrap_err().to_string();
@@ -126,7 +126,7 @@ async fn parts_that_cannot_be_built_are_named() {
         config(),
         Arc::new(studies(3)),
         |_| Ok(NoSampler),
-        || Err::<ToyLearner, BackendError>("no such checkpoint".into()),
+        || Err::<ToyLearner, EngineError>("no such checkpoint".into()),
     );
     let error = run(learner.stage("reward", 1, || Panicking)).await.unwrap_err().to_string();
     assert_eq!(error, "learner could not be started: no such checkpoint");
@@ -142,7 +142,7 @@ impl addendum_actors::Sampler<Weights> for NoSampler {
     fn sample(
         &mut self,
         _: addendum_actors::Request<'_, Weights>,
-    ) -> Result<Vec<addendum_actors::Sampled>, BackendError> {
+    ) -> Result<Vec<addendum_actors::Sampled>, EngineError> {
         Err("nothing to sample with".into())
     }
 }
@@ -193,7 +193,7 @@ async fn a_stage_of_ones_own_is_part_of_the_chain() {
 struct Moody(Arc<AtomicU64>);
 
 impl Evaluate<Weights> for Moody {
-    fn evaluate(&mut self, snapshot: &Weights) -> Result<Scores, BackendError> {
+    fn evaluate(&mut self, snapshot: &Weights) -> Result<Scores, EngineError> {
         match self.0.fetch_add(1, Ordering::SeqCst) {
             1 => Err("not now".into()),
             2 => panic!("not ever"),
@@ -255,7 +255,7 @@ impl addendum_actors::Sampler<Weights> for Slow {
     fn sample(
         &mut self,
         _: addendum_actors::Request<'_, Weights>,
-    ) -> Result<Vec<addendum_actors::Sampled>, BackendError> {
+    ) -> Result<Vec<addendum_actors::Sampled>, EngineError> {
         std::thread::sleep(Duration::from_millis(50));
         Err("slow".into())
     }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use addendum_actors::{BackendError, Evaluate, Event, RunConfig, Scores, StepRecord};
+use addendum_actors::{EngineError, Evaluate, Event, RunConfig, Scores, StepRecord};
 use common::{Heard, ToyLearner, Trouble, Weights, calm, config, finish, pipeline, run};
 
 fn written(folder: &Path) -> Vec<u64> {
@@ -111,7 +111,7 @@ async fn a_killed_worker_of_a_pool_is_told() {
 struct Shaken(Arc<AtomicU64>);
 
 impl Evaluate<Weights> for Shaken {
-    fn evaluate(&mut self, snapshot: &Weights) -> Result<Scores, BackendError> {
+    fn evaluate(&mut self, snapshot: &Weights) -> Result<Scores, EngineError> {
         match self.0.fetch_add(1, Ordering::SeqCst) {
             0 => std::thread::sleep(Duration::from_millis(300)),
             1 => panic!("never again"),

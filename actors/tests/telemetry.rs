@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use addendum_actors::{BackendError, Evaluate, RunConfig, Scores, telemetry};
+use addendum_actors::{EngineError, Evaluate, RunConfig, Scores, telemetry};
 use common::{Trouble, Weights, config, pipeline, run};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 
 struct First;
 
 impl Evaluate<Weights> for First {
-    fn evaluate(&mut self, snapshot: &Weights) -> Result<Scores, BackendError> {
+    fn evaluate(&mut self, snapshot: &Weights) -> Result<Scores, EngineError> {
         Ok(Scores::from([("first".into(), snapshot.0[0])]))
     }
 }

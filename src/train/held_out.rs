@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use addendum_actors::{BackendError, Evaluate, Scores};
+use addendum_actors::{EngineError, Evaluate, Scores};
 use addendum_kernels::serially;
 use addendum_policy::{
     Adapter, SamplingConfig,
@@ -153,7 +153,7 @@ pub fn on_tests(
 }
 
 impl Evaluate<Adapter> for HeldOut {
-    fn evaluate(&mut self, adapter: &Adapter) -> Result<Scores, BackendError> {
+    fn evaluate(&mut self, adapter: &Adapter) -> Result<Scores, EngineError> {
         Ok(HeldOut::evaluate(self, Some(adapter), |_| {})?.named()?)
     }
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use addendum_actors::{
-    BackendError, Event, Learner, Pipeline, Request, RunConfig, RunError, RunSummary, Running, Sampled, Sampler, Stage,
+    EngineError, Event, Learner, Pipeline, Request, RunConfig, RunError, RunSummary, Running, Sampled, Sampler, Stage,
     StageError, StepRecord, StepStats, Tokenize,
     stages::{EditStage, RewardStage},
 };
@@ -87,7 +87,7 @@ impl Trouble {
 struct ToySampler(Arc<Trouble>);
 
 impl Sampler<Weights> for ToySampler {
-    fn sample(&mut self, request: Request<'_, Weights>) -> Result<Vec<Sampled>, BackendError> {
+    fn sample(&mut self, request: Request<'_, Weights>) -> Result<Vec<Sampled>, EngineError> {
         self.0.strike(&self.0.sampled, &self.0.sampler_panics, "the sampler");
         if self.0.unreadable.iter().any(|study| study == request.study) {
             return Err(format!("study {}: the image cannot be decoded", request.study).into());
@@ -114,11 +114,11 @@ fn tokens(text: &str) -> Vec<u32> {
 struct Words;
 
 impl Tokenize for Words {
-    fn splice(&self, _: &[u32], edited: &str) -> Result<Vec<u32>, BackendError> {
+    fn splice(&self, _: &[u32], edited: &str) -> Result<Vec<u32>, EngineError> {
         Ok(tokens(edited))
     }
 
-    fn report(&self, text: &str) -> Result<Vec<u32>, BackendError> {
+    fn report(&self, text: &str) -> Result<Vec<u32>, EngineError> {
         Ok(tokens(text))
     }
 }
@@ -190,7 +190,7 @@ impl ToyLearner {
 }
 
 impl Learner<Weights> for ToyLearner {
-    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, BackendError> {
+    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, EngineError> {
         if groups.is_empty() {
             self.steps += 1;
             return Ok(StepStats::default());
@@ -219,16 +219,16 @@ impl Learner<Weights> for ToyLearner {
         Ok(StepStats { loss: gradient.iter().sum(), learning_rate: 0.01, ..StepStats::default() })
     }
 
-    fn snapshot(&self) -> Result<Arc<Weights>, BackendError> {
+    fn snapshot(&self) -> Result<Arc<Weights>, EngineError> {
         Ok(Arc::new(self.weights.clone()))
     }
 
-    fn save(&self) -> Result<Vec<u8>, BackendError> {
+    fn save(&self) -> Result<Vec<u8>, EngineError> {
         let numbers = [self.steps as f64].into_iter().chain(self.momentum.clone()).chain(self.weights.0.clone());
         Ok(Weights(numbers.collect()).bytes())
     }
 
-    fn restore(&mut self, state: &[u8]) -> Result<(), BackendError> {
+    fn restore(&mut self, state: &[u8]) -> Result<(), EngineError> {
         let numbers = self.read_snapshot(state)?.0;
         let [steps, rest @ ..] = numbers.as_slice() else {
             return Err("empty state".into());
@@ -239,11 +239,11 @@ impl Learner<Weights> for ToyLearner {
         Ok(())
     }
 
-    fn write_snapshot(&self, snapshot: &Weights) -> Result<Vec<u8>, BackendError> {
+    fn write_snapshot(&self, snapshot: &Weights) -> Result<Vec<u8>, EngineError> {
         Ok(snapshot.bytes())
     }
 
-    fn read_snapshot(&self, bytes: &[u8]) -> Result<Weights, BackendError> {
+    fn read_snapshot(&self, bytes: &[u8]) -> Result<Weights, EngineError> {
         let number = |chunk: &[u8]| chunk.try_into().map(f64::from_le_bytes);
         Ok(Weights(bytes.chunks(8).map(number).collect::<Result<_, _>>()?))
     }

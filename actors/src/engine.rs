@@ -9,8 +9,8 @@ use addendum_replay::RolloutGroup;
 use addendum_studies::Prompt;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Any error of a back end; it ends up as the reason of a failed ticket or of the whole run.
-pub type BackendError = Box<dyn std::error::Error + Send + Sync>;
+/// Any error of an engine; it ends up as the reason of a failed ticket or of the whole run.
+pub type EngineError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Scores of an evaluation by name.
 pub type Scores = BTreeMap<String, f64>;
@@ -44,7 +44,7 @@ pub trait Sampler<S>: Send {
     ///
     /// # Errors
     /// The study cannot be sampled; its ticket is tried again and finally dead-lettered with this error.
-    fn sample(&mut self, request: Request<'_, S>) -> Result<Vec<Sampled>, BackendError>;
+    fn sample(&mut self, request: Request<'_, S>) -> Result<Vec<Sampled>, EngineError>;
 }
 
 /// Turns text into tokens, for rollouts that were not sampled.
@@ -54,13 +54,13 @@ pub trait Tokenize: Send + Sync {
     ///
     /// # Errors
     /// The text cannot be tokenized.
-    fn splice(&self, sampled: &[u32], edited: &str) -> Result<Vec<u32>, BackendError>;
+    fn splice(&self, sampled: &[u32], edited: &str) -> Result<Vec<u32>, EngineError>;
 
     /// Tokens of a whole report, end token included.
     ///
     /// # Errors
     /// The text cannot be tokenized.
-    fn report(&self, text: &str) -> Result<Vec<u32>, BackendError>;
+    fn report(&self, text: &str) -> Result<Vec<u32>, EngineError>;
 }
 
 /// Trains. One instance per run; it outlives restarts of the learner actor.
@@ -71,44 +71,44 @@ pub trait Learner<S>: Send {
     ///
     /// # Errors
     /// The step is impossible; the run ends with this error.
-    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, BackendError>;
+    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, EngineError>;
 
     /// The policy as it is now.
     ///
     /// # Errors
     /// The run ends with this error.
-    fn snapshot(&self) -> Result<Arc<S>, BackendError>;
+    fn snapshot(&self) -> Result<Arc<S>, EngineError>;
 
     /// Everything that [`Learner::restore`] needs to continue bit for bit.
     ///
     /// # Errors
     /// The run ends with this error.
-    fn save(&self) -> Result<Vec<u8>, BackendError>;
+    fn save(&self) -> Result<Vec<u8>, EngineError>;
 
     /// Continues from saved state.
     ///
     /// # Errors
     /// The state is damaged or belongs to another model.
-    fn restore(&mut self, state: &[u8]) -> Result<(), BackendError>;
+    fn restore(&mut self, state: &[u8]) -> Result<(), EngineError>;
 
     /// A snapshot as bytes; equal snapshots give equal bytes.
     ///
     /// # Errors
     /// The run ends with this error.
-    fn write_snapshot(&self, snapshot: &S) -> Result<Vec<u8>, BackendError>;
+    fn write_snapshot(&self, snapshot: &S) -> Result<Vec<u8>, EngineError>;
 
     /// The inverse of [`Learner::write_snapshot`].
     ///
     /// # Errors
     /// The bytes are damaged or belong to another model.
-    fn read_snapshot(&self, bytes: &[u8]) -> Result<S, BackendError>;
+    fn read_snapshot(&self, bytes: &[u8]) -> Result<S, EngineError>;
 }
 
 /// Evaluates a snapshot on held-out studies.
 pub trait Evaluate<S>: Send {
     /// # Errors
     /// The evaluation is reported as failed; the run goes on.
-    fn evaluate(&mut self, snapshot: &S) -> Result<Scores, BackendError>;
+    fn evaluate(&mut self, snapshot: &S) -> Result<Scores, EngineError>;
 }
 
 /// What a training step measured. Means are over trained tokens unless said otherwise.

@@ -15,7 +15,7 @@ use crate::{
     disk::{UNFINISHED, put_in_place, write_synced},
 };
 
-pub(crate) struct RunFolder {
+pub(crate) struct RunLog {
     metrics: Lines,
     rollouts: Lines,
     evaluations: Lines,
@@ -34,7 +34,7 @@ struct Stepped {
     step: u64,
 }
 
-impl RunFolder {
+impl RunLog {
     /// Where the checkpoints of the run in `folder` are.
     pub fn checkpoints(folder: &Path) -> PathBuf {
         folder.join("checkpoints")
@@ -135,10 +135,10 @@ mod tests {
 
     const STEPS: &str = "{\"step\":0}\n{\"step\":1}\n{\"step\":2}\n";
 
-    fn folder_with(metrics: &[u8]) -> (tempfile::TempDir, RunFolder) {
+    fn folder_with(metrics: &[u8]) -> (tempfile::TempDir, RunLog) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("metrics.jsonl"), metrics).unwrap();
-        let open = RunFolder::open(folder.path(), 1).unwrap();
+        let open = RunLog::open(folder.path(), 1).unwrap();
         (folder, open)
     }
 
