@@ -13,6 +13,7 @@ mod train;
 
 use std::path::Path;
 
+use serde::Deserialize;
 use tokenizers::{NormalizedString, Normalizer, NormalizerWrapper, Tokenizer};
 
 pub use part::PromptPart;
@@ -88,6 +89,17 @@ pub struct ReportTokenizer {
     bytes: Vec<Box<[u8]>>,
 }
 
+/// What must be known of a `tokenizer.json` before the library reads it.
+#[derive(Deserialize)]
+struct File {
+    model: FileModel,
+}
+
+#[derive(Deserialize)]
+struct FileModel {
+    continuing_subword_prefix: Option<String>,
+}
+
 impl ReportTokenizer {
     /// Reads a `tokenizer.json`.
     ///
@@ -103,9 +115,12 @@ impl ReportTokenizer {
     /// # Errors
     /// Contents that are no byte-level tokenizer, or that lack special tokens, which are listed.
     pub fn from_json(json: &[u8]) -> Result<Self> {
-        // The library panics where the JSON breaks off inside some sections.
-        serde_json::from_slice::<serde::de::IgnoredAny>(json)
-            .map_err(|e| Error::invalid("tokenizer", e.to_string()))?;
+        // The library panics where the JSON breaks off inside some sections, and where a token is shorter than the prefix.
+        let file: File = serde_json::from_slice(json).map_err(|e| Error::invalid("tokenizer", e.to_string()))?;
+        if let Some(prefix) = file.model.continuing_subword_prefix.filter(|prefix| !prefix.is_empty()) {
+            let reason = format!("is {prefix:?}; expected none, as byte-level tokenizers have none");
+            return Err(Error::invalid("model.continuing_subword_prefix", reason));
+        }
         let inner = Tokenizer::from_bytes(json).map_err(invalid)?;
         Self::new(inner)
     }
