@@ -6,13 +6,15 @@
 use std::path::PathBuf;
 
 use addendum::{
-    data::{Counts, Data},
     editor::{EditConfig, Editor, Extractor, Granularity, Reading, Rule},
-    evaluation::sampled_reports,
-    paper::Settings,
     policy::{Policy, SamplingConfig},
     qwen::Prompts,
     rewards::{Backends, Scorer},
+    train::{
+        data::{Counts, Data},
+        held_out::sampled_reports,
+        settings::Settings,
+    },
 };
 use anyhow::Result;
 use candle_core::{DType, Device};

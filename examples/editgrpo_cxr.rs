@@ -6,18 +6,20 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use addendum::{
     actors::{Pipeline, Scores, stages::EditStage},
-    backends::{Annotators, Weights},
-    data::{Counts, Data},
-    devices::{Devices, Placement},
     editor::Editor,
-    evaluation,
-    interrupt::Interrupt,
     options::{EditOptions, RewardOptions},
-    paper::{Arm, Settings},
     policy::Adapter,
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     report::{plots, progress::Progress, results, run_folder::RunFolder},
-    sft::{self, SftPlan},
+    train::{
+        data::{Counts, Data},
+        held_out,
+        interrupt::Interrupt,
+        placement::{Devices, Placement},
+        reward_models::{Annotators, Weights},
+        settings::{Arm, Settings},
+        supervised::{self, SftPlan},
+    },
 };
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -107,7 +109,7 @@ async fn main() -> Result<()> {
     }
     let annotators = args.weights.load()?.patient(settings.patience)?;
     if let Some(address) = args.metrics_addr {
-        addendum::metrics::serve(address)?;
+        addendum::train::prometheus::serve(address)?;
     }
     let folder = match &args.out {
         Some(path) if args.resume => RunFolder::open(path)?,
@@ -126,7 +128,7 @@ async fn main() -> Result<()> {
     let placement = match args.sft {
         Some(steps) => {
             let plan = SftPlan { steps, ..SftPlan::default() };
-            Placement::alone(sft::from_scratch(&*data.supervised, &plan, &progress)?, KEPT_FEATURES)
+            Placement::alone(supervised::from_scratch(&*data.supervised, &plan, &progress)?, KEPT_FEATURES)
         }
         None => Placement::load(&args.policy, &args.devices, KEPT_FEATURES)?,
     };
@@ -146,7 +148,7 @@ struct Job {
 
 impl Job {
     fn evaluate(&self, prompts: &Arc<Prompts>, adapter: Option<&Adapter>) -> Result<Vec<Scores>> {
-        evaluation::on_tests(&self.data.tests, prompts, adapter, &self.annotators.scoring, &self.progress)
+        held_out::on_tests(&self.data.tests, prompts, adapter, &self.annotators.scoring, &self.progress)
     }
 
     fn report(&self, rows: &[(&str, Vec<Vec<Scores>>)]) -> Result<()> {
@@ -239,7 +241,7 @@ async fn compare(args: &Args, settings: &Settings, job: &Job) -> Result<()> {
             seconds = clock.elapsed().as_secs_f64();
             rows[row].1.push(job.evaluate(job.placement.home(), Some(&adapter))?);
         }
-        let continued = sft::continued(job.placement.home().policy(), &*job.data.training, seed, seconds)?;
+        let continued = supervised::continued(job.placement.home().policy(), &*job.data.training, seed, seconds)?;
         rows[1].1.push(job.evaluate(&Arc::new(Prompts::new(Arc::new(continued), 0)), None)?);
     }
     job.report(&rows)

@@ -7,12 +7,12 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 use addendum::{
     actors::{Event, Pipeline, Stage, StageError, stages::EditStage, stages::RewardStage},
     editor::Editor,
-    paper::{Arm, Settings},
     policy::{Adapter, Policy},
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     replay::RolloutGroup,
     rewards::{Backends, Scorer, sentences},
     studies::{Phantom, PhantomConfig},
+    train::settings::{Arm, Settings},
 };
 use candle_core::{DType, Device};
 

@@ -3,32 +3,23 @@
 //!
 //! This crate is the facade: it joins the actors with the Qwen2.5-VL policy, the phantom studies and the run report.
 
-pub mod backends;
-pub mod bench;
-pub mod check;
-pub mod data;
-pub mod devices;
-pub mod doctor;
-pub mod evaluation;
-pub mod host;
-pub mod interrupt;
-pub mod metrics;
+#![forbid(unsafe_code)]
+
 pub mod options;
-pub mod paper;
 pub mod qwen;
 pub mod report;
-pub mod reports;
-pub mod reward_pools;
-pub mod reward_services;
 pub mod serve;
-pub mod sft;
 pub mod threads;
+pub mod train;
+mod values;
 
 pub use addendum_actors as actors;
 pub use addendum_editor as editor;
 pub use addendum_policy as policy;
 pub use addendum_replay as replay;
 pub use addendum_rewards as rewards;
+pub use addendum_rewards_neural as neural;
+pub use addendum_rewards_remote as remote;
 pub use addendum_studies as studies;
 
 /// The README's code, compiled.

@@ -1,64 +1,14 @@
 //! The `addendum` command line.
 
-mod commands;
+#![forbid(unsafe_code)]
 
-use std::io::Write;
+mod cli;
 
-use addendum::{
-    bench::Bench,
-    serve::{ServeArgs, serve},
-    threads,
-};
+use addendum::threads;
 use anyhow::Result;
-use clap::{Parser, Subcommand};
-
-use commands::{check_device, doctor, edit, init, merge, phantoms, score, sft};
-
-/// Asynchronous reinforcement learning for clinically accurate chest X-ray reports.
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Teach a small policy from scratch to write reports, by supervised fine-tuning.
-    Sft(sft::SftArgs),
-    /// Score reports against their references.
-    Score(score::ScoreArgs),
-    /// Correct one report from its reference, and show why.
-    Edit(edit::EditArgs),
-    /// Serve rewards and report analyses over HTTP, in place of the two services of the EditGRPO code.
-    ServeRewards(ServeArgs),
-    /// Merge an adapter into its base model: a checkpoint folder that any library loads.
-    Merge(merge::MergeArgs),
-    /// Tell whether a model of a given shape can be trained on this machine; no weights are needed.
-    Doctor(doctor::DoctorArgs),
-    /// Compare a device with the CPU: features, log-probabilities, gradients, tokens and a training step.
-    CheckDevice(check_device::CheckArgs),
-    /// Time sampling, a learning step, a whole iteration, or rewards; prints one JSON object.
-    #[command(subcommand)]
-    Bench(Bench),
-    /// Write a model folder with random weights, for benchmarks.
-    Init(init::InitArgs),
-    /// Write phantom studies as a dataset folder (PNG and JSON).
-    Phantoms(phantoms::PhantomArgs),
-}
+use clap::Parser;
 
 fn main() -> Result<()> {
     threads::without_candles_pool();
-    match Cli::parse().command {
-        Command::Sft(args) => sft::run(&args),
-        Command::Score(args) => score::run(&args),
-        Command::Edit(args) => edit::run(&args),
-        Command::ServeRewards(args) => serve(&args, |address| eprintln!("listening on http://{address}")),
-        Command::Merge(args) => merge::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
-        Command::CheckDevice(args) => check_device::run(&args),
-        Command::Bench(bench) => Ok(writeln!(std::io::stdout(), "{}", bench.run()?)?),
-        Command::Init(args) => init::run(&args),
-        Command::Phantoms(args) => phantoms::run(&args),
-    }
+    cli::Cli::parse().run()
 }

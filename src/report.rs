@@ -45,3 +45,10 @@ impl ReportError {
         move |reason| Self::Io { path, reason }
     }
 }
+
+/// What is wrong with a line of JSON, without the line's number: that is the place, which is told anyway.
+pub fn not_json(error: &serde_json::Error) -> String {
+    let (text, column) = (error.to_string(), error.column());
+    let reason = text.strip_suffix(&format!(" at line {} column {column}", error.line())).unwrap_or(&text);
+    format!("is not JSON: {reason} (column {column})")
+}

@@ -15,19 +15,19 @@ use addendum::{
         Event, Pipeline, RunConfig, RunSummary, Stage, StageError,
         stages::{EditStage, RewardStage},
     },
-    data::{Counts, Data},
     editor::Editor,
-    paper::Settings,
     policy::{Adapter, Config, LoraConfig, Policy, model::Weights},
     qwen::{Learner, Prompts, Sampler, Tokenizer},
+    remote::{Patience, ServiceConfig},
     replay::{Mode, Rollout, RolloutGroup, Scored},
-    reward_services::Services,
-    rewards::{
-        Backend, Backends, Scorer,
-        services::{Patience, ServiceConfig},
-    },
-    sft::{SftPlan, fresh_policy},
+    rewards::{Backend, Backends, Scorer},
     studies::{Dataset, Prompt},
+    train::{
+        data::{Counts, Data},
+        reward_services::Services,
+        settings::Settings,
+        supervised::{SftPlan, fresh_policy},
+    },
 };
 use candle_core::{DType, Device};
 

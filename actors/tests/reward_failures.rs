@@ -9,10 +9,8 @@ use std::{
 
 use addendum_actors::{Pipeline, RunConfig, Stage, StageError, stages::RewardStage};
 use addendum_replay::RolloutGroup;
-use addendum_rewards::{
-    Backends, Entity, EntityExtractor, Error, Labeller, Labels, Result, RewardConfig, Scorer,
-    services::{Backoff, Patience},
-};
+use addendum_rewards::{Backends, Entity, EntityExtractor, Error, Labeller, Labels, Result, RewardConfig, Scorer};
+use addendum_rewards_remote::{Backoff, Patience};
 use common::{Heard, SENTENCES, Trouble, Weights, config, pipeline, run};
 
 /// A labeller that fails the first time it sees a text, and always for texts that hold `never`.

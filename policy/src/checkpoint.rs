@@ -13,7 +13,8 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 
 use crate::{
-    Error, Result,
+    Error, Result, files,
+    optim::all_finite,
     weights::{Weights, weight_dtype},
 };
 use reader::Reader;
@@ -52,11 +53,6 @@ pub fn load_weights(dir: &Path, dtype: DType, device: &Device) -> Result<Weights
     Ok(Weights::new(tensors, dir))
 }
 
-/// Whether every value is finite: a NaN or an infinity makes the sum one too.
-pub fn all_finite(tensor: &Tensor) -> Result<bool> {
-    Ok(tensor.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?.is_finite())
-}
-
 /// The safetensors files of a checkpoint folder: the single one, or the shards its index names.
 pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let single = dir.join(SINGLE);
@@ -65,8 +61,8 @@ pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>> {
 
 fn shards(dir: &Path) -> Result<Vec<PathBuf>> {
     let path = dir.join(INDEX);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|e| Error::file(dir, format!("neither {SINGLE} nor a readable {INDEX}: {e}")))?;
+    let text =
+        files::text(&path).map_err(|e| Error::file(dir, format!("neither {SINGLE} nor a readable {INDEX}: {e}")))?;
     let json: Value = serde_json::from_str(&text).map_err(|e| Error::file(&path, e))?;
     let map = json["weight_map"].as_object().ok_or_else(|| Error::file(&path, "weight_map: expected an object"))?;
     let files: BTreeSet<&str> = map
@@ -88,7 +84,15 @@ pub fn origin() -> HashMap<String, String> {
 }
 
 /// Writes weights as one safetensors file.
+///
+/// # Errors
+/// A weight that is not finite, named; a file that cannot be written.
 pub fn save_weights(weights: &Weights, path: &Path) -> Result<()> {
+    for (name, tensor) in weights.tensors() {
+        if !all_finite(tensor)? {
+            return Err(Error::file(path, format!("not written, as tensor {name} holds a value that is not finite")));
+        }
+    }
     let tensors: BTreeMap<_, _> = weights.tensors().iter().collect();
     let bytes = safetensors::serialize(tensors, Some(origin())).map_err(|e| Error::file(path, e))?;
     write_whole(path, &bytes)

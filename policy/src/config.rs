@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// Sizes of the language model.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +112,7 @@ impl Config {
     }
 
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = files::text(path)?;
         let value: Value = serde_json::from_str(&text).map_err(|e| Error::file(path, e))?;
         Self::from_json(&value).map_err(|e| Error::file(path, e))
     }

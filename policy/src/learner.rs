@@ -47,7 +47,8 @@ pub struct StepStats {
     pub zero_variance_groups: usize,
     pub gradient_norm: f64,
     pub learning_rate: f64,
-    /// The gradient norm was not finite, so nothing was changed.
+    /// The gradient norm, or what the step would have made of adapter and optimiser, was not finite, so nothing was
+    /// changed.
     pub skipped: bool,
     pub response_tokens: usize,
     pub reference_seconds: f64,
@@ -131,8 +132,11 @@ impl Learner {
             match self.optimizer.step(self.adapter.tensors(), &gradients, stats.learning_rate)? {
                 Step::Taken { parameters, optimizer, gradient_norm } => {
                     stats.gradient_norm = gradient_norm;
-                    self.adapter = Adapter::from_tensors(&self.model, self.adapter.config().clone(), parameters)?;
-                    self.optimizer = optimizer;
+                    let adapter = Adapter::from_tensors(&self.model, self.adapter.config().clone(), parameters)?;
+                    stats.skipped = adapter.overflow()?.is_some();
+                    if !stats.skipped {
+                        (self.adapter, self.optimizer) = (adapter, optimizer);
+                    }
                 }
                 Step::Skipped { gradient_norm } => {
                     stats.gradient_norm = gradient_norm;

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod device;
 mod error;
+mod files;
 pub mod generate;
 pub mod image;
 pub mod learner;

@@ -18,6 +18,7 @@ use crate::{
         folder::{self, COMPANIONS, CONFIG, TOKENIZER},
         reader::Reader,
     },
+    files,
     module::Module,
     weights::{Weights, published_name},
 };
@@ -157,7 +158,7 @@ fn encode(values: &[f32], dtype: Dtype) -> Option<Vec<u8>> {
 fn copy_if_there(source: &Path, out: &Path, name: &str) -> Result<()> {
     let from = source.join(name);
     if from.is_file() {
-        let bytes = std::fs::read(&from).map_err(Error::io(&from))?;
+        let bytes = files::bytes(&from)?;
         checkpoint::write_whole(&out.join(name), &bytes)?;
     }
     Ok(())

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 
 mod update;
 
-use update::{Moving, Update, sum_of_squares};
+use update::{Moving, Update};
+pub(crate) use update::{all_finite, sum_of_squares};
 
 /// Tensors by name, in the order of their names.
 pub type Tensors = BTreeMap<String, Tensor>;
@@ -81,7 +82,8 @@ pub struct AdamW {
 pub enum Step {
     /// The parameters and the optimiser after the step. `gradient_norm` is the norm before clipping.
     Taken { parameters: Tensors, optimizer: AdamW, gradient_norm: f64 },
-    /// The gradient norm is not finite: parameters and optimiser stay as they are.
+    /// The gradient norm, or a parameter or moment after the step, is not finite: parameters and optimiser stay as they
+    /// are.
     Skipped { gradient_norm: f64 },
 }
 
@@ -143,6 +145,9 @@ impl AdamW {
             let [gradient, first, second] = [gradients, &self.first, &self.second].map(|tensors| &tensors[name]);
             let now = Moving { parameter: parameter.clone(), first: first.clone(), second: second.clone() };
             let next = update.apply(&now, gradient)?;
+            if !next.is_finite()? {
+                return Ok(Step::Skipped { gradient_norm });
+            }
             updated.insert(name.clone(), next.parameter);
             optimizer.first.insert(name.clone(), next.first);
             optimizer.second.insert(name.clone(), next.second);
@@ -169,12 +174,13 @@ impl AdamW {
     /// the same bytes.
     ///
     /// # Errors
-    /// A tensor that cannot be read back from its device.
+    /// A tensor that cannot be read back from its device; a moment that is not finite.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let step = i64::try_from(self.steps).map_err(|_| Error::invalid("optimizer step", "exceeds 2^63 - 1"))?;
         let mut tensors = Tensors::from([(STEP.to_string(), Tensor::new(step, &Device::Cpu)?)]);
         for (prefix, moments) in [(FIRST, &self.first), (SECOND, &self.second)] {
             for (name, tensor) in moments {
+                finite(prefix, name, tensor)?;
                 tensors.insert(format!("{prefix}{name}"), tensor.to_device(&Device::Cpu)?);
             }
         }
@@ -200,12 +206,11 @@ impl AdamW {
         for (prefix, moments) in [(FIRST, &mut state.first), (SECOND, &mut state.second)] {
             let mut read = Tensors::new();
             for (name, parameter) in parameters {
-                read.insert(name.clone(), named(&file, &format!("{prefix}{name}"), parameter.device())?);
+                let moment = named(&file, &format!("{prefix}{name}"), parameter.device())?;
+                finite(prefix, name, &moment)?;
+                read.insert(name.clone(), moment);
             }
             same_tensors(&format!("moment {prefix}"), &read, moments)?;
-            if !global_norm(&read)?.is_finite() {
-                return Err(Error::invalid("optimizer state", format!("some {prefix}* value is not finite")));
-            }
             *moments = read;
         }
         Ok(state)
@@ -220,6 +225,13 @@ fn named(file: &BufferedSafetensors, name: &str, device: &Device) -> Result<Tens
         return Err(Error::invalid(what(), format!("is {:?}, expected {expected:?}", tensor.dtype())));
     }
     Ok(tensor)
+}
+
+fn finite(prefix: &str, name: &str, moment: &Tensor) -> Result<()> {
+    if all_finite(moment)? {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("optimizer state: {prefix}{name}"), "holds a value that is not finite"))
 }
 
 /// The Euclidean norm of all tensors together, summed in f64.
@@ -279,6 +291,42 @@ mod tests {
             assert!(matches!(step, Step::Skipped { gradient_norm } if !gradient_norm.is_finite()));
         }
         assert_eq!(optimizer.steps(), 0);
+    }
+
+    #[test]
+    fn an_update_that_is_not_finite_skips_the_step_and_the_optimizer_stays_as_it_was() {
+        let parameters = tensors(&[("a", &[1.0, 2.0]), ("b", &[3.0])]);
+        let gradients = tensors(&[("a", &[0.1, -0.2]), ("b", &[1e30])]);
+        let unclipped = AdamWConfig { max_gradient_norm: None, ..AdamWConfig::default() };
+        let fresh = |config: &AdamWConfig| AdamW::new(config.clone(), &parameters).unwrap();
+        for (optimizer, learning_rate) in [
+            (fresh(&AdamWConfig::default()), 1e39),
+            (fresh(&AdamWConfig::default()), f64::MAX),
+            // The square of the gradient is what overflows.
+            (fresh(&unclipped), 0.0),
+            // Infinity times zero: the parameter is NaN.
+            (fresh(&AdamWConfig { epsilon: 1e-300, ..AdamWConfig::default() }), 1e39),
+        ] {
+            let before = optimizer.to_bytes().unwrap();
+            let step = optimizer.step(&parameters, &gradients, learning_rate).unwrap();
+            assert!(matches!(step, Step::Skipped { gradient_norm } if gradient_norm.is_finite()), "{learning_rate}");
+            assert_eq!((optimizer.steps(), optimizer.to_bytes().unwrap()), (0, before));
+        }
+        assert_eq!(read(&parameters, "a"), [1.0, 2.0]);
+    }
+
+    #[test]
+    fn a_moment_that_is_not_finite_is_neither_written_nor_read() {
+        let parameters = tensors(&[("a", &[1.0, 2.0]), ("b", &[3.0])]);
+        let mut optimizer = AdamW::new(AdamWConfig::default(), &parameters).unwrap();
+        let mut bytes = optimizer.to_bytes().unwrap();
+        let nan = bytes.len() - 4;
+        bytes[nan..].copy_from_slice(&f32::NAN.to_le_bytes());
+        let read = AdamW::from_bytes(AdamWConfig::default(), &bytes, &parameters).unwrap_err().to_string();
+        assert!(read.contains("optimizer state: exp_avg") && read.contains("is not finite"), "{read}");
+        optimizer.second.extend(tensors(&[("b", &[f32::INFINITY])]));
+        let written = optimizer.to_bytes().unwrap_err().to_string();
+        assert_eq!(written, "optimizer state: exp_avg_sq.b: holds a value that is not finite");
     }
 
     #[test]

@@ -6,20 +6,28 @@
 
 mod bytes;
 mod chat;
+mod guard;
+mod jinja;
+mod json;
 mod part;
 mod splice;
+mod tags;
 mod template;
 mod train;
 
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::{NormalizedString, Normalizer, NormalizerWrapper, Tokenizer};
 
 pub use part::PromptPart;
 pub use template::ChatTemplate;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    files,
+};
 
 /// The special tokens, in the order of their ids in Qwen2.5-VL's vocabulary.
 pub const SPECIAL_TOKENS: [&str; 8] = [
@@ -32,6 +40,9 @@ pub const SPECIAL_TOKENS: [&str; 8] = [
     "<|image_pad|>",
     "<|video_pad|>",
 ];
+
+/// Bytes of JSON; that of Qwen has 14.
+const LONGEST_NORMALIZER: usize = 1 << 12;
 
 /// The ids of [`SPECIAL_TOKENS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,24 +100,13 @@ pub struct ReportTokenizer {
     bytes: Vec<Box<[u8]>>,
 }
 
-/// What must be known of a `tokenizer.json` before the library reads it.
-#[derive(Deserialize)]
-struct File {
-    model: FileModel,
-}
-
-#[derive(Deserialize)]
-struct FileModel {
-    continuing_subword_prefix: Option<String>,
-}
-
 impl ReportTokenizer {
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
     /// A file that cannot be read, that is no byte-level tokenizer, or that lacks a special token, named by its path.
     pub fn load(path: &Path) -> Result<Self> {
-        let json = std::fs::read(path).map_err(Error::io(path))?;
+        let json = files::bytes(path)?;
         Self::from_json(&json).map_err(|error| Error::file(path, error))
     }
 
@@ -115,12 +115,9 @@ impl ReportTokenizer {
     /// # Errors
     /// Contents that are no byte-level tokenizer, or that lack special tokens, which are listed.
     pub fn from_json(json: &[u8]) -> Result<Self> {
-        // The library panics where the JSON breaks off inside some sections, and where a token is shorter than the prefix.
-        let file: File = serde_json::from_slice(json).map_err(|e| Error::invalid("tokenizer", e.to_string()))?;
-        if let Some(prefix) = file.model.continuing_subword_prefix.filter(|prefix| !prefix.is_empty()) {
-            let reason = format!("is {prefix:?}; expected none, as byte-level tokenizers have none");
-            return Err(Error::invalid("model.continuing_subword_prefix", reason));
-        }
+        // The library panics where the JSON breaks off inside some sections.
+        let outline: Outline = serde_json::from_slice(json).map_err(|e| Error::invalid("tokenizer", e.to_string()))?;
+        outline.check()?;
         let inner = Tokenizer::from_bytes(json).map_err(invalid)?;
         Self::new(inner)
     }
@@ -250,6 +247,43 @@ impl std::fmt::Debug for ReportTokenizer {
             .field("vocab_size", &self.vocab_size())
             .field("special", &self.special)
             .finish()
+    }
+}
+
+/// What is looked at in a file before the library reads it.
+#[derive(Deserialize)]
+struct Outline {
+    #[serde(default)]
+    model: ModelOutline,
+    #[serde(default)]
+    normalizer: Value,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ModelOutline {
+    continuing_subword_prefix: Option<String>,
+    end_of_word_suffix: Option<String>,
+}
+
+impl Outline {
+    /// A byte-level vocabulary has no such affixes, and the library cuts the prefix off shorter tokens; a normalizer of
+    /// long texts makes long texts of short ones.
+    fn check(&self) -> Result<()> {
+        let ModelOutline { continuing_subword_prefix, end_of_word_suffix } = &self.model;
+        for (field, affix) in
+            [("continuing_subword_prefix", continuing_subword_prefix), ("end_of_word_suffix", end_of_word_suffix)]
+        {
+            if affix.as_ref().is_some_and(|affix| !affix.is_empty()) {
+                return Err(Error::invalid("tokenizer", format!("model.{field}: expected none in a byte-level BPE")));
+            }
+        }
+        let length = self.normalizer.to_string().len();
+        if length > LONGEST_NORMALIZER {
+            let reason = format!("normalizer: {length} bytes are more than {LONGEST_NORMALIZER}");
+            return Err(Error::invalid("tokenizer", reason));
+        }
+        Ok(())
     }
 }
 

@@ -58,6 +58,15 @@ impl Case {
     }
 }
 
+#[test]
+fn pixel_limits_beside_a_stale_size_decide_the_size_of_a_radiograph() {
+    let config =
+        ImageConfig::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/stale-size.json").as_ref()).unwrap();
+    let processor = ImageProcessor::from_config(config).unwrap();
+    let (height, width) = processor.target_size(3056, 2544).unwrap();
+    assert_eq!((height, width, processor.tokens([1, height / 14, width / 14])), (672, 560, 480));
+}
+
 /// All cases but `gray16`, where the reference saturates 16-bit values at 255. We keep their high byte, which is the
 /// case `gray16.high_byte`.
 fn cases() -> Vec<Case> {

@@ -1,6 +1,8 @@
 //! Clinical report metrics and the entity extraction under them.
 //!
-//! This crate knows nothing of the policy or of actors and can be used alone ("score these reports").
+//! This crate knows nothing of the policy or of actors and can be used alone ("score these reports"). It needs neither
+//! tensors nor a network: the published neural models are in `addendum-rewards-neural`, services over HTTP in
+//! `addendum-rewards-remote`; both implement its traits.
 
 #![forbid(unsafe_code)]
 
@@ -13,13 +15,9 @@ pub mod graph;
 pub mod labels;
 pub mod lexicon;
 pub mod metrics;
-pub mod neural;
 pub mod score;
 pub mod sentences;
-pub mod services;
 pub mod telemetry;
-#[cfg(test)]
-mod testing;
 pub mod text;
 
 pub use cache::CacheCounts;
@@ -29,4 +27,4 @@ pub use evaluate::{ClinicalScores, evaluate};
 pub use graph::{Graph, GraphEntity, GraphExtractor, Relation};
 pub use labels::{Label, Labeller, Labels, Observation};
 pub use lexicon::Lexicon;
-pub use score::{Backend, Backends, Reward, RewardConfig, Scorer};
+pub use score::{Backend, Backends, Component, Reward, RewardConfig, Scorer};

@@ -11,10 +11,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use component::Component;
-
 pub use backends::Backends;
-pub use component::Backend;
+pub use component::{Backend, Component};
 pub use config::RewardConfig;
 
 use crate::{
@@ -37,13 +35,16 @@ pub struct Reward {
     pub components: BTreeMap<String, f64>,
 }
 
-/// A component of one report: its weight and its value.
-pub(crate) type Weighed = (Component, f64, f64);
+/// A component of one report, its weight and its value.
+pub type Weighed = (Component, f64, f64);
 
 impl Reward {
     /// The weighted sum of components: first within, then over the back ends, in their order. So a chain of
     /// [`Scorer::parts`], of which each adds its total, ends in the same bits.
-    pub(crate) fn of(values: impl IntoIterator<Item = Weighed>) -> Result<Self> {
+    ///
+    /// # Errors
+    /// A value that is not finite.
+    pub fn of(values: impl IntoIterator<Item = Weighed>) -> Result<Self> {
         let (mut shares, mut components) = (BTreeMap::<Backend, f64>::new(), BTreeMap::new());
         for (component, weight, value) in values {
             if !value.is_finite() {

@@ -199,7 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::split;
-    use crate::testing::fixture;
+    use addendum_fixtures::fixture;
 
     #[derive(serde::Deserialize)]
     struct Case {

@@ -3,7 +3,7 @@
 use addendum_editor::{EditConfig, Extractor, Granularity};
 use clap::Args;
 
-use super::variant;
+use crate::values::variant;
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct EditOptions {

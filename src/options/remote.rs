@@ -1,9 +1,9 @@
 //! Services that score and annotate in the place of local back ends.
 
-use addendum_rewards::services::ServiceConfig;
+use addendum_rewards_remote::ServiceConfig;
 use clap::{ArgGroup, Args};
 
-use crate::reward_services::Services;
+use crate::train::reward_services::Services;
 
 #[derive(Args, Clone, Debug, Default)]
 #[command(group(ArgGroup::new("service").args(["reward_service", "edit_service"]).multiple(true)))]

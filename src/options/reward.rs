@@ -6,8 +6,11 @@ use addendum_rewards::{Backend, Observation};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use super::{RemoteOptions, pair, unique};
-use crate::paper::Settings;
+use super::RemoteOptions;
+use crate::{
+    train::settings::Settings,
+    values::{pair, unique},
+};
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct RewardOptions {

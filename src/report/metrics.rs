@@ -8,8 +8,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::ReportError;
-use crate::reports::not_json;
+use super::{ReportError, not_json};
 
 /// One value per step; NaN where a step has none.
 pub type Column = Vec<f64>;

@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 
 use addendum_editor::reference_code::{Attributed, analyse, sentence_of, sentences};
-use addendum_rewards::{
-    Entity, Presence, cosine,
-    metrics::rate::Weights,
-    services::wire::{Analysis, Contradiction, WireEntity},
-};
+use addendum_rewards::{Entity, Presence, cosine, metrics::rate::Weights};
+use addendum_rewards_remote::wire::{Analysis, Contradiction, WireEntity};
 
 /// The similarity from which the EditGRPO code takes entities for the same.
 const TAU: f64 = 0.6;

@@ -12,10 +12,10 @@ use addendum_rewards::{
         radgraph::{self, Level},
         rate,
     },
-    services::wire::{PredictRequest, Predictions, kind},
 };
+use addendum_rewards_remote::wire::{PredictRequest, Predictions, kind};
 
-use super::service::Annotation;
+use super::annotation::Annotation;
 
 const BOX: &str = r"\boxed{";
 

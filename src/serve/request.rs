@@ -1,6 +1,6 @@
 //! What a body must be, in the words of the EditGRPO code where it has any.
 
-use addendum_rewards::services::{
+use addendum_rewards_remote::{
     Malformed, Node,
     wire::{AnalyzeRequest, PredictRequest, kind},
 };

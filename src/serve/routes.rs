@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use addendum_rewards::services::Secret;
+use addendum_rewards_remote::Secret;
 use axum::{
     Router,
     body::{Body, Bytes},

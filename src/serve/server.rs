@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use addendum_rewards::services::Secret;
+use addendum_rewards_remote::Secret;
 use anyhow::{Context, Result, ensure};
 use axum::Router;
 use hyper::server::conn::http1;

@@ -10,13 +10,16 @@ use addendum_rewards::{
     cache::{Cache, CacheCounts},
     labels::binary,
     metrics::{chexbert, rate},
-    services::wire::{Analyses, Analysis, PredictRequest, Predictions, Refusal, Success},
 };
+use addendum_rewards_remote::wire::{Analyses, Analysis, PredictRequest, Predictions, Refusal, Success};
 use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::{
-    analyze, predict,
+    analyze,
+    annotation::Annotation,
+    predict,
+    refused::Refused,
     request::{self, Most},
 };
 
@@ -25,38 +28,6 @@ use super::{
 pub enum Endpoint {
     Predict,
     Analyze,
-}
-
-/// A request that gets no scores, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    pub status: StatusCode,
-    pub message: String,
-}
-
-impl Refused {
-    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
-    }
-
-    pub(super) fn bad(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, message)
-    }
-
-    pub(super) fn too_large(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    }
-
-    /// The JSON in the shape of the EditGRPO code.
-    pub(super) fn body(&self) -> Vec<u8> {
-        serde_json::to_vec(&Refusal::new(&self.message)).unwrap_or_default()
-    }
-}
-
-impl From<addendum_rewards::Error> for Refused {
-    fn from(error: addendum_rewards::Error) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-    }
 }
 
 /// What a [`Service`] needs besides its back ends.
@@ -80,13 +51,6 @@ impl Default for ServiceOptions {
 
 /// Reports annotated together; between such batches it is asked whether somebody still waits.
 const AT_ONCE: usize = 8;
-
-/// What the scores need to know of one report.
-pub(super) struct Annotation {
-    pub row: chexbert::Row,
-    pub graph: Graph,
-    pub entities: Vec<Entity>,
-}
 
 type Annotations = Vec<Arc<Annotation>>;
 /// Whether somebody still waits for an answer.

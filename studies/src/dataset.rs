@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, Study};
+use crate::{
+    error::{Error, Result},
+    study::Study,
+};
 
 /// An indexed, unchanging collection of studies. The same index always yields the same study.
 pub trait Dataset: Send + Sync {

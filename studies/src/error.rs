@@ -1,8 +1,12 @@
 //! What can go wrong with a dataset, always with the file, entry and field that caused it.
 
+mod decode;
+mod dicom;
+
 use std::path::PathBuf;
 
-use crate::DecodeError;
+pub use decode::DecodeError;
+pub use dicom::DicomError;
 
 /// The result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -19,8 +23,8 @@ pub enum Error {
     Io { path: PathBuf, reason: std::io::Error },
     #[error("{}: no {split} file in this dataset folder; expected one of {expected}", dir.display())]
     NoSplit { dir: PathBuf, split: &'static str, expected: String },
-    #[error("{}: not valid JSON: {reason}", path.display())]
-    Json { path: PathBuf, reason: serde_json::Error },
+    #[error("{}: not valid JSON{}: {reason}", path.display(), entry.map_or_else(String::new, |entry| format!(" in entry {entry}")))]
+    Json { path: PathBuf, entry: Option<usize>, reason: serde_json::Error },
     #[error("{}: expected a JSON array of studies at the top level, found {found}", path.display())]
     NotAnArray { path: PathBuf, found: &'static str },
     #[error("{}: entry {entry}: field `{field}`: {reason}", path.display())]

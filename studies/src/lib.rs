@@ -1,4 +1,5 @@
-//! Chest X-ray studies: views and their images, prompts, datasets and the phantom generator.
+//! Chest X-ray studies: views and their images, reports and their sections, prompts, datasets and the phantom
+//! generator.
 //!
 //! This crate knows nothing of models or rewards.
 
@@ -6,10 +7,14 @@ pub mod dataset;
 pub mod decode;
 pub mod error;
 pub mod folder;
+pub mod json;
+mod limits;
 pub mod phantom;
 mod pixels;
 pub mod prompt;
+pub mod sections;
 pub mod study;
+pub mod warning;
 
 pub use dataset::{Dataset, Split};
 pub use decode::DecodeError;
@@ -19,3 +24,4 @@ pub use phantom::{Phantom, PhantomConfig, Site};
 pub use pixels::Pixels;
 pub use prompt::{Part, Prompt};
 pub use study::{ImageSource, Projection, Reference, Study, Timing, View};
+pub use warning::Warning;

@@ -3,7 +3,7 @@
 //! The form is the paper's (EditGRPO, section 3): each image behind a label of its role, then indication, technique
 //! and comparison where the study has them, then the instruction. It is kept short, because every word costs compute.
 
-use crate::{Projection, Study, Timing, View};
+use crate::study::{Projection, Study, Timing, View};
 
 /// Stands in [`Prompt::text`] where an image belongs.
 pub const IMAGE_MARKER: &str = "<image>";
@@ -91,7 +91,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ImageSource, Reference};
+    use crate::study::{ImageSource, Reference};
 
     fn view(projection: Projection, timing: Timing) -> View {
         View { projection, timing, image: ImageSource::File(PathBuf::from("x.png")) }

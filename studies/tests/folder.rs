@@ -150,6 +150,44 @@ fn malformed_folders_are_refused_with_file_and_field() {
     }
 }
 
+#[test]
+fn what_python_writes_for_missing_cells_is_an_absent_field_or_is_named() {
+    let turns = |report: &str| {
+        format!(r#"[{{"from":"human","value":"<image> History: Cough."}},{{"from":"gpt","value":{report}}}]"#)
+    };
+    let json = |id: &str, report: &str| {
+        format!(
+            "\u{feff}[\r\n{{\"id\": {id}, \"image\": NaN, \"images\": \"a.png\", \"indication\": NaN, \"views\": null,\r\n \
+             \"score\": [Infinity, -Infinity, NaN], \"conversations\": {}}}]\r\n",
+            turns(report)
+        )
+    };
+    let study =
+        |json: String| Folder::load(with_json("python", json), Split::Train).map(|folder| folder.study(0).unwrap());
+    let read = study(json("NaN", r#""NaN \ud83d.""#)).unwrap();
+    assert_eq!((read.id.as_str(), read.indication.as_deref()), ("0", Some("Cough.")));
+    assert_eq!(read.reference.text(), "NaN \u{fffd}.");
+    let refused = |json: String| study(json).unwrap_err().to_string();
+    let message = refused(json("1", "NaN"));
+    assert!(message.contains("entry 0: field `conversations[1].value`: expected a string, found null"), "{message}");
+    let two = format!(r#"[{{"image":"a.png","score":NaN,"conversations":{}}},{{"image":nan}}]"#, turns(r#""x""#));
+    let message = refused(two);
+    assert!(message.contains("train.json: not valid JSON in entry 1: expected"), "{message}");
+}
+
+#[test]
+fn a_reference_is_what_speaks_of_the_report() {
+    let report =
+        r"WET READ: Pneumothorax.\n FINAL REPORT\n HISTORY: Pneumonia.\n\n FINDINGS: Clear.\n\n IMPRESSION: Normal.";
+    let turns = format!(
+        r#"[{{"from":"human","value":"<image> REASON FOR EXAM: Fever. COMPARISON FILM: None."}},{{"from":"gpt","value":"{report}"}}]"#
+    );
+    let dir = with_json("sections", format!(r#"[{{"image":"a.png","conversations":{turns}}}]"#));
+    let study = Folder::load(dir, Split::Train).unwrap().study(0).unwrap();
+    assert_eq!(study.reference.text(), "FINDINGS: Clear.\n\n IMPRESSION: Normal.");
+    assert_eq!((study.indication.as_deref(), study.comparison.as_deref()), (Some("Fever."), Some("None.")));
+}
+
 #[cfg(unix)]
 #[test]
 fn links_may_not_lead_single_files_out_of_the_folder() {

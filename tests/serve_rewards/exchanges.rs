@@ -3,11 +3,9 @@
 use std::{path::PathBuf, sync::Arc};
 
 use addendum::{
-    rewards::{
-        Backends, EntityExtractor, RewardConfig, Scorer,
-        neural::{Chexbert, Radgraph, RateModels},
-        services::{ExtractorService, RewardService, ServiceConfig},
-    },
+    neural::{Chexbert, Radgraph, RateModels},
+    remote::{ExtractorService, RewardService, ServiceConfig},
+    rewards::{Backends, EntityExtractor, RewardConfig, Scorer},
     serve::{Endpoint, Service, ServiceOptions},
 };
 use candle_core::Device;

@@ -12,10 +12,8 @@ use std::{
 };
 
 use addendum::{
-    rewards::{
-        Backends, Labeller, Labels, RewardConfig,
-        services::{RewardService, Secret, ServiceConfig},
-    },
+    remote::{RewardService, Secret, ServiceConfig},
+    rewards::{Backends, Labeller, Labels, RewardConfig},
     serve::{Endpoint, Server, ServerConfig, Service, ServiceOptions},
 };
 use proptest::prelude::*;

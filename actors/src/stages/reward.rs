@@ -30,13 +30,8 @@ impl Score for addendum_rewards::Scorer {
     }
 }
 
-impl Score for addendum_rewards::services::RewardService {
-    fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Scored>, StageError> {
-        Ok(scored(addendum_rewards::services::RewardService::score(self, reference, hypotheses)?))
-    }
-}
-
-fn scored(rewards: Vec<addendum_rewards::Reward>) -> Vec<Scored> {
+/// Rewards as a group records them.
+pub fn scored(rewards: Vec<addendum_rewards::Reward>) -> Vec<Scored> {
     let scored = |reward: addendum_rewards::Reward| Scored { total: reward.total, components: reward.components };
     rewards.into_iter().map(scored).collect()
 }

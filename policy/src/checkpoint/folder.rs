@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::write_whole;
 use crate::{
-    Error, Result,
+    Error, Result, files,
     image::ImageConfig,
     tokenizer::{ChatTemplate, ReportTokenizer},
 };
@@ -47,7 +47,7 @@ pub fn end_tokens(dir: &Path) -> Result<Option<Vec<u32>>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let text = files::text(&path)?;
     let json: Value = serde_json::from_str(&text).map_err(|e| Error::file(&path, e))?;
     let value = &json["eos_token_id"];
     let list = match value {
@@ -128,7 +128,7 @@ pub fn images(dir: &Path) -> Result<ImageConfig> {
     if own.exists() || !all.exists() {
         return ImageConfig::load(&own);
     }
-    let text = std::fs::read_to_string(&all).map_err(Error::io(&all))?;
+    let text = files::text(&all)?;
     let mut json: Value = serde_json::from_str(&text).map_err(|e| Error::file(&all, e))?;
     match json.get_mut("image_processor") {
         Some(section) => ImageConfig::from_json(section.take()).map_err(|e| Error::file(&all, e)),

@@ -16,7 +16,7 @@ use safetensors::{
     tensor::{Metadata, TensorInfo},
 };
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// The format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -35,7 +35,7 @@ impl Reader {
     /// A file that can't be read, a header that is no safetensors header, data of another length than the header says.
     pub fn open(path: &Path) -> Result<Self> {
         let refuse = |reason: String| Err(Error::file(path, reason));
-        let mut file = File::open(path).map_err(Error::io(path))?;
+        let mut file = files::open(path)?;
         let length = file.metadata().map_err(Error::io(path))?.len();
         let mut prefix = [0; 8];
         if length < 8 {

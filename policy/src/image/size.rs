@@ -4,6 +4,9 @@ use crate::error::{Error, Result};
 /// Largest ratio of the sides of an image.
 const MAX_ASPECT_RATIO: usize = 200;
 
+/// Largest area after a resize, so that settings far out of proportion cannot ask for all memory.
+const MOST_PIXELS: f64 = (1u64 << 26) as f64;
+
 /// The height and width closest to the given ones that are multiples of `factor`, with an area within `limits` and
 /// about the same aspect ratio (Qwen2-VL's `smart_resize`; halves round to even). A side never shrinks below `factor`,
 /// so an extreme aspect ratio may exceed the largest area.
@@ -61,6 +64,10 @@ fn check(height: usize, width: usize) -> Result<()> {
 }
 
 fn finish(height: usize, width: usize, target: [f64; 2]) -> Result<(usize, usize)> {
+    if target[0] * target[1] > MOST_PIXELS {
+        let reason = format!("would be resized to {} x {}, more than {MOST_PIXELS} pixels", target[0], target[1]);
+        return Err(Error::invalid(image(height, width), reason));
+    }
     if !target.iter().all(|side| *side >= 1.0 && side.is_finite()) {
         return Err(Error::invalid(image(height, width), "has no pixel left after its resize"));
     }
@@ -85,6 +92,14 @@ mod tests {
             prop_assert!(h % 28 == 0 && w % 28 == 0);
             prop_assert!(h * w >= limits.min);
             prop_assert!(h * w <= limits.max || h == 28 || w == 28);
+        }
+    }
+
+    #[test]
+    fn an_image_that_would_take_all_memory_is_refused() {
+        for (factor, min, max) in [(28, 1 << 28, 1 << 28), (1 << 16, 3136, 401_408)] {
+            let error = smart_resize(3056, 2544, factor, PixelLimits { min, max }).unwrap_err().to_string();
+            assert!(error.contains("image of height 3056, width 2544: would be resized to"), "{error}");
         }
     }
 

@@ -8,7 +8,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::config::LoraConfig;
-use crate::{Config, Error, Result, module::Module, optim::Tensors};
+use crate::{
+    Config, Error, Result,
+    module::Module,
+    optim::{Tensors, sum_of_squares},
+};
 
 /// The adapted layers of one decoder layer.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +92,22 @@ impl Adapter {
 
     pub fn config(&self) -> &LoraConfig {
         &self.config
+    }
+
+    /// The A of the first pair whose update s B A may hold a value that is not finite: where s ‖B‖ ‖A‖, which bounds its
+    /// values, is no f32. `None` for an adapter that can be used.
+    pub fn overflow(&self) -> Result<Option<String>> {
+        for (index, layer) in self.layers.iter().enumerate() {
+            for &module in &self.config.target_modules {
+                let Some(LoraPair { a, b, scale }) = layer.get(module) else { continue };
+                let bound = scale * sum_of_squares(a)?.sqrt() * sum_of_squares(b)?.sqrt();
+                if !(bound as f32).is_finite() {
+                    let [a_name, _] = tensor_names(index, module);
+                    return Ok(Some(a_name));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// The same weights on another device.

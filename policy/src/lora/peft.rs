@@ -8,9 +8,13 @@ use serde_json::{Value, json};
 use super::{
     adapter::{Adapter, tensor_names},
     config::LoraConfig,
-    targets::{Targets, listed},
+    targets::{ROOTS, Targets, listed},
 };
-use crate::{Config, Error, Result, checkpoint, module::Module, optim::Tensors};
+use crate::{
+    Config, Error, Result, checkpoint, files,
+    module::Module,
+    optim::{Tensors, all_finite},
+};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -18,7 +22,11 @@ const PREFIX: &str = "base_model.model.";
 
 impl Adapter {
     /// The weights as a safetensors file with PEFT's names. The same adapter gives the same bytes.
+    ///
+    /// # Errors
+    /// An update that is not finite, which is never written.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.refuse_overflow()?;
         let mut named = Tensors::new();
         for (name, tensor) in self.tensors() {
             named.insert(format!("{PREFIX}{name}"), tensor.to_device(&Device::Cpu)?);
@@ -35,14 +43,26 @@ impl Adapter {
             if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) {
                 return Err(invalid(format!("has type {:?}, expected F32, F16 or BF16", tensor.dtype())));
             }
-            if !checkpoint::all_finite(&tensor)? {
+            if !all_finite(&tensor)? {
                 return Err(invalid("holds a value that is not finite".into()));
             }
             if tensors.insert(name, tensor.to_dtype(DType::F32)?).is_some() {
                 return Err(invalid("is there twice, under two namings".into()));
             }
         }
-        Self::from_tensors(model, config, tensors)
+        let adapter = Self::from_tensors(model, config, tensors)?;
+        adapter.refuse_overflow()?;
+        Ok(adapter)
+    }
+
+    fn refuse_overflow(&self) -> Result<()> {
+        match self.overflow()? {
+            None => Ok(()),
+            Some(name) => {
+                let reason = "makes, with its lora_B, an update that is not finite";
+                Err(Error::invalid(format!("adapter tensor {name}"), reason))
+            }
+        }
     }
 
     /// Writes the folder as PEFT would.
@@ -82,8 +102,8 @@ impl Adapter {
         checkpoint::write_whole(&dir.join(CONFIG), text.as_bytes())
     }
 
-    /// Reads a folder that PEFT or [`Adapter::save_peft`] wrote. Key names with and without the `language_model.`
-    /// infix are understood.
+    /// Reads a folder that PEFT or [`Adapter::save_peft`] wrote, whatever the model that was adapted calls its
+    /// layers: the whole one, as published or in newer libraries, or an inner one.
     ///
     /// # Errors
     /// Names the file: one that is missing or damaged; settings that change what an adapter computes in ways that are
@@ -91,13 +111,13 @@ impl Adapter {
     /// that do not name the layers whose factors are there; factors that do not fit the model.
     pub fn load_peft(model: &Config, dir: &Path, device: &Device) -> Result<Self> {
         let path = dir.join(CONFIG);
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = files::text(&path)?;
         let json: Value = serde_json::from_str(&text).map_err(|e| Error::file(&path, e))?;
         let (settings, targets) = settings(&json).map_err(|e| Error::file(&path, e))?;
         let named = targets.modules(model.text.layers).map_err(|e| Error::file(&path, e))?;
 
         let weights = dir.join(WEIGHTS);
-        let bytes = std::fs::read(&weights).map_err(Error::io(&weights))?;
+        let bytes = files::bytes(&weights)?;
         let held = modules(&bytes).map_err(|e| Error::file(&weights, e))?;
         if named != held {
             let reason = format!(
@@ -207,14 +227,15 @@ struct Factor {
 }
 
 impl Factor {
-    /// From a name as PEFT writes it over any naming of the base model's layers, with or without the adapter's name.
+    /// From a name as PEFT writes it over any naming of the base model's layers, with or without the adapter's name
+    /// (`default`, where a state was saved before PEFT took it out).
     fn parse(name: &str) -> Result<Self> {
         Self::find(name).ok_or_else(|| {
             let reason = if name.contains("visual.") {
                 "belongs to the vision tower, which is frozen here; train the adapter with target_modules that name \
                  layers of the language model only"
             } else if name.contains("lora_") {
-                "is a LoRA factor of none of the language model's linear layers"
+                "is a LoRA factor of none of the language model's linear layers, in no naming of them that is known"
             } else {
                 "is no LoRA factor; whole modules in an adapter are not supported"
             };
@@ -223,9 +244,9 @@ impl Factor {
     }
 
     fn find(name: &str) -> Option<Self> {
-        const ROOTS: [&str; 3] = ["model.language_model.layers.", "model.layers.", "language_model.model.layers."];
-        let name = name.strip_prefix(PREFIX)?;
-        let (layer, rest) = ROOTS.iter().find_map(|root| name.strip_prefix(root))?.split_once('.')?;
+        let name = name.strip_prefix(PREFIX).unwrap_or(name);
+        let rest = ROOTS.iter().find_map(|root| name.strip_prefix(root))?;
+        let (layer, rest) = rest.strip_prefix("layers.")?.split_once('.')?;
         let (module, factor) = rest.split_once(".lora_")?;
         let index = match factor {
             "A.weight" | "A.default.weight" => 0,

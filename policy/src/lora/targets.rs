@@ -11,6 +11,18 @@ use crate::{Error, Result, module::Module};
 /// Stands for all linear layers but the head.
 const ALL_LINEAR: &str = "all-linear";
 
+/// What stands before `layers.N` in the names of the language model's layers, within the model that was adapted.
+pub const ROOTS: [&str; 5] = [
+    // The whole model, in newer libraries and as published.
+    "model.language_model.",
+    "model.",
+    // Wrapped as LLaVA wraps a language model with a head.
+    "language_model.model.",
+    // The inner model without the head, and the language model in it.
+    "language_model.",
+    "",
+];
+
 /// What an `adapter_config.json` says about which layers are adapted.
 #[derive(Debug)]
 pub struct Targets {
@@ -38,8 +50,7 @@ impl Targets {
 
     /// The modules adapted in every one of so many decoder layers, in the order of [`Module::ALL`].
     ///
-    /// A layer goes by its name in newer libraries, `model.language_model.layers.N.…`, and by the published one,
-    /// `model.layers.N.…`: files were written against either.
+    /// A layer goes by its name under any of the [`ROOTS`]: files were written against each.
     ///
     /// # Errors
     /// The layers are not all adapted alike, or a pattern takes too long.
@@ -47,8 +58,8 @@ impl Targets {
         let of_layer = |layer: usize| -> Result<Vec<Module>> {
             let mut modules = Vec::new();
             for module in Module::ALL {
-                for root in ["model.language_model", "model"] {
-                    let name = format!("{root}.layers.{layer}.{}", module.path());
+                for root in ROOTS {
+                    let name = format!("{root}layers.{layer}.{}", module.path());
                     if self.names(&name)? {
                         modules.push(module);
                         break;
@@ -138,10 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn a_string_is_a_pattern_of_whole_names_in_either_naming() {
+    fn a_string_is_a_pattern_of_whole_names_in_any_naming() {
         for pattern in [
             r".*language_model\.layers\.\d+\.self_attn\.(q_proj|v_proj)",
             r"model\.layers\.\d+\.self_attn\.[qv]_proj",
+            r"language_model\.layers\.\d+\.self_attn\.[qv]_proj",
+            r"layers\.\d+\.self_attn\.[qv]_proj",
             r"^(?!.*(?:visual|merger)).*(?:q_proj|v_proj).*$",
         ] {
             assert_eq!(modules(json!({"target_modules": pattern})).unwrap(), [Module::Q, Module::V], "{pattern}");

@@ -26,6 +26,12 @@ pub(super) struct Moving {
     pub second: Tensor,
 }
 
+impl Moving {
+    pub fn is_finite(&self) -> Result<bool> {
+        Ok(all_finite(&self.parameter)? && all_finite(&self.first)? && all_finite(&self.second)?)
+    }
+}
+
 impl Update {
     /// The parameter and its moments after the step. Nothing is changed in place, and no graph is recorded.
     pub fn apply(&self, now: &Moving, gradient: &Tensor) -> Result<Moving> {
@@ -66,8 +72,16 @@ impl Update {
     }
 }
 
+/// Whether every value is finite. On a device: whether zero times every value is zero.
+pub fn all_finite(tensor: &Tensor) -> Result<bool> {
+    if tensor.device().is_cpu() && tensor.dtype() == DType::F32 {
+        return on_host(tensor, |values| values.iter().fold(true, |all, value| all & value.is_finite()));
+    }
+    Ok(tensor.affine(0.0, 0.0)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?.is_finite())
+}
+
 /// Σ x², summed in f64.
-pub(super) fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
+pub fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
     if tensor.device().is_cpu() && tensor.dtype() == DType::F32 {
         return on_host(tensor, |values| values.iter().map(|&value| f64::from(value) * f64::from(value)).sum());
     }
@@ -119,6 +133,13 @@ mod tests {
         for (a, b) in [(one.parameter, two.parameter), (one.first, two.first), (one.second, two.second)] {
             let difference = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
             assert!(difference < 1e-6, "{difference}");
+        }
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let tensor = Tensor::new(&[1.0, bad, f32::MAX, f32::MAX], &Device::Cpu).unwrap();
+            for dtype in [DType::F32, DType::BF16] {
+                assert!(!all_finite(&tensor.to_dtype(dtype).unwrap()).unwrap());
+            }
+            assert!(all_finite(&tensor.narrow(0, 2, 2).unwrap()).unwrap());
         }
         let expected =
             gradient.to_dtype(DType::F64).unwrap().sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();

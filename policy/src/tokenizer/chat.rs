@@ -1,4 +1,4 @@
-use super::{ReportTokenizer, SPECIAL_TOKENS, part::PromptPart, template::GUARD};
+use super::{ReportTokenizer, SPECIAL_TOKENS, guard::unguarded, part::PromptPart};
 use crate::error::{Error, Result};
 
 impl ReportTokenizer {
@@ -18,12 +18,12 @@ impl ReportTokenizer {
         let mut ids = Vec::new();
         let mut rest = text.as_str();
         while let Some((start, token, id)) = self.next_special(rest) {
-            ids.extend(self.encode(&rest[..start].replace(GUARD, ""))?);
+            ids.extend(self.encode(&unguarded(&rest[..start]))?);
             let count = if id == self.special().image_pad { images.next().ok_or_else(misplaced)? } else { 1 };
             ids.extend(std::iter::repeat_n(id, count));
             rest = &rest[start + token.len()..];
         }
-        ids.extend(self.encode(&rest.replace(GUARD, ""))?);
+        ids.extend(self.encode(&unguarded(rest))?);
         if images.next().is_some() {
             return Err(misplaced());
         }

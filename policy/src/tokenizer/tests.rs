@@ -57,6 +57,27 @@ fn a_missing_special_token_is_named() {
 }
 
 #[test]
+fn affixes_and_normalizers_that_no_byte_level_tokenizer_has_are_refused() {
+    let json: serde_json::Value = serde_json::from_str(&TOKENIZER.to_json().unwrap()).unwrap();
+    let refused = |pointer: &str, value: serde_json::Value| {
+        let mut json = json.clone();
+        *json.pointer_mut(pointer).unwrap() = value;
+        ReportTokenizer::from_json(json.to_string().as_bytes()).map(|_| ()).map_err(|e| e.to_string())
+    };
+    let long = "x".repeat(1 << 20);
+    for text in ["##", "é", long.as_str()] {
+        for field in ["continuing_subword_prefix", "end_of_word_suffix"] {
+            let message = refused(&format!("/model/{field}"), text.into()).unwrap_err();
+            assert_eq!(message, format!("tokenizer: model.{field}: expected none in a byte-level BPE"));
+        }
+    }
+    let prepend = serde_json::json!({"type": "Prepend", "prepend": long});
+    assert!(refused("/normalizer", prepend).unwrap_err().contains("normalizer: 1048"));
+    refused("/model/continuing_subword_prefix", "".into()).unwrap();
+    refused("/normalizer", serde_json::Value::Null).unwrap();
+}
+
+#[test]
 fn a_vocabulary_below_the_bytes_is_refused() {
     let error = ReportTokenizer::train(["a"], 263).unwrap_err().to_string();
     assert!(error.contains("263 is below 264"), "{error}");

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
-use crate::{EntityType, cosine, testing::fixture};
+use crate::{EntityType, cosine};
+use addendum_fixtures::fixture;
 
 fn lexicon() -> &'static Lexicon {
     static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::new);

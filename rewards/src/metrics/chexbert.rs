@@ -145,7 +145,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::testing::fixture;
+    use addendum_fixtures::fixture;
 
     fn rows(value: &Value) -> Vec<Row> {
         let row = |row: &Value| {

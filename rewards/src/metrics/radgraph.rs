@@ -67,10 +67,8 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::{
-        graph::{GraphEntity, Relation},
-        testing::fixture,
-    };
+    use crate::graph::{GraphEntity, Relation};
+    use addendum_fixtures::fixture;
 
     #[derive(Deserialize)]
     struct Case {

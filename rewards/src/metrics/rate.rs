@@ -88,7 +88,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::testing::fixture;
+    use addendum_fixtures::fixture;
 
     #[derive(Deserialize)]
     struct Fixture {

@@ -49,7 +49,7 @@ impl FromStr for Backend {
 
 /// A metric of a reward. Ordered by back end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Component {
+pub enum Component {
     /// Micro F1 over the 14 observations.
     Chexbert,
     /// Micro F1 over the five.

@@ -74,7 +74,10 @@ impl RewardConfig {
     }
 
     /// The weights by component.
-    pub(crate) fn checked_weights(&self) -> Result<BTreeMap<Component, f64>> {
+    ///
+    /// # Errors
+    /// As [`RewardConfig::validate`], for the weights.
+    pub fn checked_weights(&self) -> Result<BTreeMap<Component, f64>> {
         let mut weights = BTreeMap::new();
         for (name, &value) in &self.weights {
             if !value.is_finite() || value < 0. {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::testing::fixture;
+use addendum_fixtures::fixture;
 
 fn strings(value: &Value) -> Vec<String> {
     serde_json::from_value(value.clone()).unwrap()

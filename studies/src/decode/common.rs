@@ -1,4 +1,4 @@
-//! PNG and JPEG files.
+//! PNG and JPEG files, and the size of any image.
 
 use std::io::Cursor;
 
@@ -7,8 +7,23 @@ use ::image::{
     codecs::{jpeg::JpegDecoder, png::PngDecoder},
 };
 
-use super::{DecodeError, MAX_PIXELS, check_size, jpeg};
-use crate::Pixels;
+use super::jpeg;
+use crate::{
+    error::DecodeError,
+    limits::{MAX_PIXELS, MAX_SIDE},
+    pixels::Pixels,
+};
+
+/// # Errors
+/// [`DecodeError::Size`] unless the sides are within the limits.
+pub fn check_size(height: usize, width: usize) -> Result<(), DecodeError> {
+    let sides = 1..=MAX_SIDE;
+    if sides.contains(&height) && sides.contains(&width) && height * width <= MAX_PIXELS {
+        Ok(())
+    } else {
+        Err(DecodeError::Size { height, width })
+    }
+}
 
 /// Most bytes of one pixel: 16-bit RGB with alpha.
 const MAX_PIXEL_BYTES: usize = 8;

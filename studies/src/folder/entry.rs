@@ -2,8 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::{paths::Images, roles, sections::Sections};
-use crate::{ImageSource, Reference, Study, View, prompt::IMAGE_MARKER};
+use super::{context::Context, paths::Images, roles};
+use crate::{
+    prompt::IMAGE_MARKER,
+    sections,
+    study::{ImageSource, Reference, Study, View},
+};
 
 /// Field and reason.
 type Problem = (String, String);
@@ -33,14 +37,14 @@ pub fn parse(value: &Value, index: usize, images: &Images) -> Result<Study, Prob
         views.push(View { projection, timing, image: ImageSource::File(file) });
     }
     views.sort_by_key(|view| (view.timing, view.projection));
-    let said = Sections::parse(human);
+    let said = Context::parse(human);
     Ok(Study {
         id: id(entry, index)?,
         views,
         indication: text(entry, "indication")?.or(said.indication),
         technique: text(entry, "technique")?.or(said.technique),
         comparison: text(entry, "comparison")?.or(said.comparison),
-        reference: Reference::new(report.trim()),
+        reference: Reference::new(sections::spoken(report.trim())),
     })
 }
 
@@ -66,7 +70,8 @@ fn id(entry: &Map<String, Value>, index: usize) -> Result<String, Problem> {
 }
 
 fn image_paths(entry: &Map<String, Value>) -> Result<Vec<&str>, Problem> {
-    let field = if entry.contains_key("image") { "image" } else { "images" };
+    let given = |field: &&str| entry.get(*field).is_some_and(|value| !value.is_null());
+    let field = ["image", "images"].into_iter().find(given).unwrap_or("image");
     match entry.get(field) {
         None => Err(("image".into(), "missing".into())),
         Some(Value::String(path)) => Ok(vec![path]),

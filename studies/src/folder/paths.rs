@@ -5,7 +5,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Where the images of a folder may lie. Its `images` directory may be a link to elsewhere, single files may not.
 pub struct Images {

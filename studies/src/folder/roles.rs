@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Projection, Timing, prompt::IMAGE_MARKER};
+use crate::{
+    prompt::IMAGE_MARKER,
+    study::{Projection, Timing},
+};
 
 pub type Role = (Timing, Projection);
 

@@ -5,7 +5,12 @@ use std::{fs, io::Write, path::Path};
 use image::{ColorType, ImageFormat};
 use serde_json::{Map, Value, json};
 
-use crate::{Dataset, Error, Prompt, Result, Split, Study, View};
+use crate::{
+    dataset::{Dataset, Split},
+    error::{Error, Result},
+    prompt::Prompt,
+    study::{Study, View},
+};
 
 /// Writes `studies` as one split of the dataset folder `dir`: `SPLIT.json` and `images/SPLIT/*.png`.
 ///

@@ -4,8 +4,8 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    Site,
     findings::{Degree, Finding, Kind, Side, Zone},
+    site::Site,
 };
 
 /// How a finding compares with the prior study.

@@ -23,10 +23,10 @@ use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    Site,
     case::{Case, Question},
     findings::{Finding, Findings, Kind},
     phrases::{self, Change},
+    site::Site,
 };
 
 /// The report of `case`, in the habits of `site`.

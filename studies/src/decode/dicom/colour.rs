@@ -1,6 +1,7 @@
 //! Colour pixels, as secondary captures have them.
 
-use super::{DicomError, header::Photometric};
+use super::header::Photometric;
+use crate::error::DicomError;
 
 /// 8-bit RGB, interleaved, from samples that lie side by side or in three planes.
 ///

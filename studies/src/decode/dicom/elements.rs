@@ -1,7 +1,7 @@
 //! The data elements of a DICOM data set, found in place: values are neither copied nor parsed, lengths are checked
 //! against the bytes that are there, and sequences are skipped without recursion.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use dicom_core::{DataElementHeader, Tag, VR};
 use dicom_encoding::decode::{
@@ -9,7 +9,7 @@ use dicom_encoding::decode::{
     implicit_le::StandardImplicitVRLittleEndianDecoder,
 };
 
-use super::DicomError;
+use crate::error::DicomError;
 
 /// Deepest nesting of sequences and items of undefined length. Real objects have a handful of levels.
 const MAX_DEPTH: usize = 64;
@@ -17,6 +17,8 @@ const MAX_DEPTH: usize = 64;
 const ITEM: Tag = Tag(0xfffe, 0xe000);
 const ITEM_END: Tag = Tag(0xfffe, 0xe00d);
 const SEQUENCE_END: Tag = Tag(0xfffe, 0xe0dd);
+const ROWS: Tag = Tag(0x0028, 0x0010);
+const COLUMNS: Tag = Tag(0x0028, 0x0011);
 const PIXEL_DATA: Tag = Tag(0x7fe0, 0x0010);
 
 /// How element headers and binary values are written.
@@ -25,6 +27,20 @@ pub enum Encoding {
     ImplicitLittle,
     ExplicitLittle,
     ExplicitBig,
+}
+
+impl Encoding {
+    pub const ALL: [Self; 3] = [Self::ExplicitLittle, Self::ImplicitLittle, Self::ExplicitBig];
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ImplicitLittle => "implicit VR little endian",
+            Self::ExplicitLittle => "explicit VR little endian",
+            Self::ExplicitBig => "explicit VR big endian",
+        })
+    }
 }
 
 /// An element whose value lies in the data set.
@@ -59,6 +75,11 @@ impl<'a> Elements<'a> {
             }
         }
         Ok(Self { encoding, found })
+    }
+
+    /// Whether there is what every image has.
+    pub fn are_of_an_image(&self) -> bool {
+        [ROWS, COLUMNS, PIXEL_DATA].into_iter().all(|tag| self.get(tag).is_some())
     }
 
     /// The element, unless it is absent or empty.

@@ -4,13 +4,16 @@ use ::image::DynamicImage;
 use dicom_core::VR;
 
 use super::{
-    DicomError, colour,
+    colour,
     elements::{Elements, Encoding},
     header::Header,
     rle,
-    syntax::{Compression, Syntax},
+    syntax::Compression,
 };
-use crate::decode::{DecodeError, common, jpeg};
+use crate::{
+    decode::{common, jpeg},
+    error::{DecodeError, DicomError},
+};
 
 #[derive(Debug)]
 pub enum Frame {
@@ -23,8 +26,8 @@ pub enum Frame {
 impl Frame {
     /// # Errors
     /// Pixel data that are absent, too short, damaged, or not what the header announces.
-    pub fn read(elements: &Elements, header: &Header, syntax: &Syntax) -> Result<Self, DecodeError> {
-        match syntax.compression {
+    pub fn read(elements: &Elements, header: &Header, compression: Compression) -> Result<Self, DecodeError> {
+        match compression {
             Compression::Jpeg => from_jpeg(&elements.fragments()?, header),
             Compression::Rle => {
                 let planes = rle::decode(&elements.fragments()?, header)?;

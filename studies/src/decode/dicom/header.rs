@@ -1,13 +1,15 @@
-//! The attributes of a DICOM image that say how its pixels are stored (PS3.3 section C.7.6.3), and the reading of
-//! numbers and text.
+//! The attributes of a DICOM image that say how its pixels are stored (PS3.3 section C.7.6.3).
 
-use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
-use super::{
-    DicomError,
-    elements::{Elements, Encoding},
-};
+use super::elements::Elements;
+use crate::{error::DicomError, warning::Warning};
+
+const FRAMES: &str = "Number of Frames (0028,0008)";
+const SAMPLES: &str = "Samples per Pixel (0028,0002)";
+const PHOTOMETRIC: &str = "Photometric Interpretation (0028,0004)";
+const BITS_STORED: &str = "Bits Stored (0028,0101)";
+const HIGH_BIT: &str = "High Bit (0028,0102)";
 
 /// What the samples of a pixel mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +47,14 @@ pub struct Header {
 impl Header {
     /// # Errors
     /// Names the attribute that is missing or has a value that is not supported.
-    pub fn read(elements: &Elements) -> Result<Self, DicomError> {
-        let frames = elements.numbers("Number of Frames (0028,0008)", tags::NUMBER_OF_FRAMES)?;
-        if let Some(frames) = frames.first().filter(|frames| **frames != 1.0) {
-            return Err(DicomError::attribute("Number of Frames (0028,0008)", frames, "1"));
+    pub fn read(elements: &Elements, warnings: &mut Vec<Warning>) -> Result<Self, DicomError> {
+        match elements.number(FRAMES, tags::NUMBER_OF_FRAMES, warnings)? {
+            None => {}
+            Some(1.0) => {}
+            Some(0.0) => warnings.push(Warning::new(FRAMES, "is 0: read as one frame")),
+            Some(frames) => return Err(DicomError::attribute(FRAMES, frames, "1")),
         }
-        let samples = elements.u16("Samples per Pixel (0028,0002)", tags::SAMPLES_PER_PIXEL)?;
-        let photometric = photometric(elements, samples)?;
+        let (photometric, samples) = photometric(elements, warnings)?;
         let bits_allocated = elements.u16("Bits Allocated (0028,0100)", tags::BITS_ALLOCATED)?;
         if ![8, 16].contains(&bits_allocated) {
             return Err(DicomError::attribute("Bits Allocated (0028,0100)", bits_allocated, "8 or 16"));
@@ -59,15 +62,20 @@ impl Header {
         if samples == 3 && bits_allocated != 8 {
             return Err(DicomError::attribute("Bits Allocated (0028,0100)", bits_allocated, "8 in colour"));
         }
-        let bits_stored = elements.u16("Bits Stored (0028,0101)", tags::BITS_STORED)?;
+        let high_bit = elements.optional_u16(HIGH_BIT, tags::HIGH_BIT)?;
+        let bits_stored = elements.optional_u16(BITS_STORED, tags::BITS_STORED)?.unwrap_or_else(|| {
+            let implied = high_bit.map_or(bits_allocated, |high_bit| high_bit.saturating_add(1));
+            warnings.push(Warning::new(BITS_STORED, format!("is missing: read as {implied}")));
+            implied
+        });
         if !(1..=bits_allocated).contains(&bits_stored) || (samples == 3 && bits_stored != 8) {
             let expected = if samples == 3 { "8 in colour".into() } else { format!("1 to {bits_allocated}") };
-            return Err(DicomError::attribute("Bits Stored (0028,0101)", bits_stored, expected));
+            return Err(DicomError::attribute(BITS_STORED, bits_stored, expected));
         }
-        let high_bit = elements.optional_u16("High Bit (0028,0102)", tags::HIGH_BIT)?.unwrap_or(bits_stored - 1);
+        let high_bit = high_bit.unwrap_or(bits_stored - 1);
         if !(bits_stored - 1..bits_allocated).contains(&high_bit) {
             let expected = format!("{} to {}", bits_stored - 1, bits_allocated - 1);
-            return Err(DicomError::attribute("High Bit (0028,0102)", high_bit, expected));
+            return Err(DicomError::attribute(HIGH_BIT, high_bit, expected));
         }
         let flag = |attribute, tag| match elements.optional_u16(attribute, tag)? {
             None | Some(0) => Ok(false),
@@ -83,77 +91,73 @@ impl Header {
             bits_stored: bits_stored.into(),
             shift: u32::from(high_bit + 1 - bits_stored),
             signed: flag("Pixel Representation (0028,0103)", tags::PIXEL_REPRESENTATION)?,
-            planar: flag("Planar Configuration (0028,0006)", tags::PLANAR_CONFIGURATION)?,
+            planar: samples == 3 && flag("Planar Configuration (0028,0006)", tags::PLANAR_CONFIGURATION)?,
         })
     }
+
+    /// The value that the stored bits mean.
+    pub fn value(&self, code: u32) -> f64 {
+        let above = if self.signed && code >> (self.bits_stored - 1) == 1 { 1u32 << self.bits_stored } else { 0 };
+        f64::from(code) - f64::from(above)
+    }
+
+    /// The least and the greatest value that the stored bits can mean.
+    pub fn range(&self) -> [f64; 2] {
+        let half = 1u32 << (self.bits_stored - 1);
+        if self.signed { [-f64::from(half), f64::from(half - 1)] } else { [0.0, f64::from(2 * half - 1)] }
+    }
+
+    /// The stored bits of each word.
+    ///
+    /// Some writers name the highest allocated bit although they fill the low ones; the words tell, since no stored bits
+    /// lie below the lowest.
+    pub fn codes(&self, mut words: Vec<u16>, warnings: &mut Vec<Warning>) -> Vec<u16> {
+        let mask = u16::MAX >> (u16::BITS - self.bits_stored);
+        let below = (1u16 << self.shift) - 1;
+        let low = words.iter().all(|word| word & !mask == 0) && words.iter().any(|word| word & below != 0);
+        if low {
+            let high_bit = self.bits_stored - 1;
+            let what = format!("is {}, but the pixels end at bit {high_bit}: read so", high_bit + self.shift);
+            warnings.push(Warning::new(HIGH_BIT, what));
+        }
+        let shift = if low { 0 } else { self.shift };
+        for word in &mut words {
+            *word = (*word >> shift) & mask;
+        }
+        words
+    }
 }
 
-fn photometric(elements: &Elements, samples: u16) -> Result<Photometric, DicomError> {
-    const ATTRIBUTE: &str = "Photometric Interpretation (0028,0004)";
-    let name = elements.text(tags::PHOTOMETRIC_INTERPRETATION).ok_or(DicomError::Missing { attribute: ATTRIBUTE })?;
-    let (photometric, expected_samples) = match name.as_str() {
-        "MONOCHROME1" => (Photometric::Monochrome1, 1),
-        "MONOCHROME2" => (Photometric::Monochrome2, 1),
-        "RGB" => (Photometric::Rgb, 3),
-        "YBR_FULL" => (Photometric::YbrFull, 3),
-        "YBR_FULL_422" | "YBR_PARTIAL_420" => (Photometric::YbrCompressed, 3),
-        _ => {
-            let expected = "MONOCHROME1, MONOCHROME2, RGB, YBR_FULL or YBR_FULL_422";
-            return Err(DicomError::attribute(ATTRIBUTE, name, expected));
-        }
+/// Also the samples per pixel.
+fn photometric(elements: &Elements, warnings: &mut Vec<Warning>) -> Result<(Photometric, u16), DicomError> {
+    const NAMES: [(&str, Photometric, u16); 6] = [
+        ("MONOCHROME1", Photometric::Monochrome1, 1),
+        ("MONOCHROME2", Photometric::Monochrome2, 1),
+        ("RGB", Photometric::Rgb, 3),
+        ("YBR_FULL", Photometric::YbrFull, 3),
+        ("YBR_FULL_422", Photometric::YbrCompressed, 3),
+        ("YBR_PARTIAL_420", Photometric::YbrCompressed, 3),
+    ];
+    let written = elements.text(tags::PHOTOMETRIC_INTERPRETATION);
+    let written = written.ok_or(DicomError::Missing { attribute: PHOTOMETRIC })?;
+    let plain = |name: &str| name.replace(|c: char| !c.is_ascii_alphanumeric(), "").to_ascii_uppercase();
+    let known = NAMES.into_iter().find(|(name, ..)| plain(name) == plain(&written));
+    let Some((name, photometric, expected)) = known else {
+        let expected = "MONOCHROME1, MONOCHROME2, RGB, YBR_FULL or YBR_FULL_422";
+        return Err(DicomError::attribute(PHOTOMETRIC, written, expected));
     };
-    if samples != expected_samples {
-        let expected = format!("{expected_samples} in {name}");
-        return Err(DicomError::attribute("Samples per Pixel (0028,0002)", samples, expected));
+    if written != name {
+        warnings.push(Warning::new(PHOTOMETRIC, format!("is `{written}`: read as {name}")));
     }
-    Ok(photometric)
-}
-
-impl Elements<'_> {
-    /// An unsigned short.
-    ///
-    /// # Errors
-    /// An attribute that is absent, or no short.
-    pub fn u16(&self, attribute: &'static str, tag: Tag) -> Result<u16, DicomError> {
-        self.optional_u16(attribute, tag)?.ok_or(DicomError::Missing { attribute })
-    }
-
-    /// As [`Elements::u16`], for an attribute that may be absent.
-    pub fn optional_u16(&self, attribute: &'static str, tag: Tag) -> Result<Option<u16>, DicomError> {
-        let Some(element) = self.get(tag) else { return Ok(None) };
-        match element.value.first_chunk() {
-            Some(bytes) => Ok(Some(self.short(*bytes))),
-            None => Err(DicomError::attribute(
-                attribute,
-                format!("{} bytes long", element.value.len()),
-                "an unsigned short",
-            )),
+    match elements.optional_u16(SAMPLES, tags::SAMPLES_PER_PIXEL)? {
+        Some(samples) if samples != expected => {
+            Err(DicomError::attribute(SAMPLES, samples, format!("{expected} in {name}")))
         }
-    }
-
-    /// Two bytes in the byte order of the data set.
-    pub fn short(&self, bytes: [u8; 2]) -> u16 {
-        match self.encoding {
-            Encoding::ExplicitBig => u16::from_be_bytes(bytes),
-            Encoding::ImplicitLittle | Encoding::ExplicitLittle => u16::from_le_bytes(bytes),
+        samples => {
+            if samples.is_none() {
+                warnings.push(Warning::new(SAMPLES, format!("is missing: read as {expected}, that of {name}")));
+            }
+            Ok((photometric, expected))
         }
-    }
-
-    /// All values of a decimal or integer string; none for an attribute that is absent or blank.
-    ///
-    /// # Errors
-    /// A value that is no finite number.
-    pub fn numbers(&self, attribute: &'static str, tag: Tag) -> Result<Vec<f64>, DicomError> {
-        let Some(text) = self.text(tag) else { return Ok(Vec::new()) };
-        let parse = |value: &str| value.trim().parse().ok().filter(|number: &f64| number.is_finite());
-        let numbers: Option<_> = text.split('\\').map(parse).collect();
-        numbers.ok_or_else(|| DicomError::attribute(attribute, format!("`{text}`"), "decimal numbers"))
-    }
-
-    /// Text without its padding; none for an attribute that is absent or blank.
-    pub fn text(&self, tag: Tag) -> Option<String> {
-        let text = String::from_utf8_lossy(self.get(tag)?.value);
-        let text = text.trim_matches(['\0', ' ']);
-        (!text.is_empty()).then(|| text.to_owned())
     }
 }

@@ -1,6 +1,7 @@
 //! RLE Lossless (PS3.5 annex G): the bytes of all samples in separate segments, each packed by runs.
 
-use super::{DicomError, header::Header};
+use super::header::Header;
+use crate::error::DicomError;
 
 /// Up to 15 segments; their number and offsets come first.
 const HEADER_BYTES: usize = 64;

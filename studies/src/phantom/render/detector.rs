@@ -7,7 +7,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::canvas::{Canvas, Pose, mix};
-use crate::phantom::Site;
+use crate::phantom::site::Site;
 
 /// Cells of the slow brightness variation across an image.
 const CELLS: usize = 5;

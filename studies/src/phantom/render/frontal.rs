@@ -3,7 +3,7 @@
 use super::{
     canvas::{Canvas, Pose, anywhere, fall, mix, rise},
     devices, lesions,
-    patient::{Patient, sign},
+    patient::{Patient, posterior_rib, sign},
 };
 use crate::phantom::findings::{Findings, Kind, Side};
 
@@ -84,14 +84,6 @@ fn bones(canvas: &mut Canvas, patient: &Patient) {
             anywhere,
         );
     }
-}
-
-/// A point on a posterior rib, `t` from 0 at the spine to 1 at the chest wall.
-pub fn posterior_rib(rib: usize, t: f32) -> (f32, f32) {
-    let v = 0.13 + 0.076 * rib as f32;
-    let end = Patient::lateral_edge(v + 0.05);
-    let a = mix(0.05, end, t);
-    (a, v - 0.03 * t * (1. - t) * 4. * 0.6 + 0.075 * t * t)
 }
 
 /// Distance from the centre of an ellipse in units of its radii.

@@ -2,8 +2,7 @@
 
 use super::{
     canvas::{Canvas, Point, anywhere, fall, mix, rise},
-    frontal::posterior_rib,
-    patient::{CHEST, Patient, sign},
+    patient::{CHEST, Patient, posterior_rib, sign},
 };
 use crate::phantom::findings::{Degree, Finding, Findings, Kind, Side, Zone};
 

@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::canvas::{Point, fall, rise};
+use super::canvas::{Point, fall, mix, rise};
 use crate::phantom::findings::{Kind, Side};
 
 /// Lateral end of a lung at its base.
@@ -100,4 +100,12 @@ fn vessel(index: usize, rng: &mut ChaCha8Rng) -> [Point; 3] {
         *point = (u, v);
     }
     line
+}
+
+/// A point on a posterior rib, `t` from 0 at the spine to 1 at the chest wall.
+pub fn posterior_rib(rib: usize, t: f32) -> (f32, f32) {
+    let v = 0.13 + 0.076 * rib as f32;
+    let end = Patient::lateral_edge(v + 0.05);
+    let a = mix(0.05, end, t);
+    (a, v - 0.03 * t * (1. - t) * 4. * 0.6 + 0.075 * t * t)
 }

@@ -1,0 +1,28 @@
+//! Reads the `config.json` of a model.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use super::weights::refuse;
+use addendum_rewards::Result;
+
+/// Parses a file and checks what was parsed; a complaint names the field and its value.
+///
+/// # Errors
+/// Unreadable and malformed files, and whatever `check` complains of.
+pub(super) fn read<T: DeserializeOwned>(file: &Path, check: impl Fn(&T) -> Result<(), String>) -> Result<T> {
+    let bytes = std::fs::read(file).map_err(|error| refuse(file, error))?;
+    parse(file, &bytes, check)
+}
+
+/// Like [`read`], of bytes in memory; `file` stands in messages.
+pub(super) fn parse<T: DeserializeOwned>(
+    file: &Path,
+    bytes: &[u8],
+    check: impl Fn(&T) -> Result<(), String>,
+) -> Result<T> {
+    let config = serde_json::from_slice(bytes).map_err(|error| refuse(file, error))?;
+    check(&config).map_err(|complaint| refuse(file, complaint))?;
+    Ok(config)
+}

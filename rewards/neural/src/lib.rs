@@ -1,0 +1,34 @@
+//! The published neural metrics, from their published weights.
+//!
+//! CheXbert labels reports, RaTEScore's tagger and embedder extract entities, RadGraph's model extracts graphs; each
+//! implements the trait of that kind of `addendum-rewards`, so that it can stand in for the lexicon. Inference only. Sizes, labels
+//! and vocabularies are read from the files, never assumed.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod bert;
+mod chexbert;
+mod config;
+mod deberta;
+mod encoder;
+mod error;
+mod layers;
+mod mpnet;
+#[cfg(test)]
+mod oracle;
+mod pickle;
+mod positions;
+#[cfg(test)]
+mod properties;
+mod radgraph;
+mod rate;
+#[cfg(test)]
+mod testing;
+mod tokens;
+mod view;
+mod weights;
+
+pub use chexbert::Chexbert;
+pub use radgraph::Radgraph;
+pub use rate::{RateExtractor, RateModels};

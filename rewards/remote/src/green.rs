@@ -1,0 +1,215 @@
+//! GREEN (Ostmeier et al. 2024, arXiv 2405.03595): a language model counts the errors of a report, for evaluation.
+//!
+//! The model is asked through any OpenAI-compatible chat endpoint (vLLM, llama.cpp, SGLang and others serve the published
+//! `StanfordAIMI/GREEN-radllama2-7b`). An answer that does not hold the counts is an error of that report and counts in no
+//! mean. Too slow and too costly for a reward, so not one of its components.
+
+mod answer;
+mod prompt;
+
+use std::{convert::Infallible, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub use answer::{AnswerError, Grade};
+use prompt::Prompt;
+
+use super::{Error, Malformed, Node, ServiceConfig, endpoint::Endpoint, parallel};
+
+/// Where the model is and how it is asked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GreenConfig {
+    /// Its `url` is the API's base, as in `http://127.0.0.1:8000/v1`, or the whole address of `chat/completions`.
+    pub service: ServiceConfig,
+    /// The name under which the endpoint serves the model.
+    pub model: String,
+    /// A file with `{reference}` and `{candidate}` once each, to be asked instead of the built-in prompt; the published
+    /// figures belong to the wording in the package of the authors.
+    pub prompt: Option<PathBuf>,
+    /// Tokens of an answer; the endpoint's own limit without it.
+    pub longest_answer_tokens: Option<u32>,
+}
+
+/// The grader. Shareable between threads.
+pub struct Green {
+    endpoint: Endpoint,
+    model: String,
+    prompt: Prompt,
+    longest_answer_tokens: Option<u32>,
+}
+
+/// The grades of a set of reports.
+#[derive(Debug)]
+pub struct Graded {
+    /// One per pair, in order.
+    pub grades: Vec<Result<Grade, Error>>,
+}
+
+impl Graded {
+    /// Mean GREEN score of the reports that were graded; `None` without any.
+    pub fn mean(&self) -> Option<f64> {
+        let scores: Vec<f64> = self.grades.iter().flatten().map(Grade::score).collect();
+        (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
+    }
+
+    /// Reports without a grade. A mean is not worth much when there are many.
+    pub fn failures(&self) -> usize {
+        self.grades.iter().filter(|grade| grade.is_err()).count()
+    }
+}
+
+impl Green {
+    /// # Errors
+    /// Impossible settings and an unusable prompt file.
+    pub fn new(config: &GreenConfig) -> Result<Self, Error> {
+        let mut service = config.service.clone();
+        let bad = |field, value: String, expected| {
+            Err(Error::Config { url: config.service.url.clone(), field, value, expected })
+        };
+        if config.model.trim().is_empty() {
+            return bad("model", "empty".into(), "the name of a model");
+        }
+        let prompt = match &config.prompt {
+            None => Prompt::default(),
+            Some(path) => match std::fs::read_to_string(path) {
+                Err(error) => return bad("prompt", format!("{}: {error}", path.display()), "a readable file"),
+                Ok(text) => match Prompt::new(&text) {
+                    Some(prompt) => prompt,
+                    None => {
+                        return bad("prompt", path.display().to_string(), "`{reference}` and `{candidate}` once each");
+                    }
+                },
+            },
+        };
+        let base = service.url.trim_end_matches('/');
+        service.url =
+            if base.ends_with("/chat/completions") { base.into() } else { format!("{base}/chat/completions") };
+        Ok(Self {
+            endpoint: Endpoint::new(&service)?,
+            model: config.model.clone(),
+            prompt,
+            longest_answer_tokens: config.longest_answer_tokens,
+        })
+    }
+
+    /// Grades one report.
+    ///
+    /// # Errors
+    /// The endpoint fails, or its answer lacks the counts, is ambiguous or was cut.
+    pub fn grade(&self, reference: &str, candidate: &str) -> Result<Grade, Error> {
+        let mut request = json!({
+            "model": self.model,
+            "messages": [{"role": "user", "content": self.prompt.ask(reference, candidate)}],
+            "temperature": 0,
+        });
+        if let (Some(tokens), Value::Object(members)) = (self.longest_answer_tokens, &mut request) {
+            members.insert("max_tokens".into(), tokens.into());
+        }
+        let (text, cut) = self.endpoint.ask(&request, content)?;
+        let grade = if cut { Err(AnswerError::Cut) } else { Grade::parse(&text) };
+        grade.map_err(|reason| Error::Green { url: self.endpoint.url().to_owned(), reason })
+    }
+
+    /// Grades each pair of reference and candidate. A failure is that pair's alone.
+    pub fn grade_all(&self, pairs: &[(&str, &str)]) -> Graded {
+        let grade = |&(reference, candidate): &(&str, &str)| Ok::<_, Infallible>(self.grade(reference, candidate));
+        let Ok(grades) = parallel::each(pairs, self.endpoint.parallel, grade);
+        Graded { grades }
+    }
+}
+
+/// The text of a chat completion, and whether it was cut.
+fn content(answer: Node) -> Result<(String, bool), Malformed> {
+    let choices = answer.get("choices");
+    let Some(choice) = choices.items()?.into_iter().next() else {
+        return Err(choices.malformed("at least one choice"));
+    };
+    let cut = choice.get("finish_reason").text().is_ok_and(|reason| reason == "length");
+    Ok((choice.get("message").get("content").text()?.to_owned(), cut))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Scripted, quick};
+
+    #[derive(Deserialize)]
+    struct Exchange {
+        name: String,
+        reference: String,
+        candidate: String,
+        status: u16,
+        response: Value,
+        /// Or `error`.
+        score: Option<f64>,
+        significant: Option<[u32; 6]>,
+        insignificant: Option<[u32; 6]>,
+        matched: Option<u32>,
+        error: Option<String>,
+    }
+
+    /// Written by hand in the forms of the published model, of other models and of common endpoints.
+    fn written() -> Vec<Exchange> {
+        serde_json::from_str(include_str!("green/written.json")).unwrap()
+    }
+
+    fn green(url: &str) -> Green {
+        let mut service = quick(&url.replace("/path", "/v1"));
+        service.backoff.attempts = 1;
+        Green::new(&GreenConfig { service, model: "green".into(), ..GreenConfig::default() }).unwrap()
+    }
+
+    #[test]
+    fn written_answers_give_their_counts_or_their_error() {
+        for case in written() {
+            let server = Scripted::new(vec![(case.status, &case.response.to_string())]);
+            let grade = green(&server.url).grade(&case.reference, &case.candidate);
+            match case.error {
+                None => {
+                    let grade = grade.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+                    assert_eq!(Some(grade.significant), case.significant, "{}", case.name);
+                    assert_eq!(grade.insignificant, case.insignificant, "{}", case.name);
+                    assert_eq!(Some(grade.matched), case.matched, "{}", case.name);
+                    assert!((grade.score() - case.score.unwrap()).abs() < 1e-12, "{}", case.name);
+                }
+                Some(expected) => {
+                    let message = grade.expect_err(&case.name).to_string();
+                    assert!(message.contains(&server.url.replace("/path", "/v1/chat/completions")), "{message}");
+                    assert!(message.contains(&expected), "{}: {message}", case.name);
+                }
+            }
+            let request = server.requests().remove(0);
+            assert!(request.starts_with("POST /v1/chat/completions "), "{request}");
+            let body: Value = serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap();
+            let question = body["messages"][0]["content"].as_str().unwrap();
+            assert!(question.contains(&case.reference) && question.contains(&case.candidate));
+            assert_eq!((&body["model"], &body["temperature"]), (&json!("green"), &json!(0)));
+        }
+    }
+
+    #[test]
+    fn a_failed_report_is_counted_and_in_no_mean() {
+        let good = written().into_iter().find(|case| case.score == Some(0.75)).unwrap().response.to_string();
+        let server = Scripted::new(vec![(200, &good), (200, r#"{"choices": []}"#), (200, &good)]);
+        let graded = green(&server.url).grade_all(&[("a", "b"), ("c", "d"), ("e", "f")]);
+        assert_eq!((graded.mean(), graded.failures()), (Some(0.75), 1));
+        assert!(graded.grades[1].as_ref().unwrap_err().to_string().contains("`choices` is a list of 0"));
+        assert_eq!(Graded { grades: vec![] }.mean(), None);
+    }
+
+    #[test]
+    fn a_model_must_be_named_and_a_prompt_must_hold_both_reports() {
+        let dir = tempfile::tempdir().unwrap();
+        let prompt = dir.path().join("prompt.txt");
+        std::fs::write(&prompt, "Compare {reference} with itself.").unwrap();
+        let service = ServiceConfig::at("http://127.0.0.1:1/v1");
+        let refusal = |config: GreenConfig| Green::new(&config).err().unwrap().to_string();
+        assert!(
+            refusal(GreenConfig { service: service.clone(), ..GreenConfig::default() }).contains("`model` is empty")
+        );
+        let config = GreenConfig { service, model: "green".into(), prompt: Some(prompt), ..GreenConfig::default() };
+        assert!(refusal(config).contains("`{candidate}` once each"));
+    }
+}

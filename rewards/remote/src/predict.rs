@@ -1,0 +1,233 @@
+//! Rewards from `POST /predict`.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Malformed, Node, ServiceConfig,
+    endpoint::Endpoint,
+    parallel,
+    wire::{PredictRequest, kind},
+};
+use addendum_rewards::{
+    Error, Result, Reward, RewardConfig,
+    score::{Component, Weighed},
+};
+
+/// What is sent for a report without words: the service of the EditGRPO code crashes on an empty text, and scores this
+/// word itself where an answer holds no report.
+const NO_REPORT: &str = "None";
+
+/// How far beyond [-1, 1] rounding may carry a score.
+const ROUNDING: f64 = 1e-3;
+
+/// Scores reports against references by a service. Its scores are those of the service's models; only the weighted sum
+/// is made here.
+pub struct RewardService {
+    endpoint: Endpoint,
+    components: Vec<Served>,
+}
+
+/// A component and its weight.
+struct Served {
+    component: Component,
+    weight: f64,
+    wire: Wire,
+}
+
+/// A component in the words of the services.
+struct Wire {
+    /// The list that holds its scores.
+    list: &'static str,
+    /// The name by which it is requested.
+    requested: &'static str,
+    /// How many scores each of its numbers is the sum of.
+    sum_of: Sum,
+}
+
+#[derive(Clone, Copy)]
+enum Sum {
+    One,
+    Fourteen,
+}
+
+/// `None` for what the services do not tell.
+fn wire(component: Component) -> Option<Wire> {
+    let wire = |list, requested, sum_of| Some(Wire { list, requested, sum_of });
+    match component {
+        Component::Chexbert => wire("micro_chexbert_14", "cxb14micro", Sum::One),
+        // All lists of CheXbert come together.
+        Component::ChexbertFive => wire("micro_chexbert_5", "cxb14micro", Sum::One),
+        Component::ChexbertWeighted => wire("balanced_accuracy_chexbert", "cxb_bal_acc", Sum::Fourteen),
+        Component::Radgraph => wire("f1_radgraph_scores", "radgraphf1", Sum::One),
+        Component::Rate => wire("rate_scores", "ratescore", Sum::One),
+        Component::RadgraphSimple | Component::RadgraphComplete => None,
+    }
+}
+
+impl RewardService {
+    /// Of `reward` only the weights count: class frequencies, the negation weight and the cache are the service's own.
+    ///
+    /// # Errors
+    /// Impossible weights or service settings, and components that services do not tell.
+    pub fn new(config: &ServiceConfig, reward: &RewardConfig) -> Result<Self> {
+        let served = |(component, weight): (Component, f64)| {
+            let wire = wire(component).ok_or(Error::Unserved { name: component.name() })?;
+            Ok(Served { component, weight, wire })
+        };
+        let components = reward.checked_weights()?.into_iter().map(served).collect::<Result<_>>()?;
+        Ok(Self { components, endpoint: Endpoint::new(config)? })
+    }
+
+    /// Scores each hypothesis against the one reference, in order.
+    ///
+    /// # Errors
+    /// The service cannot be reached in time, refuses, or answers with anything but one score per pair.
+    pub fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Reward>> {
+        let batches: Vec<&[&str]> = hypotheses.chunks(self.endpoint.batch).collect();
+        let scored = parallel::each(&batches, self.endpoint.parallel, |batch| self.ask(reference, batch))?;
+        Ok(scored.into_iter().flatten().collect())
+    }
+
+    fn ask(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Reward>> {
+        let requested: BTreeSet<&str> = self.components.iter().map(|served| served.wire.requested).collect();
+        let request = PredictRequest {
+            hyps: hypotheses.iter().map(|text| said(text)).collect(),
+            refs: vec![said(reference); hypotheses.len()],
+            kind: kind::FREE_FORM.into(),
+            requested_reward_components: requested.into_iter().map(str::to_owned).collect(),
+            per_pair: hypotheses.len() > 1,
+        };
+        let scores = self.endpoint.ask(&request, |answer| self.scores(&answer, hypotheses.len()))?;
+        let mut values: Vec<Vec<Weighed>> = vec![Vec::new(); hypotheses.len()];
+        for (Served { component, weight, .. }, scores) in self.components.iter().zip(scores) {
+            for (values, score) in values.iter_mut().zip(scores) {
+                values.push((*component, *weight, score));
+            }
+        }
+        values.into_iter().map(Reward::of).collect()
+    }
+
+    /// The scores of each component, one per pair.
+    fn scores(&self, answer: &Node, pairs: usize) -> std::result::Result<Vec<Vec<f64>>, Malformed> {
+        let result = answer.get("result");
+        if result.text()? != "success" {
+            return Err(result.malformed("`success`"));
+        }
+        let predictions = answer.get("data").get("predictions");
+        let of = |Served { wire, .. }: &Served| {
+            let list = predictions.get(wire.list);
+            let expected = "one score per pair (with `batch` above 1, ask `addendum serve-rewards` only)";
+            list.exactly(pairs, expected)?.iter().map(|node| score(node, wire.sum_of)).collect()
+        };
+        self.components.iter().map(of).collect()
+    }
+
+    /// The address, for messages.
+    pub fn url(&self) -> &str {
+        self.endpoint.url()
+    }
+}
+
+fn score(node: &Node, sum_of: Sum) -> std::result::Result<f64, Malformed> {
+    let (count, expected) = match sum_of {
+        Sum::One => (1., "a score in [-1, 1]"),
+        Sum::Fourteen => (14., "a sum of 14 scores in [-1, 1]"),
+    };
+    let value = node.number()? / count;
+    if value.abs() > 1. + ROUNDING { Err(node.malformed(expected)) } else { Ok(value) }
+}
+
+fn said(report: &str) -> String {
+    if report.trim().is_empty() { NO_REPORT.into() } else { report.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Scripted, quick};
+
+    fn answer(chexbert: Value, radgraph: Value, rate: Value) -> String {
+        let predictions = json!({"micro_chexbert_14": chexbert, "f1_radgraph_scores": radgraph, "rate_scores": rate});
+        json!({"result": "success", "data": {"predictions": predictions}}).to_string()
+    }
+
+    fn score(body: &str, hypotheses: &[&str], batch: usize) -> (Result<Vec<Reward>>, Vec<String>) {
+        let server = Scripted::new(vec![(200, body)]);
+        let config = ServiceConfig { batch, ..quick(&server.url) };
+        let scores = RewardService::new(&config, &RewardConfig::default()).unwrap().score("No effusion.", hypotheses);
+        (scores, server.requests())
+    }
+
+    #[test]
+    fn components_and_their_weighted_sum_come_from_the_answer() {
+        let server = Scripted::new(vec![(200, &answer(json!([0.5]), json!([0.25]), json!([1.0000001])))]);
+        let weights = [("chexbert".to_owned(), 2.), ("radgraph".to_owned(), 0.), ("rate".to_owned(), 1.)].into();
+        let config = RewardConfig { weights, ..RewardConfig::default() };
+        let rewards = RewardService::new(&quick(&server.url), &config).unwrap().score("No effusion.", &["Edema."]);
+        let reward = rewards.unwrap().remove(0);
+        assert_eq!(reward.total, 2.);
+        assert_eq!(reward.components["radgraph"], 0.25);
+        let request = server.requests().remove(0);
+        let body: Value = serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let components = ["cxb14micro", "radgraphf1", "ratescore"];
+        assert_eq!(
+            body,
+            json!({"hyps": ["Edema."], "refs": ["No effusion."], "type": "free_form",
+                "requested_reward_components": components})
+        );
+    }
+
+    #[test]
+    fn the_weighted_accuracy_is_a_fourteenth_of_its_sum_and_untold_components_are_refused() {
+        let answer = json!({"result": "success", "data": {"predictions": {"balanced_accuracy_chexbert": [3.5]}}});
+        let server = Scripted::new(vec![(200, &answer.to_string())]);
+        let config = |name: &str| RewardConfig { weights: [(name.to_owned(), 2.)].into(), ..RewardConfig::default() };
+        let service = RewardService::new(&quick(&server.url), &config("chexbert_weighted")).unwrap();
+        let reward = service.score("No effusion.", &["Edema."]).unwrap().remove(0);
+        assert_eq!((reward.total, reward.components["chexbert_weighted"]), (0.5, 0.25));
+        assert!(server.requests()[0].contains(r#""requested_reward_components":["cxb_bal_acc"]"#));
+        let refused =
+            RewardService::new(&quick("http://127.0.0.1:1"), &config("radgraph_simple")).err().unwrap().to_string();
+        assert!(refused.contains("`radgraph_simple`"), "{refused}");
+    }
+
+    #[test]
+    fn an_answer_that_is_not_one_score_per_pair_is_an_error_with_its_field() {
+        let one = || json!([0.5]);
+        let cases = [
+            (answer(json!([]), one(), one()), "`data.predictions.micro_chexbert_14` is a list of 0"),
+            (answer(one(), json!(null), one()), "`data.predictions.f1_radgraph_scores` is null"),
+            (answer(one(), one(), json!([null])), "`data.predictions.rate_scores[0]` is null"),
+            (answer(one(), one(), json!(["0.5"])), "`data.predictions.rate_scores[0]` is a string"),
+            (answer(one(), one(), json!([1.5])), "`data.predictions.rate_scores[0]` is 1.5"),
+            (json!({"result": "success"}).to_string(), "`data.predictions.micro_chexbert_14` is missing"),
+            (
+                json!({"result": "error", "data": {"message": "x"}}).to_string(),
+                "`result` is a string, expected `success`",
+            ),
+            ("null".into(), "`result` is missing"),
+        ];
+        for (body, expected) in cases {
+            let (scores, requests) = score(&body, &["Edema."], 1);
+            let message = scores.unwrap_err().to_string();
+            assert!(message.contains("http://127.0.0.1") && message.contains(expected), "{body}: {message}");
+            assert_eq!(requests.len(), 1);
+        }
+    }
+
+    #[test]
+    fn means_of_a_batch_are_not_taken_for_scores_of_its_pairs() {
+        let (scores, requests) = score(&answer(json!([0.5]), json!([0.5]), json!([0.5])), &["Edema.", "Clear."], 2);
+        assert!(scores.unwrap_err().to_string().contains("list of 1, expected one score per pair"));
+        assert!(requests[0].contains(r#""per_pair":true"#));
+    }
+
+    #[test]
+    fn a_report_without_words_is_sent_as_none() {
+        let (scores, requests) = score(&answer(json!([0.]), json!([0.]), json!([0.5])), &[" \n"], 1);
+        assert_eq!(scores.unwrap()[0].total, 0.5);
+        assert!(requests[0].contains(r#""hyps":["None"]"#));
+    }
+}

@@ -1,0 +1,84 @@
+//! Timing the policy (sampling, a learning step, or a whole GRPO iteration without actors) and the rewards.
+//!
+//! The policy works on token ids, so that a model needs no tokenizer: prompts are random images and random text,
+//! responses have a forced length. What the model says is worthless; what it costs is not.
+
+mod bed;
+mod clock;
+mod counts;
+mod iteration;
+mod rewards;
+mod unigram;
+mod workload;
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::host;
+use bed::Bed;
+use clock::{Laps, median_and_shortest};
+use counts::cores;
+use iteration::Iteration;
+use rewards::Rewards;
+use workload::{Stage, Workload};
+
+/// What is timed.
+#[derive(Subcommand)]
+pub enum Bench {
+    /// Responses from prompts.
+    Sample(Workload),
+    /// One update from given responses.
+    Step(Workload),
+    /// Sampling, reward, update, and the new adapter in the sampler.
+    Loop(Workload),
+    /// Reports against references by the networks of CheXbert and RaTEScore, with random weights of the published sizes.
+    Rewards(Rewards),
+}
+
+impl Bench {
+    /// Runs the benchmark; returns its report, a JSON object.
+    ///
+    /// # Errors
+    /// A model that cannot be read or written; settings that do not fit it; a failure while computing.
+    pub fn run(&self) -> Result<Value> {
+        match self {
+            Self::Sample(workload) => run(workload, Stage::Sample),
+            Self::Step(workload) => run(workload, Stage::Step),
+            Self::Loop(workload) => run(workload, Stage::Loop),
+            Self::Rewards(rewards) => rewards.run(),
+        }
+    }
+}
+
+fn run(workload: &Workload, stage: Stage) -> Result<Value> {
+    let threads = workload.threads.map_or_else(cores, Ok)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let (bed, steps) = pool.install(|| time(workload, stage))?;
+    report(workload, stage, &bed, threads, &steps)
+}
+
+fn time(workload: &Workload, stage: Stage) -> Result<(Bed, Vec<Laps>)> {
+    let bed = Bed::new(workload)?;
+    let steps = Iteration::new(&bed, workload)?.repeat(stage, workload.repeat)?;
+    Ok((bed, steps))
+}
+
+fn report(workload: &Workload, stage: Stage, bed: &Bed, threads: usize, steps: &[Laps]) -> Result<Value> {
+    let (median, shortest) = median_and_shortest(steps).context("no step was timed")?;
+    Ok(json!({
+        "bench": stage,
+        "seconds_per_step": median.total(),
+        "split": median,
+        "tokens_per_second": workload.response_tokens() as f64 / median.total(),
+        "shortest_step_seconds": shortest.total(),
+        "step_seconds": steps.iter().map(Laps::total).collect::<Vec<_>>(),
+        "peak_rss_bytes": host::peak_resident(),
+        "cpu": host::cpu_model(),
+        "threads": threads,
+        "parameters": bed.parameters(),
+        "response_tokens": workload.response_tokens(),
+        "tokens_per_prompt": bed.prompt_tokens(),
+        "config": workload,
+    }))
+}

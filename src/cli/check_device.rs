@@ -1,0 +1,29 @@
+//! `addendum check-device`: a device against the CPU.
+
+mod comparison;
+
+use addendum::policy::device::device;
+use anyhow::{Result, ensure};
+use candle_core::DType;
+use clap::Args;
+
+#[derive(Args)]
+pub struct CheckArgs {
+    /// cuda:N, in a build with the feature `cuda`.
+    device: String,
+}
+
+pub fn run(args: &CheckArgs) -> Result<()> {
+    let device = device(&args.device)?;
+    let mut passed = true;
+    println!("{:<8} {:<24} {:>12} {:>12}", "weights", args.device, "difference", "tolerance");
+    for (name, dtype) in [("f32", DType::F32), ("bf16", DType::BF16)] {
+        for row in comparison::against_cpu(&device, dtype)? {
+            let verdict = if row.passes() { "ok" } else { "FAILED" };
+            println!("{name:<8} {:<24} {:>12.2e} {:>12.0e}  {verdict}", row.what, row.difference, row.tolerance);
+            passed &= row.passes();
+        }
+    }
+    ensure!(passed, "{} does not compute what the CPU computes", args.device);
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! `addendum doctor`: whether a plan fits this machine.
+
+mod plan;
+
+use std::path::PathBuf;
+
+use addendum::{
+    policy::{Config, LoraConfig, device::device, learner::Recompute},
+    train::placement::WeightType,
+};
+use anyhow::Result;
+use clap::Args;
+
+use super::host;
+use plan::Plan;
+
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// A folder with a model's `config.json`.
+    #[arg(long)]
+    model_config: PathBuf,
+    /// Only on paper; otherwise the model is built with random weights and takes one training step.
+    #[arg(long)]
+    estimate: bool,
+    /// Of the weight matrices; activations, adapter and optimiser are f32.
+    #[arg(long, value_enum, default_value = "bf16")]
+    dtype: WeightType,
+    #[arg(long, default_value_t = 2)]
+    images: usize,
+    /// Of an image.
+    #[arg(long, default_value_t = 401_408)]
+    pixels: usize,
+    /// Prompt tokens that are text.
+    #[arg(long, default_value_t = 64)]
+    text_tokens: usize,
+    #[arg(long, default_value_t = 4)]
+    group_size: usize,
+    #[arg(long, default_value_t = 128)]
+    response_tokens: usize,
+    #[arg(long, default_value_t = 16)]
+    lora_rank: usize,
+    /// Memory of the device in GiB. Without it: what this machine can still give, and no limit on other devices.
+    #[arg(long)]
+    memory: Option<f64>,
+    /// Compute layers again in the backward pass even where their activations would fit.
+    #[arg(long)]
+    recompute: bool,
+    /// Where the dry run takes place: cpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+pub fn run(args: &DoctorArgs) -> Result<()> {
+    const GIB: f64 = (1u64 << 30) as f64;
+    let device = device(&args.device)?;
+    let free = if device.is_cpu() { host::available_memory() } else { None };
+    let plan = Plan {
+        config: Config::load(&args.model_config.join("config.json"))?,
+        dtype: args.dtype.into(),
+        lora: LoraConfig { rank: args.lora_rank, ..LoraConfig::default() },
+        images: args.images,
+        pixels: args.pixels,
+        text_tokens: args.text_tokens,
+        group_size: args.group_size,
+        response_tokens: args.response_tokens,
+        limit: args.memory.map(|gib| (gib * GIB) as u64).or(free),
+        recompute: if args.recompute { Recompute::Always } else { Recompute::WhenNeeded },
+    };
+    let estimate = plan.estimate()?;
+    let millions = |count: u64| format!("{:.1} M", count as f64 / 1e6);
+    let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / GIB);
+    println!("parameters");
+    println!("  vision tower      {:>12}", millions(estimate.vision_parameters));
+    println!("  language model    {:>12}", millions(estimate.language_parameters));
+    println!("  vocabulary        {:>12}", millions(estimate.vocabulary_parameters));
+    println!("  adapter           {:>12}", millions(estimate.lora_parameters));
+    println!("memory");
+    println!("  weights           {:>12}", gib(estimate.weights));
+    println!("  encoding a study  {:>12}", gib(estimate.vision));
+    println!("  sampling a group  {:>12}", gib(estimate.sampling));
+    let how = if estimate.recompute { ", layers computed again" } else { "" };
+    println!("  training step     {:>12}  ({} micro-batches{how})", gib(estimate.step.total()), estimate.micro_batches);
+    println!("  predicted peak    {:>12}", gib(estimate.peak));
+    if let Some(limit) = plan.limit {
+        println!("  limit             {:>12}  {}", gib(limit), if estimate.fits { "fits" } else { "does not fit" });
+    }
+    if args.estimate {
+        return Ok(());
+    }
+    let run = plan.dry_run(&device)?;
+    println!("dry run");
+    println!("  building          {:>10.1} s", run.build_seconds);
+    println!("  encoding          {:>10.1} s", run.vision_seconds);
+    println!("  training step     {:>10.1} s", run.step_seconds);
+    println!("    reference       {:>10.1} s", run.reference_seconds);
+    println!("    forward         {:>10.1} s", run.forward_seconds);
+    println!("    backward        {:>10.1} s", run.backward_seconds);
+    if let Some(peak) = run.peak.filter(|_| device.is_cpu()) {
+        let off = 100.0 * (peak as f64 / estimate.peak as f64 - 1.0);
+        println!("  measured peak     {:>12}  ({off:+.1} % of the prediction)", gib(peak));
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! What a training run is put together from: data, policy and its devices, back ends of the reward, settings, and what
+//! watches over it.
+
+pub mod data;
+pub mod held_out;
+pub mod interrupt;
+pub mod placement;
+pub mod prometheus;
+pub mod reward_models;
+pub mod reward_pools;
+pub mod reward_services;
+pub mod reward_stages;
+pub mod settings;
+pub mod supervised;

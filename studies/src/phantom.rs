@@ -1,0 +1,189 @@
+//! Phantoms: procedurally drawn chest radiographs whose findings are visible in the pixels, with reports to match.
+//!
+//! They serve to train and test the whole pipeline without a download. They are not medicine: shapes and words are
+//! those of a schoolbook, simplified until a very small model can learn them.
+//!
+//! # Randomness
+//! Every study is made from ChaCha8 streams. The 256-bit key is made of the seed (8 bytes, little-endian), the site,
+//! the split and the purpose (one byte each: story, body, words, exposure); the 64-bit stream number is the index of
+//! the study. Distinct keys and stream numbers give distinct streams, hence splits and sites share no randomness, a
+//! study does not depend on how many there are, and rendering does not disturb the words. The image size is no part
+//! of the key: the same study can be drawn at several sizes.
+
+mod case;
+mod findings;
+mod phrases;
+mod render;
+mod report;
+mod site;
+
+use std::sync::Arc;
+
+use image::GrayImage;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+pub use findings::{CHEXPERT, Degree, Finding, Findings, Kind, Side, Zone};
+pub use site::Site;
+
+use crate::{
+    dataset::{Dataset, Split},
+    error::{Error, Result},
+    study::{ImageSource, Projection, Reference, Study, Timing, View},
+};
+use case::Case;
+use render::Patient;
+
+/// Smallest image side, in pixels: below it findings vanish.
+pub const MIN_SIZE: u32 = 56;
+/// Largest image side, in pixels.
+pub const MAX_SIZE: u32 = 4096;
+
+/// Which phantoms to make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhantomConfig {
+    pub seed: u64,
+    pub site: Site,
+    pub split: Split,
+    /// Number of studies.
+    pub count: usize,
+    /// Side of the square images in pixels, [`MIN_SIZE`] to [`MAX_SIZE`].
+    pub size: u32,
+}
+
+impl Default for PhantomConfig {
+    fn default() -> Self {
+        Self { seed: 0, site: Site::A, split: Split::Train, count: 1000, size: 112 }
+    }
+}
+
+/// A dataset of phantoms, made on the fly.
+#[derive(Clone, Debug)]
+pub struct Phantom {
+    config: PhantomConfig,
+}
+
+/// What a random stream is for. The number goes into its key.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Story = 1,
+    Body = 2,
+    Words = 3,
+    Exposure = 4,
+}
+
+impl Phantom {
+    /// # Errors
+    /// [`Error::PhantomSize`] if the image size is out of range.
+    pub fn new(config: PhantomConfig) -> Result<Self> {
+        if !(MIN_SIZE..=MAX_SIZE).contains(&config.size) {
+            return Err(Error::PhantomSize { size: config.size, min: MIN_SIZE, max: MAX_SIZE });
+        }
+        Ok(Self { config })
+    }
+
+    pub fn config(&self) -> &PhantomConfig {
+        &self.config
+    }
+
+    /// What is to be seen on the current views of study `index`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn findings(&self, index: usize) -> Result<Findings> {
+        Ok(self.case(index)?.current)
+    }
+
+    /// Which CheXpert observations the report of study `index` asserts, in the order of [`CHEXPERT`].
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn labels(&self, index: usize) -> Result<[bool; 14]> {
+        let case = self.case(index)?;
+        Ok(findings::chexpert(&case.current, case.pneumonia()))
+    }
+
+    /// The current frontal radiograph of the patient of study `index` if these were the findings, all else being equal.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn counterfactual(&self, index: usize, findings: &Findings) -> Result<GrayImage> {
+        let mut exposure = self.stream(index, Purpose::Exposure)?;
+        Ok(self.radiograph(Projection::Frontal, &self.patient(index)?, findings, &mut exposure))
+    }
+
+    fn case(&self, index: usize) -> Result<Case> {
+        Ok(case::sample(&mut self.stream(index, Purpose::Story)?))
+    }
+
+    fn patient(&self, index: usize) -> Result<Patient> {
+        Ok(Patient::sample(&mut self.stream(index, Purpose::Body)?))
+    }
+
+    fn radiograph(
+        &self,
+        projection: Projection,
+        patient: &Patient,
+        findings: &Findings,
+        exposure: &mut ChaCha8Rng,
+    ) -> GrayImage {
+        render::radiograph(self.config.site, self.config.size, projection, patient, findings, exposure)
+    }
+
+    fn views(&self, index: usize, case: &Case) -> Result<Vec<View>> {
+        let patient = self.patient(index)?;
+        let mut exposure = self.stream(index, Purpose::Exposure)?;
+        let mut views = Vec::new();
+        let mut expose = |projection, timing, findings: &Findings| {
+            let image = self.radiograph(projection, &patient, findings, &mut exposure);
+            views.push(View { projection, timing, image: ImageSource::Pixels(Arc::new(image)) });
+        };
+        expose(Projection::Frontal, Timing::Current, &case.current);
+        if case.lateral {
+            expose(Projection::Lateral, Timing::Current, &case.current);
+        }
+        if let Some(prior) = &case.prior {
+            expose(Projection::Frontal, Timing::Prior, prior);
+        }
+        Ok(views)
+    }
+
+    fn stream(&self, index: usize, purpose: Purpose) -> Result<ChaCha8Rng> {
+        let PhantomConfig { seed, site, split, count, .. } = self.config;
+        if index >= count {
+            return Err(Error::OutOfRange { index, len: count });
+        }
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        key[8..11].copy_from_slice(&[site as u8, split as u8, purpose as u8]);
+        let mut stream = ChaCha8Rng::from_seed(key);
+        stream.set_stream(index as u64);
+        Ok(stream)
+    }
+}
+
+impl Dataset for Phantom {
+    fn len(&self) -> usize {
+        self.config.count
+    }
+
+    fn study(&self, index: usize) -> Result<Study> {
+        let PhantomConfig { seed, site, split, .. } = self.config;
+        let case = self.case(index)?;
+        let report = report::write(&case, site, &mut self.stream(index, Purpose::Words)?);
+        let technique = match (case.portable, case.lateral) {
+            (true, _) => "Portable.",
+            (false, true) => "PA and lateral.",
+            (false, false) => "PA.",
+        };
+        Ok(Study {
+            id: format!("phantom-{seed}-{site:?}-{split}-{index:06}"),
+            views: self.views(index, &case)?,
+            indication: case.indication.map(str::to_owned),
+            technique: Some(technique.to_owned()),
+            comparison: case.prior.as_ref().map(|_| "Prior radiograph.".to_owned()),
+            reference: Reference::new(report),
+        })
+    }
+}

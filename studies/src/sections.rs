@@ -1,0 +1,132 @@
+//! Reports cut into their sections, and which of them speak: only findings and impression say what is seen.
+//!
+//! Whole reports also hold the order, the history, what an earlier reader wrote in haste, recommendations and who was
+//! told. Hospitals spell their headings in hundreds of ways, as the section script of MIMIC-CXR's authors shows, so
+//! headings are told by their words (`headings`) and by where they stand (`scan`): at the start of a line or sentence, in
+//! front of a colon, or alone on a line. What capitals with a colon open that no word tells is a section that does not
+//! speak.
+
+mod headings;
+mod scan;
+
+use std::{borrow::Cow, ops::Range};
+
+pub use headings::Kind;
+
+/// A part of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    pub kind: Kind,
+    /// Bytes of the report, from the heading on.
+    pub whole: Range<usize>,
+    /// Bytes of the report, behind the heading.
+    pub body: Range<usize>,
+}
+
+/// The sections of a report in their order; together they are all of it. What stands before the first heading, or in a
+/// paragraph of its own behind the history, the technique and the like, is [`Kind::Untitled`].
+pub fn split(report: &str) -> Vec<Section> {
+    let headings = scan::headings(report);
+    let first = headings.first().map_or(report.len(), |heading| heading.start);
+    let mut sections = vec![Section { kind: Kind::Untitled, whole: 0..first, body: 0..first }];
+    let ends = headings.iter().skip(1).map(|heading| heading.start).chain([report.len()]);
+    let mut spoke = false;
+    for (heading, end) in headings.iter().zip(ends) {
+        let kind = match (heading.kind, sections.last_mut()) {
+            // "Lungs:" goes on with the section that it stands in, or starts the findings.
+            (part, Some(open)) if part.goes_on_with(open.kind) => {
+                (open.whole.end, open.body.end) = (end, end);
+                continue;
+            }
+            (Kind::Part, _) => Kind::Findings,
+            (kind, _) => kind,
+        };
+        if kind == Kind::Report {
+            // Whatever sections it had, what was read earlier ends here.
+            let earlier = sections.iter_mut().skip_while(|section| section.kind != Kind::Earlier);
+            earlier.for_each(|section| section.kind = Kind::Earlier);
+            spoke = sections.iter().any(|section| section.kind.speaks());
+        }
+        spoke |= kind.speaks();
+        let ended = if kind.ends_with_its_paragraph() && !spoke {
+            paragraph_end(&report[heading.end..end]).map_or(end, |length| heading.end + length)
+        } else {
+            end
+        };
+        sections.push(Section { kind, whole: heading.start..ended, body: heading.end..ended });
+        if ended < end {
+            sections.push(Section { kind: Kind::Untitled, whole: ended..end, body: ended..end });
+        }
+    }
+    sections.retain(|section| !section.whole.is_empty());
+    sections
+}
+
+/// The sections that speak, with their headings, as they stand: findings and impression; text without a heading where
+/// there are no findings; else what was read earlier or added later.
+///
+/// The report itself if all of it speaks, or nothing.
+pub fn spoken(report: &str) -> Cow<'_, str> {
+    let sections = split(report);
+    let untitled = [Kind::Untitled, Kind::Exam, Kind::Report];
+    let says = |section: &&Section| {
+        let body = without_rules(&report[section.body.clone()]);
+        if untitled.contains(&section.kind) { is_prose(body) } else { !body.is_empty() }
+    };
+    let any = |kinds: &[Kind]| sections.iter().filter(says).any(|section| kinds.contains(&section.kind));
+    let kinds = match (any(&[Kind::Findings]), any(&[Kind::Impression])) {
+        (true, _) => vec![Kind::Findings, Kind::Impression],
+        (false, true) => [&untitled[..], &[Kind::Impression]].concat(),
+        _ if any(&untitled) => untitled.to_vec(),
+        _ => vec![Kind::Earlier],
+    };
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for section in sections.iter().filter(says).filter(|section| kinds.contains(&section.kind)) {
+        let range = if untitled.contains(&section.kind) { &section.body } else { &section.whole };
+        match ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => ranges.push(range.clone()),
+        }
+    }
+    let pieces: Vec<&str> = ranges.into_iter().map(|range| without_rules(&report[range])).collect();
+    match pieces[..] {
+        [] => report.into(),
+        [piece] if piece == without_rules(report) => report.into(),
+        [piece] => piece.into(),
+        _ => pieces.join("\n").into(),
+    }
+}
+
+/// Where a blank line ends the first of several paragraphs.
+fn paragraph_end(text: &str) -> Option<usize> {
+    let mut at = 0;
+    let mut begun = false;
+    for line in text.split_inclusive('\n') {
+        if begun && line.trim().is_empty() {
+            return (!text[at..].trim().is_empty()).then_some(at);
+        }
+        begun |= !line.trim().is_empty();
+        at += line.len();
+    }
+    None
+}
+
+/// Whether a text without a heading says anything, unlike a title in capitals.
+fn is_prose(text: &str) -> bool {
+    text.contains(|c: char| c.is_lowercase()) || text.ends_with('.')
+}
+
+/// Without white space and ruled lines ("______") at the ends; three underscores are a name that was taken out.
+fn without_rules(text: &str) -> &str {
+    let mut text = text.trim();
+    while let Some(rest) = text.strip_suffix("____") {
+        text = rest.trim_end_matches('_').trim_end();
+    }
+    while let Some(rest) = text.strip_prefix("____") {
+        text = rest.trim_start_matches('_').trim_start();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

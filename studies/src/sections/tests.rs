@@ -1,0 +1,186 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const CLEAR: &str = "FINDINGS: No pneumothorax is seen. The lungs are clear.";
+
+/// The spoken part of these lines in front of the findings, behind them, and on one line with them.
+fn assert_silent(lines: &str) {
+    for report in [
+        format!("{lines}\n{CLEAR}"),
+        format!("{lines}\n\n {CLEAR}\n"),
+        format!("{CLEAR}\n{lines}"),
+        format!("{} {CLEAR}", lines.split_whitespace().collect::<Vec<_>>().join(" ")),
+    ] {
+        assert_eq!(spoken(&report), CLEAR, "{report:?}");
+    }
+}
+
+#[test]
+fn only_findings_speak_beside_sections_of_every_other_kind() {
+    for lines in [
+        "COMPARISON FILM: ___, pneumonia then.",
+        "INDICATIONS FOR STUDY: Pneumonia.",
+        "PFI: Pneumothorax suspected clinically; pneumonia.",
+        "REASON FOR EXAM: pneumonia.",
+        "RECOMMENDATION(S): Treatment of pneumonia as before.",
+        "SYMPTOM/REASON FOR EXAMINATION: pneumonia.",
+        "TYPE OF EXAMINATION: Chest for pneumonia.",
+        "UNDERLYING MEDICAL CONDITION: ___ year old man with pneumonia\nREASON FOR THIS EXAMINATION: eval effusion",
+        "WET READ: ___ 10:17 PM\n Small right apical pneumothorax.",
+        "WET READ VERSION #1 ___ at 10:30:\n Small right apical pneumothorax.",
+        "PROVISIONAL FINDINGS IMPRESSION (PFI): Right pneumothorax.",
+        "PRELIMINARY REPORT: Right pneumothorax.",
+        "NOTIFICATION: The finding of pneumothorax was discussed with Dr. ___ at 10:30 A.M.",
+        "COMMUNICATION OF CRITICAL FINDINGS: Pneumothorax, to Dr. ___.",
+        "DICTATED BY: Dr. ___, about pneumonia.",
+        "HISTORY: ___M with pneumonia // eval: effusion?",
+        "Clinical history: Pneumonia.",
+        "Reason for exam: pneumonia.",
+        "TECHNIQUE: PA and lateral.",
+        "COMPARISONS: ___, with pneumonia.",
+        "EXAMINATION: CHEST (PORTABLE AP)",
+        "EXAM: Chest, pneumonia",
+        "QUALITY OF CARE MEASURE: Pneumonia.",
+        "NUMBER OF IMAGES: 2, of pneumonia.",
+        "ADDENDUM: Pneumonia was told to Dr. ___.",
+        "END OF IMPRESSION: Pneumonia, read by Dr. ___.",
+        "ATTENDING PHYSICIAN: Dr. ___, for pneumonia.",
+        "ADMITTING DIAGNOSIS: PNEUMONIA",
+        "**INDICATION:** Pneumonia.",
+        "* HISTORY *: Pneumonia.",
+    ] {
+        assert_silent(lines);
+    }
+}
+
+#[test]
+fn a_whole_report_speaks_from_its_findings_on() {
+    let report = "WET READ: ___ 10:17 PM\n FINDINGS: Small right apical pneumothorax.\n\
+                  ______________________________\n FINAL REPORT\n HISTORY: Chest tube removal.\n\n FINDINGS:\n \
+                  The lungs are clear.\n\n IMPRESSION:\n\n 1. No pneumothorax.\n\n NOTIFICATION: None.\n";
+    let expected = "FINDINGS:\n The lungs are clear.\n\n IMPRESSION:\n\n 1. No pneumothorax.";
+    assert_eq!(spoken(report), expected);
+    let kinds: Vec<Kind> = split(report).iter().map(|section| section.kind).collect();
+    let (earlier, indication) = (Kind::Earlier, Kind::Indication);
+    let read = [Kind::Findings, Kind::Impression, Kind::Other];
+    assert_eq!(kinds, [&[earlier, earlier, Kind::Report, indication], &read[..]].concat());
+}
+
+#[test]
+fn headings_are_known_in_many_spellings() {
+    for heading in [
+        "FINDINGS:",
+        "FINDING:",
+        "Findings:",
+        "findings:",
+        "FINDINGS AND IMPRESSION:",
+        "FINDINGS/IMPRESSION:",
+        "FINDINGS :",
+        "CHEST FINDINGS:",
+        "RADIOGRAPHIC FINDINGS:",
+        "INTERPRETATION:",
+        "IMPRESSION:",
+        "Impressions:",
+        "CONCLUSION:",
+        "CONCLUSIONS:",
+        "SUMMARY:",
+        "OPINION:",
+        "FINAL IMPRESSION:",
+        "LUNGS:",
+        "Heart and mediastinum:",
+        "ET TUBE TIP:",
+        "PNEUMOTHORAX:",
+        "  FINDINGS:",
+        "__FINDINGS:",
+        "## Findings:\n",
+        "FINDINGS\n",
+        "IMPRESSION\n",
+        "RUL:",
+    ] {
+        let report = format!("HISTORY: Pneumonia.\n{heading} No effusion.");
+        assert_eq!(spoken(&report), without_blanks(&format!("{heading} No effusion.")), "{heading}");
+    }
+}
+
+fn without_blanks(text: &str) -> &str {
+    text.trim_start_matches([' ', '_'])
+}
+
+#[test]
+fn words_before_colons_in_sentences_are_no_headings() {
+    for report in [
+        "FINDINGS: Film of 10:30 shows a tube. A: text. Two findings are new: effusion and edema. Ratio 1:2.",
+        "FINDINGS: The lungs are clear. RUL: opacity. LINES AND TUBES: PICC in place. Lateral view: normal.",
+        "The lungs are clear. Note the following: no effusion.",
+        "No effusion.",
+        "FINDINGS: LUNGS: Clear. Heart: normal. IMPRESSION: AP chest compared to ___:\n Compared to prior: no change.",
+        "Signs of edema: none. Right effusion compared to the prior film: smaller.",
+    ] {
+        assert_eq!(spoken(report), report);
+        assert!(matches!(spoken(report), Cow::Borrowed(_)));
+    }
+}
+
+#[test]
+fn a_report_that_names_no_findings_speaks_where_it_has_no_heading() {
+    for (report, expected) in [
+        ("CHEST, PA AND LATERAL: The lungs are clear.", "The lungs are clear."),
+        ("AP CHEST, 10:30 A.M., ___\n\n HISTORY: Pneumonia.\n\n The lungs are clear.\n", "The lungs are clear."),
+        (
+            "FINAL REPORT\n COMPARISON: ___.\n\n The lungs are clear.\n\n IMPRESSION: Normal.",
+            "The lungs are clear.\n\n IMPRESSION: Normal.",
+        ),
+        ("HISTORY: Pneumonia.\n\nNo edema.\n\nNo effusion.", "No edema.\n\nNo effusion."),
+        ("No effusion. RECOMMENDATION: CT for pneumonia.", "No effusion."),
+        ("HISTORY: Fever. WET READ: No effusion.", "WET READ: No effusion."),
+        ("HISTORY: Pneumonia.", "HISTORY: Pneumonia."),
+        ("", ""),
+    ] {
+        assert_eq!(spoken(report), expected, "{report:?}");
+    }
+}
+
+#[test]
+fn a_report_on_one_line_or_all_in_capitals_is_told_apart_too() {
+    for (report, expected) in [
+        (
+            "INDICATION: cough FINDINGS: Clear. IMPRESSION: Normal. NOTIFICATION: Pneumonia.",
+            "FINDINGS: Clear. IMPRESSION: Normal.",
+        ),
+        (
+            "Indication: Fever. Findings: Clear. Impression: Normal. Recommendation: CT.",
+            "Findings: Clear. Impression: Normal.",
+        ),
+        ("WET READ: Pneumonia. FINAL REPORT The lungs are clear.", "The lungs are clear."),
+        ("HISTORY: PNEUMONIA. FINDINGS: LUNGS CLEAR", "FINDINGS: LUNGS CLEAR"),
+    ] {
+        assert_eq!(spoken(report), expected, "{report:?}");
+    }
+}
+
+#[test]
+fn long_reports_are_read_in_linear_time() {
+    let started = std::time::Instant::now();
+    for text in [":", "FINDINGS: ", "A ", "a. ", "\n", "____", "FINDINGS", "x: ", "WET READ ", "FINAL REPORT "] {
+        assert!(spoken(&text.repeat(100_000)).len() <= text.len() * 100_000);
+    }
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn sections_are_all_of_any_text_and_what_speaks_stands_in_it(
+        words in prop::collection::vec(prop::sample::select(vec![
+            "FINDINGS", "FINAL REPORT", "IMPRESSION", "Lungs", "A", "İß", "10", ":", "：", ".", " ", "\n", "\n\n", "____", "x",
+            "HISTORY", "WET READ", "AP CHEST", "*",
+        ]), 0..40),
+    ) {
+        let report = words.concat();
+        let sections = split(&report);
+        prop_assert_eq!(sections.iter().map(|section| &report[section.whole.clone()]).collect::<String>(), report.as_str());
+        prop_assert!(spoken(&report).lines().all(|line| report.contains(line.trim())));
+    }
+}

@@ -1,0 +1,5 @@
+pub struct Lamp;
+
+pub fn light() {
+    println!("{}", crate::cellar::depth());
+}

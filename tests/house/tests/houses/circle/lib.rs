@@ -1,0 +1,4 @@
+mod attic;
+mod cellar;
+
+pub use attic::Lamp;

@@ -1,0 +1,6 @@
+pub struct Lamp;
+
+#[cfg(test)]
+mod tests {
+    use crate::cellar::depth;
+}

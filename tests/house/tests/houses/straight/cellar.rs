@@ -1,0 +1,6 @@
+use super::Lamp;
+
+pub fn depth() -> usize {
+    let _lamp = Lamp;
+    3
+}

@@ -1,0 +1,5 @@
+mod attic;
+mod cellar;
+
+pub use attic::Lamp;
+pub use cellar::depth;
