@@ -279,7 +279,7 @@ fn sizes_beyond_any_model_are_refused_by_name() {
 }
 
 #[test]
-fn a_tokenizer_without_a_special_token_or_with_absurd_ids_is_refused() {
+fn a_tokenizer_without_a_special_token_or_with_absurd_ids_or_a_prefix_is_refused() {
     let spoil = |change: &dyn Fn(&mut Value)| load(&with_json(&POLICY, "tokenizer.json", |json| change(json)));
     for (i, token) in addendum_policy::tokenizer::SPECIAL_TOKENS.iter().enumerate() {
         let remove = |json: &mut Value| drop(json["added_tokens"].as_array_mut().unwrap().remove(i));
@@ -287,6 +287,8 @@ fn a_tokenizer_without_a_special_token_or_with_absurd_ids_is_refused() {
     }
     let far = |json: &mut Value| json["model"]["vocab"]["far"] = json!(u32::MAX);
     says(spoil(&far), &["tokenizer.json", "4294967295"]);
+    let prefix = |json: &mut Value| json["model"]["continuing_subword_prefix"] = json!("<|im_end|>");
+    says(spoil(&prefix), &["tokenizer.json", "continuing_subword_prefix", "expected none"]);
     let text = String::from_utf8(POLICY["tokenizer.json"].clone()).unwrap();
     let decoder = text.find("\"decoder\"").unwrap();
     for at in decoder..decoder + 60 {
