@@ -10,12 +10,12 @@
 
 #![forbid(unsafe_code)]
 
-pub mod engine;
 pub mod checkpoint;
 pub mod compute;
 mod config;
 mod context;
 mod disk;
+pub mod engine;
 mod error;
 mod evaluator;
 mod event;
@@ -40,8 +40,8 @@ pub mod telemetry;
 mod trainer;
 mod writer;
 
-pub use engine::{EngineError, Evaluate, Learner, Request, Sampled, Sampler, Scores, StepStats, Tokenize};
 pub use config::{RunConfig, Threads, Variant};
+pub use engine::{EngineError, Evaluate, Learner, Request, Sampled, Sampler, Scores, StepStats, Tokenize};
 pub use error::RunError;
 pub use event::Event;
 pub use pipeline::Pipeline;

@@ -6,11 +6,13 @@
 mod add_bias;
 mod add_norm;
 mod add_picked;
+mod composed;
 mod softmax;
 
 pub use add_bias::{Activation, add_bias};
 pub use add_norm::add_norm;
 pub use add_picked::add_picked;
+pub use composed::layer_norm;
 pub use softmax::softmax;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor};
 use rayon::prelude::*;
 
+use super::composed::layer_norm;
 use crate::{
     storage::{floats, floats_mut},
     threads::ROWS,
@@ -17,7 +18,7 @@ pub fn add_norm(x: Tensor, residual: &Tensor, parameters: &Tensor, eps: f32) -> 
         return Ok(x);
     }
     let [bias, weight, shift] = [parameters.get(0)?, parameters.get(1)?, parameters.get(2)?];
-    candle_nn::ops::layer_norm(&(x + residual)?.broadcast_add(&bias)?, &weight, &shift, eps)
+    layer_norm(&(x + residual)?.broadcast_add(&bias)?, &weight, &shift, eps)
 }
 
 struct AddNorm(f32);

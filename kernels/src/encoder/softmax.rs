@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor};
 use rayon::prelude::*;
 
+use super::composed;
 use crate::{
     storage::floats_mut,
     threads::ROWS,
@@ -15,7 +16,7 @@ pub fn softmax(x: Tensor) -> Result<Tensor> {
         x.inplace_op1(&Softmax)?;
         return Ok(x);
     }
-    candle_nn::ops::softmax_last_dim(&x)
+    composed::softmax(&x)
 }
 
 struct Softmax;

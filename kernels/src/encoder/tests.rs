@@ -33,6 +33,7 @@ fn biases_and_activations_agree_with_candle() {
 fn softmax_agrees_with_candle_and_ignores_what_is_masked() {
     let x = numbers(&[3, 5, 21], 30.);
     alike(&softmax(copied(&x)).unwrap(), &candle_nn::ops::softmax_last_dim(&x).unwrap(), 1e-6);
+    alike(&composed::softmax(&x).unwrap(), &candle_nn::ops::softmax_last_dim(&x).unwrap(), 1e-6);
     let mask = Tensor::from_vec(vec![0., f32::MIN, 0.], (1, 3), &Device::Cpu).unwrap();
     let masked = softmax((numbers(&[1, 3], 2.) + mask).unwrap()).unwrap().to_vec2::<f32>().unwrap();
     assert_eq!(masked[0][1], 0.);
@@ -46,6 +47,7 @@ fn normalised_sums_agree_with_candle() {
     let plain = (&x + &residual).unwrap().broadcast_add(&bias).unwrap();
     let expected = candle_nn::ops::layer_norm(&plain, &weight, &shift, 1e-12).unwrap();
     alike(&add_norm(copied(&x), &residual, &parameters, 1e-12).unwrap(), &expected, 2e-5);
+    alike(&layer_norm(&plain, &weight, &shift, 1e-12).unwrap(), &expected, 2e-5);
 }
 
 #[test]

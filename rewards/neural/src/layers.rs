@@ -1,6 +1,6 @@
 //! Linear layers and layer normalisation with loaded weights.
 
-use addendum_kernels::encoder::{Activation, add_bias, add_norm};
+use addendum_kernels::encoder::{Activation, add_bias, add_norm, layer_norm};
 use candle_core::{Result, Tensor};
 
 use super::weights::{Weights, refuse};
@@ -116,7 +116,7 @@ impl Norm {
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        candle_nn::ops::layer_norm(&x.contiguous()?, &self.weight, &self.bias, self.eps)
+        layer_norm(x, &self.weight, &self.bias, self.eps)
     }
 }
 

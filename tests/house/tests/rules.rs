@@ -85,6 +85,16 @@ fn the_rewards_need_neither_tensors_nor_a_network() {
 }
 
 #[test]
+fn every_answer_of_where_to_change_something_is_a_folder() {
+    let text = fs::read_to_string(house().join("CONTRIBUTING.md")).unwrap();
+    let answers: Vec<&str> = text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)).collect();
+    assert!(answers.len() >= 20, "{} answers", answers.len());
+    for answer in answers {
+        assert!(house().join(answer).is_dir(), "CONTRIBUTING.md names {answer}, which is no folder");
+    }
+}
+
+#[test]
 fn a_circle_is_found_through_a_re_export_and_a_macro() {
     let circles =
         |name: &str| Graph::read(&house().join("tests/house/tests/houses").join(name).join("lib.rs")).circles();
