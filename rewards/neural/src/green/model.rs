@@ -81,7 +81,8 @@ impl Model {
         };
         let logits = logits().map_err(fail(COMPONENT))?;
         if let Some(&value) = logits.iter().find(|value| !value.is_finite()) {
-            return Err(Error::NotFinite { component: COMPONENT, value: value.into() });
+            let reason = format!("a logit of the grader is {value}; expected finite numbers");
+            return Err(Error::Component { component: COMPONENT, reason });
         }
         let best = (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
         Ok(best as u32)

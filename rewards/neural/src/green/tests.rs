@@ -162,7 +162,7 @@ fn logits_that_are_not_finite_are_an_error() {
         all.insert("lm_head.weight".into(), head);
     });
     let message = load(dir.path()).unwrap().grade("A", "B").unwrap_err().to_string();
-    assert_eq!(message, "green: score inf is not a finite number");
+    assert_eq!(message, "green: a logit of the grader is inf; expected finite numbers");
 }
 
 #[test]
