@@ -119,6 +119,21 @@ fn score_prints_its_table_before_it_fails_for_a_grader_that_is_not_there() {
 }
 
 #[test]
+fn a_folder_of_a_grader_gives_grades_or_names_the_feature() {
+    let (_dir, path) = responses();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rewards/green");
+    let output = addendum(&["score", "--hyps", &path, "--metrics", "rate", "--green", folder]);
+    let (table, message) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    if cfg!(feature = "green") {
+        assert!(output.status.success() && table.contains("\ngreen               0.7500\n"), "{table}{message}");
+    } else {
+        assert!(message.contains("feature `green`") && message.contains(folder), "{message}");
+    }
+    let refused = refused(&["score", "--hyps", &path, "--green", folder, "--green-url", "http://x/v1"]);
+    assert!(refused.contains("cannot be used with"), "{refused}");
+}
+
+#[test]
 fn an_unreadable_file_is_told_once() {
     let (dir, path) = responses();
     let folder = dir.path().display().to_string();

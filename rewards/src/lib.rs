@@ -12,6 +12,7 @@ pub mod entity;
 mod error;
 pub mod evaluate;
 pub mod graph;
+pub mod green;
 pub mod labels;
 pub mod lexicon;
 pub mod metrics;

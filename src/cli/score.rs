@@ -19,7 +19,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::output::print;
-use green::{Graded, GreenArgs};
+use green::{Grades, GreenArgs};
 use pairs::{Fields, Pair};
 
 #[derive(Args)]
@@ -86,7 +86,7 @@ fn share(text: &str) -> Result<f64, String> {
 struct Outcome {
     pairs: Vec<Pair>,
     scores: Vec<Score>,
-    graded: Option<Graded>,
+    grades: Option<Grades>,
     resampling: Option<Resampling>,
     /// One for each pair, or none at all.
     explanations: Vec<Explanation>,
@@ -107,7 +107,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     }
     let hypotheses: Vec<&str> = pairs.iter().map(|pair| pair.hypothesis.as_str()).collect();
     let references: Vec<&str> = pairs.iter().map(|pair| pair.reference.as_str()).collect();
-    let green = args.green.grader()?;
+    let grader = args.green.grader()?;
     let backends = args.weights.load()?.scoring;
     let resampling = (args.resamples > 0).then_some(Resampling {
         resamples: args.resamples as usize,
@@ -120,12 +120,12 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         true => explain(&backends, &hypotheses, &references)?,
         false => Vec::new(),
     };
-    let (graded, failure) = match green.map(|green| green::graded(&green, &references, &hypotheses)) {
+    let (grades, failure) = match grader.map(|grader| green::grades(&grader, &references, &hypotheses)) {
         None => (None, None),
-        Some(Ok(graded)) => (Some(graded), None),
+        Some(Ok(grades)) => (Some(grades), None),
         Some(Err(failure)) => (None, Some(failure)),
     };
-    let outcome = Outcome { pairs, scores, graded, resampling, explanations };
+    let outcome = Outcome { pairs, scores, grades, resampling, explanations };
     print(&match args.format {
         Format::Table => outcome.table(Paint::from_environment()),
         Format::Json => format!("{:#}\n", outcome.json()),
@@ -153,8 +153,8 @@ impl Outcome {
             let interval = score.interval.map(|i| format!("   {:.4} – {:.4}", i.low, i.high)).unwrap_or_default();
             out += &format!("{:<18} {:>7.4}{interval}\n", score.measure.name(), score.value);
         }
-        if let Some(graded) = &self.graded {
-            out += &green::lines(graded, self.pairs.len());
+        if let Some(grades) = &self.grades {
+            out += &green::lines(grades, self.pairs.len());
         }
         if let Some(Resampling { resamples, seed, .. }) = self.resampling {
             out +=
@@ -174,8 +174,8 @@ impl Outcome {
         };
         let scores: Vec<Value> = self.scores.iter().map(score).collect();
         let mut outcome = json!({"reports": self.pairs.len(), "scores": scores, "bootstrap": self.resampling});
-        if let Some(graded) = &self.graded {
-            outcome["green"] = green::json(graded);
+        if let Some(grades) = &self.grades {
+            outcome["green"] = green::json(grades);
         }
         if !self.explanations.is_empty() {
             let explained = self.pairs.iter().zip(&self.explanations);
@@ -193,8 +193,8 @@ impl Outcome {
             let interval = score.interval.map(|i| format!("{},{}", i.low, i.high)).unwrap_or_else(|| ",".into());
             out += &format!("{},{},{interval}\n", score.measure.name(), score.value);
         }
-        if let Some(graded) = &self.graded {
-            out += &format!("green,{},,\n", graded.mean);
+        if let Some(grades) = &self.grades {
+            out += &format!("green,{},,\n", grades.mean);
         }
         out
     }

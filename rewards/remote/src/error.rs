@@ -9,6 +9,8 @@ use super::Malformed;
 pub enum Error {
     #[error("config of the service {url}: `{field}` is {value}, expected {expected}")]
     Config { url: String, field: &'static str, value: String, expected: &'static str },
+    #[error("config of the service {url}: {reason}")]
+    Prompt { url: String, reason: addendum_rewards::Error },
     #[error("token file {}: {reason}", path.display())]
     TokenFile { path: PathBuf, reason: String },
     #[error("environment variable {name}: {reason}")]
@@ -27,7 +29,7 @@ pub enum Error {
     #[error("{url}: answer: {reason}")]
     Answer { url: String, reason: Malformed },
     #[error("{url}: {reason}")]
-    Green { url: String, reason: super::green::AnswerError },
+    Green { url: String, reason: addendum_rewards::green::AnswerError },
     #[error("{last} (tried {attempts} times in {seconds:.1} s)")]
     GaveUp { attempts: u32, seconds: f64, last: Box<Error> },
 }

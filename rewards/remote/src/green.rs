@@ -1,19 +1,11 @@
-//! GREEN (Ostmeier et al. 2024, arXiv 2405.03595): a language model counts the errors of a report, for evaluation.
-//!
-//! The model is asked through any OpenAI-compatible chat endpoint (vLLM, llama.cpp, SGLang and others serve the published
-//! `StanfordAIMI/GREEN-radllama2-7b`). An answer that does not hold the counts is an error of that report and counts in no
-//! mean. Too slow and too costly for a reward, so not one of its components.
-
-mod answer;
-mod prompt;
+//! GREEN asked of any OpenAI-compatible chat endpoint (vLLM, llama.cpp, SGLang and others serve the published
+//! `StanfordAIMI/GREEN-radllama2-7b`). What is asked and how answers are read is `addendum_rewards::green`.
 
 use std::{convert::Infallible, path::PathBuf};
 
+use addendum_rewards::green::{AnswerError, Grade, Graded, Prompt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-pub use answer::{AnswerError, Grade};
-use prompt::Prompt;
 
 use super::{Error, Malformed, Node, ServiceConfig, endpoint::Endpoint, parallel};
 
@@ -40,49 +32,17 @@ pub struct Green {
     longest_answer_tokens: Option<u32>,
 }
 
-/// The grades of a set of reports.
-#[derive(Debug)]
-pub struct Graded {
-    /// One per pair, in order.
-    pub grades: Vec<Result<Grade, Error>>,
-}
-
-impl Graded {
-    /// Mean GREEN score of the reports that were graded; `None` without any.
-    pub fn mean(&self) -> Option<f64> {
-        let scores: Vec<f64> = self.grades.iter().flatten().map(Grade::score).collect();
-        (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
-    }
-
-    /// Reports without a grade. A mean is not worth much when there are many.
-    pub fn failures(&self) -> usize {
-        self.grades.iter().filter(|grade| grade.is_err()).count()
-    }
-}
-
 impl Green {
     /// # Errors
     /// Impossible settings and an unusable prompt file.
     pub fn new(config: &GreenConfig) -> Result<Self, Error> {
         let mut service = config.service.clone();
-        let bad = |field, value: String, expected| {
-            Err(Error::Config { url: config.service.url.clone(), field, value, expected })
-        };
         if config.model.trim().is_empty() {
-            return bad("model", "empty".into(), "the name of a model");
+            let url = config.service.url.clone();
+            return Err(Error::Config { url, field: "model", value: "empty".into(), expected: "the name of a model" });
         }
-        let prompt = match &config.prompt {
-            None => Prompt::default(),
-            Some(path) => match std::fs::read_to_string(path) {
-                Err(error) => return bad("prompt", format!("{}: {error}", path.display()), "a readable file"),
-                Ok(text) => match Prompt::new(&text) {
-                    Some(prompt) => prompt,
-                    None => {
-                        return bad("prompt", path.display().to_string(), "`{reference}` and `{candidate}` once each");
-                    }
-                },
-            },
-        };
+        let prompt = Prompt::read(config.prompt.as_deref())
+            .map_err(|reason| Error::Prompt { url: config.service.url.clone(), reason })?;
         let base = service.url.trim_end_matches('/');
         service.url =
             if base.ends_with("/chat/completions") { base.into() } else { format!("{base}/chat/completions") };
@@ -113,7 +73,7 @@ impl Green {
     }
 
     /// Grades each pair of reference and candidate. A failure is that pair's alone.
-    pub fn grade_all(&self, pairs: &[(&str, &str)]) -> Graded {
+    pub fn grade_all(&self, pairs: &[(&str, &str)]) -> Graded<Error> {
         let grade = |&(reference, candidate): &(&str, &str)| Ok::<_, Infallible>(self.grade(reference, candidate));
         let Ok(grades) = parallel::each(pairs, self.endpoint.parallel, grade);
         Graded { grades }
@@ -196,7 +156,7 @@ mod tests {
         let graded = green(&server.url).grade_all(&[("a", "b"), ("c", "d"), ("e", "f")]);
         assert_eq!((graded.mean(), graded.failures()), (Some(0.75), 1));
         assert!(graded.grades[1].as_ref().unwrap_err().to_string().contains("`choices` is a list of 0"));
-        assert_eq!(Graded { grades: vec![] }.mean(), None);
+        assert_eq!(Graded::<Error> { grades: vec![] }.mean(), None);
     }
 
     #[test]

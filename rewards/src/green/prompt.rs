@@ -1,5 +1,9 @@
 //! What the model is asked.
 
+use std::path::Path;
+
+use crate::{Error, Result};
+
 const REFERENCE: &str = "{reference}";
 const CANDIDATE: &str = "{candidate}";
 
@@ -47,7 +51,7 @@ Answer in exactly this form, with all six types in both lists even if a count is
 
 /// A text around the two reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Prompt {
+pub struct Prompt {
     before: String,
     between: String,
     after: String,
@@ -71,6 +75,18 @@ impl Prompt {
         let (before, rest) = text.split_once(first)?;
         let (between, after) = rest.split_once(second)?;
         Some(Self { before: before.into(), between: between.into(), after: after.into(), reference_first })
+    }
+
+    /// The text of a file; the built-in one without a file. Published figures belong to the wording in the package of the
+    /// authors.
+    ///
+    /// # Errors
+    /// An unreadable file, or one that does not hold `{reference}` and `{candidate}` once each.
+    pub fn read(file: Option<&Path>) -> Result<Self> {
+        let Some(file) = file else { return Ok(Self::default()) };
+        let refuse = |reason: String| Error::Model { file: file.to_owned(), reason };
+        let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
+        Self::new(&text).ok_or_else(|| refuse(format!("expected `{REFERENCE}` and `{CANDIDATE}` once each")))
     }
 
     /// The question. Nothing in a report is taken for a place of the text.
