@@ -6,6 +6,7 @@ pub mod dataset;
 pub mod decode;
 pub mod error;
 pub mod folder;
+pub mod json;
 pub mod phantom;
 mod pixels;
 pub mod prompt;
