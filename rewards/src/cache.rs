@@ -4,19 +4,32 @@
 //! it keeps.
 
 use std::{
-    collections::{BTreeMap, VecDeque, btree_map::Entry},
+    collections::{BTreeMap, btree_map::Entry},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use dashmap::DashMap;
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync};
 
 use crate::{Error, Result};
 
 /// What is known of longer texts is not kept, so that few texts cannot fill the memory.
 const LONGEST_TEXT: usize = 32 << 10;
+
+/// A longer text takes the place of several. What is known of a text grows with it, and nearly all reports are shorter.
+const PAGE: usize = 1 << 10;
+
+/// How many places a text takes: one for each of its begun [`PAGE`]s.
+#[derive(Clone)]
+struct Pages;
+
+impl<T> Weighter<String, Arc<T>> for Pages {
+    fn weight(&self, text: &String, _: &Arc<T>) -> u64 {
+        text.len().div_ceil(PAGE).max(1) as u64
+    }
+}
 
 /// How many lookups found their text, and how many did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,33 +38,33 @@ pub struct CacheCounts {
     pub misses: u64,
 }
 
-/// Values by text; the oldest leave when it is full.
+/// Values by text; when it is full, those leave that were not asked for lately.
 ///
 /// Counts `addendum_reward_cache_lookups_total{cache, outcome="hit"|"miss"}` and sets
 /// `addendum_reward_cache_hit_ratio{cache}`, the share of hits since its creation.
 pub struct Cache<T> {
     name: &'static str,
-    capacity: usize,
-    entries: DashMap<String, Arc<T>>,
-    order: Mutex<VecDeque<String>>,
+    entries: sync::Cache<String, Arc<T>, Pages>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
 impl<T> Cache<T> {
-    /// For at most `capacity` texts; 0 keeps nothing. `name` is its label in metrics.
+    /// For at most `capacity` texts of at most 1 KiB, fewer longer ones; 0 keeps nothing. `name` is its label in metrics.
     pub fn new(name: &'static str, capacity: usize) -> Self {
-        Self {
-            name,
-            capacity,
-            entries: DashMap::new(),
-            order: Mutex::default(),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-        }
+        // One shard, so that the bound is that of the whole; a lookup holds its lock for no longer than it takes.
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(capacity)
+            .weight_capacity(capacity as u64)
+            .shards(1)
+            .build()
+            .expect("both capacities are set");
+        let entries = sync::Cache::with_options(options, Pages, DefaultHashBuilder::default(), Default::default());
+        Self { name, entries, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
-    /// The value of `text`, made by `make` if it is not known.
+    /// The value of `text`, made by `make` if it is not known. Threads that ask at the same time may make it each: one
+    /// that waited for another would never wake where `make` takes up further work of the same thread pool.
     ///
     /// # Errors
     /// Those of `make`; then nothing is kept.
@@ -95,7 +108,7 @@ impl<T> Cache<T> {
 
     /// The value of `text`, if it is known.
     pub fn find(&self, text: &str) -> Option<Arc<T>> {
-        let known = self.entries.get(text).map(|entry| entry.clone());
+        let known = self.entries.get(text);
         let (count, outcome) = if known.is_some() { (&self.hits, "hit") } else { (&self.misses, "miss") };
         count.fetch_add(1, Ordering::Relaxed);
         let CacheCounts { hits, misses } = self.counts();
@@ -108,18 +121,8 @@ impl<T> Cache<T> {
 
     /// Keeps a value, unless its text is too long.
     pub fn keep(&self, text: &str, value: Arc<T>) {
-        if self.capacity == 0 || text.len() > LONGEST_TEXT {
-            return;
-        }
-        // A panic elsewhere leaves the queue whole: it is only pushed and popped.
-        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.entries.insert(text.to_owned(), value).is_none() {
-            order.push_back(text.to_owned());
-        }
-        while order.len() > self.capacity {
-            if let Some(oldest) = order.pop_front() {
-                self.entries.remove(&oldest);
-            }
+        if text.len() <= LONGEST_TEXT {
+            self.entries.insert(text.to_owned(), value);
         }
     }
 
@@ -141,12 +144,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_leave_and_failures_and_long_texts_are_not_kept() {
+    fn what_nobody_asks_for_leaves_and_failures_and_long_texts_are_not_kept() {
         let cache = Cache::new("test", 2);
         for text in ["a", "b", "a", "c", "a"] {
             assert_eq!(*cache.get(text, || Ok(text.to_owned())).unwrap(), text);
         }
-        assert_eq!((cache.len(), cache.counts()), (2, CacheCounts { hits: 1, misses: 4 }));
+        assert_eq!((cache.len(), cache.counts()), (2, CacheCounts { hits: 2, misses: 3 }));
         let failure = || Err(Error::Component { component: "test", reason: String::new() });
         assert!(cache.get("d", failure).is_err());
         assert!(cache.find("d").is_none());
@@ -168,6 +171,29 @@ mod tests {
         assert!(cache.get_all(&["c", "a"], |texts| Ok(copies(texts))).is_ok());
         assert!(cache.get_all(&["d", "e"], |texts| Ok(copies(&texts[1..]))).is_err());
         assert!(cache.find("d").is_none() && cache.find("e").is_none());
+    }
+
+    #[test]
+    fn long_texts_take_the_place_of_several() {
+        let cache = Cache::new("test", 64);
+        for text in 0..1000 {
+            cache.keep(&format!("{text:020000}"), Arc::new(text));
+            assert!(cache.len() * 20_000 <= 64 * PAGE, "{} of 20,000 bytes", cache.len());
+        }
+        assert!(!cache.is_empty());
+        for text in 0..1000 {
+            cache.keep(&text.to_string(), Arc::new(text));
+            assert!(cache.len() <= 64);
+        }
+    }
+
+    #[test]
+    fn a_cache_for_one_text_keeps_the_last() {
+        let cache = Cache::new("test", 1);
+        for text in ["a", "b"] {
+            cache.keep(text, Arc::new(()));
+            assert!(cache.find(text).is_some() && cache.len() == 1, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `addendum score`: files of reports against their references.
 
 mod green;
+mod items;
 mod pairs;
 
 use std::{fmt::Write, path::PathBuf};
@@ -36,6 +37,10 @@ pub struct ScoreArgs {
     /// The field of the references, if it has another name.
     #[arg(long, value_name = "NAME")]
     refs_field: Option<String>,
+    /// The column that names each item once in both files, or several that do so together. Without it: the first of
+    /// id, dicom_id, image_id, study_id and their like that does, or the same order where there are none.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    id: Vec<String>,
     /// Metrics or groups of them: all, text, bleu, chexbert, radgraph, rouge_l, meteor, cider, rate, accuracy_5,
     /// weighted_accuracy, …
     #[arg(long, value_delimiter = ',', default_value = "all", value_name = "NAME,…")]
@@ -98,7 +103,8 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     }
     let measures = Measure::named(args.metrics.iter().map(String::as_str))?;
     let frequencies = args.class_frequencies.as_deref().map(class_frequencies).transpose()?.unwrap_or_default();
-    let fields = Fields { hypothesis: args.hyps_field.clone(), reference: args.refs_field.clone() };
+    let fields =
+        Fields { hypothesis: args.hyps_field.clone(), reference: args.refs_field.clone(), id: args.id.clone() };
     let mut pairs = pairs::pairs(&args.hyps, args.refs.as_deref(), &fields)?;
     if args.clean {
         for pair in &mut pairs {

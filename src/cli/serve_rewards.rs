@@ -43,7 +43,7 @@ pub struct ServeArgs {
     /// Seconds for a body to arrive, and again for its answer to be made.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub timeout: u32,
-    /// References whose annotations are kept.
+    /// References whose annotations are kept; one longer than 1 KiB counts as several.
     #[arg(long, default_value_t = 1024)]
     pub cached_references: usize,
     /// JSON object of positive shares by observation, for the inverse-frequency accuracy. Those of each request's

@@ -52,7 +52,7 @@ impl Progress {
         if bars.is_hidden() {
             return Self::plain(io::stderr());
         }
-        Self::at(Place::Live { bars, paint: Paint::on(&io::stderr()) })
+        Self::at(Place::Live { bars, paint: Paint::stderr() })
     }
 
     /// Plain lines, written to `writer`.
@@ -216,7 +216,8 @@ fn row(paint: Paint, name: &str, figures: &[String]) -> String {
     format!("{}{}", paint.dim(name), figures.join(&separator))
 }
 
-/// Time per unit of work, over the last units only.
+/// Time per unit of work, over the last units only: the estimate of a bar, which there is only on a terminal, forgets by
+/// seconds, of which a step may take hundreds.
 struct Pace {
     reached: VecDeque<(Instant, u64)>,
 }

@@ -26,7 +26,7 @@ pub fn publish(
             let scores: Vec<Scores> = seeds.iter().filter_map(|tests| tests.get(index).cloned()).collect();
             table = table.row(Row::clinical(*method, &scores));
         }
-        println!("\n{}", table.text(Paint::on(&std::io::stdout())));
+        println!("\n{}", table.text(Paint::from_environment()));
         markdown += &table.markdown();
         markdown.push('\n');
     }

@@ -1,4 +1,6 @@
 //! An SVG document as text, element by element. Coordinates are pixels from the upper left corner.
+//!
+//! Ours, as the charts take a handful of elements, and a plotting crate would add its size and its looks.
 
 use std::fmt::Write;
 

@@ -1,9 +1,11 @@
 //! Tables of scores: for the terminal, as Markdown, CSV and JSON. Knows how to print numbers, not how to get them.
+//!
+//! The layout is ours: `comfy-table` rules off the header and then all rows or none, not the rows of differences alone.
 
 use std::{collections::BTreeMap, fmt::Write};
 
+use console::{Alignment, measure_text_width, pad_str};
 use serde::{Deserialize, Serialize};
-use unicode_width::UnicodeWidthStr;
 
 use super::terminal::Paint;
 
@@ -107,7 +109,9 @@ impl Table {
             header.iter().enumerate().map(|(column, name)| if column == 0 { name.clone() } else { format!("{name} ") });
         let lines: Vec<Vec<String>> = [header.collect()].into_iter().chain(rows).chain(differences.clone()).collect();
         let widths: Vec<usize> = (0..=self.columns.len())
-            .map(|column| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.width()).max().unwrap_or(0))
+            .map(|column| {
+                lines.iter().filter_map(|line| line.get(column)).map(|cell| measure_text_width(cell)).max().unwrap_or(0)
+            })
             .collect();
         let rule = paint.dim("─".repeat(widths.iter().sum::<usize>() + 2 * self.columns.len()));
         let mut text = String::new();
@@ -117,9 +121,10 @@ impl Table {
                 text.push('\n');
             }
             let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-                let cell = pad(cell, *width, column > 0);
+                let side = if column == 0 { Alignment::Left } else { Alignment::Right };
+                let cell = pad_str(cell, *width, side, None);
                 let is_best = index > 0 && cell.contains('*') && column > 0;
-                if is_best || index == 0 { paint.bold(cell) } else { cell }
+                if is_best || index == 0 { paint.bold(cell) } else { cell.into_owned() }
             });
             text += cells.collect::<Vec<_>>().join("  ").trim_end();
             text.push('\n');
@@ -242,11 +247,6 @@ fn signed(difference: f64) -> String {
     }
 }
 
-fn pad(text: &str, width: usize, to_the_right: bool) -> String {
-    let space = " ".repeat(width.saturating_sub(text.width()));
-    if to_the_right { space + text } else { text.to_string() + &space }
-}
-
 fn quote(text: &str) -> String {
     match text.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
@@ -294,7 +294,7 @@ EditGRPO β − SFT        +4.5     0.0
 ";
         let text = table().text(Paint::PLAIN);
         assert_eq!(text, expected, "\n{text}");
-        let width = |line: &str| line.trim_end_matches('*').width();
+        let width = |line: &str| measure_text_width(line.trim_end_matches('*'));
         let cells = text.lines().filter(|line| !line.starts_with(['─', '±']));
         let ends: Vec<usize> = cells.map(width).collect();
         assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");

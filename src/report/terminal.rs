@@ -1,9 +1,10 @@
 //! Text for a terminal: colours that can be switched off, durations, counts and tiny curves.
+//!
+//! Durations are ours, as those of `indicatif` are either whole units (`3 minutes`) or a clock's (`00:03:02`).
 
-use std::{
-    io::{self, IsTerminal},
-    time::Duration,
-};
+use std::time::Duration;
+
+use console::Style;
 
 /// Colours text, or leaves it as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +16,15 @@ impl Paint {
     pub const PLAIN: Self = Self { colours: false };
     pub const COLOURED: Self = Self { colours: true };
 
-    /// Colours on the standard output; see [`Paint::on`].
+    /// Colours on the standard output if it is a terminal that has some, unless `NO_COLOR` or `CLICOLOR=0` is set;
+    /// `CLICOLOR_FORCE=1` asks for them anywhere.
     pub fn from_environment() -> Self {
-        Self::on(&io::stdout())
+        Self { colours: console::colors_enabled() }
     }
 
-    /// Colours if the stream is a terminal, unless the environment variable `NO_COLOR` is set and not empty.
-    pub fn on(stream: &impl IsTerminal) -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colours: stream.is_terminal() && !refused }
+    /// As [`Self::from_environment`], on the standard error stream.
+    pub fn stderr() -> Self {
+        Self { colours: console::colors_enabled_stderr() }
     }
 
     pub fn has_colours(self) -> bool {
@@ -31,34 +32,31 @@ impl Paint {
     }
 
     pub fn bold(self, text: impl AsRef<str>) -> String {
-        self.wrap("1", text.as_ref())
+        self.styled(Style::new().bold(), text.as_ref())
     }
 
     pub fn dim(self, text: impl AsRef<str>) -> String {
-        self.wrap("2", text.as_ref())
+        self.styled(Style::new().dim(), text.as_ref())
     }
 
     pub fn good(self, text: impl AsRef<str>) -> String {
-        self.wrap("32", text.as_ref())
+        self.styled(Style::new().green(), text.as_ref())
     }
 
     pub fn warning(self, text: impl AsRef<str>) -> String {
-        self.wrap("33", text.as_ref())
+        self.styled(Style::new().yellow(), text.as_ref())
     }
 
     pub fn bad(self, text: impl AsRef<str>) -> String {
-        self.wrap("31", text.as_ref())
+        self.styled(Style::new().red(), text.as_ref())
     }
 
     pub fn accent(self, text: impl AsRef<str>) -> String {
-        self.wrap("36", text.as_ref())
+        self.styled(Style::new().cyan(), text.as_ref())
     }
 
-    fn wrap(self, code: &str, text: &str) -> String {
-        match self.colours {
-            true => format!("\x1b[{code}m{text}\x1b[0m"),
-            false => text.to_string(),
-        }
+    fn styled(self, style: Style, text: &str) -> String {
+        style.force_styling(self.colours).apply_to(text).to_string()
     }
 }
 
@@ -135,5 +133,6 @@ mod tests {
     fn colours_can_be_switched_off() {
         assert_eq!(Paint::PLAIN.bold("x"), "x");
         assert_eq!(Paint::COLOURED.bold("x"), "\x1b[1mx\x1b[0m");
+        assert_eq!(Paint::COLOURED.bad("x"), "\x1b[31mx\x1b[0m");
     }
 }

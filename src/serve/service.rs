@@ -39,7 +39,7 @@ pub struct ServiceOptions {
     pub most_pairs: usize,
     /// Characters per report.
     pub most_report_chars: usize,
-    /// References whose annotations are kept.
+    /// References whose annotations are kept; one longer than 1 KiB counts as several.
     pub cached_references: usize,
 }
 

@@ -1,6 +1,10 @@
 //! Waiting between attempts: exponential, bounded in attempts and in time, and the same on every run.
 //!
 //! Knows nothing of what is attempted.
+//!
+//! Of the `backon` crate only a loop of ten lines would be used here: its blocking retries know no wait that a failure
+//! asks for (`Retry-After`), its limit of time counts the waits but not the attempts between them, and its jitter adds to
+//! the longest delay.
 
 use std::{
     thread,

@@ -27,7 +27,7 @@ pub struct RewardConfig {
     pub frequencies: BTreeMap<Observation, f64>,
     /// What an opposite presence leaves of a RaTEScore match.
     pub negation_weight: f64,
-    /// How many references keep their annotations, per back end.
+    /// How many references keep their annotations, per back end; one longer than 1 KiB counts as several.
     pub cached_references: usize,
 }
 

@@ -1,254 +1,217 @@
-//! Reads reports to be scored from files: JSON, JSON lines, CSV, or one report per line.
-//!
-//! One file may hold reports and references (the paper's evaluation script reads such a JSON file), or each has its own.
-//! Whatever is wrong with a file is told with its place in it.
-
-mod csv;
+//! Pairs of reports and references, out of one file that holds both (the paper's evaluation script reads such a JSON
+//! file), or out of two that are joined by a column or by order.
 
 use std::{
     collections::BTreeMap,
-    fs, io,
     path::{Path, PathBuf},
 };
 
-use addendum::report::not_json;
-use serde_json::{Map, Value};
+use super::items::{self, Item, Row};
+
+/// Columns that name an image or a study, the finest first; the last ones do so only together, where studies are
+/// numbered within a patient.
+const KEYS: &[&[&str]] = &[
+    &["id"],
+    &["dicom_id"],
+    &["image_id"],
+    &["ImageID"],
+    &["sop_instance_uid"],
+    &["study_id"],
+    &["StudyID"],
+    &["study_instance_uid"],
+    &["case_id"],
+    &["uid"],
+    &["subject_id", "study_id"],
+    &["patient_id", "study_id"],
+];
 
 /// A report and its reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// The study's name, if the files tell.
+    /// The name of the image or study, if the files tell.
     pub id: Option<String>,
     pub hypothesis: String,
     pub reference: String,
 }
 
-/// What can be wrong with a file.
+/// What can be wrong with one or two files.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{}: {reason}", path.display())]
-    Read { path: PathBuf, reason: io::Error },
-    /// A place in a file, and what is wrong there.
-    #[error("{place}: {problem}")]
-    Content { place: String, problem: String },
+    #[error(transparent)]
+    File(#[from] items::Error),
     #[error("{} holds {hypotheses} reports and {} holds {references}; expected as many of both", hyps.display(), refs.display())]
     Counts { hyps: PathBuf, hypotheses: usize, refs: PathBuf, references: usize },
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Names of the fields that hold reports and references, where they are not the usual ones.
+/// Names of fields where they are not the usual ones.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
     pub hypothesis: Option<String>,
     pub reference: Option<String>,
+    /// The columns that join two files, together.
+    pub id: Vec<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Side {
     Hypothesis,
     Reference,
 }
 
-impl Side {
-    /// The usual names; the first that an item has counts.
-    fn usual(self) -> &'static [&'static str] {
-        match self {
-            Self::Hypothesis => &["response", "hypothesis", "hyp", "prediction", "report", "text"],
-            Self::Reference => &["answer", "reference", "ref", "ground_truth", "report", "text"],
+impl Fields {
+    /// The names that may hold a report; the first that an item has counts.
+    fn of(&self, side: Side) -> Vec<&str> {
+        let (named, usual) = match side {
+            Side::Hypothesis => (&self.hypothesis, ["response", "hypothesis", "hyp", "prediction", "report", "text"]),
+            Side::Reference => (&self.reference, ["answer", "reference", "ref", "ground_truth", "report", "text"]),
+        };
+        named.as_deref().map_or(usual.into(), |name| vec![name])
+    }
+
+    /// What may join two files.
+    fn keys(&self) -> Vec<Vec<&str>> {
+        match self.id.is_empty() {
+            true => KEYS.iter().map(|key| key.to_vec()).collect(),
+            false => vec![self.id.iter().map(String::as_str).collect()],
+        }
+    }
+
+    /// Reads a file, which must have the columns that are named to join it.
+    fn read(&self, path: &Path) -> Result<Vec<Item>> {
+        let items = items::read(path)?;
+        let missing = |item: &Item| self.id.iter().find(|column| item.name(column).is_none());
+        match items.iter().find_map(|item| Some((item, missing(item)?))) {
+            Some((item, column)) => Err(item.wrong(format!("has no `{column}`, which --id names")).into()),
+            None => Ok(items),
         }
     }
 }
 
 /// Reads the pairs of two files, or of one that holds both.
 ///
-/// Files whose items all have an `id` (or `study_id`, `dicom_id`) are joined by it, others by order.
+/// Two files are joined by the first key that names each item once in both, else by the first such key of each, else by
+/// order. Names are the same if all of their characters are. One file with both needs no names.
 ///
 /// # Errors
-/// Unreadable and malformed files, absent or non-text fields, ids that occur twice or on one side only, unequal or zero
-/// numbers of reports; each with file and line or item.
+/// Unreadable and malformed files, absent or non-text fields, keys that occur twice, in some items or on one side only,
+/// unequal or zero numbers of reports; each with file and line or item.
 pub fn pairs(hypotheses: &Path, references: Option<&Path>, fields: &Fields) -> Result<Vec<Pair>> {
-    let (ours, theirs) = (fields.hypothesis.as_deref(), fields.reference.as_deref());
-    let items = items(hypotheses)?;
-    let Some(path) = references else {
-        let pair = |item: &Item| {
-            if let Row::Text(_) = item.row {
-                return Err(
-                    item.wrong("is a report without reference; expected fields of both, or a file of references")
-                );
+    let ours = fields.read(hypotheses)?;
+    let keys = fields.keys();
+    let Some(path) = references else { return ours.iter().map(|item| alone(item, &keys, fields)).collect() };
+    let theirs = fields.read(path)?;
+    if let Some((ours_named, theirs_named)) = named(&ours, &theirs, &keys)? {
+        if let Some((name, item)) = theirs_named.items.iter().find(|(name, _)| !ours_named.items.contains_key(*name)) {
+            return Err(item.wrong(format!("id `{}` is not in {}", shown(name), hypotheses.display())).into());
+        }
+        let pair = |item| {
+            let name = name(item, ours_named.key).unwrap_or_default();
+            match theirs_named.items.get(&name) {
+                Some(other) => joined(item, other, Some(shown(&name)), fields),
+                None => Err(item.wrong(format!("id `{}` is not in {}", shown(&name), path.display())).into()),
             }
-            Ok(Pair {
-                id: item.id(),
-                hypothesis: item.report(Side::Hypothesis, ours)?,
-                reference: item.report(Side::Reference, theirs)?,
-            })
         };
-        ids(&items)?;
-        return items.iter().map(pair).collect();
-    };
-    let others = self::items(path)?;
-    if let (Some(ids), Some(by_id)) = (ids(&items)?, ids(&others)?) {
-        if let Some((id, item)) = by_id.iter().find(|(id, _)| !ids.contains_key(*id)) {
-            return Err(item.wrong(format!("id `{id}` is not in {}", hypotheses.display())));
-        }
-        let pair = |item: &Item| {
-            let id = item.id();
-            let other = id.as_ref().and_then(|id| by_id.get(id));
-            let other = other.ok_or_else(|| {
-                item.wrong(format!("id `{}` is not in {}", id.as_deref().unwrap_or_default(), path.display()))
-            })?;
-            joined(item, other, ours, theirs)
-        };
-        return items.iter().map(pair).collect();
+        return ours.iter().map(pair).collect();
     }
-    if items.len() != others.len() {
+    if ours.len() != theirs.len() {
         let (hyps, refs) = (hypotheses.to_owned(), path.to_owned());
-        return Err(Error::Counts { hyps, hypotheses: items.len(), refs, references: others.len() });
+        return Err(Error::Counts { hyps, hypotheses: ours.len(), refs, references: theirs.len() });
     }
-    items.iter().zip(&others).map(|(item, other)| joined(item, other, ours, theirs)).collect()
+    let any_name = |item| keys.iter().find_map(|key| name(item, key));
+    let pair = |(item, other)| {
+        let name = any_name(item).or_else(|| any_name(other));
+        joined(item, other, name.as_ref().map(shown), fields)
+    };
+    ours.iter().zip(&theirs).map(pair).collect()
 }
 
-fn joined(item: &Item, other: &Item, ours: Option<&str>, theirs: Option<&str>) -> Result<Pair> {
-    let (hypothesis, reference) = (item.report(Side::Hypothesis, ours)?, other.report(Side::Reference, theirs)?);
-    Ok(Pair { id: item.id().or_else(|| other.id()), hypothesis, reference })
+/// The pair that one item holds.
+fn alone(item: &Item, keys: &[Vec<&str>], fields: &Fields) -> Result<Pair> {
+    let missing = "is a report without reference; expected fields of both, or a file of references";
+    let Row::Fields(values) = &item.row else { return Err(item.wrong(missing).into()) };
+    let (ours, hypothesis) = item.text(values, &fields.of(Side::Hypothesis))?;
+    let (theirs, reference) = item.text(values, &fields.of(Side::Reference))?;
+    if ours == theirs {
+        return Err(item.wrong(format!("`{ours}` {missing}")).into());
+    }
+    let id = keys.iter().find_map(|key| name(item, key));
+    Ok(Pair { id: id.as_ref().map(shown), hypothesis, reference })
 }
 
-/// Items by id if all have one.
-fn ids(items: &[Item]) -> Result<Option<BTreeMap<String, &Item>>> {
-    let mut by_id = BTreeMap::new();
-    for (id, item) in items.iter().filter_map(|item| Some((item.id()?, item))) {
-        if by_id.insert(id.clone(), item).is_some() {
-            return Err(item.wrong(format!("id `{id}` occurs a second time")));
+fn joined(item: &Item, other: &Item, id: Option<String>, fields: &Fields) -> Result<Pair> {
+    let text = |item: &Item, side| match &item.row {
+        Row::Text(text) => Ok(text.clone()),
+        Row::Fields(values) => item.text(values, &fields.of(side)).map(|(_, text)| text),
+    };
+    Ok(Pair { id, hypothesis: text(item, Side::Hypothesis)?, reference: text(other, Side::Reference)? })
+}
+
+/// One value for each column of a key.
+type Name = Vec<String>;
+
+/// A file whose items each have a name of their own.
+struct Named<'a> {
+    key: &'a [&'a str],
+    items: BTreeMap<Name, &'a Item>,
+}
+
+/// Both files by their names, if both have any.
+fn named<'a>(ours: &'a [Item], theirs: &'a [Item], keys: &'a [Vec<&'a str>]) -> Result<Option<(Named<'a>, Named<'a>)>> {
+    let mut refusal = None;
+    for key in keys {
+        match (by_name(ours, key), by_name(theirs, key)) {
+            (Ok(Some(ours)), Ok(Some(theirs))) => return Ok(Some((ours, theirs))),
+            (Ok(None), _) | (_, Ok(None)) => {}
+            (Err(error), _) | (_, Err(error)) => refusal = refusal.or(Some(error)),
         }
     }
-    Ok((by_id.len() == items.len()).then_some(by_id))
-}
-
-/// One entry of a file and where it stands.
-struct Item {
-    place: String,
-    row: Row,
-}
-
-enum Row {
-    Text(String),
-    Fields(Map<String, Value>),
-}
-
-impl Item {
-    fn wrong(&self, problem: impl Into<String>) -> Error {
-        Error::Content { place: self.place.clone(), problem: problem.into() }
+    if let Some(error) = refusal {
+        return Err(error.into());
     }
+    let own = |items: &'a [Item]| keys.iter().find_map(|key| by_name(items, key).ok().flatten());
+    Ok(own(ours).zip(own(theirs)))
+}
 
-    fn id(&self) -> Option<String> {
-        let Row::Fields(fields) = &self.row else { return None };
-        match ["id", "study_id", "dicom_id"].iter().find_map(|name| fields.get(*name))? {
-            Value::String(id) => Some(id.clone()),
-            Value::Number(id) => Some(id.to_string()),
-            _ => None,
-        }
-    }
-
-    fn report(&self, side: Side, named: Option<&str>) -> Result<String> {
-        let fields = match &self.row {
-            Row::Text(text) => return Ok(text.clone()),
-            Row::Fields(fields) => fields,
+/// Items by name; none if none of them has the columns.
+///
+/// # Errors
+/// A name occurs twice, or only some items have one.
+fn by_name<'a>(items: &'a [Item], key: &'a [&'a str]) -> std::result::Result<Option<Named<'a>>, items::Error> {
+    let columns = key.join(", ");
+    let mut by_name: BTreeMap<Name, &Item> = BTreeMap::new();
+    let mut unnamed = None;
+    for item in items {
+        let Some(name) = name(item, key) else {
+            unnamed = unnamed.or(Some(item));
+            continue;
         };
-        let list = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let usual = match &named {
-            Some(name) => std::slice::from_ref(name),
-            None => side.usual(),
-        };
-        let Some((name, value)) = usual.iter().find_map(|name| Some((name, fields.get(*name)?))) else {
-            let has: Vec<&str> = fields.keys().map(String::as_str).collect();
-            return Err(self.wrong(format!("no field {}; there are {}", list(usual), list(&has))));
-        };
-        let text = value.as_str().map(str::to_owned);
-        text.ok_or_else(|| self.wrong(format!("field `{name}` is {value}, expected text")))
+        if let Some(first) = by_name.get(&name) {
+            return Err(item.wrong(format!(
+                "{columns} `{}` occurs a second time, first in {}; expected a column without repeats, which --id names",
+                shown(&name),
+                first.place
+            )));
+        }
+        by_name.insert(name, item);
+    }
+    match unnamed {
+        Some(item) if !by_name.is_empty() => {
+            Err(item.wrong(format!("has no {columns}, but others have; expected a column of all, which --id names")))
+        }
+        Some(_) => Ok(None),
+        None => Ok(Some(Named { key, items: by_name })),
     }
 }
 
-fn items(path: &Path) -> Result<Vec<Item>> {
-    let read = |reason| Error::Read { path: path.to_owned(), reason };
-    let bytes = fs::read(path).map_err(read)?;
-    let name = path.display().to_string();
-    let wrong = |place: String, problem: String| Error::Content { place, problem };
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        wrong(format!("{name}:{line}"), "is not UTF-8 text".into())
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase();
-    let items = match extension.as_str() {
-        "json" => json(&name, text)?,
-        "jsonl" | "ndjson" => json_lines(&name, text)?,
-        "csv" => table(&name, text, ',')?,
-        "tsv" => table(&name, text, '\t')?,
-        _ => (text.lines().enumerate())
-            .map(|(at, line)| Item { place: format!("{name}:{}", at + 1), row: Row::Text(line.to_owned()) })
-            .collect(),
-    };
-    match items.is_empty() {
-        true => Err(wrong(name, "holds no report, expected at least one".into())),
-        false => Ok(items),
-    }
+/// The values of a key's columns; none unless the item has them all.
+fn name(item: &Item, key: &[&str]) -> Option<Name> {
+    key.iter().map(|column| item.name(column)).collect()
 }
 
-fn item(place: String, value: Value) -> Result<Item> {
-    let row = match value {
-        Value::String(text) => Row::Text(text),
-        Value::Object(fields) => Row::Fields(fields),
-        other => {
-            let problem = format!("is {other}, expected an object or a string");
-            return Err(Error::Content { place, problem });
-        }
-    };
-    Ok(Item { place, row })
-}
-
-fn json(name: &str, text: &str) -> Result<Vec<Item>> {
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| Error::Content { place: format!("{name}:{}", error.line()), problem: not_json(&error) })?;
-    let Value::Array(values) = value else {
-        return Err(Error::Content { place: name.to_owned(), problem: "expected a list of items".into() });
-    };
-    values.into_iter().enumerate().map(|(at, value)| item(format!("{name}: item {}", at + 1), value)).collect()
-}
-
-fn json_lines(name: &str, text: &str) -> Result<Vec<Item>> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let read = |(at, line): (usize, &str)| {
-        let place = format!("{name}:{}", at + 1);
-        match serde_json::from_str(line) {
-            Ok(value) => item(place, value),
-            Err(error) => Err(Error::Content { place, problem: not_json(&error) }),
-        }
-    };
-    lines.map(read).collect()
-}
-
-fn table(name: &str, text: &str, separator: char) -> Result<Vec<Item>> {
-    let place = |line: usize| format!("{name}:{line}");
-    let mut rows = csv::rows(text, separator)
-        .map_err(|(line, problem)| Error::Content { place: place(line), problem: problem.into() })?
-        .into_iter();
-    let Some((first, header)) = rows.next() else { return Ok(Vec::new()) };
-    let header: Vec<&str> = header.iter().map(|name| name.trim()).collect();
-    let twice = |at: &usize| header[..*at].contains(&header[*at]);
-    if let Some(at) = (0..header.len()).find(twice) {
-        let problem = format!("the header names `{}` twice", header[at]);
-        return Err(Error::Content { place: place(first), problem });
-    }
-    let row = |(line, cells): (usize, Vec<String>)| {
-        if cells.len() != header.len() {
-            let problem = format!("{} cells under a header of {}", cells.len(), header.len());
-            return Err(Error::Content { place: place(line), problem });
-        }
-        let fields = header.iter().map(|name| (*name).to_owned()).zip(cells.into_iter().map(Value::String)).collect();
-        Ok(Item { place: place(line), row: Row::Fields(fields) })
-    };
-    rows.map(row).collect()
+fn shown(name: &Name) -> String {
+    name.join(" ")
 }
 
 #[cfg(test)]
