@@ -4,6 +4,7 @@
 //! This crate knows nothing of the policy or of actors and can be used alone ("edit this report").
 
 mod align;
+mod annotated;
 mod config;
 mod editor;
 mod error;

@@ -5,6 +5,7 @@
 //! mean. Too slow and too costly for a reward, so not one of its components.
 
 mod answer;
+mod layout;
 mod prompt;
 
 use std::{convert::Infallible, path::PathBuf};
@@ -152,7 +153,7 @@ mod tests {
 
     /// Written by hand in the forms of the published model, of other models and of common endpoints.
     fn written() -> Vec<Exchange> {
-        serde_json::from_str(include_str!("written.json")).unwrap()
+        serde_json::from_str(include_str!("green/written.json")).unwrap()
     }
 
     fn green(url: &str) -> Green {
