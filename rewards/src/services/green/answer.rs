@@ -237,10 +237,12 @@ mod tests {
             |a, _| format!("__{a})__"),
         ];
         for dress in dresses {
-            let dressed = ('a'..='f').zip(1..).fold(plain.clone(), |text, (letter, n)| {
-                text.replace(&format!("({letter})"), &dress(letter, n))
-            });
-            for text in [dressed.replace("\n\n", "\n"), dressed.replace('\n', " "), dressed.replace('\n', "\r\n"), dressed] {
+            let dressed = ('a'..='f')
+                .zip(1..)
+                .fold(plain.clone(), |text, (letter, n)| text.replace(&format!("({letter})"), &dress(letter, n)));
+            for text in
+                [dressed.replace("\n\n", "\n"), dressed.replace('\n', " "), dressed.replace('\n', "\r\n"), dressed]
+            {
                 assert_eq!(Grade::parse(&text), Ok(expected.clone()), "{text}");
             }
         }
@@ -265,7 +267,9 @@ mod tests {
     fn what_looks_like_a_label_within_a_finding_is_none() {
         let plain = answer([1, 2, 0, 0, 0, 0], [0; 6], 3);
         let expected = Grade::parse(&plain).unwrap();
-        for finding in ["One (c) lesion", "One (3)", "One; 2. two", "One 2) two", "a. One", "see [Matched Findings] here"] {
+        for finding in
+            ["One (c) lesion", "One (3)", "One; 2. two", "One 2) two", "a. One", "see [Matched Findings] here"]
+        {
             let text = plain.replace("One; two", finding);
             assert_eq!(Grade::parse(&text).map(|grade| grade.score()), Ok(expected.score()), "{text}");
         }
