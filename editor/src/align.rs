@@ -4,9 +4,8 @@
 
 use addendum_rewards::{Entity, Presence};
 
-use crate::config::Similarity;
-use crate::rule::Annotated;
-use crate::{EditConfig, Reading};
+use crate::annotated::Annotated;
+use crate::config::{EditConfig, Reading, Similarity};
 
 /// An entity and the index of its sentence.
 pub(crate) struct Placed<'a> {

@@ -3,7 +3,7 @@
 use addendum_rewards::{Entity, cosine};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How alike two entities are, at most 1.
 pub(crate) type Similarity = fn(&Entity, &Entity) -> f64;

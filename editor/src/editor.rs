@@ -8,10 +8,12 @@ use addendum_rewards::{Backends, EntityExtractor, Lexicon};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
-use crate::rule::{self, Annotated};
-use crate::{
-    Edit, EditConfig, Error, Extractor, Granularity, GraphEntities, Operation, Result, reference_code, splice,
-};
+use crate::annotated::Annotated;
+use crate::config::{EditConfig, Extractor, Granularity};
+use crate::error::{Error, Result};
+use crate::graph_entities::GraphEntities;
+use crate::log::{Edit, Operation};
+use crate::{reference_code, rule, splice};
 
 /// References whose annotations are kept. A group's reports are edited close together, so few are enough.
 const CACHED_REFERENCES: usize = 64;

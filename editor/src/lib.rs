@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod align;
+mod annotated;
 mod config;
 mod editor;
 mod error;

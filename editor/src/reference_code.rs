@@ -7,15 +7,16 @@
 //! false negative. Conflicts are found but do not drive an edit.
 //!
 //! The code's own τ is always 0.6; the threshold that its users configure is here `replace_threshold`. Not reproduced: the
-//! code also collapses white space in reports that it leaves alone, and removes end tokens from text ([`clean_eos_tokens`]).
+//! code also collapses white space in reports that it leaves alone, and removes end tokens from text ([`clean_eos_tokens`], [`clean_rollout`]).
 
 use addendum_rewards::metrics::rate::Weights;
 use addendum_rewards::{Entity, EntityType, Presence, cosine};
 use rand::RngCore;
 use rand::seq::IndexedRandom;
 
-use crate::rule::Annotated;
-use crate::{Edit, EditConfig, Operation, Rule};
+use crate::annotated::Annotated;
+use crate::config::EditConfig;
+use crate::log::{Edit, Operation, Rule};
 
 /// Cuts a report after a stop that white space follows, and at line breaks: `Dr.` ends a sentence, `effusion.No` does not.
 pub fn sentences(report: &str) -> Vec<&str> {
@@ -23,7 +24,7 @@ pub fn sentences(report: &str) -> Vec<&str> {
     let mut start = 0;
     let mut before = None;
     for (at, c) in report.char_indices() {
-        let stopped = matches!(before, Some('.' | '!' | '?')) && c.is_whitespace();
+        let stopped = matches!(before, Some('.' | '!' | '?')) && space(c);
         if c == '\n' || stopped {
             pieces.push(&report[start..at]);
             start = at;
@@ -31,7 +32,7 @@ pub fn sentences(report: &str) -> Vec<&str> {
         before = Some(c);
     }
     pieces.push(&report[start..]);
-    pieces.into_iter().map(str::trim).filter(|piece| !piece.is_empty()).collect()
+    pieces.into_iter().map(|piece| piece.trim_matches(space)).filter(|piece| !piece.is_empty()).collect()
 }
 
 /// The end tokens that the code removes from text, as they are written; other special tokens and other cases stay.
@@ -41,10 +42,24 @@ const END_TOKENS: [&str; 8] =
 /// A text as the code leaves it before it compares or edits: end tokens become blanks, and white space one blank, none at
 /// the ends.
 ///
-/// The editor does not call it: policies here end a report with its end token's id, and its text holds none.
+/// No token holds a blank, so that removing one makes no other. The editor does not call it: policies here end a report
+/// with its end token's id, and its text holds none.
 pub fn clean_eos_tokens(text: &str) -> String {
     let text = END_TOKENS.iter().fold(text.to_owned(), |text, token| text.replace(token, " "));
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split(space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// A text as the code leaves it before it is tokenized again: first the policy's own end token goes and leaves no blank, so
+/// that what stood around it may join, even to another token; then [`clean_eos_tokens`].
+///
+/// Not called by the editor either.
+pub fn clean_rollout(text: &str, end_token: &str) -> String {
+    if end_token.is_empty() { clean_eos_tokens(text) } else { clean_eos_tokens(&text.replace(end_token, "")) }
+}
+
+/// White space as the code's language counts it: Unicode's, and the four information separators.
+fn space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
 /// The index of the first sentence that contains an entity's words, whatever their case.

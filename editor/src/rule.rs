@@ -3,19 +3,13 @@
 //! Knows nothing of text: [`splice`](crate::splice) carries its edits into a report. x_i are the generated sentences, y_j
 //! the reference's. Every choice is uniform over a list in sentence order, drawn from the caller's stream.
 
-use addendum_rewards::Entity;
 use rand::RngCore;
 use rand::seq::IndexedRandom;
 
 use crate::align::Alignment;
-use crate::{Edit, EditConfig, Operation, Rule};
-
-/// A sentence and its entities.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Annotated {
-    pub text: String,
-    pub entities: Vec<Entity>,
-}
+pub use crate::annotated::Annotated;
+use crate::config::EditConfig;
+use crate::log::{Edit, Operation, Rule};
 
 /// Applies the rule up to `config.operations_per_report` times and returns what it did, in order.
 ///
@@ -221,7 +215,7 @@ impl<'a> Pass<'a> {
 
 #[cfg(test)]
 mod tests {
-    use addendum_rewards::EntityType;
+    use addendum_rewards::{Entity, EntityType};
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
 

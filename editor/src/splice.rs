@@ -6,7 +6,7 @@
 
 use addendum_rewards::sentences::split;
 
-use crate::{Edit, Operation};
+use crate::log::{Edit, Operation};
 
 /// The text after `edits`, in order. `sentences` are those of `text`, and `edits` speak of them.
 pub fn apply(text: &str, sentences: &[&str], edits: &[Edit]) -> String {
@@ -101,7 +101,7 @@ impl Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Rule;
+    use crate::log::Rule;
 
     fn spliced(text: &str, operation: Operation, position: usize, target: Option<&str>) -> String {
         let target = target.map(str::to_owned);

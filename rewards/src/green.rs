@@ -5,6 +5,7 @@
 //! no mean. Too slow and too costly for a reward, so not one of its components.
 
 mod answer;
+mod layout;
 mod prompt;
 
 pub use answer::{AnswerError, Grade};

@@ -1,11 +1,14 @@
 //! The published exchanges, and our own client.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, slice::from_ref, sync::Arc};
 
 use addendum::{
     neural::{Chexbert, Radgraph, RateModels},
     remote::{ExtractorService, RewardService, ServiceConfig},
-    rewards::{Backends, EntityExtractor, RewardConfig, Scorer},
+    rewards::{
+        Backends, Entity, EntityExtractor, RewardConfig, Scorer, cosine,
+        metrics::rate::{TIE, Weights, directed},
+    },
     serve::{Endpoint, Service, ServiceOptions},
 };
 use candle_core::Device;
@@ -71,6 +74,61 @@ fn assert_close(got: &Value, expected: &Value, place: &str) {
     }
 }
 
+/// Puts a sample's RaTEScore, and the sum that holds it, in the place of ours where it comes from another choice among
+/// equally near entities, which the reference does not specify.
+fn take_tied_scores(answer: &mut Value, exchange: &Value) {
+    let expected = &exchange["response"]["body"]["data"]["predictions"];
+    let predictions = &mut answer["data"]["predictions"];
+    let request: Value = serde_json::from_str(&body(&exchange["request"])).unwrap_or_default();
+    let count = expected["rate_scores"].as_array().map_or(0, Vec::len);
+    for i in 0..count {
+        let (Some(ours), Some(theirs)) = (predictions["rate_scores"][i].as_f64(), expected["rate_scores"][i].as_f64())
+        else {
+            continue;
+        };
+        let texts = ["refs", "hyps"].map(|side| request[side][i].as_str().unwrap_or_default().to_owned());
+        if (ours - theirs).abs() > 2e-4 && tied_scores(&texts).iter().any(|tied| (tied - theirs).abs() <= 2e-4) {
+            for field in ["rate_scores", "final_scores"] {
+                predictions[field][i] = expected[field][i].clone();
+            }
+        }
+    }
+}
+
+/// Every RaTEScore that a reference and a hypothesis may have.
+fn tied_scores(texts: &[String; 2]) -> Vec<f64> {
+    let models = folder("rewards");
+    let rate =
+        RateModels::load(&models.join("rate/ner"), &models.join("rate/embedder"), &Device::Cpu).unwrap().for_score();
+    let entities = |text: &String| rate.extract(&rate.split(text)).unwrap().concat();
+    let [reference, hypothesis] = texts.each_ref().map(entities);
+    if reference.is_empty() || hypothesis.is_empty() {
+        return vec![0.5];
+    }
+    let harmonic = |p: f64, r: f64| if p + r == 0. { 0. } else { 2. * p * r / (p + r) };
+    let (recalls, precisions) = (tied_directions(&reference, &hypothesis), tied_directions(&hypothesis, &reference));
+    recalls.iter().flat_map(|&r| precisions.iter().map(move |&p| harmonic(p, r))).collect()
+}
+
+fn tied_directions(from: &[Entity], to: &[Entity]) -> Vec<f64> {
+    let weights = Weights::default();
+    let mut sums = vec![(0., 0.)];
+    for entity in from {
+        let similarity = |other: &Entity| cosine(&entity.embedding, &other.embedding);
+        let nearest = to.iter().map(similarity).fold(f64::MIN, f64::max);
+        let mut choices: Vec<(f64, f64)> = (to.iter().filter(|other| similarity(other) > nearest - TIE))
+            .map(|other| {
+                let weight = weights.affinity[entity.kind as usize][other.kind as usize];
+                (weight, weight * directed(from_ref(entity), from_ref(other), &weights))
+            })
+            .collect();
+        choices.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        choices.dedup();
+        sums = sums.iter().flat_map(|&(w, s)| choices.iter().map(move |&(dw, ds)| (w + dw, s + ds))).collect();
+    }
+    sums.into_iter().map(|(weight, sum)| sum / weight).collect()
+}
+
 #[test]
 fn parity_answers_over_the_sample_models_are_the_sample_answers() {
     let service = sample_service();
@@ -81,7 +139,8 @@ fn parity_answers_over_the_sample_models_are_the_sample_answers() {
         assert!(!scored.is_empty());
         for exchange in scored {
             let answer = service.answer(endpoint, body(&exchange["request"]).as_bytes()).unwrap();
-            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            let mut answer: Value = serde_json::from_slice(&answer).unwrap();
+            take_tied_scores(&mut answer, exchange);
             assert_close(&answer, &exchange["response"]["body"], exchange["name"].as_str().unwrap());
         }
     }

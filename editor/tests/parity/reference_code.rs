@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use addendum_editor::reference_code::{
-    Analysis, analyse, attribute, attributed, clean_eos_tokens, edit, sentence_of, sentences,
+    Analysis, analyse, attribute, attributed, clean_eos_tokens, clean_rollout, edit, sentence_of, sentences,
 };
 use addendum_editor::{Edit, EditConfig, Edited, Editor, Operation, Rule};
 use serde::Deserialize;
@@ -81,6 +81,7 @@ fn parity_of_the_reference_code_in_its_sentences() {
 
 #[derive(Deserialize)]
 struct EndTokens {
+    eos_token: String,
     cases: Vec<Cleaned>,
 }
 
@@ -93,13 +94,38 @@ struct Cleaned {
 
 #[test]
 fn parity_of_the_reference_code_in_removing_end_tokens() {
-    let EndTokens { cases } = fixture("eos.json");
+    let EndTokens { eos_token, cases } = fixture("eos.json");
     assert!(!cases.is_empty());
     for Cleaned { text, clean_eos_tokens: expected, rollout_clean_eos_from_text } in cases {
         assert_eq!(clean_eos_tokens(&text), expected, "{text:?}");
-        // The code has the function twice.
-        assert_eq!(expected, rollout_clean_eos_from_text, "{text:?}");
+        assert_eq!(clean_rollout(&text, &eos_token), rollout_clean_eos_from_text, "{text:?}");
     }
+}
+
+#[test]
+fn only_the_policys_own_end_token_leaves_no_blank() {
+    let end = "<|im_end|>";
+    for (text, editor, rollout) in [
+        ("no<|im_end|>effusion", "no effusion", "noeffusion"),
+        ("a<|im_<|im_end|>end|>b", "a<|im_ end|>b", "a b"),
+        ("a<|im_<|im_<|im_end|>end|>end|>b", "a<|im_<|im_ end|>end|>b", "a<|im_ end|>b"),
+        ("a</<|im_end|>s>b", "a</ s>b", "a b"),
+        ("a<|im_</s>end|>b", "a<|im_ end|>b", "a<|im_ end|>b"),
+        ("a</s</s>>b", "a</s >b", "a</s >b"),
+        ("[<|im_end|>EOS]", "[ EOS]", ""),
+        ("a</s></s>b", "a b", "a b"),
+        ("a\u{1c}\u{1f}b\u{a0}</s>\u{2003}c\u{200b}", "a b c\u{200b}", "a b c\u{200b}"),
+    ] {
+        assert_eq!(clean_eos_tokens(text), editor, "{text:?}");
+        assert_eq!(clean_rollout(text, end), rollout, "{text:?}");
+    }
+    assert_eq!(clean_rollout("a<|endoftext|>b", "<|endoftext|>"), "ab");
+    assert_eq!(clean_rollout("a<|endoftext|>b", ""), "a b");
+}
+
+#[test]
+fn sentences_end_at_the_white_space_of_the_codes_language() {
+    assert_eq!(sentences("No.\u{1c}Yes.\u{1f} "), ["No.", "Yes."]);
 }
 
 #[derive(Deserialize)]

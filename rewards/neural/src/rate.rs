@@ -17,8 +17,6 @@ use tagger::Tagger;
 use super::batch::independent;
 use addendum_rewards::{Entity, EntityExtractor, EntityType, Result, cache::Cache};
 
-const NAME: &str = "RaTEScore";
-
 /// The two models, which the two extractors made of them share.
 pub struct RateModels {
     tagger: Tagger,

@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The sections that hold counts.
-const SIGNIFICANT: &str = "Clinically Significant Errors";
-const INSIGNIFICANT: &str = "Clinically Insignificant Errors";
-const MATCHED: &str = "Matched Findings";
+use super::layout::{EXPLANATION, INSIGNIFICANT, MATCHED, SIGNIFICANT, items, sections};
 
 /// What some servers leave before the answer.
 const ASSISTANT: &str = "<|assistant|>";
@@ -53,7 +50,8 @@ impl Grade {
         if self.matched == 0 { 0. } else { f64::from(self.matched) / f64::from(self.matched + errors) }
     }
 
-    /// Reads an answer in the form of the published model.
+    /// Reads an answer in the form of the published model, or with the types numbered (1) to (6); the labels of the types may
+    /// be dressed otherwise ("a)", "(A)", "2.", in bold, behind bullets), and all may stand on one line.
     ///
     /// A section that denies everything ("No …", "None", "There are no …") counts 0, as does a type that a list leaves out
     /// (the authors' package reads both so). In the two sections that make the score, a missing one, a type without a
@@ -71,7 +69,7 @@ impl Grade {
                 (first, others) => Err(AnswerError::Section { section, count: usize::from(first.is_some()) + others }),
             }
         };
-        let explained = |name: &str| name.is_empty() || name.eq_ignore_ascii_case("Explanation");
+        let explained = |name: &str| name.is_empty() || name.eq_ignore_ascii_case(EXPLANATION);
         let explanation: Vec<&str> =
             sections.iter().filter(|(name, _)| explained(name)).map(|(_, body)| body.trim()).collect();
         Ok(Self {
@@ -83,27 +81,6 @@ impl Grade {
     }
 }
 
-/// Names and bodies; the first has no name. Headings stand alone at the start of a line, whatever Markdown is around.
-fn sections(answer: &str) -> Vec<(String, String)> {
-    let mut sections = vec![(String::new(), String::new())];
-    for line in answer.lines() {
-        let bare = line.trim().trim_start_matches(['*', '#', '`', ' ']);
-        let heading = bare.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-        let line = match heading {
-            Some((name, rest)) => {
-                sections.push((name.trim().to_owned(), String::new()));
-                rest.trim_start_matches(['*', ':', ' '])
-            }
-            None => line.trim().trim_matches(['`', '*']).trim_end_matches("</s>"),
-        };
-        if let Some((_, body)) = sections.last_mut() {
-            body.push_str(line);
-            body.push('\n');
-        }
-    }
-    sections
-}
-
 /// Whether a section denies everything in words.
 fn nothing(body: &str) -> bool {
     let text = body.trim_start().to_lowercase();
@@ -113,16 +90,13 @@ fn nothing(body: &str) -> bool {
 
 fn errors(section: &'static str, body: &str) -> Result<[u32; 6], AnswerError> {
     let mut counts = [None; 6];
-    for line in body.lines() {
-        let item = line.trim().strip_prefix('(').and_then(|rest| rest.split_once(')'));
-        let Some((letter, text)) = item else { continue };
-        let mut letters = letter.chars();
-        let (Some(letter @ 'a'..='f'), None) = (letters.next(), letters.next()) else { continue };
-        let slot = &mut counts[letter as usize - 'a' as usize];
+    for item in items(body) {
+        let letter = char::from(b'a' + item.slot as u8);
+        let slot = &mut counts[item.slot];
         if slot.is_some() {
             return Err(AnswerError::Twice { section, letter });
         }
-        let number = text.split_once(':').and_then(|(_, rest)| leading_count(rest));
+        let number = item.text.split_once(':').and_then(|(_, rest)| leading_count(rest));
         *slot = Some(number.ok_or(AnswerError::Item { section, letter })?);
     }
     if counts.iter().all(Option::is_none) && !nothing(body) {
@@ -139,14 +113,16 @@ fn matched(body: &str) -> Result<u32, AnswerError> {
         return Ok(0);
     }
     let mut lines = body.lines().filter(|line| !line.trim().is_empty());
-    let count = lines.next().and_then(leading_count).ok_or(AnswerError::NoCount { section: MATCHED })?;
+    let first = lines.next().unwrap_or_default();
+    let count = leading_count(first).ok_or(AnswerError::NoCount { section: MATCHED })?;
     let numbered = |line: &str| line.trim_start().split_once('.').is_some_and(|(n, _)| n.parse::<u32>().is_ok());
-    if lines.any(numbered) { Err(AnswerError::Listed) } else { Ok(count) }
+    let listed = count == 1 && first.contains(" 2. ") || lines.any(numbered);
+    if listed { Err(AnswerError::Listed) } else { Ok(count) }
 }
 
 /// The number at the start of a text, followed by a stop or nothing.
 fn leading_count(text: &str) -> Option<u32> {
-    let text = text.trim();
+    let text = text.trim().trim_end_matches([',', ';']);
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     let ends = rest.is_empty() || rest.starts_with('.') && !rest[1..].starts_with(|c: char| c.is_ascii_digit());
@@ -240,6 +216,68 @@ mod tests {
     }
 
     #[test]
+    fn the_labels_of_the_types_may_be_letters_or_numbers_in_any_dress() {
+        let plain = answer([0, 2, 0, 0, 1, 0], [3; 6], 3);
+        let expected = Grade::parse(&plain).unwrap();
+        type Dress = fn(char, usize) -> String;
+        let dresses: [Dress; 14] = [
+            |_, n| format!("({n})"),
+            |_, n| format!("{n})"),
+            |_, n| format!("{n}."),
+            |a, _| format!("{a})"),
+            |a, _| format!("{a}."),
+            |a, _| format!("({})", a.to_ascii_uppercase()),
+            |a, _| format!("{}.", a.to_ascii_uppercase()),
+            |a, _| format!("**({a})**"),
+            |_, n| format!("**{n}.**"),
+            |a, _| format!("- ({a})"),
+            |_, n| format!("* **({n})**"),
+            |_, n| format!("• {n})"),
+            |_, n| format!("  {n}.  "),
+            |a, _| format!("__{a})__"),
+        ];
+        for dress in dresses {
+            let dressed = ('a'..='f')
+                .zip(1..)
+                .fold(plain.clone(), |text, (letter, n)| text.replace(&format!("({letter})"), &dress(letter, n)));
+            for text in
+                [dressed.replace("\n\n", "\n"), dressed.replace('\n', " "), dressed.replace('\n', "\r\n"), dressed]
+            {
+                assert_eq!(Grade::parse(&text), Ok(expected.clone()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_counts_of_an_answer_on_one_line_count() {
+        let line = "[Explanation]: Because. [Clinically Significant Errors]: (a) False report: 1. Nodule (b) Missing: 2. \
+                    Effusion; edema (c) Place: 0. (d) Severity: 0. (e) Comparison: 0. (f) No comparison: 0. \
+                    [Clinically Insignificant Errors]: None. [Matched Findings]: 3. A; B; C";
+        let grade = Grade::parse(line).unwrap();
+        assert_eq!((grade.significant, grade.matched), ([1, 2, 0, 0, 0, 0], 3));
+        assert_eq!(grade.score(), 0.5);
+        assert_eq!(grade.explanation, "Because.");
+        let bare = line.replace(". Nodule", ";").replace(". Effusion; edema", ",").replace(": 0.", ": 0");
+        assert_eq!(Grade::parse(&bare).map(|grade| grade.score()), Ok(0.5));
+        let wrapped = line.replace(" (c)", "\n(c)").replace(" (e)", "\n(e)").replace(" [", "\n[");
+        assert_eq!(Grade::parse(&wrapped).map(|grade| grade.score()), Ok(0.5));
+    }
+
+    #[test]
+    fn what_looks_like_a_label_within_a_finding_is_none() {
+        let plain = answer([1, 2, 0, 0, 0, 0], [0; 6], 3);
+        let expected = Grade::parse(&plain).unwrap();
+        for finding in
+            ["One (c) lesion", "One (3)", "One; 2. two", "One 2) two", "a. One", "see [Matched Findings] here"]
+        {
+            let text = plain.replace("One; two", finding);
+            assert_eq!(Grade::parse(&text).map(|grade| grade.score()), Ok(expected.score()), "{text}");
+        }
+        let listed = plain.replace(": 2. One; two", ": 2.\n1. One\n2. Two");
+        assert_eq!(Grade::parse(&listed).map(|grade| grade.score()), Ok(expected.score()));
+    }
+
+    #[test]
     fn what_would_be_a_guess_is_an_error() {
         let plain = answer([1, 2, 3, 0, 0, 0], [0; 6], 3);
         let cases = [
@@ -259,6 +297,9 @@ mod tests {
             (plain.replace("3. A; B", "99999999999. A"), "no count"),
             (plain.replace("3. A; B", "No effusion; no edema"), "[Matched Findings] of the answer holds no count"),
             (plain.replace("(", "").replace(')', ""), "[Clinically Significant Errors] of the answer holds no count"),
+            (plain.replace("type: 2.", "type: two.").replace('\n', " "), "[Clinically Significant Errors] (b)"),
+            (plain.replace("type: 2.", "type 2.").replace('\n', " "), "(b)"),
+            (plain.replace("3. A; B", "1. A 2. B 3. C"), "numbered list"),
         ];
         for (text, expected) in cases {
             let message = Grade::parse(&text).unwrap_err().to_string();

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{labels::Observation, metrics::Prf};
+use super::prf::Prf;
+use crate::labels::Observation;
 
 /// Whether each observation is asserted (positive or uncertain), in the order of [`Observation::ALL`].
 pub type Row = [bool; 14];

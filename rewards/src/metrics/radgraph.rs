@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::{graph::Graph, metrics::Prf};
+use super::prf::Prf;
+use crate::graph::Graph;
 
 /// How much of an entity has to agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

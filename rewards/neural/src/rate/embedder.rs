@@ -4,17 +4,16 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
-use super::{
-    super::{
-        batch::{Pack, ROWS, distinct},
-        error::fail,
-        mpnet::{Config, MpNet},
-        tokens::Tokens,
-        weights::Weights,
-    },
-    NAME,
+use super::super::{
+    batch::{Pack, ROWS, distinct},
+    error::fail,
+    mpnet::{Config, MpNet},
+    tokens::Tokens,
+    weights::Weights,
 };
 use addendum_rewards::Result;
+
+const NAME: &str = "RaTEScore's embedder";
 
 /// How a text's states become its embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,10 +13,11 @@ use super::{
         tokens::Tokens,
         weights::{Weights, refuse},
     },
-    NAME,
     spans::{Span, Tag},
 };
 use addendum_rewards::{EntityType, Result};
+
+const NAME: &str = "RaTEScore's tagger";
 
 /// The longest sentence the published tagger reads, start and end tokens included.
 const LONGEST: usize = 512;

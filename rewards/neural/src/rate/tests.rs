@@ -65,13 +65,14 @@ fn directions(from: &[Entity], to: &[Entity]) -> Vec<f64> {
     for entity in from {
         let similarity = |other: &Entity| cosine(&entity.embedding, &other.embedding);
         let nearest = to.iter().map(similarity).fold(f64::MIN, f64::max);
-        let near = to.iter().filter(|other| similarity(other) > nearest - 1e-6);
+        let near = to.iter().filter(|other| similarity(other) > nearest - rate::TIE);
         let mut choices: Vec<(f64, f64)> = near
             .map(|other| {
                 let weight = weights.affinity[entity.kind as usize][other.kind as usize];
                 (weight, weight * rate::directed(from_ref(entity), from_ref(other), &weights))
             })
             .collect();
+        choices.sort_by(|a, b| a.partial_cmp(b).unwrap());
         choices.dedup();
         sums = sums.iter().flat_map(|&(w, s)| choices.iter().map(move |&(dw, ds)| (w + dw, s + ds))).collect();
     }

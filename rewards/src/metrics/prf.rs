@@ -1,8 +1,4 @@
-//! The clinical metrics as pure functions of annotations. Nothing here reads text.
-
-pub mod chexbert;
-pub mod radgraph;
-pub mod rate;
+//! Precision, recall and F1 of counts.
 
 /// Precision, recall and their harmonic mean; 0 wherever a denominator is 0 (scikit-learn's `zero_division=0`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -1,0 +1,8 @@
+//! The clinical metrics as pure functions of annotations. Nothing here reads text.
+
+pub mod chexbert;
+mod prf;
+pub mod radgraph;
+pub mod rate;
+
+pub use prf::Prf;
