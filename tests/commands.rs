@@ -54,6 +54,18 @@ fn score_prints_a_table_with_intervals_and_no_colours_where_there_is_no_terminal
 }
 
 #[test]
+fn score_reads_findings_and_impression_of_whole_reports() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/studies/tests/fixtures/sections/wet-read.json");
+    let rouge = |more: &[&str]| {
+        let arguments = ["score", "--hyps", file, "--metrics", "rouge_l", "--format", "json", "--resamples", "0"];
+        let scores: Value = serde_json::from_str(&printed(&[&arguments, more].concat())).unwrap();
+        scores["scores"][0]["score"].as_f64().unwrap()
+    };
+    assert_eq!(rouge(&[]), 1.0);
+    assert!(rouge(&["--whole"]) < 0.9);
+}
+
+#[test]
 fn score_speaks_json_and_csv() {
     let (_dir, path) = responses();
     let json: Value =

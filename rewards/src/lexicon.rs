@@ -20,6 +20,7 @@ mod phrases;
 mod reach;
 mod scope;
 mod sections;
+mod tables;
 mod words;
 
 use scope::{Reading, Rules, Status};

@@ -13,6 +13,7 @@ use addendum::{
         assess::{Assessment, Comparison, Explanation, Measure, Resampling, Score, explain},
         text,
     },
+    studies::sections::spoken,
     train::reward_models::Weights,
 };
 use anyhow::{Result, bail};
@@ -51,6 +52,9 @@ pub struct ScoreArgs {
     class_frequencies: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    /// Score whole texts. Without it only what speaks counts: of a report with headings, its findings and impression.
+    #[arg(long)]
+    whole: bool,
     /// Tidy reports and references first, as the paper's evaluation script does.
     #[arg(long)]
     clean: bool,
@@ -106,6 +110,11 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     let fields =
         Fields { hypothesis: args.hyps_field.clone(), reference: args.refs_field.clone(), id: args.id.clone() };
     let mut pairs = pairs::pairs(&args.hyps, args.refs.as_deref(), &fields)?;
+    if !args.whole {
+        for text in pairs.iter_mut().flat_map(|pair| [&mut pair.hypothesis, &mut pair.reference]) {
+            *text = spoken(text).into_owned();
+        }
+    }
     if args.clean {
         for pair in &mut pairs {
             (pair.hypothesis, pair.reference) = (text::clean(&pair.hypothesis), text::clean(&pair.reference));

@@ -1,9 +1,5 @@
 //! What a concept of the lexicon is. The tables of phrases are in `findings` and `body`.
 
-use super::{
-    body::{BODY, DEVICES},
-    findings::FINDINGS,
-};
 use crate::{entity::EntityType, labels::Observation};
 
 /// What a concept is.
@@ -50,9 +46,4 @@ pub(super) struct Concept {
     pub family: &'static str,
     /// Separated by `|`.
     pub phrases: &'static str,
-}
-
-/// All concepts. Of two with the same phrase the first would count; a test forbids it.
-pub(super) fn all() -> impl Iterator<Item = &'static Concept> {
-    [FINDINGS, DEVICES, BODY].into_iter().flatten()
 }

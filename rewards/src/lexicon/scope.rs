@@ -4,8 +4,9 @@ use std::{collections::HashMap, ops::Range};
 
 use super::{
     class,
-    concepts::{self, Concept, Role},
+    concepts::{Concept, Role},
     cues::{CUES, Cue, PREDICATES, SILENT_HEADINGS, SPEAKING_HEADINGS},
+    tables,
     words::{Token, Trie, UNKNOWN, Vocabulary},
 };
 
@@ -87,8 +88,8 @@ impl Rules {
             }
             trie
         };
-        let table = concepts::all().collect();
-        let concepts = trie(&mut concepts::all().map(|concept| concept.phrases).enumerate());
+        let table = tables::concepts().collect();
+        let concepts = trie(&mut tables::concepts().map(|concept| concept.phrases).enumerate());
         let cues = trie(&mut CUES.iter().map(|(_, phrases)| *phrases).enumerate());
         let predicates = trie(&mut PREDICATES.iter().map(|(_, phrases)| *phrases).enumerate());
         let headings = trie(&mut [SILENT_HEADINGS, SPEAKING_HEADINGS].into_iter().enumerate());
@@ -105,7 +106,7 @@ impl Rules {
                 *slot |= bit;
             }
         }
-        let named = concepts::all().map(|concept| (concept.name, concept)).collect();
+        let named = tables::concepts().map(|concept| (concept.name, concept)).collect();
         Self { vocabulary, table, concepts, cues, predicates, headings, classes, named, out, to, rule, early }
     }
 

@@ -301,7 +301,7 @@ fn a_cue_at_every_word_of_a_long_sentence_is_read() {
 
 #[test]
 fn no_phrase_names_two_concepts_or_two_cues() {
-    let concepts = concepts::all().map(|concept| (concept.name, concept.phrases));
+    let concepts = tables::concepts().map(|concept| (concept.name, concept.phrases));
     let names: Vec<String> = (0..cues::CUES.len()).map(|i| format!("cue {i}")).collect();
     let cues = cues::CUES.iter().zip(&names).map(|((_, phrases), name)| (name.as_str(), *phrases));
     for table in [concepts.collect::<Vec<_>>(), cues.collect()] {
