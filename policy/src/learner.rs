@@ -43,7 +43,7 @@ pub struct StepStats {
     pub entropy: f64,
     pub metrics: ObjectiveMetrics,
     /// Standard deviation of the advantages over the batch.
-    pub advantage_spread: f64,
+    pub advantage_std: f64,
     pub zero_variance_groups: usize,
     pub gradient_norm: f64,
     pub learning_rate: f64,
@@ -157,7 +157,7 @@ impl Learner {
         let advantages: Vec<Vec<f64>> =
             rewards.iter().map(|r| group_advantages(r, self.config.advantage)).collect::<Result<_>>()?;
         stats.zero_variance_groups = rewards.iter().filter(|r| without_advantage(r)).count();
-        stats.advantage_spread = deviation(advantages.iter().flatten().copied());
+        stats.advantage_std = deviation(advantages.iter().flatten().copied());
         let batch = Batch::of(groups.iter().flat_map(|g| g.responses.iter().map(|r| r.tokens.len())));
         stats.response_tokens = batch.tokens;
         let mut gradients = Tensors::new();

@@ -29,3 +29,8 @@ pub use graph::{Graph, GraphEntity, GraphExtractor, Relation};
 pub use labels::{Label, Labeller, Labels, Observation};
 pub use lexicon::Lexicon;
 pub use score::{Backend, Backends, Component, Reward, RewardConfig, Scorer};
+
+/// The README's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
