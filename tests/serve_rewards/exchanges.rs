@@ -98,7 +98,8 @@ fn take_tied_scores(answer: &mut Value, exchange: &Value) {
 /// Every RaTEScore that a reference and a hypothesis may have.
 fn tied_scores(texts: &[String; 2]) -> Vec<f64> {
     let models = folder("rewards");
-    let rate = RateModels::load(&models.join("rate/ner"), &models.join("rate/embedder"), &Device::Cpu).unwrap().for_score();
+    let rate =
+        RateModels::load(&models.join("rate/ner"), &models.join("rate/embedder"), &Device::Cpu).unwrap().for_score();
     let entities = |text: &String| rate.extract(&rate.split(text)).unwrap().concat();
     let [reference, hypothesis] = texts.each_ref().map(entities);
     if reference.is_empty() || hypothesis.is_empty() {
