@@ -101,8 +101,8 @@ fn suffix(word: &[char]) -> usize {
         [.., c] if mark(*c) => 1,
         _ => {
             let unit = word.iter().rposition(char::is_ascii_digit).map_or(&[][..], |number| &word[number + 1..]);
-            let alike = |known: &&str| known.chars().eq(unit.iter().copied());
-            if UNITS.iter().any(|known| alike(&known)) { unit.len() } else { 0 }
+            let known = UNITS.iter().any(|known| known.chars().eq(unit.iter().copied()));
+            if known { unit.len() } else { 0 }
         }
     }
 }
