@@ -1,6 +1,7 @@
-//! Where the tokens of a text begin, nearly as spaCy's tokenizer for English has it.
+//! Where the tokens of a text begin, nearly as spaCy's tokenizer for English has it. Units and emoticons are those of its
+//! published rules (Explosion, MIT licence).
 //!
-//! Its hundreds of exceptions (contractions, emoticons, months) are not here: they matter only where a sentence ends within
+//! Its hundreds of exceptions (contractions, months) are not here: they matter only where a sentence ends within
 //! a word.
 
 use std::ops::Range;
