@@ -1,5 +1,6 @@
 //! The metrics of a whole run, as an exporter shows them.
 
+#[path = "pipeline/common.rs"]
 mod common;
 
 use std::{

@@ -1,11 +1,9 @@
 //! Sizes, resampling and patch rows against the reference implementation.
 
-mod common;
-
+use crate::common::{assert_close, bytes, fixture, json};
 use addendum_policy::image::{ImageConfig, ImageProcessor, PixelLimits, Pixels, first_stage_size, smart_resize};
 use addendum_studies::decode;
 use candle_core::{Device, Tensor};
-use common::{assert_close, bytes, fixture, json};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -1,17 +1,15 @@
 //! A reward component that fails: retried, then the group's attempt fails. A failure never becomes a reward.
 
-mod common;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
+use crate::common::{Heard, SENTENCES, Trouble, Weights, config, pipeline, run};
 use addendum_actors::{Pipeline, RunConfig, Stage, StageError, Threads, stages::RewardStage};
 use addendum_replay::RolloutGroup;
 use addendum_rewards::{Backends, Entity, EntityExtractor, Error, Labeller, Labels, Result, RewardConfig, Scorer};
 use addendum_rewards_remote::{Backoff, Patience};
-use common::{Heard, SENTENCES, Trouble, Weights, config, pipeline, run};
 
 /// A labeller that fails the first time it sees a text, and always for texts that hold `never`.
 struct Flaky {

@@ -1,11 +1,9 @@
 //! Sampling distributions against the reference implementation.
 
-mod common;
-
 use std::collections::BTreeMap;
 
+use crate::common::{assert_close, json};
 use addendum_policy::sampling::{SamplingConfig, TokenSampler};
-use common::{assert_close, json};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

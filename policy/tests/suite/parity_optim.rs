@@ -1,11 +1,9 @@
 //! AdamW, gradient clipping and learning-rate schedules against the reference implementation.
 
-mod common;
-
+use crate::common::{assert_close, bytes, json};
 use addendum_policy::optim::{AdamW, AdamWConfig, Step, Tensors};
 use addendum_policy::schedule::{Decay, Schedule};
 use candle_core::Device;
-use common::{assert_close, bytes, json};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

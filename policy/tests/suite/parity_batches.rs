@@ -1,9 +1,7 @@
 //! Padded batches against the reference implementation: whichever side the padding is on, a row is what it is alone.
 
-mod common;
-
+use crate::common::{network::*, padded::Padded};
 use addendum_policy::{model::Model, positions::padded_positions};
-use common::{network::*, padded::Padded};
 
 const BATCHES: [&str; 2] = ["case_d_left", "case_d_right"];
 

@@ -1,12 +1,10 @@
 //! Damaged folders: whatever is in them, loading ends soon, with a policy or an error that names the file and the cause.
 
-mod common;
-
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
+use crate::common::tiny::tiny_policy;
 use addendum_policy::{Adapter, Config, LoraConfig, Policy};
 use candle_core::{DType, Device, Tensor};
-use common::tiny::tiny_policy;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -1,10 +1,9 @@
 //! The network against the reference implementation: positions, vision tower, logits, log-probabilities, greedy
 //! generation. All in f32 on the CPU.
 
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::{assert_close, fixture, json, network::*};
 use addendum_kernels::Segment;
 use addendum_policy::{
     Config,
@@ -15,7 +14,6 @@ use addendum_policy::{
     sampling::{SamplingConfig, TokenSampler},
 };
 use candle_core::Tensor;
-use common::{assert_close, fixture, json, network::*};
 use serde_json::Value;
 
 #[test]

@@ -1,10 +1,8 @@
 //! LoRA against the reference implementation: forward, padded batch, gradients, optimiser steps, merging, files.
 
-mod common;
-
+use crate::common::{assert_close, json, network::*, padded::Padded};
 use addendum_policy::{Adapter, checkpoint::parse, model::Model};
 use candle_core::Device;
-use common::{assert_close, json, network::*, padded::Padded};
 use serde_json::Value;
 
 #[test]

@@ -1,9 +1,8 @@
 //! Numbers that are not finite: no step takes them, no file gets them, and none is read.
 
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::tiny::tiny_policy;
 use addendum_policy::{
     Adapter, LearnerConfig, LoraConfig, Policy,
     checkpoint::save_weights,
@@ -12,7 +11,6 @@ use addendum_policy::{
     pack::{EncodedPrompt, PromptTokens},
 };
 use candle_core::{Device, Tensor};
-use common::tiny::tiny_policy;
 
 fn adapter(policy: &Policy, size: f64) -> Adapter {
     let settings = LoraConfig { rank: 2, ..LoraConfig::default() };

@@ -1,14 +1,12 @@
 //! Advantages, policy loss, KL, importance weights and entropy against the reference implementation.
 
-mod common;
-
 use std::collections::BTreeMap;
 
+use crate::common::{assert_close, json};
 use addendum_policy::objective::{
     Aggregation, Batch, ClipRange, Importance, KlKind, Normalize, Objective, ObjectiveConfig, ObjectiveOutput,
     ResponseTerms, entropy, entropy_gradient, group_advantages,
 };
-use common::{assert_close, json};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

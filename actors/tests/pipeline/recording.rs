@@ -1,7 +1,5 @@
 //! What happens once is written and told once, whoever panics or is killed meanwhile.
 
-mod common;
-
 use std::{
     fs,
     path::Path,
@@ -12,8 +10,8 @@ use std::{
     time::Duration,
 };
 
+use crate::common::{Heard, ToyLearner, Trouble, Weights, calm, config, finish, pipeline, run};
 use addendum_actors::{EngineError, Evaluate, Event, RunConfig, Scores, StepRecord};
-use common::{Heard, ToyLearner, Trouble, Weights, calm, config, finish, pipeline, run};
 
 fn written(folder: &Path) -> Vec<u64> {
     let text = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();

@@ -1,10 +1,8 @@
 //! The fixture folders are complete: every file, and every tensor, that their READMEs name is there and can be read.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{bytes, json};
+use crate::common::{bytes, json};
 
 const FOLDERS: [&str; 7] = ["image_processor", "losses", "lora", "optim", "qwen2_5_vl_tiny", "sampling", "sft"];
 

@@ -1,9 +1,7 @@
 //! The supervised loss and its gradients against the reference implementation, over a padded batch.
 
-mod common;
-
+use crate::common::{assert_close, json, network::*, padded::Padded};
 use addendum_policy::model::{Model, Weights};
-use common::{assert_close, json, network::*, padded::Padded};
 use serde_json::Value;
 
 #[test]

@@ -1,9 +1,8 @@
 //! Adapters as files: merged into a checkpoint folder, and trained on.
 
-mod common;
-
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
+use crate::common::tiny::tiny_policy;
 use addendum_policy::{
     Adapter, LearnerConfig, LoraConfig, Policy,
     learner::{Learner, TrainGroup, TrainResponse},
@@ -12,7 +11,6 @@ use addendum_policy::{
     pack::{EncodedPrompt, Packed, PromptTokens},
 };
 use candle_core::{DType, Device, Tensor};
-use common::tiny::tiny_policy;
 use serde_json::json;
 use tempfile::TempDir;
 

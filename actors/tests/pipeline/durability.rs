@@ -1,11 +1,9 @@
 //! Law 7: a stopped or killed run resumes and ends in the same weights, bit for bit.
 
-mod common;
-
 use std::{fs, io::Write, path::Path, time::Duration};
 
+use crate::common::{Heard, Trouble, calm, config, finish, pipeline, run};
 use addendum_actors::{Event, RolloutSample, RunConfig, RunError, StepRecord};
-use common::{Heard, Trouble, calm, config, finish, pipeline, run};
 use tokio::sync::oneshot;
 
 fn steps(folder: &Path) -> Vec<u64> {

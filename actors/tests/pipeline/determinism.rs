@@ -1,7 +1,5 @@
 //! Law 3: in fixed-lag mode the same seed gives the same weights, bit for bit, whatever happens on the way.
 
-mod common;
-
 use std::{
     collections::BTreeMap,
     sync::{
@@ -11,9 +9,9 @@ use std::{
     time::Duration,
 };
 
+use crate::common::{Heard, Trouble, calm, config, finish, pipeline, run};
 use addendum_actors::{RolloutSample, RunConfig, Stage, StageError, Variant};
 use addendum_replay::{Mode, RolloutGroup};
-use common::{Heard, Trouble, calm, config, finish, pipeline, run};
 use ractor::ActorCell;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,5 @@
 //! What fails for good is named, and nothing waits forever.
 
-mod common;
-
 use std::{
     sync::{
         Arc,
@@ -10,9 +8,9 @@ use std::{
     time::Duration,
 };
 
+use crate::common::{Heard, ToyLearner, Trouble, Weights, calm, config, finish, pipeline, run, studies};
 use addendum_actors::{EngineError, Evaluate, Event, Pipeline, RunConfig, Scores, Stage, StageError};
 use addendum_replay::{Mode, RolloutGroup};
-use common::{Heard, ToyLearner, Trouble, Weights, calm, config, finish, pipeline, run, studies};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_with_studies_that_always_fail_finishes_and_says_why() {

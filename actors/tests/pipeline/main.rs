@@ -1,0 +1,8 @@
+//! Whole pipelines over a policy that fits on a page. One program, because linking is most of what a test costs to build.
+
+mod common;
+mod determinism;
+mod durability;
+mod failures;
+mod recording;
+mod reward_failures;
