@@ -1,12 +1,13 @@
 //! The configuration of a run, as far as the actors are concerned, and what is impossible about it.
 
 use addendum_replay::{GateConfig, Mode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
 
 /// What a rollout group is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Variant {
     /// G sampled reports.
@@ -19,7 +20,7 @@ pub enum Variant {
 }
 
 /// Threads of each compute thread's pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Threads {
     pub sampler: usize,
@@ -35,7 +36,7 @@ impl Default for Threads {
 }
 
 /// Everything the actors must know of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RunConfig {
     /// Training steps.

@@ -1,6 +1,7 @@
 //! The parameters of the edit rule, and the readings of what the paper's text leaves open.
 
 use addendum_rewards::{Entity, cosine};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 pub(crate) type Similarity = fn(&Entity, &Entity) -> f64;
 
 /// Parameters of the edit rule (EditGRPO, section 2).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EditConfig {
     /// Two entities are similar when their cosine is greater than this; in [0, 1].
@@ -30,7 +31,7 @@ pub struct EditConfig {
 }
 
 /// What an edit exchanges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
     /// One sentence.
@@ -41,7 +42,7 @@ pub enum Granularity {
 }
 
 /// Where entities come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Extractor {
     /// The back ends' RaTE entities (the lexicon's, where they have no others), matched by the cosine of their embeddings.
@@ -54,7 +55,7 @@ pub enum Extractor {
 }
 
 /// How the open points of the paper's text are read. All `false` is [`Reading::CANONICAL`]; the default adds two guards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reading {
     /// (a) needs the same words with opposite labels; otherwise entities that are similar.

@@ -1,11 +1,12 @@
 //! The linear layers of a decoder layer: their names and shapes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TextConfig;
 
 /// A linear layer of a decoder layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Module {
     #[serde(rename = "q_proj")]
     Q,

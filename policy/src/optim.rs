@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use candle_core::safetensors::BufferedSafetensors;
 use candle_core::{DType, Device, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -28,7 +29,7 @@ const SECOND: &str = "exp_avg_sq.";
 const STEP: &str = "step";
 
 /// Settings of the optimiser (I. Loshchilov, F. Hutter, arXiv 1711.05101).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamWConfig {
     pub beta1: f64,

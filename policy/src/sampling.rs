@@ -9,13 +9,14 @@ mod unfiltered;
 use addendum_kernels::vector::vectorised;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use unfiltered::Unfiltered;
 
 /// How tokens are chosen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SamplingConfig {
     /// 0 takes the most likely token, the first one where several are.

@@ -1,11 +1,12 @@
 //! What the gate and the buffer must know of a run.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{PolicyVersion, TicketId};
 
 /// Which snapshot a ticket is sampled with and which groups a step trains on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Ticket n is sampled with version max(0, ⌊n/B⌋ − η), step s trains on tickets [sB, (s+1)B): reproducible.

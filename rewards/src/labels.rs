@@ -1,11 +1,12 @@
 //! The 14 CheXpert observations, what a report says of each, and the trait of what reads them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
 /// The observations of CheXpert (Irvin et al. 2019, table 1), in the order of the CheXbert label vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Observation {
     #[serde(rename = "Enlarged Cardiomediastinum")]
     EnlargedCardiomediastinum,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -21,7 +22,7 @@ const MOST_MIN_PIXELS: usize = 1 << 24;
 const UNSET: PixelLimits = PixelLimits { min: 56 * 56, max: 28 * 28 * 1280 };
 
 /// The area, in pixels, that an image must have after a resize.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PixelLimits {
     pub min: usize,

@@ -1,10 +1,11 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aggregation::Aggregation;
 use crate::error::{Error, Result};
 
 /// Where the probability ratio is clipped: [1 − low, 1 + high].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClipRange {
     pub low: f64,
@@ -13,7 +14,7 @@ pub struct ClipRange {
 
 /// Per-token estimate of the KL divergence to the reference policy, with e = ln π − ln π_ref
 /// (J. Schulman, "Approximating KL divergence").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KlKind {
     /// e
@@ -28,7 +29,7 @@ pub enum KlKind {
 }
 
 /// How tokens of a stale policy are reweighted, from the ratio π_prox / π_behav.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Importance {
     /// Every token by its own ratio, at most the cap.
@@ -41,7 +42,7 @@ pub enum Importance {
 }
 
 /// Settings of the objective.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ObjectiveConfig {
     pub clip: ClipRange,

@@ -11,11 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How often and how long to try. The delay before attempt n+1 is `first_delay_seconds` · 2^(n-1), at most
 /// `longest_delay_seconds`, times a factor in [0.5, 1) that depends on the work and n alone.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Backoff {
     /// At least 1.

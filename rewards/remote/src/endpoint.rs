@@ -2,6 +2,7 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ureq::http::{HeaderMap, Response};
@@ -12,7 +13,7 @@ use super::{
 };
 
 /// How a service is reached.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceConfig {
     /// With the path, as in `http://127.0.0.1:5000/predict`; http or https. Proxies are not used, redirections not

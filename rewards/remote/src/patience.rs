@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -27,7 +28,7 @@ use addendum_rewards::{Backends, Entity, EntityExtractor, Error, Graph, GraphExt
 const MOST_LATE: usize = 4;
 
 /// How a back end's failures are met.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Patience {
     pub backoff: Backoff,
