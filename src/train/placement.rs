@@ -1,18 +1,25 @@
 //! Where and how the policy runs: on which devices it samples and learns, and what it may take there.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use addendum_policy::{Policy, Result, device::device, image::PixelLimits};
 use candle_core::DType;
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::settings::Problem;
 use crate::qwen::Prompts;
 
 /// How weight matrices are stored; everything else is f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WeightType {
+    #[default]
     F32,
     Bf16,
     F16,
@@ -24,6 +31,79 @@ impl From<WeightType> for DType {
             WeightType::F32 => Self::F32,
             WeightType::Bf16 => Self::BF16,
             WeightType::F16 => Self::F16,
+        }
+    }
+}
+
+/// The supervised checkpoint that a run starts from, and where it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// The checkpoint folder, as its hub has it: config.json, weights, tokenizer.json, preprocessor_config.json. Its
+    /// place may change when a run is resumed, its contents may not.
+    #[schemars(extend("x-resume" = "free"))]
+    pub path: PathBuf,
+    /// How weight matrices are stored; everything else is f32.
+    pub dtype: WeightType,
+    /// Bounds on the pixels of an image; the checkpoint's own where not set.
+    pub pixels: Option<PixelLimits>,
+    /// Where the policy samples and learns: cpu, or cuda:N in a build with the feature `cuda`.
+    #[schemars(extend("x-resume" = "rounding"))]
+    pub device: String,
+    /// Devices of the samplers, in turn; `device` where empty.
+    #[schemars(extend("x-resume" = "rounding"))]
+    pub sampler_devices: Vec<String>,
+    /// Devices of the learner, which spreads its micro-batches over them; `device` where empty.
+    #[schemars(extend("x-resume" = "rounding"))]
+    pub learner_devices: Vec<String>,
+    /// Bytes of encoded images that are kept on each device; studies beyond them are encoded whenever they are needed.
+    #[schemars(extend("x-resume" = "free"))]
+    pub kept_features_bytes: usize,
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            dtype: WeightType::default(),
+            pixels: None,
+            device: "cpu".into(),
+            sampler_devices: Vec::new(),
+            learner_devices: Vec::new(),
+            kept_features_bytes: 512 << 20,
+        }
+    }
+}
+
+impl PolicyConfig {
+    /// # Errors
+    /// No folder, or bounds on pixels that no image meets.
+    pub fn validate(&self) -> std::result::Result<(), Problem> {
+        if self.path.as_os_str().is_empty() {
+            return Err(Problem::new("path", "not set; name the folder of a supervised checkpoint"));
+        }
+        let names = [&self.device].into_iter().chain(&self.sampler_devices).chain(&self.learner_devices);
+        let known = |name: &str| name == "cpu" || name.strip_prefix("cuda:").is_some_and(|n| n.parse::<u16>().is_ok());
+        if let Some(name) = names.into_iter().find(|name| !known(name)) {
+            return Err(Problem::new("device", format!("names `{name}`, expected cpu or cuda:N")));
+        }
+        match self.pixels {
+            Some(PixelLimits { min, max }) if min == 0 || min > max => {
+                Err(Problem::new("pixels", format!("are {min} to {max}, expected a range above 0")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The devices, as the other commands name them.
+    pub fn devices(&self) -> Devices {
+        Devices {
+            device: self.device.clone(),
+            sampler_devices: self.sampler_devices.clone(),
+            learner_devices: self.learner_devices.clone(),
+            dtype: self.dtype,
+            memory: None,
+            pixels: self.pixels,
         }
     }
 }

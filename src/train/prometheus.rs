@@ -4,7 +4,30 @@ use std::net::SocketAddr;
 
 use addendum_actors::telemetry;
 use anyhow::{Context, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+
+use super::settings::Problem;
+
+/// How a run can be watched.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// Serve Prometheus metrics at this address, such as 127.0.0.1:9464.
+    pub metrics_address: Option<String>,
+}
+
+impl TelemetryConfig {
+    /// # Errors
+    /// What is no address of this machine's.
+    pub fn address(&self) -> Result<Option<SocketAddr>, Problem> {
+        let parsed = |text: &String| {
+            text.parse().map_err(|_| Problem::new("metrics_address", format!("is {text}, expected IP:PORT, such as 127.0.0.1:9464")))
+        };
+        self.metrics_address.as_ref().map(parsed).transpose()
+    }
+}
 
 /// Serves `http://<address>/metrics` for the rest of the process. Call it once, within a tokio runtime.
 pub fn serve(address: SocketAddr) -> Result<()> {

@@ -9,11 +9,14 @@ use addendum_rewards_remote::Patience;
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use clap::Args;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::values::{pair, unique};
 
 /// Weights by file and folder. What is not named, the lexicon does.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Weights {
     /// CheXbert's weights (chexbert.pth or safetensors).
     #[arg(long, value_name = "FILE", requires = "bert")]
@@ -35,7 +38,25 @@ pub struct Weights {
     pub radgraph_bert: Option<PathBuf>,
     /// Devices of these models, such as chexbert=cuda:0,rate=cuda:1 (chexbert, radgraph, rate); cpu where not named.
     #[arg(long, value_delimiter = ',', value_name = "NAME=DEVICE,…", value_parser = pair::<Backend, String>)]
+    #[serde(with = "by_name")]
+    #[schemars(with = "BTreeMap<Backend, String>", extend("x-resume" = "rounding"))]
     pub reward_devices: Vec<(Backend, String)>,
+}
+
+/// Pairs as a table.
+mod by_name {
+    use std::collections::BTreeMap;
+
+    use addendum_rewards::Backend;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(pairs: &[(Backend, String)], to: S) -> Result<S::Ok, S::Error> {
+        pairs.iter().cloned().collect::<BTreeMap<_, _>>().serialize(to)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<(Backend, String)>, D::Error> {
+        Ok(BTreeMap::deserialize(from)?.into_iter().collect())
+    }
 }
 
 /// Back ends for the two uses: RaTEScore decodes and embeds entities differently where it scores and where it edits.

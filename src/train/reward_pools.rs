@@ -9,10 +9,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use addendum_actors::{Pipeline, stages::RewardStage};
 use addendum_rewards::{Backend, Backends, RewardConfig, Scorer};
 use anyhow::{Result, bail};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// On how many actors the reward is computed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RewardPools {
     /// Actors of each back end; one where not named. They share the model.

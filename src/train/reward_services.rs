@@ -9,12 +9,13 @@ use addendum_editor::{EditConfig, Extractor};
 use addendum_rewards::{Backends, RewardConfig};
 use addendum_rewards_remote::{ExtractorService, RewardService, ServiceConfig};
 use anyhow::{Result, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::reward_pools::RewardPools;
 
 /// Where the services are; local back ends where none is named.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Services {
     /// Gives the reward's components, by `/predict`.

@@ -1,4 +1,11 @@
-//! The arms that the paper compares (EditGRPO, section 4), as settings.
+//! The settings of a run, all of them, in one TOML file; and the arms that the paper compares (EditGRPO, section 4).
+
+mod error;
+mod file;
+mod identity;
+mod presets;
+pub mod schema;
+mod text;
 
 use addendum_actors::{RunConfig, Variant};
 use addendum_editor::EditConfig;
@@ -9,10 +16,22 @@ use addendum_policy::{
 };
 use addendum_rewards::RewardConfig;
 use addendum_rewards_remote::Patience;
-use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{reward_pools::RewardPools, reward_services::Services};
+pub use error::{Place, Problem, SettingsError};
+pub use file::Sources;
+pub use identity::{Differences, Flat};
+
+use super::{
+    data::{DataConfig, PhantomConfig},
+    evaluation::EvaluationConfig,
+    placement::PolicyConfig,
+    prometheus::TelemetryConfig,
+    reward_models::Weights,
+    reward_pools::RewardPools,
+    reward_services::Services,
+};
 
 /// A way to post-train by reinforcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
@@ -57,51 +76,108 @@ impl Arm {
     }
 }
 
-/// Everything that decides what a run computes, besides policy and data.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Everything about a run. `addendum config` prints it with what each key means.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// The studies.
+    pub data: DataConfig,
+    /// The supervised checkpoint to start from, and where it runs.
+    pub policy: PolicyConfig,
+    /// How long, how many, how fresh, in which order.
     pub run: RunConfig,
+    /// The adapter that is trained.
     pub lora: LoraConfig,
+    /// What a step does with the rewards.
     pub learner: LearnerConfig,
+    /// How reports are sampled.
     pub sampling: SamplingConfig,
+    /// The edit rule.
     pub edit: EditConfig,
+    /// What a report is rewarded for.
     pub reward: RewardConfig,
+    /// On how many actors the reward is computed.
+    #[schemars(extend("x-resume" = "free"))]
     pub reward_pools: RewardPools,
-    /// In the place of local back ends.
+    /// The published models behind reward and edits, by file and folder. What is not named, the lexicon does.
+    pub reward_models: Weights,
+    /// Services over HTTP in the place of local back ends.
     pub services: Services,
     /// With the back ends of rewards, edits and evaluations.
+    #[schemars(extend("x-resume" = "free"))]
     pub patience: Patience,
+    /// The scores on held-out studies.
+    #[schemars(extend("x-resume" = "free"))]
+    pub evaluation: EvaluationConfig,
+    /// How the run can be watched.
+    #[schemars(extend("x-resume" = "free"))]
+    pub telemetry: TelemetryConfig,
 }
 
 impl Settings {
     /// What the phantom benchmark was tuned to, on validation studies.
     pub fn phantoms() -> Self {
         let mut settings = Self::default();
+        settings.data.phantoms = Some(PhantomConfig::default());
         settings.run.steps = 400;
         settings.run.batch_groups = 8;
         settings.run.group_size = 8;
         settings.sampling.max_new_tokens = 96;
+        settings.evaluation.max_new_tokens = 96;
         settings.learner.objective.norm_length = 96.0;
         settings.learner.objective.kl_coefficient = 0.01;
         settings.learner.schedule.learning_rate = 5e-4;
         settings.learner.schedule.decay = Decay::Linear;
+        settings.learner.schedule.total_steps = 400;
         settings
     }
 
     /// Refuses what a run would refuse later, when time was already spent on it.
     ///
     /// # Errors
-    /// The first setting out of its range, with its value.
-    pub fn validate(&self) -> Result<()> {
-        self.run.validate()?;
-        self.lora.validate()?;
-        self.learner.validate()?;
-        self.sampling.validate()?;
-        self.edit.validate()?;
-        self.services.validate(&self.reward, &self.reward_pools, &self.edit)?;
-        Ok(self.patience.validate()?)
+    /// The first setting out of its range, by its key.
+    pub fn validate(&self) -> Result<(), Problem> {
+        self.data.validate().map_err(within("data"))?;
+        self.policy.validate().map_err(within("policy"))?;
+        self.run.validate().map_err(|error| match error {
+            addendum_actors::RunError::Config { field, value, expected } => {
+                Problem::new(format!("run.{field}"), format!("is {value}, expected {expected}"))
+            }
+            other => Problem::new("run", other),
+        })?;
+        self.lora.validate().map_err(policy("lora"))?;
+        self.learner.validate().map_err(policy("learner"))?;
+        self.sampling.validate().map_err(policy("sampling"))?;
+        self.edit.validate().map_err(|error| match error {
+            addendum_editor::Error::Config { field, value, expected } => {
+                Problem::new(format!("edit.{field}"), format!("is {value}, expected {expected}"))
+            }
+            other => Problem::new("edit", other),
+        })?;
+        self.services
+            .validate(&self.reward, &self.reward_pools, &self.edit)
+            .map_err(|error| Problem::new("reward", format!("{error:#}")))?;
+        self.telemetry.address().map_err(within("telemetry"))?;
+        self.patience.validate().map_err(rewards("patience"))?;
+        self.evaluation.validate().map_err(within("evaluation"))
     }
+}
+
+/// Puts a problem's key into its section.
+fn within(section: &'static str) -> impl Fn(Problem) -> Problem {
+    move |problem| Problem { key: format!("{section}.{}", problem.key), ..problem }
+}
+
+fn policy(section: &'static str) -> impl Fn(addendum_policy::Error) -> Problem {
+    move |error| match error {
+        addendum_policy::Error::Invalid { what, reason } => Problem::new(format!("{section}.{what}"), reason),
+        other => Problem::new(section, other),
+    }
+}
+
+/// What a crate of the rewards says of its section.
+pub(super) fn rewards(section: &'static str) -> impl Fn(addendum_rewards::Error) -> Problem {
+    move |error| Problem::new(section, error)
 }
 
 #[cfg(test)]
