@@ -3,9 +3,7 @@
 use addendum_actors::{RunConfig, Variant};
 use addendum_editor::EditConfig;
 use addendum_policy::{
-    LearnerConfig, LoraConfig, SamplingConfig,
-    objective::{Aggregation, Normalize},
-    schedule::Decay,
+    LearnerConfig, LoraConfig, SamplingConfig, algorithm::AlgorithmConfig, objective::Aggregation, schedule::Decay,
 };
 use addendum_rewards::RewardConfig;
 use addendum_rewards_remote::Patience;
@@ -49,10 +47,12 @@ impl Arm {
             Self::EditGrpo | Self::EditGrpoNorm => Variant::EditGrpo,
             Self::EditGrpoPara => Variant::EditGrpoPara,
         };
-        (settings.learner.advantage, settings.learner.objective.aggregation) = match self {
-            Self::Grpo | Self::EditGrpoNorm => (Normalize::Std, Aggregation::SeqMeanTokenMean),
-            Self::DrGrpo | Self::EditGrpo | Self::EditGrpoPara => (Normalize::Mean, Aggregation::SeqMeanTokenSumNorm),
+        let (name, aggregation) = match self {
+            Self::Grpo | Self::EditGrpoNorm => ("grpo", Aggregation::SeqMeanTokenMean),
+            Self::DrGrpo | Self::EditGrpo | Self::EditGrpoPara => ("dr-grpo", Aggregation::SeqMeanTokenSumNorm),
         };
+        settings.algorithm.name = name.into();
+        settings.learner.objective.aggregation = aggregation;
         settings
     }
 }
@@ -63,6 +63,7 @@ impl Arm {
 pub struct Settings {
     pub run: RunConfig,
     pub lora: LoraConfig,
+    pub algorithm: AlgorithmConfig,
     pub learner: LearnerConfig,
     pub sampling: SamplingConfig,
     pub edit: EditConfig,
@@ -96,6 +97,7 @@ impl Settings {
     pub fn validate(&self) -> Result<()> {
         self.run.validate()?;
         self.lora.validate()?;
+        self.algorithm.build(self.sampling.max_new_tokens)?;
         self.learner.validate()?;
         self.sampling.validate()?;
         self.edit.validate()?;
@@ -117,9 +119,9 @@ mod tests {
             settings.validate().unwrap_err().to_string()
         };
         assert!(message(|s| s.run.group_size = 7).contains("`group_size` is 7"));
-        assert!(message(|s| s.lora.rank = 0).contains("lora.rank"));
+        assert!(message(|s| s.lora.rank = 0).starts_with("rank: 0"));
         assert!(message(|s| s.learner.schedule.learning_rate = f64::NAN).contains("learning_rate: NaN"));
-        assert!(message(|s| s.sampling.top_p = 2.0).contains("sampling.top_p: 2"));
+        assert!(message(|s| s.sampling.top_p = 2.0).starts_with("top_p: 2"));
         assert!(message(|s| s.edit.tau = -1.0).contains("tau is -1"));
         assert!(message(|s| s.reward.negation_weight = 2.0).contains("negation_weight` is 2"));
     }
