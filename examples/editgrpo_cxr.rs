@@ -186,13 +186,14 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
     sampling.suppressed_tokens = policy.tokenizer().misplaced_tokens();
 
     let config = settings.learner.clone();
+    let algorithm = settings.algorithm.build(sampling.max_new_tokens)?;
     let training = job.progress.training(arm.name(), settings.run.steps);
     let variant = settings.run.variant;
     let chain = Pipeline::new(
         settings.run.clone(),
         job.data.training.clone(),
         move |i| Ok(Sampler::new(samplers[i % samplers.len()].clone(), sampling.clone())?),
-        move || Ok(Learner::new(&learner, adapter, config)?),
+        move || Ok(Learner::new(&learner, adapter, algorithm, config)?),
     )
     .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant));
     let mut pipeline = settings

@@ -52,6 +52,7 @@ async fn main() -> anyhow::Result<()> {
     let editor = Arc::new(Editor::from_backends(settings.edit, &backends)?);
     let scorer = Arc::new(Scorer::new(backends, &settings.reward)?);
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
+    let algorithm = settings.algorithm.build(settings.sampling.max_new_tokens)?;
     let (variant, sampling, learner) = (settings.run.variant, settings.sampling, settings.learner);
     let prompts = Arc::new(Prompts::new(policy, 1 << 28));
     let to_sample = prompts.clone();
@@ -60,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
         settings.run,
         Arc::new(Phantom::new(PhantomConfig::default())?),
         move |_| Ok(Sampler::new(to_sample.clone(), sampling.clone())?),
-        move || Ok(Learner::new(&[prompts], adapter, learner)?),
+        move || Ok(Learner::new(&[prompts], adapter, algorithm, learner)?),
     )
     .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant))
     .stage("reward", 1, move || RewardStage::new(scorer.clone()))

@@ -11,6 +11,7 @@ use std::{
 use addendum_actors::{EngineError, Request, Sampled, StepStats, engine};
 use addendum_policy::{
     Adapter, LearnerConfig, Policy, SamplingConfig,
+    algorithm::Algorithm,
     generate::GenerateRequest,
     learner::{self, LearnerState, TrainGroup, TrainResponse},
     pack::EncodedPrompt,
@@ -125,12 +126,17 @@ impl Learner {
     ///
     /// # Errors
     /// No device; settings out of their range.
-    pub fn new(devices: &[Arc<Prompts>], adapter: Adapter, config: LearnerConfig) -> addendum_policy::Result<Self> {
+    pub fn new(
+        devices: &[Arc<Prompts>],
+        adapter: Adapter,
+        algorithm: Arc<dyn Algorithm>,
+        config: LearnerConfig,
+    ) -> addendum_policy::Result<Self> {
         let [home, others @ ..] = devices else {
             return Err(addendum_policy::Error::invalid("learner devices", "there is none"));
         };
         let replicas = others.iter().map(|prompts| prompts.policy().model().language.clone());
-        let learner = home.policy().learner(adapter, config)?.with_replicas(replicas);
+        let learner = home.policy().learner(adapter, algorithm, config)?.with_replicas(replicas);
         Ok(Self { prompts: home.clone(), learner })
     }
 
@@ -147,6 +153,7 @@ impl Learner {
                     Origin::Edited { .. } | Origin::Reference => None,
                 },
                 reward: reward.total,
+                truncated: rollout.truncated,
             })
         };
         Ok(TrainGroup { prompt, responses: group.rollouts.iter().enumerate().map(response).collect::<Result<_, _>>()? })

@@ -86,12 +86,13 @@ fn unscored(
     let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &backends).unwrap());
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let prompts = Arc::new(Prompts::new(policy.clone(), 1 << 24));
+    let algorithm = settings.algorithm.build(settings.sampling.max_new_tokens).unwrap();
     let (sampling, samplers, variant) = (settings.sampling.clone(), prompts.clone(), settings.run.variant);
     Pipeline::new(
         settings.run,
         studies.clone(),
         move |_| Ok(Sampler::new(samplers.clone(), sampling.clone())?),
-        move || Ok(Learner::new(&[prompts], adapter, settings.learner)?),
+        move || Ok(Learner::new(&[prompts], adapter, algorithm, settings.learner)?),
     )
     .stage("editor", 2, move || Delayed(EditStage::new(editor.clone(), tokenizer.clone(), variant), delay))
 }

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod algorithm;
 pub mod checkpoint;
 pub mod config;
 pub mod device;

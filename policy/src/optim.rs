@@ -32,12 +32,15 @@ const STEP: &str = "step";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamWConfig {
+    /// Decay of the mean of the gradients, at least 0 and below 1.
     pub beta1: f64,
+    /// Decay of the mean of their squares, at least 0 and below 1.
     pub beta2: f64,
+    /// Added to the root of the mean square, above 0.
     pub epsilon: f64,
-    /// Decoupled: a step first shrinks a parameter by learning rate × this.
+    /// A step first shrinks every weight by learning rate × this, apart from the gradient; at least 0 and below 1.
     pub weight_decay: f64,
-    /// Largest norm of all gradients together; larger ones are scaled down. `None` never scales.
+    /// Largest norm of all gradients together, above 0; larger ones are scaled down to it. Without it, none are.
     pub max_gradient_norm: Option<f64>,
 }
 

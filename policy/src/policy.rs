@@ -1,6 +1,6 @@
 //! A policy in one piece: frozen weights, tokenizer and image processor, as a checkpoint folder holds them.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use addendum_kernels::serially;
 use addendum_studies::{ImageSource, Part, Prompt};
@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::{
     Adapter, Config, Error, Result,
+    algorithm::Algorithm,
     checkpoint::{
         self,
         folder::{self, CONFIG, GENERATION, IMAGES, TOKENIZER, TOKENIZER_CONFIG, write_json},
@@ -195,7 +196,7 @@ impl Policy {
     }
 
     /// A learner of `adapter` over these frozen weights.
-    pub fn learner(&self, adapter: Adapter, config: LearnerConfig) -> Result<Learner> {
-        Learner::new(self.config.clone(), self.model.language.clone(), adapter, config)
+    pub fn learner(&self, adapter: Adapter, algorithm: Arc<dyn Algorithm>, config: LearnerConfig) -> Result<Learner> {
+        Learner::new(self.config.clone(), self.model.language.clone(), adapter, algorithm, config)
     }
 }

@@ -19,19 +19,21 @@ use unfiltered::Unfiltered;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SamplingConfig {
-    /// 0 takes the most likely token, the first one where several are.
+    /// Divides the logits; at least 0. 0 takes the most likely token, the first one where several are.
     pub temperature: f64,
-    /// Keep every token whose logit is not below the k-th largest; `None` keeps all.
+    /// Keep every token whose logit is not below the k-th largest, at least 1; without it, keep all.
     pub top_k: Option<usize>,
-    /// Remove the least likely tokens while their total probability stays within 1 − this; 1 keeps all.
+    /// Remove the least likely tokens while their total probability stays within 1 − this; above 0, and 1
+    /// keeps all.
     pub top_p: f64,
-    /// Remove tokens less likely than this share of the most likely one; 0 keeps all.
+    /// Remove tokens less likely than this share of the most likely one, between 0 and 1; 0 keeps all.
     pub min_p: f64,
-    /// Logits of earlier tokens are divided by this if positive and multiplied if negative; 1 changes nothing.
+    /// Logits of earlier tokens are divided by this if positive and multiplied if negative; above 0, and 1 changes
+    /// nothing.
     pub repetition_penalty: f64,
-    /// Longest response in tokens, the end token included.
+    /// Longest response in tokens, the end token included; at least 1.
     pub max_new_tokens: usize,
-    /// Tokens never drawn.
+    /// Ids of tokens that are never drawn.
     pub suppressed_tokens: Vec<u32>,
 }
 
@@ -75,9 +77,7 @@ impl SamplingConfig {
         ];
         match checks.into_iter().find(|(_, _, valid, _)| !valid) {
             None => Ok(()),
-            Some((field, value, _, expected)) => {
-                Err(Error::invalid(format!("sampling.{field}"), format!("{value} is not {expected}")))
-            }
+            Some((field, value, _, expected)) => Err(Error::invalid(field, format!("{value} is not {expected}"))),
         }
     }
 }
@@ -349,7 +349,7 @@ mod tests {
         let names = ["temperature", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_new_tokens"];
         for (config, name) in refused.iter().zip(names) {
             let error = config.validate().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("sampling.{name}: ")), "{error}");
+            assert!(error.starts_with(&format!("{name}: ")), "{error}");
         }
         assert!(SamplingConfig::greedy(1).validate().is_ok());
     }

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decay {
+    /// Not at all.
     #[default]
     Constant,
     /// Half a cosine wave down to 0 at the last step. Past that it rises again, as the reference implementation's does.
@@ -25,12 +26,14 @@ pub enum Decay {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Schedule {
-    /// The full rate, reached when the warm-up ends.
+    /// The full rate, reached when the warm-up ends; between 0 and 1. An update moves every weight by about this much.
     pub learning_rate: f64,
+    /// How the rate falls after the warm-up: "constant" (not at all), "cosine" or "linear" (down to 0 at the last step).
     #[serde(alias = "course")]
     pub decay: Decay,
+    /// Steps over which the rate rises linearly from 0. 0 starts at the full rate.
     pub warmup_steps: u64,
-    /// Steps of the whole training, warm-up included. A constant rate does not use it.
+    /// Steps of the whole training, warm-up included. A constant rate does not use it; any other falls to 0 here.
     pub total_steps: u64,
 }
 
@@ -42,10 +45,14 @@ impl Default for Schedule {
 
 impl Schedule {
     /// # Errors
-    /// A learning rate that is negative or not finite; a decay that ends before its warm-up does.
+    /// A learning rate that is negative, above 1 or not finite; a decay that ends before its warm-up does.
     pub fn validate(&self) -> Result<()> {
         if !(self.learning_rate.is_finite() && self.learning_rate >= 0.0) {
             let reason = format!("{} is not finite and not negative", self.learning_rate);
+            return Err(Error::invalid("schedule.learning_rate", reason));
+        }
+        if self.learning_rate > 1.0 {
+            let reason = format!("{} is above 1, and an AdamW step moves every weight by about it", self.learning_rate);
             return Err(Error::invalid("schedule.learning_rate", reason));
         }
         if self.decay != Decay::Constant && self.total_steps < self.warmup_steps.max(1) {
@@ -91,6 +98,15 @@ mod tests {
         let schedule = Schedule { decay: Decay::Cosine, warmup_steps: 10, total_steps: 5, ..Default::default() };
         assert!(schedule.validate().unwrap_err().to_string().contains("5 is below the 10 steps"));
         assert!(Schedule { decay: Decay::Constant, ..schedule }.validate().is_ok());
-        assert!(Schedule { learning_rate: -1.0, ..Default::default() }.validate().is_err());
+    }
+
+    #[test]
+    fn a_learning_rate_is_between_0_and_1() {
+        let validate = |learning_rate| Schedule { learning_rate, ..Default::default() }.validate();
+        assert!([0.0, 1e-6, 1.0].into_iter().all(|rate| validate(rate).is_ok()));
+        for rate in [-1.0, f64::NAN, f64::INFINITY, 1.0f64.next_up(), 10.0] {
+            let error = validate(rate).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("schedule.learning_rate: {rate} is")), "{error}");
+        }
     }
 }

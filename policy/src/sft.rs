@@ -9,12 +9,13 @@ use candle_core::{Device, Tensor, Var};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adapter, Config, Error, Result,
+    Adapter, Config, Error, Result, checkpoint,
     image::Patches,
-    learner::{add, collect_gradients},
+    learner::{Forward, LearnerState, Live, add, collect_gradients, live},
     model::Model,
     optim::{AdamW, AdamWConfig, Step, Tensors},
     pack::{EncodedPrompt, Packed, PromptTokens},
@@ -22,19 +23,54 @@ use crate::{
     weights::Weights,
 };
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How a policy is trained on reference reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SftConfig {
+    /// Studies per step, at least 1.
     pub batch_size: usize,
+    /// AdamW.
     pub optimizer: AdamWConfig,
+    /// The learning rate of every step.
     pub schedule: Schedule,
-    /// A batch is cut into this many parts, which run in parallel where there are threads; the gradient is the same.
+    /// A batch is cut into this many parts, at least 1, which run in parallel where there are threads; the gradient is
+    /// the same.
+    #[schemars(extend("x-resume" = "rounding"))]
     pub parts: usize,
+    /// A part goes through the network in several passes of at most this many tokens, prompts included, or of one study
+    /// where that has more; at least 1. Less takes less memory.
+    #[schemars(extend("x-resume" = "rounding"))]
+    pub micro_batch_tokens: usize,
+    /// Compute activations again in the backward pass, which takes less memory and more time. Only for an adapter.
+    #[schemars(extend("x-resume" = "rounding"))]
+    pub recompute: bool,
 }
 
 impl Default for SftConfig {
     fn default() -> Self {
-        Self { batch_size: 32, optimizer: AdamWConfig::default(), schedule: Schedule::default(), parts: 2 }
+        Self {
+            batch_size: 32,
+            optimizer: AdamWConfig::default(),
+            schedule: Schedule::default(),
+            parts: 2,
+            micro_batch_tokens: 8192,
+            recompute: false,
+        }
+    }
+}
+
+impl SftConfig {
+    /// # Errors
+    /// The first setting out of its range, by its path within these settings, with its value.
+    pub fn validate(&self) -> Result<()> {
+        self.optimizer.validate()?;
+        self.schedule.validate()?;
+        let counts =
+            [("batch_size", self.batch_size), ("parts", self.parts), ("micro_batch_tokens", self.micro_batch_tokens)];
+        match counts.into_iter().find(|(_, count)| *count == 0) {
+            None => Ok(()),
+            Some((field, _)) => Err(Error::invalid(field, "0 is not at least 1")),
+        }
     }
 }
 
@@ -46,14 +82,21 @@ pub struct SftExample {
     pub response: Vec<u32>,
 }
 
+impl SftExample {
+    fn tokens(&self) -> usize {
+        self.prompt.ids.len() + self.response.len()
+    }
+}
+
 /// What is trained.
 pub enum Trainable {
     /// Every weight, the vision tower included.
     All(Weights),
-    /// The adapter's factors, over frozen weights.
+    /// The adapter's factors, over frozen weights of any type; the vision tower is frozen too.
     Lora(Weights, Adapter),
 }
 
+/// The trained weights, their optimiser, and the frozen model under an adapter.
 pub struct SftTrainer {
     model: Config,
     config: SftConfig,
@@ -62,6 +105,12 @@ pub struct SftTrainer {
     optimizer: AdamW,
     steps: u64,
     device: Device,
+}
+
+/// The network with the trained tensors as variables.
+enum Network {
+    All(Model, BTreeMap<String, Var>),
+    Lora(Model, Live),
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -84,11 +133,10 @@ pub fn data_order(seed: u64, epoch: u64, count: usize) -> Vec<usize> {
 }
 
 impl SftTrainer {
+    /// # Errors
+    /// A setting out of its range; weights that do not fit the model, or that are trained and not F32.
     pub fn new(model: &Config, trainable: Trainable, config: SftConfig, device: &Device) -> Result<Self> {
-        config.schedule.validate()?;
-        if config.batch_size == 0 || config.parts == 0 {
-            return Err(Error::invalid("sft", "batch_size and parts must be at least 1"));
-        }
+        config.validate()?;
         let (parameters, frozen) = match trainable {
             Trainable::All(weights) => (weights.tensors().clone(), None),
             Trainable::Lora(weights, adapter) => {
@@ -109,46 +157,76 @@ impl SftTrainer {
         &self.parameters
     }
 
+    /// The trained adapter; `None` where all weights are trained.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.frozen.as_ref().map(|(_, adapter)| adapter)
+    }
+
+    /// What a checkpoint needs to go on.
+    pub fn state(&self) -> Result<LearnerState> {
+        let parameters = match self.adapter() {
+            Some(adapter) => adapter.to_bytes()?,
+            None => safetensors::serialize(&self.parameters, None)
+                .map_err(|error| Error::invalid("trained weights", error.to_string()))?,
+        };
+        Ok(LearnerState { parameters, optimizer: self.optimizer.to_bytes()?, steps: self.steps })
+    }
+
+    /// Takes up a state that [`SftTrainer::state`] returned under the same model and settings.
+    ///
+    /// # Errors
+    /// A state that is damaged, or of other weights. Then nothing has changed.
+    pub fn restore(&mut self, state: &LearnerState) -> Result<()> {
+        let adapter = match &self.frozen {
+            None => None,
+            Some((_, adapter)) => {
+                let lora = adapter.config().clone();
+                Some(Adapter::from_bytes(&self.model, lora, &state.parameters, &self.device)?)
+            }
+        };
+        let parameters = match &adapter {
+            Some(adapter) => adapter.tensors().clone(),
+            None => checkpoint::parse(&state.parameters, &self.device)?.into_iter().collect(),
+        };
+        let shapes =
+            |tensors: &Tensors| tensors.iter().map(|(n, t)| (n.clone(), t.dims().to_vec())).collect::<Vec<_>>();
+        if shapes(&parameters) != shapes(&self.parameters) {
+            return Err(Error::invalid("trained weights", "the state is of other weights"));
+        }
+        let optimizer = AdamW::from_bytes(self.config.optimizer.clone(), &state.optimizer, &parameters)?;
+        if let (Some((_, own)), Some(adapter)) = (&mut self.frozen, adapter) {
+            *own = adapter;
+        }
+        (self.parameters, self.optimizer, self.steps) = (parameters, optimizer, state.steps);
+        Ok(())
+    }
+
     /// One update. Nothing changes on an error.
     pub fn step(&mut self, batch: &[SftExample]) -> Result<SftStats> {
         let tokens: usize = batch.iter().map(|e| e.response.len()).sum();
         if tokens == 0 {
             return Err(Error::invalid("sft batch", "holds no response token"));
         }
-        let vars: BTreeMap<String, Var> = self
-            .parameters
-            .iter()
-            .map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(tensor)?)))
-            .collect::<Result<_>>()?;
-        let (model, adapter) = match &self.frozen {
-            None => (Model::new(&self.model, &Weights::of_vars(&vars))?, None),
-            Some((model, adapter)) => {
-                let live = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-                (model.clone(), Some(Adapter::from_tensors(&self.model, adapter.config().clone(), live)?))
-            }
-        };
-        let parts: Vec<(f64, Tensors)> = batch
-            .par_chunks(batch.len().div_ceil(self.config.parts))
-            .map(|examples| {
-                serially(|| {
-                    let loss = self.loss_sum(&model, adapter.as_ref(), examples)?;
-                    let store = (&loss / tokens as f64)?.backward()?;
-                    Ok((f64::from(loss.to_scalar::<f32>()?), collect_gradients(&store, &vars)?))
-                })
-            })
-            .collect::<Result<_>>()?;
+        let network = self.network()?;
         let mut gradients = Tensors::new();
         let mut loss = 0.0;
-        for (part, part_gradients) in parts {
-            loss += part / tokens as f64;
-            add(&mut gradients, part_gradients)?;
+        // Parts run in parallel; they are always added in order.
+        for examples in self.passes(batch).chunks(self.config.parts) {
+            let parts: Vec<(f64, Tensors)> = examples
+                .par_iter()
+                .map(|examples| serially(|| self.gradient(&network, examples, tokens)))
+                .collect::<Result<_>>()?;
+            for (part, part_gradients) in parts {
+                loss += part / tokens as f64;
+                add(&mut gradients, part_gradients)?;
+            }
         }
         let learning_rate = self.config.schedule.at(self.steps);
         let mut stats = SftStats { loss, gradient_norm: 0.0, learning_rate, tokens, skipped: false };
         match self.optimizer.step(&self.parameters, &gradients, learning_rate)? {
             Step::Taken { parameters, optimizer, gradient_norm } => {
                 stats.gradient_norm = gradient_norm;
-                (self.parameters, self.optimizer) = (parameters, optimizer);
+                stats.skipped = !self.take(parameters, optimizer)?;
             }
             Step::Skipped { gradient_norm } => {
                 stats.gradient_norm = gradient_norm;
@@ -159,8 +237,49 @@ impl SftTrainer {
         Ok(stats)
     }
 
-    /// Summed negative log-likelihood of the responses.
-    fn loss_sum(&self, model: &Model, adapter: Option<&Adapter>, examples: &[SftExample]) -> Result<Tensor> {
+    /// Whether these parameters can be used, and now are.
+    fn take(&mut self, parameters: Tensors, optimizer: AdamW) -> Result<bool> {
+        if let Some((_, adapter)) = &mut self.frozen {
+            let next = Adapter::from_tensors(&self.model, adapter.config().clone(), parameters.clone())?;
+            if next.overflow()?.is_some() {
+                return Ok(false);
+            }
+            *adapter = next;
+        }
+        (self.parameters, self.optimizer) = (parameters, optimizer);
+        Ok(true)
+    }
+
+    fn network(&self) -> Result<Network> {
+        if let Some((model, adapter)) = &self.frozen {
+            return Ok(Network::Lora(model.clone(), live(&self.model, adapter, &self.device)?));
+        }
+        let var = |(name, tensor): (&String, &Tensor)| Ok((name.clone(), Var::from_tensor(tensor)?));
+        let vars = self.parameters.iter().map(var).collect::<Result<_>>()?;
+        Ok(Network::All(Model::new(&self.model, &Weights::of_vars(&vars))?, vars))
+    }
+
+    /// The studies of each pass through the network.
+    fn passes<'a>(&self, batch: &'a [SftExample]) -> Vec<&'a [SftExample]> {
+        let mut passes = Vec::new();
+        for mut part in batch.chunks(batch.len().div_ceil(self.config.parts)) {
+            while !part.is_empty() {
+                let mut tokens = 0;
+                let fit = part.iter().take_while(|example| {
+                    tokens += example.tokens();
+                    tokens <= self.config.micro_batch_tokens
+                });
+                let (pass, rest) = part.split_at(fit.count().max(1));
+                passes.push(pass);
+                part = rest;
+            }
+        }
+        passes
+    }
+
+    /// Summed negative log-likelihood of the responses, and the gradient of its share in that of `tokens` tokens.
+    fn gradient(&self, network: &Network, examples: &[SftExample], tokens: usize) -> Result<(f64, Tensors)> {
+        let (Network::All(model, _) | Network::Lora(model, _)) = network;
         let features = self.features(model, examples)?;
         let prompts: Vec<EncodedPrompt> = examples
             .iter()
@@ -168,7 +287,20 @@ impl SftTrainer {
             .map(|(e, features)| EncodedPrompt { tokens: e.prompt.clone(), features })
             .collect();
         let packed = Packed::new(prompts.iter().zip(examples).map(|(p, e)| (p, vec![e.response.as_slice()])));
-        Ok(packed.log_probs(&model.language, adapter, 1.0)?.log_probs.sum_all()?.neg()?)
+        match network {
+            Network::All(_, vars) => {
+                let loss = packed.log_probs(&model.language, None, 1.0)?.log_probs.sum_all()?.neg()?;
+                let store = (&loss / tokens as f64)?.backward()?;
+                Ok((f64::from(loss.to_scalar::<f32>()?), collect_gradients(&store, vars)?))
+            }
+            Network::Lora(_, live) => {
+                let forward = Forward::new(&model.language, &packed, live, 1.0, self.config.recompute)?;
+                let log_probs = &forward.output.log_probs;
+                let loss = f64::from(log_probs.sum_all()?.neg()?.to_scalar::<f32>()?);
+                let slope = Tensor::full(-1.0 / tokens as f32, log_probs.dims(), log_probs.device())?;
+                Ok((loss, forward.backward(&slope)?))
+            }
+        }
     }
 
     /// All images go through the vision tower together.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use addendum_policy::{
     Adapter, Config, Learner, LearnerConfig, LoraConfig,
+    algorithm::AlgorithmConfig,
     learner::{Recompute, TrainGroup, TrainResponse},
     memory::{Memory, StepShape},
     model::{Model, Weights},
@@ -27,7 +28,8 @@ fn config() -> Config {
 fn group(prompt: usize, responses: &[usize]) -> TrainGroup {
     let tokens = |count: usize| (0..count as u32).map(|i| i * 7 % 1000).collect::<Vec<_>>();
     let prompt = PromptTokens::new(tokens(prompt), 19_999, &[], 2).unwrap();
-    let response = |(i, &n): (usize, &usize)| TrainResponse { tokens: tokens(n), behaviour: None, reward: i as f64 };
+    let response =
+        |(i, &n): (usize, &usize)| TrainResponse { tokens: tokens(n), reward: i as f64, ..TrainResponse::default() };
     TrainGroup {
         prompt: Arc::new(EncodedPrompt { tokens: prompt, features: None }),
         responses: responses.iter().enumerate().map(response).collect(),
@@ -43,7 +45,8 @@ fn step(dtype: DType, recompute: Recompute, groups: &[TrainGroup], limit: Option
     let lora = LoraConfig::default();
     let adapter = Adapter::new(&config, lora.clone(), 0, &Device::Cpu).unwrap();
     let settings = LearnerConfig { recompute, memory_limit: limit, ..LearnerConfig::default() };
-    let mut learner = Learner::new(config.clone(), language, adapter, settings).unwrap();
+    let algorithm = AlgorithmConfig::default().build(128).unwrap();
+    let mut learner = Learner::new(config.clone(), language, adapter, algorithm, settings).unwrap();
     ALLOCATED.reset_peak_usage();
     learner.step(groups).unwrap();
     let peak = (ALLOCATED.peak_usage() - before) as f64;

@@ -10,9 +10,7 @@ mod text;
 use addendum_actors::{RunConfig, Variant};
 use addendum_editor::EditConfig;
 use addendum_policy::{
-    LearnerConfig, LoraConfig, SamplingConfig,
-    objective::{Aggregation, Normalize},
-    schedule::Decay,
+    LearnerConfig, LoraConfig, SamplingConfig, algorithm::AlgorithmConfig, objective::Aggregation, schedule::Decay,
 };
 use addendum_rewards::RewardConfig;
 use addendum_rewards_remote::Patience;
@@ -68,10 +66,12 @@ impl Arm {
             Self::EditGrpo | Self::EditGrpoNorm => Variant::EditGrpo,
             Self::EditGrpoPara => Variant::EditGrpoPara,
         };
-        (settings.learner.advantage, settings.learner.objective.aggregation) = match self {
-            Self::Grpo | Self::EditGrpoNorm => (Normalize::Std, Aggregation::SeqMeanTokenMean),
-            Self::DrGrpo | Self::EditGrpo | Self::EditGrpoPara => (Normalize::Mean, Aggregation::SeqMeanTokenSumNorm),
+        let (name, aggregation) = match self {
+            Self::Grpo | Self::EditGrpoNorm => ("grpo", Aggregation::SeqMeanTokenMean),
+            Self::DrGrpo | Self::EditGrpo | Self::EditGrpoPara => ("dr-grpo", Aggregation::SeqMeanTokenSumNorm),
         };
+        settings.algorithm.name = name.into();
+        settings.learner.objective.aggregation = aggregation;
         settings
     }
 }
@@ -88,7 +88,9 @@ pub struct Settings {
     pub run: RunConfig,
     /// The adapter that is trained.
     pub lora: LoraConfig,
-    /// What a step does with the rewards.
+    /// What makes advantages of rewards.
+    pub algorithm: AlgorithmConfig,
+    /// What a step does with the advantages.
     pub learner: LearnerConfig,
     /// How reports are sampled.
     pub sampling: SamplingConfig,
@@ -193,9 +195,9 @@ mod tests {
             settings.validate().unwrap_err().to_string()
         };
         assert!(message(|s| s.run.group_size = 7).contains("`group_size` is 7"));
-        assert!(message(|s| s.lora.rank = 0).contains("lora.rank"));
+        assert!(message(|s| s.lora.rank = 0).starts_with("rank: 0"));
         assert!(message(|s| s.learner.schedule.learning_rate = f64::NAN).contains("learning_rate: NaN"));
-        assert!(message(|s| s.sampling.top_p = 2.0).contains("sampling.top_p: 2"));
+        assert!(message(|s| s.sampling.top_p = 2.0).starts_with("top_p: 2"));
         assert!(message(|s| s.edit.tau = -1.0).contains("tau is -1"));
         assert!(message(|s| s.reward.negation_weight = 2.0).contains("negation_weight` is 2"));
     }

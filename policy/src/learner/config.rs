@@ -3,12 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Error, Result,
-    objective::{Normalize, ObjectiveConfig},
-    optim::AdamWConfig,
-    schedule::Schedule,
-};
+use crate::{Error, Result, objective::ObjectiveConfig, optim::AdamWConfig, schedule::Schedule};
 
 /// Whether the activations of all layers are kept for the backward pass, or computed again (gradient checkpointing).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,23 +16,38 @@ pub enum Recompute {
     Always,
 }
 
+/// How the policy is trained on scored groups.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnerConfig {
+    /// The loss: clipping, KL penalty, aggregation over tokens, importance weights.
     pub objective: ObjectiveConfig,
-    pub advantage: Normalize,
+    /// AdamW.
     pub optimizer: AdamWConfig,
+    /// The learning rate of every step.
     pub schedule: Schedule,
-    /// Temperature of the log-probabilities: the one the reports were sampled at.
+    /// Temperature of the log-probabilities, above 0: the one the reports were sampled at.
     pub temperature: f64,
-    /// Groups go through the network together up to this many packed tokens.
+    /// The groups of a step are divided into this many parts, at least 1, and every part makes an update of its own. A
+    /// step with fewer groups has fewer parts.
+    pub minibatches: usize,
+    /// How often a step goes over its groups, at least 1. With more than one update in a step (minibatches × epochs), the
+    /// clip range takes effect.
+    pub epochs: usize,
+    /// Groups go through the network together up to this many packed tokens, at least 1. Less takes less memory.
+    #[schemars(extend("x-resume" = "rounding"))]
     pub micro_batch_tokens: usize,
     /// The responses of a group are packed behind one copy of their prompt; otherwise each behind its own, which gives
     /// the same gradient more slowly.
+    #[schemars(extend("x-resume" = "rounding"))]
     pub shared_prefix: bool,
-    /// Bytes that a step may take, frozen weights included, as [`Memory`](crate::memory::Memory) predicts them. Micro-batches become smaller
-    /// until they fit, down to one response; the gradient stays the same. `None` does not ask.
+    /// Bytes that a step may take, frozen weights included, as predicted from the model's shape. Micro-batches become
+    /// smaller until they fit, down to one response; the gradient stays the same. Without it, nothing is asked.
+    #[schemars(extend("x-resume" = "rounding"))]
     pub memory_limit: Option<u64>,
+    /// Whether activations are computed again in the backward pass, which takes less memory and more time: "never",
+    /// "when_needed" (where a group would not fit `memory_limit` otherwise) or "always".
+    #[schemars(extend("x-resume" = "rounding"))]
     pub recompute: Recompute,
 }
 
@@ -45,10 +55,11 @@ impl Default for LearnerConfig {
     fn default() -> Self {
         Self {
             objective: ObjectiveConfig::default(),
-            advantage: Normalize::default(),
             optimizer: AdamWConfig::default(),
             schedule: Schedule::default(),
             temperature: 1.0,
+            minibatches: 1,
+            epochs: 1,
             micro_batch_tokens: 2048,
             shared_prefix: true,
             memory_limit: None,
@@ -58,13 +69,49 @@ impl Default for LearnerConfig {
 }
 
 impl LearnerConfig {
+    /// # Errors
+    /// The first setting out of its range, by its path within these settings, with its value.
     pub fn validate(&self) -> Result<()> {
         self.objective.validate()?;
         self.optimizer.validate()?;
         self.schedule.validate()?;
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return Err(Error::invalid("learner.temperature", format!("{} is not above 0", self.temperature)));
+            return Err(Error::invalid("temperature", format!("{} is not finite and above 0", self.temperature)));
         }
-        Ok(())
+        let counts = [
+            ("minibatches", self.minibatches),
+            ("epochs", self.epochs),
+            ("micro_batch_tokens", self.micro_batch_tokens),
+        ];
+        match counts.into_iter().find(|(_, count)| *count == 0) {
+            None => Ok(()),
+            Some((field, _)) => Err(Error::invalid(field, "0 is not at least 1")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_out_of_range_is_named_by_its_path() {
+        let error = |change: fn(&mut LearnerConfig)| {
+            let mut config = LearnerConfig::default();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(LearnerConfig::default().validate().is_ok());
+        for (message, start) in [
+            (error(|c| c.temperature = 0.0), "temperature: 0"),
+            (error(|c| c.minibatches = 0), "minibatches: 0"),
+            (error(|c| c.epochs = 0), "epochs: 0"),
+            (error(|c| c.micro_batch_tokens = 0), "micro_batch_tokens: 0"),
+            (error(|c| c.optimizer.beta2 = 1.0), "optimizer.beta2: 1"),
+            (error(|c| c.objective.clip.low = -0.1), "objective.clip.low: -0.1"),
+            (error(|c| c.schedule.learning_rate = 1.5), "schedule.learning_rate: 1.5 is above 1"),
+        ] {
+            assert!(message.starts_with(start), "{message}");
+        }
     }
 }

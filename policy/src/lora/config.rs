@@ -11,13 +11,17 @@ use crate::{Error, Result, module::Module};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoraConfig {
+    /// Rank of the update of a layer's weights, between 1 and 4096.
     pub rank: usize,
+    /// The update is scaled by this / rank; above 0.
     pub alpha: f64,
+    /// Which layers of the language model are adapted, by their names in the checkpoint.
     pub target_modules: Vec<Module>,
-    /// Scale by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023).
+    /// Scale by alpha / sqrt(rank) instead of alpha / rank (rank-stabilised LoRA, Kalajdzievski 2023).
     pub rslora: bool,
-    /// The share of a layer's inputs that PEFT's trainers drop in front of A. Kept, and written back with the adapter,
-    /// but never applied here: the objective needs the log-probabilities of the policy that sampled.
+    /// The share of a layer's inputs that PEFT's trainers drop in front of A, at least 0 and below 1. Kept, and written
+    /// back with the adapter, but never applied here: the objective needs the log-probabilities of the policy that
+    /// sampled.
     pub dropout: f64,
 }
 
@@ -28,23 +32,25 @@ impl Default for LoraConfig {
 }
 
 impl LoraConfig {
+    /// # Errors
+    /// The first setting out of its range, with its value.
     pub fn validate(&self) -> Result<()> {
         if !(1..=4096).contains(&self.rank) {
-            return Err(Error::invalid("lora.rank", format!("{} is not between 1 and 4096", self.rank)));
+            return Err(Error::invalid("rank", format!("{} is not between 1 and 4096", self.rank)));
         }
         if !(self.alpha.is_finite() && self.alpha > 0.0) {
-            return Err(Error::invalid("lora.alpha", format!("{} is not finite and above 0", self.alpha)));
+            return Err(Error::invalid("alpha", format!("{} is not finite and above 0", self.alpha)));
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::invalid("lora.dropout", format!("{} is not at least 0 and below 1", self.dropout)));
+            return Err(Error::invalid("dropout", format!("{} is not at least 0 and below 1", self.dropout)));
         }
         if self.target_modules.is_empty() {
-            return Err(Error::invalid("lora.target_modules", "is empty; nothing would be trained"));
+            return Err(Error::invalid("target_modules", "is empty; nothing would be trained"));
         }
         let once: BTreeSet<_> = self.target_modules.iter().collect();
         if once.len() != self.target_modules.len() {
             let reason = format!("{:?} name a module twice", self.target_modules);
-            return Err(Error::invalid("lora.target_modules", reason));
+            return Err(Error::invalid("target_modules", reason));
         }
         Ok(())
     }

@@ -6,10 +6,18 @@ use crate::error::{Error, Result};
 
 /// Where the probability ratio is clipped: [1 − low, 1 + high].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct ClipRange {
+    /// ε_low: how far below 1 the ratio counts, between 0 and 1.
     pub low: f64,
+    /// ε_high: how far above 1 the ratio counts, at least 0. DAPO uses 0.28.
     pub high: f64,
+}
+
+impl Default for ClipRange {
+    fn default() -> Self {
+        Self { low: 0.2, high: 0.2 }
+    }
 }
 
 /// Per-token estimate of the KL divergence to the reference policy, with e = ln π − ln π_ref
@@ -45,24 +53,34 @@ pub enum Importance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ObjectiveConfig {
+    /// Where the ratio of the policy to the one at the start of the step is clipped. Only several updates per step
+    /// (learner.minibatches, learner.epochs) give it something to clip.
     pub clip: ClipRange,
-    /// With a negative advantage A, the loss of a token is at most −A times this (dual-clip PPO, arXiv 1912.09729).
+    /// With a negative advantage A, the loss of a token is at most −A times this (dual-clip PPO, arXiv 1912.09729); above
+    /// 1. Without it, there is no such bound.
     pub dual_clip: Option<f64>,
-    /// β, the factor of the KL penalty.
+    /// β, the factor of the penalty for leaving the reference policy, at least 0. 0 saves the reference's forward pass.
     pub kl_coefficient: f64,
+    /// Estimate of the KL divergence to the reference policy, from e = ln π − ln π_ref: "k1" (e), "abs" (|e|), "k2"
+    /// (e² / 2) or "k3" (exp(−e) + e − 1).
     pub kl: KlKind,
+    /// How the losses of tokens become one number: "token-mean" (DAPO), "seq-mean-token-sum" (RLOO), "seq-mean-token-mean"
+    /// (GRPO) or "seq-mean-token-sum-norm" (Dr. GRPO: the sum divided by `norm_length`).
     pub aggregation: Aggregation,
-    /// The constant divisor of [`Aggregation::SeqMeanTokenSumNorm`]: the maximum response length, in tokens.
+    /// The constant divisor of "seq-mean-token-sum-norm", above 0: the longest response, in tokens.
     pub norm_length: f64,
+    /// How tokens that an older policy sampled are weighted by π_prox / π_behav: "token-truncate" (each by its own ratio,
+    /// at most the cap), "sequence-truncate" (by the product over its response, at most the cap) or "token-mask" (each by
+    /// its own, dropped above the cap).
     pub importance: Importance,
-    /// C, the largest importance weight.
+    /// C, the largest importance weight, above 0.
     pub importance_cap: f64,
 }
 
 impl Default for ObjectiveConfig {
     fn default() -> Self {
         Self {
-            clip: ClipRange { low: 0.2, high: 0.2 },
+            clip: ClipRange::default(),
             dual_clip: None,
             kl_coefficient: 0.01,
             kl: KlKind::default(),
@@ -122,5 +140,12 @@ mod tests {
     fn an_unknown_setting_is_refused() {
         assert!(serde_json::from_str::<ObjectiveConfig>(r#"{"kl_coef": 0.1}"#).is_err());
         assert!(serde_json::from_str::<ObjectiveConfig>(r#"{"kl_coefficient": 0.1, "kl": "abs"}"#).is_ok());
+        assert!(serde_json::from_str::<ObjectiveConfig>(r#"{"clip": {"higher": 0.1}}"#).is_err());
+    }
+
+    #[test]
+    fn one_side_of_the_clip_range_can_be_set_alone() {
+        let config: ObjectiveConfig = serde_json::from_str(r#"{"clip": {"high": 0.28}}"#).unwrap();
+        assert_eq!(config.clip, ClipRange { low: 0.2, high: 0.28 });
     }
 }

@@ -84,6 +84,11 @@ impl Tally {
         }
     }
 
+    /// Number of tokens that counted.
+    pub fn tokens(&self) -> f64 {
+        self.tokens
+    }
+
     /// Adds the sums of another part of the batch.
     pub fn merge(&mut self, other: &Self) {
         self.tokens += other.tokens;

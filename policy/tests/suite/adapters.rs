@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 use crate::common::tiny::tiny_policy;
 use addendum_policy::{
     Adapter, LearnerConfig, LoraConfig, Policy,
-    learner::{Learner, TrainGroup, TrainResponse},
+    algorithm::AlgorithmConfig,
+    learner::{TrainGroup, TrainResponse},
     lora::Module,
     merge::merge_folder,
     pack::{EncodedPrompt, Packed, PromptTokens},
@@ -162,9 +163,8 @@ fn training_goes_on_from_an_adapter_that_was_read() {
     let read = Adapter::load_peft(policy.config(), lora.path(), &Device::Cpu).unwrap();
     let mut config = LearnerConfig::default();
     config.schedule.learning_rate = 1e-2;
-    let mut learner =
-        Learner::new(policy.config().clone(), policy.model().language.clone(), read.clone(), config).unwrap();
-    let response = |tokens: &[u32], reward| TrainResponse { tokens: tokens.into(), behaviour: None, reward };
+    let mut learner = policy.learner(read.clone(), AlgorithmConfig::default().build(128).unwrap(), config).unwrap();
+    let response = |tokens: &[u32], reward| TrainResponse { tokens: tokens.into(), reward, ..TrainResponse::default() };
     let responses = vec![response(&[3, 8, 1, 60], 1.0), response(&[7, 7, 2], 0.0)];
     let before = log_probs(&policy, Some(&read)).iter().sum::<f32>();
     for _ in 0..3 {

@@ -18,3 +18,4 @@ mod parity_sampling;
 mod parity_sft;
 mod sampling;
 mod sft;
+mod updates;

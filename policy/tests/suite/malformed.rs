@@ -329,7 +329,7 @@ fn settings_of_an_adapter_that_are_not_implemented_are_refused_by_name() {
         ("lora_dropout", json!(1.0)),
         ("target_modules", json!(null)),
     ] {
-        let named = if key == "r" && value == json!(0) { "lora.rank" } else { key.trim_start_matches("lora_") };
+        let named = if key == "r" && value == json!(0) { "rank" } else { key.trim_start_matches("lora_") };
         says(spoil(key, value), &[ADAPTER_CONFIG, named]);
     }
     for (targets, named) in [(json!(["q_proj"]), "names q_proj of"), (json!([]), "names no module of")] {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use addendum_policy::{
     Adapter, Config, LearnerConfig, LoraConfig,
+    algorithm::AlgorithmConfig,
     generate::{GenerateRequest, generate},
     learner::{Learner, LearnerState, Recompute, TrainGroup, TrainResponse},
     memory::Memory,
@@ -75,6 +76,7 @@ fn group(prompt: &EncodedPrompt, responses: &[Vec<u32>]) -> TrainGroup {
         tokens: tokens.clone(),
         behaviour: (i % 2 == 0).then(|| vec![-2.0; tokens.len()]),
         reward: (i * i) as f64,
+        truncated: false,
     };
     TrainGroup { prompt: Arc::new(prompt.clone()), responses: responses.iter().enumerate().map(response).collect() }
 }
@@ -157,7 +159,8 @@ fn groups() -> Vec<TrainGroup> {
 }
 
 fn learner_with(config: LearnerConfig) -> Learner {
-    Learner::new(self::config(), model().language, adapter(), config).unwrap()
+    let algorithm = AlgorithmConfig::default().build(128).unwrap();
+    Learner::new(self::config(), model().language, adapter(), algorithm, config).unwrap()
 }
 
 /// The largest difference relative to the largest value.

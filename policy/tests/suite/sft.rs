@@ -3,12 +3,13 @@
 use addendum_policy::{
     Adapter, Config, LoraConfig,
     image::Patches,
+    learner::LearnerState,
     model::Weights,
     pack::PromptTokens,
     schedule::Schedule,
     sft::{SftConfig, SftExample, SftTrainer, Trainable},
 };
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 
 const IMAGE: u32 = 49;
 
@@ -22,10 +23,12 @@ fn batch() -> Vec<SftExample> {
     (0..4).map(example).collect()
 }
 
-/// Losses of 15 steps on one batch.
-fn losses(lora: bool, parts: usize) -> Vec<f64> {
+fn weights(dtype: DType) -> Weights {
+    Weights::random(&Config::tiny(50), 1, dtype, &Device::Cpu).unwrap()
+}
+
+fn trainer(lora: bool, weights: Weights, config: SftConfig) -> SftTrainer {
     let model = Config::tiny(50);
-    let weights = Weights::random(&model, 1, DType::F32, &Device::Cpu).unwrap();
     let trainable = if lora {
         let adapter = Adapter::new(&model, LoraConfig::default(), 2, &Device::Cpu).unwrap();
         Trainable::Lora(weights, adapter)
@@ -33,8 +36,12 @@ fn losses(lora: bool, parts: usize) -> Vec<f64> {
         Trainable::All(weights)
     };
     let schedule = Schedule { learning_rate: 3e-3, ..Schedule::default() };
-    let config = SftConfig { schedule, parts, ..SftConfig::default() };
-    let mut trainer = SftTrainer::new(&model, trainable, config, &Device::Cpu).unwrap();
+    SftTrainer::new(&model, trainable, SftConfig { schedule, ..config }, &Device::Cpu).unwrap()
+}
+
+/// Losses of 15 steps on one batch.
+fn losses(lora: bool, config: SftConfig) -> Vec<f64> {
+    let mut trainer = trainer(lora, weights(DType::F32), config);
     let losses = (0..15).map(|_| trainer.step(&batch()).unwrap().loss).collect();
     assert_eq!(trainer.parameters().keys().all(|name| name.contains(".lora_")), lora, "what is trained");
     losses
@@ -43,7 +50,7 @@ fn losses(lora: bool, parts: usize) -> Vec<f64> {
 #[test]
 fn the_loss_falls_with_all_weights_and_with_an_adapter() {
     for lora in [false, true] {
-        let losses = losses(lora, 2);
+        let losses = losses(lora, SftConfig::default());
         assert!((losses[0] - 50f64.ln()).abs() < 0.5, "random weights know nothing: {}", losses[0]);
         assert!(losses[14] < 0.9 * losses[0], "lora {lora}: {losses:?}");
     }
@@ -51,6 +58,57 @@ fn the_loss_falls_with_all_weights_and_with_an_adapter() {
 
 #[test]
 fn a_batch_in_parts_has_the_gradient_of_the_whole() {
-    let (whole, parts) = (losses(false, 1), losses(false, 3));
-    assert!((whole[0] - parts[0]).abs() < 1e-5 && (whole[1] - parts[1]).abs() < 1e-3, "{whole:?} {parts:?}");
+    for lora in [false, true] {
+        let whole = losses(lora, SftConfig { parts: 1, ..SftConfig::default() });
+        for config in [
+            SftConfig { parts: 3, ..SftConfig::default() },
+            SftConfig { parts: 1, micro_batch_tokens: 1, ..SftConfig::default() },
+            SftConfig { micro_batch_tokens: 20, recompute: true, ..SftConfig::default() },
+        ] {
+            let parts = losses(lora, config);
+            assert!((whole[0] - parts[0]).abs() < 1e-5 && (whole[1] - parts[1]).abs() < 1e-3, "{whole:?} {parts:?}");
+        }
+    }
+}
+
+#[test]
+fn an_adapter_learns_over_weights_of_half_precision_and_leaves_them_alone() {
+    let weights = weights(DType::BF16);
+    let bits = |weights: &Weights| -> Vec<Vec<f32>> {
+        let values = |t: &Tensor| t.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        weights.tensors().values().map(values).collect()
+    };
+    let before = bits(&weights);
+    let mut trainer = trainer(true, weights.clone(), SftConfig::default());
+    let fresh = trainer.adapter().unwrap().clone();
+    let losses: Vec<f64> = (0..15).map(|_| trainer.step(&batch()).unwrap().loss).collect();
+    assert!(losses[14] < 0.9 * losses[0], "{losses:?}");
+    assert!(bits(&weights) == before && *trainer.adapter().unwrap() != fresh);
+    assert!(trainer.adapter().unwrap().tensors().keys().eq(trainer.parameters().keys()));
+}
+
+#[test]
+fn a_restored_trainer_goes_on_bit_for_bit() {
+    for lora in [false, true] {
+        let fresh = || trainer(lora, weights(DType::F32), SftConfig::default());
+        let (mut one, mut two) = (fresh(), fresh());
+        one.step(&batch()).unwrap();
+        let state = LearnerState::from_bytes(&one.state().unwrap().to_bytes()).unwrap();
+        two.restore(&state).unwrap();
+        assert_eq!(one.step(&batch()).unwrap().loss, two.step(&batch()).unwrap().loss);
+        assert!(one.state().unwrap() == two.state().unwrap() && two.steps() == 2);
+        let mut other = trainer(!lora, weights(DType::F32), SftConfig::default());
+        assert!(other.restore(&state).is_err() && other.steps() == 0, "a state of other weights");
+    }
+}
+
+#[test]
+fn settings_that_mean_nothing_are_refused_by_name() {
+    for (config, field) in [
+        (SftConfig { batch_size: 0, ..SftConfig::default() }, "batch_size"),
+        (SftConfig { parts: 0, ..SftConfig::default() }, "parts"),
+        (SftConfig { micro_batch_tokens: 0, ..SftConfig::default() }, "micro_batch_tokens"),
+    ] {
+        assert_eq!(config.validate().unwrap_err().to_string(), format!("{field}: 0 is not at least 1"));
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use addendum_policy::{
     Adapter, Learner, LearnerConfig, SamplingConfig,
+    algorithm::DrGrpo,
     generate::{GenerateRequest, Sample, generate},
     image::Patches,
     learner::{StepStats, TrainGroup, TrainResponse},
@@ -53,7 +54,13 @@ impl<'a> Iteration<'a> {
         };
         Ok(Self {
             sampler: TokenSampler::new(sampling)?.without(&bed.config.vision_tokens()),
-            learner: Learner::new(bed.config.clone(), bed.model.language.clone(), adapter.clone(), config)?,
+            learner: Learner::new(
+                bed.config.clone(),
+                bed.model.language.clone(),
+                adapter.clone(),
+                Arc::new(DrGrpo),
+                config,
+            )?,
             adapter,
             references: (0..workload.groups)
                 .map(|_| bed::tokens(&bed.config, workload.new_tokens, &mut rng))
@@ -137,6 +144,7 @@ impl<'a> Iteration<'a> {
                     reward: unigram_f1(&sample.tokens, reference),
                     tokens: sample.tokens,
                     behaviour: Some(sample.logprobs),
+                    truncated: sample.truncated,
                 })
                 .collect(),
         };
@@ -147,7 +155,7 @@ impl<'a> Iteration<'a> {
     fn given(&mut self, prompt: Arc<EncodedPrompt>) -> Result<TrainGroup> {
         let response = |_| {
             let tokens = bed::tokens(&self.bed.config, self.workload.new_tokens, &mut self.rng)?;
-            Ok(TrainResponse { tokens, behaviour: None, reward: self.rng.random() })
+            Ok(TrainResponse { tokens, reward: self.rng.random(), ..TrainResponse::default() })
         };
         Ok(TrainGroup { prompt, responses: (0..self.workload.group_size).map(response).collect::<Result<_>>()? })
     }

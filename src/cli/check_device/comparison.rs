@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use addendum_policy::{
     Adapter, Config, Learner, LearnerConfig, LoraConfig, Result,
+    algorithm::DrGrpo,
     generate::{GenerateRequest, Sample, generate},
     image::Patches,
     learner::{Recompute, TrainGroup, TrainResponse},
@@ -120,12 +121,17 @@ impl SmallModel {
 
     fn learner(&self, recompute: Recompute) -> Result<Learner> {
         let config = LearnerConfig { recompute, ..LearnerConfig::default() };
-        Learner::new(self.config.clone(), self.model.language.clone(), self.adapter.clone(), config)
+        let (model, language) = (self.config.clone(), self.model.language.clone());
+        Learner::new(model, language, self.adapter.clone(), Arc::new(DrGrpo), config)
     }
 
     fn group(&self) -> Result<TrainGroup> {
         let responses = (0..4)
-            .map(|i| TrainResponse { tokens: tokens(20 + 9 * i, i as u64), behaviour: None, reward: i as f64 })
+            .map(|i| TrainResponse {
+                tokens: tokens(20 + 9 * i, i as u64),
+                reward: i as f64,
+                ..TrainResponse::default()
+            })
             .collect();
         Ok(TrainGroup { prompt: Arc::new(self.prompt()?), responses })
     }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 
 use addendum_policy::{
     Adapter, Config, Error, Learner, LearnerConfig, LoraConfig, Result,
+    algorithm::DrGrpo,
     image::Patches,
     learner::{Recompute, TrainGroup, TrainResponse},
     memory::{Memory, StepMemory, StepShape},
@@ -184,11 +185,12 @@ impl Plan {
         let merge = self.config.vision.spatial_merge_size;
         let tokens = PromptTokens::new(ids, self.config.image_token_id, &grids, merge)?;
         let responses = (0..self.group_size)
-            .map(|i| TrainResponse { tokens: text(self.response_tokens), behaviour: None, reward: i as f64 })
+            .map(|i| TrainResponse { tokens: text(self.response_tokens), reward: i as f64, ..TrainResponse::default() })
             .collect();
         let group = TrainGroup { prompt: Arc::new(EncodedPrompt { tokens, features }), responses };
         let adapter = Adapter::new(&self.config, self.lora.clone(), 0, device)?;
-        let mut learner = Learner::new(self.config.clone(), model.language, adapter, self.learner_config())?;
+        let mut learner =
+            Learner::new(self.config.clone(), model.language, adapter, Arc::new(DrGrpo), self.learner_config())?;
         lap();
         let stats = learner.step(&[group])?;
         Ok(DryRun {

@@ -1,0 +1,318 @@
+//! A minibatch's passes through the network under one adapter: in micro-batches, over all devices that take part.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use addendum_kernels::serially;
+use candle_core::{Device, Tensor, Var};
+use rayon::prelude::*;
+
+use super::{
+    batches::{self, Piece},
+    config::{LearnerConfig, Recompute},
+    gradient::{Forward, Live},
+    group::{Kept, Lesson, TrainGroup, Weighed},
+};
+use crate::{
+    Adapter, Config, Error, Result,
+    memory::{Memory, StepShape},
+    model::Language,
+    objective::{Batch, Objective, ResponseTerms, Tally},
+    optim::Tensors,
+    pack::Packed,
+};
+
+/// The network under one adapter, on every device.
+pub struct Passes<'a> {
+    config: &'a LearnerConfig,
+    model: &'a Config,
+    /// The first is where gradients are summed.
+    replicas: &'a [Language],
+    adapter: &'a Adapter,
+    live: Vec<Live>,
+}
+
+/// The gradient of a minibatch, or what one micro-batch contributes to it.
+#[derive(Default)]
+pub struct Gradient {
+    /// Empty where no token counts.
+    pub tensors: Tensors,
+    pub loss: f64,
+    pub policy_loss: f64,
+    pub kl: f64,
+    /// Mean over the minibatch's tokens that count, in nats.
+    pub entropy: f64,
+    pub tally: Tally,
+    pub seconds: Seconds,
+    /// Of every response that went through the network, in order.
+    kept: Vec<Kept>,
+}
+
+/// Seconds of the reference's, the policy's and the backward passes, summed over micro-batches.
+#[derive(Clone, Copy, Default)]
+pub struct Seconds {
+    pub reference: f64,
+    pub forward: f64,
+    pub backward: f64,
+}
+
+struct Plan<'a> {
+    batches: Vec<Vec<Piece<'a>>>,
+    recompute: bool,
+    /// Micro-batches that run at the same time.
+    lanes: usize,
+}
+
+impl<'a> Passes<'a> {
+    pub fn new(
+        config: &'a LearnerConfig,
+        model: &'a Config,
+        replicas: &'a [Language],
+        adapter: &'a Adapter,
+    ) -> Result<Self> {
+        let live = replicas.iter().map(|replica| live(model, adapter, replica.device())).collect::<Result<_>>()?;
+        Ok(Self { config, model, replicas, adapter, live })
+    }
+
+    /// The objective's gradient for every factor of the adapter. A response that this policy is the first to see keeps
+    /// its log-probabilities: they are those of the policy at the start of the step.
+    pub fn gradient(&self, lessons: &mut [Lesson], objective: &Objective) -> Result<Gradient> {
+        let batch = Batch::of(lessons.iter().flat_map(|l| l.responses.iter().map(Weighed::length)));
+        let mut sum = Gradient::default();
+        if batch.tokens == 0 {
+            return Ok(sum);
+        }
+        let plan = self.plan(lessons)?;
+        let part = |pieces: &[Piece], replica: usize| self.part(pieces, replica, objective, batch, plan.recompute);
+        self.in_order(&plan, part, |part| sum.add(part))?;
+        let kept = std::mem::take(&mut sum.kept);
+        keep(lessons, kept);
+        Ok(sum)
+    }
+
+    /// Only keeps the log-probabilities of the responses.
+    pub fn keep(&self, lessons: &mut [Lesson]) -> Result<Seconds> {
+        let plan = self.plan(lessons)?;
+        let mut sum = Gradient::default();
+        let part = |pieces: &[Piece], replica: usize| {
+            let (language, live) = (&self.replicas[replica], &self.live[replica]);
+            let packed = pack(pieces);
+            let mut clock = Clock::default();
+            let reference = self.reference(&packed, language)?;
+            let reference_seconds = clock.lap();
+            let proximal = packed.log_probs(language, Some(&live.frozen), self.config.temperature)?.log_probs;
+            let proximal = proximal.to_vec1::<f32>()?;
+            let seconds = Seconds { reference: reference_seconds, forward: clock.lap(), backward: 0.0 };
+            Ok(Gradient { kept: apart(pieces, &proximal, reference.as_deref()), seconds, ..Gradient::default() })
+        };
+        self.in_order(&plan, part, |part| sum.add(part))?;
+        keep(lessons, sum.kept);
+        Ok(sum.seconds)
+    }
+
+    /// Micro-batches may run in parallel; what they give is always taken in order.
+    fn in_order(
+        &self,
+        plan: &Plan,
+        part: impl Fn(&[Piece], usize) -> Result<Gradient> + Sync,
+        mut take: impl FnMut(Gradient) -> Result<()>,
+    ) -> Result<()> {
+        let part = |(i, pieces): (usize, &Vec<Piece>)| part(pieces, i % self.replicas.len());
+        let numbered: Vec<_> = plan.batches.iter().enumerate().collect();
+        for batches in numbered.chunks(plan.lanes) {
+            let parts: Vec<Gradient> = match *batches {
+                [one] if plan.lanes == 1 => vec![part(one)?],
+                _ => batches.par_iter().map(|&batch| serially(|| part(batch))).collect::<Result<_>>()?,
+            };
+            parts.into_iter().try_for_each(&mut take)?;
+        }
+        Ok(())
+    }
+
+    fn plan<'l>(&self, lessons: &'l [Lesson<'l>]) -> Result<Plan<'l>> {
+        let always = self.config.recompute == Recompute::Always;
+        let (replicas, shared) = (self.replicas.len(), self.config.shared_prefix);
+        let groups = || lessons.iter().map(|lesson| lesson.group);
+        let tokens: usize = groups().map(TrainGroup::tokens).sum();
+        let together = match replicas {
+            1 => self.config.micro_batch_tokens,
+            n => self.config.micro_batch_tokens.min(tokens.div_ceil(n)),
+        };
+        let Some(limit) = self.config.memory_limit else {
+            let batches = batches::cut(lessons, shared, together, usize::MAX)?;
+            // One micro-batch uses all threads; several use one each.
+            let lanes = match replicas {
+                1 if always || batches.len() == 1 => 1,
+                1 => rayon::current_num_threads(),
+                n => n,
+            };
+            return Ok(Plan { batches, recompute: always, lanes });
+        };
+        let memory = Memory::new(self.model, self.replicas[0].head().dtype(), self.adapter.config());
+        let longest = groups().map(TrainGroup::tokens).max().unwrap_or(0);
+        let fits = memory.tokens_within(limit, false) >= longest;
+        let recompute = always || (self.config.recompute == Recompute::WhenNeeded && !fits);
+        let most = memory.tokens_within(limit, recompute);
+        let batches = batches::cut(lessons, shared, together, most).map_err(|error| {
+            let fixed = memory.step(StepShape { tokens: 0, response_tokens: 0, recompute }).total();
+            Error::invalid("learner.memory_limit", format!("{limit} bytes, {fixed} of them for the weights: {error}"))
+        })?;
+        Ok(Plan { batches, recompute, lanes: replicas })
+    }
+
+    fn part(
+        &self,
+        pieces: &[Piece],
+        replica: usize,
+        objective: &Objective,
+        batch: Batch,
+        recompute: bool,
+    ) -> Result<Gradient> {
+        let (language, live) = (&self.replicas[replica], &self.live[replica]);
+        let packed = pack(pieces);
+        let known: Option<Vec<Kept>> = responses(pieces).map(|r| r.kept.clone()).collect();
+        let mut clock = Clock::default();
+        let reference = if known.is_some() { None } else { self.reference(&packed, language)? };
+        let reference_seconds = clock.lap();
+        let forward = Forward::new(language, &packed, live, self.config.temperature, recompute)?;
+        let log_probs = &forward.output.log_probs;
+        let new = log_probs.to_vec1::<f32>()?;
+        let entropies = forward.output.entropy.to_vec1::<f32>()?;
+        let forward_seconds = clock.lap();
+
+        // The first update of a step moves away from the proximal policy, which is the one it still sees.
+        let kept = known.unwrap_or_else(|| apart(pieces, &new, reference.as_deref()));
+        let mut at = 0;
+        let mut terms = Vec::new();
+        let mut entropy = 0.0;
+        for (weighed, kept) in responses(pieces).zip(&kept) {
+            let range = at..at + weighed.response.tokens.len();
+            at = range.end;
+            let mask = weighed.mask.as_deref();
+            let counted = entropies[range.clone()].iter().enumerate();
+            let counted = counted.filter(|(token, _)| mask.is_none_or(|mask| mask[*token]));
+            entropy = counted.fold(entropy, |sum, (_, &h)| sum + f64::from(h));
+            terms.push(ResponseTerms {
+                new: &new[range],
+                proximal: &kept.proximal,
+                behaviour: weighed.response.behaviour.as_deref(),
+                reference: kept.reference.as_deref(),
+                mask,
+                advantage: weighed.advantage,
+            });
+        }
+        let output = objective.evaluate_part(&terms, batch)?;
+        let slope: Vec<f32> = output.gradient.concat();
+        let slope = Tensor::from_vec(slope, log_probs.dims(), log_probs.device())?;
+        let home = self.replicas[0].device();
+        let mut tensors = forward.backward(&slope)?;
+        for tensor in tensors.values_mut() {
+            *tensor = tensor.to_device(home)?;
+        }
+        // Another thread adds them up, on a stream of its own where the device has streams.
+        language.device().synchronize()?;
+        Ok(Gradient {
+            tensors,
+            loss: output.loss,
+            policy_loss: output.policy_loss,
+            kl: output.kl,
+            entropy: entropy / batch.tokens as f64,
+            tally: output.tally,
+            seconds: Seconds { reference: reference_seconds, forward: forward_seconds, backward: clock.lap() },
+            kept,
+        })
+    }
+
+    /// Log-probabilities under the base, unless the objective does without.
+    fn reference(&self, packed: &Packed, language: &Language) -> Result<Option<Vec<f32>>> {
+        if self.config.objective.kl_coefficient == 0.0 {
+            return Ok(None);
+        }
+        let log_probs = packed.log_probs(language, None, self.config.temperature)?.log_probs;
+        Ok(Some(log_probs.to_vec1::<f32>()?))
+    }
+}
+
+impl Gradient {
+    fn add(&mut self, part: Self) -> Result<()> {
+        add(&mut self.tensors, part.tensors)?;
+        self.tally.merge(&part.tally);
+        self.loss += part.loss;
+        self.policy_loss += part.policy_loss;
+        self.kl += part.kl;
+        self.entropy += part.entropy;
+        self.seconds.reference += part.seconds.reference;
+        self.seconds.forward += part.seconds.forward;
+        self.seconds.backward += part.seconds.backward;
+        self.kept.extend(part.kept);
+        Ok(())
+    }
+}
+
+/// The adapter as variables on a device.
+pub fn live(model: &Config, adapter: &Adapter, device: &Device) -> Result<Live> {
+    let vars: BTreeMap<String, Var> = adapter
+        .tensors()
+        .iter()
+        .map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(&tensor.to_device(device)?)?)))
+        .collect::<Result<_>>()?;
+    let of = |tensors| Adapter::from_tensors(model, adapter.config().clone(), tensors);
+    let trained = of(vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect())?;
+    let frozen = of(vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect())?;
+    Ok(Live { vars, trained, frozen })
+}
+
+fn pack(pieces: &[Piece]) -> Packed {
+    Packed::new(pieces.iter().map(|p| (p.prompt, p.responses.iter().map(|r| r.response.tokens.as_slice()).collect())))
+}
+
+fn responses<'p>(pieces: &'p [Piece]) -> impl Iterator<Item = &'p Weighed<'p>> {
+    pieces.iter().flat_map(|piece| piece.responses.iter().copied())
+}
+
+/// The values of packed responses, for each by itself.
+fn apart(pieces: &[Piece], proximal: &[f32], reference: Option<&[f32]>) -> Vec<Kept> {
+    let mut at = 0;
+    responses(pieces)
+        .map(|weighed| {
+            let range = at..at + weighed.response.tokens.len();
+            at = range.end;
+            Kept { proximal: proximal[range.clone()].into(), reference: reference.map(|r| r[range].into()) }
+        })
+        .collect()
+}
+
+/// Hands every response that goes through the network its own.
+fn keep(lessons: &mut [Lesson], kept: Vec<Kept>) {
+    let responses = lessons.iter_mut().flat_map(|lesson| &mut lesson.responses).filter(|r| !r.is_masked());
+    for (response, kept) in responses.zip(kept) {
+        response.kept = Some(kept);
+    }
+}
+
+/// Adds `more` to `sum`, tensor by tensor.
+pub fn add(sum: &mut Tensors, more: Tensors) -> Result<()> {
+    for (name, tensor) in more {
+        let total = match sum.get(&name) {
+            Some(before) => (before + tensor)?,
+            None => tensor,
+        };
+        sum.insert(name, total);
+    }
+    Ok(())
+}
+
+struct Clock(Instant);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock {
+    fn lap(&mut self) -> f64 {
+        let seconds = self.0.elapsed().as_secs_f64();
+        self.0 = Instant::now();
+        seconds
+    }
+}
