@@ -58,6 +58,7 @@ pub struct Evaluator {
 }
 
 /// The best adapter so far, and where it is kept.
+#[derive(Clone)]
 pub struct Best {
     pub metric: String,
     pub score: Option<f64>,

@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use addendum_policy::{Policy, Result, device::device, image::PixelLimits};
+use anyhow::Context;
 use candle_core::DType;
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
@@ -43,6 +45,9 @@ pub struct PolicyConfig {
     /// place may change when a run is resumed, its contents may not.
     #[schemars(extend("x-resume" = "free"))]
     pub path: PathBuf,
+    /// What adapters name as their base, such as Qwen/Qwen2.5-VL-3B-Instruct; `path` where not set.
+    #[schemars(extend("x-resume" = "free"))]
+    pub name: Option<String>,
     /// How weight matrices are stored; everything else is f32.
     pub dtype: WeightType,
     /// Bounds on the pixels of an image; the checkpoint's own where not set.
@@ -65,6 +70,7 @@ impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
             path: PathBuf::new(),
+            name: None,
             dtype: WeightType::default(),
             pixels: None,
             device: "cpu".into(),
@@ -93,6 +99,11 @@ impl PolicyConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What an adapter of this policy says of its base.
+    pub fn base_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.path.display().to_string())
     }
 
     /// The devices, as the other commands name them.
@@ -183,6 +194,49 @@ impl Placement {
     pub fn home(&self) -> &Arc<Prompts> {
         &self.learner[0]
     }
+}
+
+/// Files of a checkpoint folder that decide what the policy computes, besides its weights.
+const DECIDING: [&str; 6] = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+    "generation_config.json",
+    "chat_template.json",
+];
+
+/// What a resumed run compares: sizes and checksums of the checkpoint's files, weights included.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn fingerprint(dir: &Path) -> anyhow::Result<String> {
+    let mut names: Vec<String> = DECIDING.iter().map(ToString::to_string).collect();
+    for entry in std::fs::read_dir(dir).with_context(|| format!("{}: cannot be read", dir.display()))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".safetensors") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    let (mut all, mut bytes) = (crc32fast::Hasher::new(), 0);
+    for name in names {
+        let path = dir.join(&name);
+        if path.is_file() {
+            let mut file = std::fs::File::open(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+            all.update(name.as_bytes());
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                let read = file.read(&mut buffer).with_context(|| format!("{}: cannot be read", path.display()))?;
+                if read == 0 {
+                    break;
+                }
+                all.update(&buffer[..read]);
+                bytes += read as u64;
+            }
+        }
+    }
+    Ok(format!("{bytes} bytes, crc32 {:08x}", all.finalize()))
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ pub enum SettingsError {
     /// Not TOML, not a key, or not a value of the key's kind.
     #[error("{place}{reason}")]
     Malformed { place: Place, reason: String },
+    /// Settings that a run is bound to were changed.
+    #[error("{reason}")]
+    Bound { reason: String },
     /// A value out of its range, or one that does not go with another.
     #[error("{place}{problem}")]
     Invalid { place: Place, problem: Problem },

@@ -1,0 +1,87 @@
+//! A prepared run: evaluated before, trained, evaluated after, reported.
+
+use addendum_actors::{Pipeline, Scores};
+use addendum_policy::Adapter;
+use anyhow::{Context, Result, bail};
+
+use super::{
+    data::Data, held_out, interrupt::Interrupt, placement::Placement, prometheus, reward_models::Annotators,
+    settings::Settings,
+};
+use crate::report::{plots, progress::Progress, results, run_folder::RunFolder};
+
+/// A run with everything loaded.
+pub struct Run {
+    pub(super) settings: Settings,
+    pub(super) name: String,
+    pub(super) placement: Placement,
+    pub(super) annotators: Annotators,
+    pub(super) data: Data,
+    pub(super) folder: RunFolder,
+    pub(super) progress: Progress,
+    pub(super) interrupt: Interrupt,
+    /// Until it is trained.
+    pub(super) pipeline: Option<Pipeline<Adapter>>,
+}
+
+impl Run {
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// Scores of greedy reports on every test set, in order; of the checkpoint alone without an adapter.
+    ///
+    /// # Errors
+    /// A study that cannot be read, a back end that fails, or the user's wish to stop.
+    pub fn evaluate(&self, adapter: Option<&Adapter>) -> Result<Vec<Scores>> {
+        let sampling = self.settings.evaluation.sampling();
+        let (prompts, metrics) = (self.placement.home(), &self.annotators.scoring);
+        held_out::on_sets(&self.data.tests, prompts, adapter, &sampling, metrics, &self.progress, &self.interrupt)
+    }
+
+    /// Samples, edits, scores and learns until all steps are done; then writes the adapter and the plots.
+    ///
+    /// # Errors
+    /// The run failed, or was stopped: it has a checkpoint then and can be resumed.
+    pub async fn train(mut self) -> Result<(Self, Adapter)> {
+        let pipeline = self.pipeline.take().context("this run was trained already")?;
+        if let Some(address) = self.settings.telemetry.address()? {
+            prometheus::serve(address)?;
+        }
+        let training = self.progress.training(self.name.as_str(), self.settings.run.steps);
+        let resume = || format!("`addendum train --resume {}` goes on", self.folder.path().display());
+        let summary = pipeline.observer(training.observer()).run().await.with_context(resume)?;
+        training.finish();
+        for letter in summary.dead_letters.values() {
+            self.progress.note(format!("gave up: {letter}"));
+        }
+        self.interrupt.check().with_context(resume)?;
+        if summary.dead_letters.len() as u64 >= self.settings.run.steps * self.settings.run.batch_groups {
+            bail!("nothing was learnt: every study failed");
+        }
+        let adapter = Adapter::clone(&summary.snapshot);
+        adapter.save_peft(&self.folder.path().join("adapter"), &self.settings.policy.base_name())?;
+        plots::write(self.folder.path())?;
+        Ok((self, adapter))
+    }
+
+    /// Writes and prints a table per test set; the first row is what the others are compared with.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn report(&self, rows: &[(&str, Vec<Vec<Scores>>)]) -> Result<()> {
+        results::publish(&self.data.tests, rows, &self.folder)
+    }
+}

@@ -1,0 +1,298 @@
+//! A run put together from its settings: what the `train` command and the examples call, and where programs of one's own
+//! add rewards, algorithms, stages and samplers.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use addendum::train::{Sources, Settings, Training};
+//!
+//! let settings = Settings::load(&Sources { file: Some("configs/phantoms.toml".as_ref()), ..Sources::default() })?;
+//! let run = Training::new(settings).out("runs/mine").prepare()?;
+//! let before = run.evaluate(None)?;
+//! let (run, adapter) = run.train().await?;
+//! run.report(&[("before", vec![before]), ("after", vec![run.evaluate(Some(&adapter))?])])?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use addendum_actors::{AsyncSampler, EngineError, Pipeline, Sampler as ComputingSampler, stages::EditStage};
+use addendum_editor::Editor;
+use addendum_policy::{Adapter, algorithm::Algorithm};
+use addendum_rewards::{Components, Score};
+use anyhow::{Context, Result};
+
+use super::{
+    data::Data,
+    evaluation::{Best, Evaluator, metric},
+    interrupt::Interrupt,
+    placement::{Placement, fingerprint},
+    run::Run,
+    settings::{Problem, Settings, SettingsError, Sources},
+};
+use crate::{
+    qwen::{Learner, Prompts, Sampler, Tokenizer, worth},
+    report::{progress::Progress, run_folder::RunFolder},
+};
+
+/// The file of a run folder that holds the run's settings.
+pub const CONFIG: &str = "config.toml";
+
+/// Where a run's files go.
+enum Place {
+    New(Option<PathBuf>),
+    Resumed(PathBuf),
+}
+
+type Change = Box<dyn FnOnce(Pipeline<Adapter>) -> Result<Pipeline<Adapter>> + Send>;
+type BuildLearner = Box<dyn FnOnce() -> Result<Learner, EngineError> + Send>;
+type Sampling = Box<dyn FnOnce(&Settings, Arc<dyn addendum_studies::Dataset>, Vec<Arc<Prompts>>, BuildLearner) -> Pipeline<Adapter>>;
+
+/// A run to be prepared: its settings, and what a program adds to them.
+#[must_use]
+pub struct Training {
+    settings: Settings,
+    place: Place,
+    name: String,
+    data: Option<Data>,
+    components: Components,
+    algorithms: BTreeMap<String, Arc<dyn Algorithm>>,
+    changes: Vec<Change>,
+    sampling: Option<Sampling>,
+    progress: Progress,
+    interrupt: Interrupt,
+}
+
+impl Training {
+    /// A new run. Without [`Training::out`] its folder is the next `runs/train-N`.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            place: Place::New(None),
+            name: "train".into(),
+            data: None,
+            components: Components::default(),
+            algorithms: BTreeMap::new(),
+            changes: Vec::new(),
+            sampling: None,
+            progress: Progress::stderr(),
+            interrupt: Interrupt::never(),
+        }
+    }
+
+    /// The run in `folder`, to go on with: its settings, with the changes of a file or of arguments.
+    ///
+    /// # Errors
+    /// No run is there; a changed setting would change the result, named with both values.
+    pub fn resumed(folder: impl Into<PathBuf>, changes: &Sources<'_>) -> Result<Self> {
+        let folder = folder.into();
+        let path = folder.join(CONFIG);
+        if !path.is_file() {
+            let shown = folder.display();
+            return Err(Problem::new("resume", format!("{shown} holds no run: there is no {CONFIG} in it")).into());
+        }
+        let saved = Settings::load(&Sources { file: Some(&path), sets: &[] })?;
+        let settings = match changes.file {
+            Some(_) => Settings::load(changes)?,
+            None => Settings::load(&Sources { file: Some(&path), sets: changes.sets })?,
+        };
+        let differences = settings.differences(&saved)?;
+        if !differences.binding.is_empty() {
+            let all: Vec<String> = differences.binding.iter().map(ToString::to_string).collect();
+            let reason = format!("these settings would change the result of the run in {}:\n  {}", folder.display(), all.join("\n  "));
+            return Err(SettingsError::Bound { reason }.into());
+        }
+        let training = Self { place: Place::Resumed(folder), ..Self::new(settings) };
+        for difference in differences.rounding {
+            training.progress.note(format!("note: {difference}; the result may differ by roundings"));
+        }
+        Ok(training)
+    }
+
+    /// The folder of a new run, which must be empty or not there.
+    pub fn out(mut self, folder: impl Into<PathBuf>) -> Self {
+        if matches!(self.place, Place::New(_)) {
+            self.place = Place::New(Some(folder.into()));
+        }
+        self
+    }
+
+    /// What the run is called in progress, tables, and the names of numbered folders.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Where progress is shown.
+    pub fn progress(mut self, progress: Progress) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Stops in good order when the user wants to.
+    pub fn interrupt(mut self, interrupt: Interrupt) -> Self {
+        self.interrupt = interrupt;
+        self
+    }
+
+    /// Studies of one's own in the place of those that the settings name.
+    pub fn data(mut self, data: Data) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// A component of the reward by name; `[reward.weights]` weighs it like the built-in ones.
+    ///
+    /// # Errors
+    /// A name that is taken, or none.
+    pub fn reward(mut self, name: impl Into<String>, score: impl Score + 'static) -> Result<Self> {
+        self.components.register(name, score)?;
+        Ok(self)
+    }
+
+    /// An algorithm by name, for `algorithm.name`.
+    pub fn algorithm(mut self, name: impl Into<String>, algorithm: impl Algorithm + 'static) -> Self {
+        self.algorithms.insert(name.into(), Arc::new(algorithm));
+        self
+    }
+
+    /// Changes the pipeline before it runs: stages before and after others, as in
+    /// `pipeline.before("chexbert", stage)`. The stages are `editor`, then those of the reward.
+    pub fn pipeline(
+        mut self,
+        change: impl FnOnce(Pipeline<Adapter>) -> Result<Pipeline<Adapter>> + Send + 'static,
+    ) -> Self {
+        self.changes.push(Box::new(change));
+        self
+    }
+
+    /// Samplers of one's own that compute. `build` makes the one with a given index for a policy.
+    pub fn sampler<M: ComputingSampler<Adapter> + 'static>(
+        mut self,
+        build: impl Fn(usize, Arc<Prompts>) -> Result<M, EngineError> + Send + Sync + 'static,
+    ) -> Self {
+        self.sampling = Some(Box::new(move |settings, data, prompts, learner| {
+            let samplers = move |i: usize| build(i, prompts[i % prompts.len()].clone());
+            Pipeline::new(settings.run.clone(), data, samplers, learner)
+        }));
+        self
+    }
+
+    /// Samplers of one's own that wait: for a service, or an engine with threads of its own.
+    pub fn async_sampler<M: AsyncSampler<Adapter> + 'static>(
+        mut self,
+        build: impl Fn(usize, Arc<Prompts>) -> Result<M, EngineError> + Send + Sync + 'static,
+    ) -> Self {
+        self.sampling = Some(Box::new(move |settings, data, prompts, learner| {
+            let samplers = move |i: usize| build(i, prompts[i % prompts.len()].clone());
+            Pipeline::with_async_samplers(settings.run.clone(), data, samplers, learner)
+        }));
+        self
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether every setting is in its range, those of added rewards and algorithms included.
+    ///
+    /// # Errors
+    /// The first one that is not, by its key.
+    pub fn validate(&self) -> Result<(), Problem> {
+        let registered = self.algorithms.get(&self.settings.algorithm.name);
+        self.settings.validate_with(&self.components, registered, self.data.is_some())
+    }
+
+    /// Loads studies, policy and reward models, opens the folder, and puts the pipeline together.
+    ///
+    /// # Errors
+    /// Whatever cannot be read or used, by file or key; a folder that is taken; a run that these settings, policy or
+    /// studies would change.
+    pub fn prepare(self) -> Result<Run> {
+        self.validate()?;
+        let Self { settings, place, name, components, algorithms, changes, sampling, progress, interrupt, data } = self;
+        let annotators = settings.reward_models.load()?.patient(settings.patience)?;
+        let data = data.map_or_else(|| Data::load(&settings.data), Ok)?;
+        let policy = &settings.policy;
+        let placement = Placement::load(&policy.path, &policy.devices(), policy.kept_features_bytes)?;
+
+        let algorithm = match algorithms.get(&settings.algorithm.name) {
+            Some(own) => settings.algorithm.around(own.clone(), settings.sampling.max_new_tokens)?,
+            None => settings.algorithm.build(settings.sampling.max_new_tokens)?,
+        };
+        let home = placement.home().policy().clone();
+        let adapter = Adapter::new(home.config(), settings.lora.clone(), settings.run.seed, home.device())?;
+        let (devices, config) = (placement.learner.clone(), settings.learner.clone());
+        let learning = algorithm.clone();
+        let learner: BuildLearner = Box::new(move || Ok(Learner::new(&devices, adapter, learning, config)?));
+        let sampling = sampling.unwrap_or_else(built_in_sampling);
+        let mut pipeline = sampling(&settings, data.training.clone(), placement.samplers.clone(), learner);
+        if settings.algorithm.dynamic_sampling {
+            pipeline = pipeline.worth(Arc::new(move |group| worth(&*algorithm, group)));
+        }
+
+        let editing = settings.services.editing(&annotators.editing)?;
+        let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &editing)?);
+        let (tokenizer, variant) = (Arc::new(Tokenizer(home)), settings.run.variant);
+        pipeline = pipeline.stage("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), variant)));
+        pipeline = settings.append_reward(pipeline, annotators.scoring.clone(), &components)?;
+        for change in changes {
+            pipeline = change(pipeline)?;
+        }
+
+        let mut identity = settings.identity()?;
+        identity.insert("policy".into(), fingerprint(&settings.policy.path)?);
+        identity.insert("data".into(), data.identity.clone());
+        let resumed = matches!(place, Place::Resumed(_));
+        let folder = match &place {
+            Place::Resumed(path) => RunFolder::open(path)?,
+            Place::New(Some(path)) => RunFolder::create(path)?,
+            Place::New(None) => RunFolder::numbered("runs".as_ref(), &name)?,
+        };
+        pipeline = pipeline.identity(identity).folder(folder.path()).stop_when(interrupt.clone().requested());
+        if resumed {
+            pipeline = pipeline.resume();
+        }
+        pipeline.check()?;
+        folder.write(CONFIG, settings.absolute()?.text()?.as_bytes())?;
+        if settings.run.evaluate_every > 0 {
+            let best = best(&settings, folder.path())?;
+            let (config, sets, metrics) = (settings.evaluation.clone(), data.validation.clone(), annotators.scoring.clone());
+            let (prompts, best) = (placement.home().clone(), Arc::new(best));
+            pipeline = pipeline
+                .evaluator(move || Ok(Evaluator::new(&config, &sets, &prompts, &metrics, best.as_ref().clone())));
+        }
+        Ok(Run { settings, name, placement, annotators, data, folder, progress, interrupt, pipeline: Some(pipeline) })
+    }
+}
+
+fn built_in_sampling() -> Sampling {
+    Box::new(|settings, data, prompts, learner| {
+        let (config, swap) = (settings.sampling.clone(), settings.run.swap);
+        let samplers = move |i: usize| {
+            let prompts = prompts[i % prompts.len()].clone();
+            let mut config = config.clone();
+            config.suppressed_tokens = prompts.policy().tokenizer().misplaced_tokens();
+            Ok(Sampler::new(prompts, config, swap)?)
+        };
+        Pipeline::new(settings.run.clone(), data, samplers, learner)
+    })
+}
+
+/// The best adapter so far, if one is to be kept.
+fn best(settings: &Settings, folder: &Path) -> Result<Option<Best>> {
+    let Some(name) = &settings.evaluation.keep_best else { return Ok(None) };
+    let path = folder.join("evaluations.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let mut score: Option<f64> = None;
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let value: serde_json::Value = serde_json::from_str(line).with_context(|| format!("{}", path.display()))?;
+        let scores = serde_json::from_value(value["scores"].clone()).unwrap_or_default();
+        score = score.into_iter().chain(metric(&scores, name)).reduce(f64::max);
+    }
+    Ok(Some(Best { metric: name.clone(), score, folder: folder.join("best"), base: settings.policy.base_name() }))
+}
