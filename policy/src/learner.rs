@@ -123,15 +123,11 @@ impl Learner {
             stats.add(&gradient, all_tokens);
             tally.merge(&gradient.tally);
             let start = Instant::now();
-            match self.update(&adapter, &optimizer, &gradient.tensors, stats.learning_rate)? {
-                Update::Taken { adapter: next, optimizer: after, gradient_norm } => {
-                    stats.gradient_norm += gradient_norm;
-                    (adapter, optimizer) = (next, after);
-                }
-                Update::Skipped { gradient_norm } => {
-                    stats.gradient_norm += gradient_norm;
-                    stats.skipped = true;
-                }
+            let (gradient_norm, moved) = self.update(&adapter, &optimizer, &gradient.tensors, stats.learning_rate)?;
+            stats.gradient_norm += gradient_norm;
+            match moved {
+                Some(moved) => (adapter, optimizer) = moved,
+                None => stats.skipped = true,
             }
             stats.optimizer_seconds += start.elapsed().as_secs_f64();
         }
@@ -163,24 +159,23 @@ impl Learner {
         Passes::new(&self.config, &self.model, &self.replicas, adapter)
     }
 
-    fn update(&self, adapter: &Adapter, optimizer: &AdamW, gradients: &Tensors, learning_rate: f64) -> Result<Update> {
+    /// The gradient's norm, and what an update makes of adapter and optimiser; `None` where that cannot be used.
+    fn update(
+        &self,
+        adapter: &Adapter,
+        optimizer: &AdamW,
+        gradients: &Tensors,
+        learning_rate: f64,
+    ) -> Result<(f64, Option<(Adapter, AdamW)>)> {
         match optimizer.step(adapter.tensors(), gradients, learning_rate)? {
             Step::Taken { parameters, optimizer, gradient_norm } => {
                 let adapter = Adapter::from_tensors(&self.model, adapter.config().clone(), parameters)?;
-                if adapter.overflow()?.is_some() {
-                    return Ok(Update::Skipped { gradient_norm });
-                }
-                Ok(Update::Taken { adapter, optimizer, gradient_norm })
+                let usable = adapter.overflow()?.is_none();
+                Ok((gradient_norm, usable.then_some((adapter, optimizer))))
             }
-            Step::Skipped { gradient_norm } => Ok(Update::Skipped { gradient_norm }),
+            Step::Skipped { gradient_norm } => Ok((gradient_norm, None)),
         }
     }
-}
-
-/// What came of an update.
-enum Update {
-    Taken { adapter: Adapter, optimizer: AdamW, gradient_norm: f64 },
-    Skipped { gradient_norm: f64 },
 }
 
 impl StepStats {

@@ -110,7 +110,7 @@ pub struct SftTrainer {
 /// The network with the trained tensors as variables.
 enum Network {
     All(Model, BTreeMap<String, Var>),
-    Lora(Model, Live),
+    Lora(Model, Box<Live>),
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -252,7 +252,7 @@ impl SftTrainer {
 
     fn network(&self) -> Result<Network> {
         if let Some((model, adapter)) = &self.frozen {
-            return Ok(Network::Lora(model.clone(), live(&self.model, adapter, &self.device)?));
+            return Ok(Network::Lora(model.clone(), live(&self.model, adapter, &self.device)?.into()));
         }
         let var = |(name, tensor): (&String, &Tensor)| Ok((name.clone(), Var::from_tensor(tensor)?));
         let vars = self.parameters.iter().map(var).collect::<Result<_>>()?;
