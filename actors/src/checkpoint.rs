@@ -14,11 +14,12 @@ use addendum_replay::{GateState, PolicyVersion};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    RunConfig, RunError,
-    disk::{UNFINISHED, put_in_place, remove, sync, write_synced},
+    RunError,
+    disk::{UNFINISHED, put_in_place, remove, set_aside, sync, write_synced},
+    identity::Identity,
 };
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MANIFEST: &str = "manifest.json";
 const GATE: &str = "gate.json";
 const LEARNER: &str = "learner.bin";
@@ -26,7 +27,8 @@ const LEARNER: &str = "learner.bin";
 /// Everything a run needs to continue bit for bit (in fixed-lag mode).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    pub config: RunConfig,
+    /// What binds the run.
+    pub identity: Identity,
     pub gate: GateState,
     /// What [`Learner::save`](crate::Learner::save) gave.
     pub learner: Vec<u8>,
@@ -37,8 +39,14 @@ pub struct Checkpoint {
 #[derive(Serialize, Deserialize)]
 struct Manifest {
     format: u32,
-    config: RunConfig,
+    identity: Identity,
     files: BTreeMap<String, Entry>,
+}
+
+/// What the manifests of all formats have.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
 }
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
@@ -58,15 +66,15 @@ impl Entry {
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint into `folder` and removes all but the newest `keep` ones. One of the same version that is
-    /// already there is left as it is.
+    /// Writes the checkpoint into `folder`. A whole one of the same version that is already there is left as it is;
+    /// anything else of that name is set aside as `damaged-<n>-<name>`.
     ///
     /// # Errors
     /// Names the path that could not be written. What was there before is untouched.
-    pub fn write(&self, folder: &Path, keep: usize) -> Result<PathBuf, RunError> {
+    pub fn write(&self, folder: &Path) -> Result<PathBuf, RunError> {
         let name = format!("step-{:08}", self.gate.version.0);
         let (place, beside) = (folder.join(&name), folder.join(format!("{UNFINISHED}{name}")));
-        if place.exists() {
+        if Self::read(&place).is_ok() {
             return Ok(place);
         }
         remove(&beside)?;
@@ -76,15 +84,12 @@ impl Checkpoint {
             files.insert(name.clone(), Entry::of(&content));
             write_synced(&beside.join(name), &content)?;
         }
-        let manifest = Manifest { format: FORMAT, config: self.config.clone(), files };
+        let manifest = Manifest { format: FORMAT, identity: self.identity.clone(), files };
         let manifest = to_json(&manifest, &beside)?;
         write_synced(&beside.join(MANIFEST), &manifest)?;
         sync(&beside)?;
+        set_aside(&place)?;
         put_in_place(&beside, &place)?;
-        let complete = list(folder)?;
-        for (_, old) in complete.iter().take(complete.len().saturating_sub(keep)) {
-            remove(old)?;
-        }
         Ok(place)
     }
 
@@ -95,17 +100,6 @@ impl Checkpoint {
         Ok(files)
     }
 
-    /// The newest complete checkpoint in `folder`; `None` if there is none.
-    ///
-    /// # Errors
-    /// The folder cannot be read.
-    pub fn newest(folder: &Path) -> Result<Option<PathBuf>, RunError> {
-        if !folder.exists() {
-            return Ok(None);
-        }
-        Ok(list(folder)?.pop().map(|(_, path)| path))
-    }
-
     /// Reads the checkpoint at `path`, all of it.
     ///
     /// # Errors
@@ -113,11 +107,7 @@ impl Checkpoint {
     pub fn read(path: &Path) -> Result<Self, RunError> {
         let refuse = |reason: String| RunError::checkpoint(path, reason);
         let read = |name: &str| fs::read(path.join(name)).map_err(|error| refuse(format!("`{name}`: {error}")));
-        let manifest: Manifest = serde_json::from_slice(&read(MANIFEST)?)
-            .map_err(|error| refuse(format!("`{MANIFEST}` is damaged: {error}")))?;
-        if manifest.format != FORMAT {
-            return Err(refuse(format!("`{MANIFEST}` has format {}, expected {FORMAT}", manifest.format)));
-        }
+        let manifest = Manifest::parse(&read(MANIFEST)?).map_err(refuse)?;
         let mut files = BTreeMap::new();
         for (name, expected) in &manifest.files {
             let content = read(name)?;
@@ -131,7 +121,8 @@ impl Checkpoint {
             files.insert(name.clone(), content);
         }
         let mut take = |name: &str| files.remove(name).ok_or_else(|| refuse(format!("`{MANIFEST}` lacks `{name}`")));
-        let gate = serde_json::from_slice(&take(GATE)?).map_err(|error| refuse(format!("`{GATE}`: {error}")))?;
+        let gate: GateState =
+            serde_json::from_slice(&take(GATE)?).map_err(|error| refuse(format!("`{GATE}`: {error}")))?;
         let learner = take(LEARNER)?;
         let mut snapshots = BTreeMap::new();
         for (name, content) in files {
@@ -139,7 +130,35 @@ impl Checkpoint {
                 snapshot_version(&name).ok_or_else(|| refuse(format!("`{MANIFEST}` names the unknown `{name}`")))?;
             snapshots.insert(version, content);
         }
-        Ok(Self { config: manifest.config, gate, learner, snapshots })
+        // Those that the open tickets will ask for.
+        if let Some(missing) =
+            (gate.oldest_needed().0..=gate.version.0).find(|version| !snapshots.contains_key(&PolicyVersion(*version)))
+        {
+            return Err(refuse(format!("the snapshot of version {missing} is missing")));
+        }
+        Ok(Self { identity: manifest.identity, gate, learner, snapshots })
+    }
+
+    /// Whether everything that the manifest names is there in full size; without reading it.
+    pub(crate) fn looks_whole(path: &Path) -> bool {
+        let manifest = fs::read(path.join(MANIFEST)).ok().and_then(|bytes| Manifest::parse(&bytes).ok());
+        let there = |(name, entry): (&String, &Entry)| {
+            fs::metadata(path.join(name)).is_ok_and(|file| file.is_file() && file.len() == entry.bytes)
+        };
+        manifest.is_some_and(|manifest| manifest.files.iter().all(there))
+    }
+}
+
+impl Manifest {
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let damaged = |error| format!("`{MANIFEST}` is damaged: {error}");
+        match serde_json::from_slice(bytes).map_err(damaged)? {
+            Format { format: FORMAT } => serde_json::from_slice(bytes).map_err(damaged),
+            Format { format } => Err(format!(
+                "it was written by another version of Addendum (format {format}, this one reads {FORMAT}): resume it \
+                 with that version, or start anew"
+            )),
+        }
     }
 }
 
@@ -151,31 +170,17 @@ fn snapshot_version(name: &str) -> Option<PolicyVersion> {
     name.strip_prefix("snapshot-")?.strip_suffix(".bin")?.parse().ok().map(PolicyVersion)
 }
 
-/// Complete checkpoints, oldest first.
-fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, RunError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(RunError::io(folder))? {
-        let path = entry.map_err(RunError::io(folder))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(version) = name.strip_prefix("step-").and_then(|version| version.parse().ok()) {
-            found.push((version, path));
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 fn to_json(value: &impl Serialize, path: &Path) -> Result<Vec<u8>, RunError> {
     serde_json::to_vec_pretty(value).map_err(|error| RunError::checkpoint(path, error))
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use addendum_replay::{FreshnessGate, GateConfig, Mode};
 
     use super::*;
 
-    fn checkpoint(version: u64) -> Checkpoint {
+    pub fn checkpoint(version: u64) -> Checkpoint {
         let config = GateConfig {
             steps: 9,
             batch_groups: 1,
@@ -188,39 +193,48 @@ mod tests {
         let mut gate = FreshnessGate::new(config).unwrap().state();
         gate.version = PolicyVersion(version);
         Checkpoint {
-            config: RunConfig::default(),
+            identity: Identity::from([("run.seed".into(), "1".into())]),
+            snapshots: (gate.oldest_needed().0..=version).map(|v| (PolicyVersion(v), vec![4; 100])).collect(),
             gate,
             learner: vec![1, 2, 3],
-            snapshots: BTreeMap::from([(PolicyVersion(version), vec![4; 100])]),
         }
     }
 
     #[test]
-    fn a_checkpoint_reads_back_as_it_was_written_and_old_ones_go() {
+    fn a_checkpoint_reads_back_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Checkpoint::newest(folder.path()).unwrap(), None);
-        for version in [9, 10, 11] {
-            checkpoint(version).write(folder.path(), 2).unwrap();
-        }
-        let newest = Checkpoint::newest(folder.path()).unwrap().unwrap();
-        assert!(newest.ends_with("step-00000011"));
-        assert_eq!(Checkpoint::read(&newest).unwrap(), checkpoint(11));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        let path = checkpoint(11).write(folder.path()).unwrap();
+        assert!(path.ends_with("step-00000011"));
+        assert!(Checkpoint::looks_whole(&path));
+        assert_eq!(Checkpoint::read(&path).unwrap(), checkpoint(11));
     }
 
     #[test]
-    fn what_was_not_finished_is_no_checkpoint() {
+    fn what_was_not_finished_goes_when_it_is_written_again() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join(".unfinished-step-00000004")).unwrap();
-        assert_eq!(Checkpoint::newest(folder.path()).unwrap(), None);
-        checkpoint(4).write(folder.path(), 1).unwrap();
+        checkpoint(4).write(folder.path()).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_format_or_without_a_snapshot_that_will_be_asked_for_is_refused_in_plain_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = checkpoint(3).write(folder.path()).unwrap();
+        fs::write(path.join(MANIFEST), r#"{"format": 1, "config": {"steps": 9}, "files": {}}"#).unwrap();
+        let error = Checkpoint::read(&path).unwrap_err().to_string();
+        assert!(error.contains("another version of Addendum (format 1, this one reads 2)"), "{error}");
+
+        let mut lacking = checkpoint(4);
+        lacking.snapshots.remove(&lacking.gate.oldest_needed());
+        let error = Checkpoint::read(&lacking.write(folder.path()).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("the snapshot of version 0 is missing"), "{error}");
     }
 
     #[test]
     fn any_damaged_or_missing_file_is_named_and_the_whole_checkpoint_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let path = checkpoint(3).write(folder.path(), 1).unwrap();
+        let path = checkpoint(3).write(folder.path()).unwrap();
         for name in [GATE, LEARNER, "snapshot-00000003.bin", MANIFEST] {
             let file = path.join(name);
             let whole = fs::read(&file).unwrap();

@@ -3,8 +3,9 @@
 use addendum_replay::{GateConfig, Mode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::RunError;
+use crate::{RunError, identity::Identity};
 
 /// What a rollout group is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,13 +20,21 @@ pub enum Variant {
     EditGrpoPara,
 }
 
-/// Threads of each compute thread's pool.
+/// Threads of each compute thread's pool, all at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Threads {
+    /// Threads with which each sampler computes, at least 1.
+    #[schemars(extend("x-resume" = "rounding"))]
     pub sampler: usize,
+    /// Threads with which each worker of a stage (editor, rewards) computes, at least 1.
+    #[schemars(extend("x-resume" = "rounding"))]
     pub stage: usize,
+    /// Threads with which the learner computes, at least 1.
+    #[schemars(extend("x-resume" = "rounding"))]
     pub learner: usize,
+    /// Threads with which evaluations of held-out studies compute, at least 1.
+    #[schemars(extend("x-resume" = "free"))]
     pub evaluator: usize,
 }
 
@@ -36,32 +45,61 @@ impl Default for Threads {
 }
 
 /// Everything the actors must know of a run.
+///
+/// What bears `x-resume` in the schema may change when a run is resumed; all else [binds](RunConfig::identity) it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
-    /// Training steps.
+    /// Training steps of the whole run, at least 1. A resumed run may be given more.
+    #[schemars(extend("x-resume" = "free"))]
     pub steps: u64,
-    /// Groups (studies) per step: B.
+    /// Studies (groups of reports) that a training step learns from: B, at least 1.
     pub batch_groups: u64,
-    /// Reports per group: G.
+    /// Reports per study: G, at least 2. Where half of them are edited, an even number.
     pub group_size: usize,
-    /// Bound on the age of a rollout in policy versions: η.
+    /// How many policy versions a report may lag behind the step that learns from it: η. 0 samples and learns in turn.
     pub staleness: u64,
+    /// Which policy version a study is sampled with: "fixed_lag" always the one η versions before its step, so that the
+    /// same seed gives the same adapter, bit for bit; "latest" the newest that there is, for fresher rollouts and without
+    /// that promise.
     pub mode: Mode,
-    /// Sampler actors.
+    /// Samplers that work at the same time, 1 to 256; they share out the sampling devices.
+    #[schemars(extend("x-resume" = "free"))]
     pub samplers: usize,
+    /// Seed of the order of studies and of every random choice of the run.
     pub seed: u64,
+    /// What the reports of a study are: "grpo" all sampled, "edit_grpo" half of them sampled and one edited copy of each,
+    /// "edit_grpo_para" the same with one edited copy replaced by the whole reference report.
     pub variant: Variant,
-    /// Failed attempts at a study before it is dead-lettered; it may be lost with a worker ten times as often.
+    /// Failed attempts, at least 1, after which a study is given up for its step; it may be lost with a worker ten times
+    /// as often.
+    #[schemars(extend("x-resume" = "free"))]
     pub max_attempts: u32,
-    /// Steps between checkpoints; 0 writes only the last one.
+    /// Studies, at least 1, that may be given up one after the other without one that is trained on between them, before
+    /// the run ends with the error of the last. It ends at the first whole step of such studies that reaches the number,
+    /// and a resumed run tries them all again.
+    #[schemars(extend("x-resume" = "free"))]
+    pub max_dead_in_a_row: u64,
+    /// Steps in a row, at least 1, that may be skipped because gradient or update was not finite, before the run ends
+    /// with an error.
+    #[schemars(extend("x-resume" = "free"))]
+    pub max_skipped_in_a_row: u64,
+    /// Steps between checkpoints; 0 writes only the last one, when the run ends or is stopped.
+    #[schemars(extend("x-resume" = "free"))]
     pub checkpoint_every: u64,
-    /// Checkpoints kept.
+    /// The newest checkpoints that are kept, at least 1. With 2 or more a damaged one can be done without.
+    #[schemars(extend("x-resume" = "free"))]
     pub keep_checkpoints: usize,
-    /// Steps between evaluations; 0 evaluates at the start and the end only.
+    /// Whether the policy is evaluated before the first step.
+    #[schemars(extend("x-resume" = "free"))]
+    pub evaluate_first: bool,
+    /// Steps between evaluations, which never delay training; 0 leaves those before the first and after the last step.
+    #[schemars(extend("x-resume" = "free"))]
     pub evaluate_every: u64,
-    /// Groups per step whose rollouts are recorded.
+    /// Studies per step whose reports are written to rollouts.jsonl.
+    #[schemars(extend("x-resume" = "free"))]
     pub recorded_groups: usize,
+    /// Threads of samplers, stages, learner and evaluator.
     pub threads: Threads,
 }
 
@@ -77,8 +115,11 @@ impl Default for RunConfig {
             seed: 0,
             variant: Variant::EditGrpo,
             max_attempts: 3,
+            max_dead_in_a_row: 8,
+            max_skipped_in_a_row: 10,
             checkpoint_every: 50,
             keep_checkpoints: 2,
+            evaluate_first: true,
             evaluate_every: 0,
             recorded_groups: 1,
             threads: Threads::default(),
@@ -98,6 +139,8 @@ impl RunConfig {
             ("batch_groups", self.batch_groups),
             ("samplers", self.samplers as u64),
             ("max_attempts", u64::from(self.max_attempts)),
+            ("max_dead_in_a_row", self.max_dead_in_a_row),
+            ("max_skipped_in_a_row", self.max_skipped_in_a_row),
             ("keep_checkpoints", self.keep_checkpoints as u64),
             ("threads.sampler", self.threads.sampler as u64),
             ("threads.stage", self.threads.stage as u64),
@@ -137,6 +180,22 @@ impl RunConfig {
         }
     }
 
+    /// The settings that bind a run over a training set of `studies` studies, by their names within `run`.
+    pub(crate) fn identity(&self, studies: usize) -> Identity {
+        let Self { batch_groups, group_size, staleness, mode, seed, variant, .. } = self;
+        let values = [
+            ("run.batch_groups", json!(batch_groups)),
+            ("run.group_size", json!(group_size)),
+            ("run.staleness", json!(staleness)),
+            ("run.mode", json!(mode)),
+            ("run.seed", json!(seed)),
+            ("run.variant", json!(variant)),
+            ("studies", json!(studies)),
+        ];
+        let plain = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
+        values.into_iter().map(|(name, value)| (name.to_string(), plain(value))).collect()
+    }
+
     /// The part that decides about tickets, for a training set of `studies` studies.
     pub(crate) fn gate(&self, studies: usize) -> GateConfig {
         GateConfig {
@@ -170,5 +229,33 @@ mod tests {
         );
         let odd_grpo = RunConfig { group_size: 7, variant: Variant::Grpo, ..base() };
         assert!(odd_grpo.validate().is_ok());
+    }
+
+    #[test]
+    fn what_is_not_marked_as_free_to_change_on_resume_is_part_of_the_identity() {
+        let schema = serde_json::to_value(schemars::schema_for!(RunConfig)).unwrap();
+        let fields = schema["properties"].as_object().unwrap();
+        let bound = fields.iter().filter(|(name, field)| field.get("x-resume").is_none() && *name != "threads");
+        let mut bound: Vec<String> = bound.map(|(name, _)| format!("run.{name}")).chain(["studies".into()]).collect();
+        bound.sort();
+        let identity = RunConfig::default().identity(3);
+        assert_eq!(identity.keys().collect::<Vec<_>>(), bound.iter().collect::<Vec<_>>());
+        assert_eq!(identity["run.variant"], "edit_grpo");
+        let threads = schema["$defs"]["Threads"]["properties"].as_object().unwrap();
+        assert!(threads.len() == 4 && threads.values().all(|field| field.get("x-resume").is_some()));
+    }
+
+    #[test]
+    fn every_field_says_what_it_does_and_an_unknown_one_is_refused() {
+        let schema = serde_json::to_value(schemars::schema_for!(RunConfig)).unwrap();
+        for fields in [&schema["properties"], &schema["$defs"]["Threads"]["properties"]] {
+            for (name, field) in fields.as_object().unwrap() {
+                assert!(field["description"].as_str().is_some_and(|text| text.ends_with('.')), "{name}: {field}");
+            }
+        }
+        for unknown in [r#"{"step": 3}"#, r#"{"threads": {"learners": 2}}"#] {
+            let error = serde_json::from_str::<RunConfig>(unknown).unwrap_err().to_string();
+            assert!(error.contains("unknown field"), "{error}");
+        }
     }
 }

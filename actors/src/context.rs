@@ -1,14 +1,15 @@
 //! What all actors of a run share. It outlives every one of them, so a restarted actor finds everything in place.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use addendum_replay::{FreshnessGate, ReplayBuffer};
+use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer};
 use addendum_studies::Dataset;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     RunConfig, RunError,
     compute::Compute,
+    identity::Identity,
     mailbox::Mailbox,
     messages::{Evaluation, RecorderMessage},
     meter::Meter,
@@ -21,6 +22,8 @@ use crate::{
 /// The shared part of a run with snapshots of type `S`.
 pub(crate) struct Context<S> {
     pub config: RunConfig,
+    pub identity: Identity,
+    pub has_folder: bool,
     pub dataset: Arc<dyn Dataset>,
     pub gate: FreshnessGate,
     pub buffer: ReplayBuffer,
@@ -32,6 +35,8 @@ pub(crate) struct Context<S> {
     pub first: Hop,
     /// None if nothing is evaluated.
     pub evaluator: Option<Arc<Mailbox<Evaluation<S>>>>,
+    /// Versions that were evaluated before this run was resumed.
+    pub evaluated: BTreeSet<PolicyVersion>,
     pub recorder: Arc<Mailbox<RecorderMessage>>,
     /// Tells whoever waits for the run that it is over.
     pub outcome: mpsc::UnboundedSender<Outcome>,
@@ -45,11 +50,24 @@ pub(crate) enum Outcome {
 }
 
 impl<S> Context<S> {
-    /// Asks for an evaluation of the newest version, if anything is evaluated. `done` is dropped when it is over.
+    /// Asks for an evaluation of the newest version, if anything is evaluated and it was not before a resume. `done` is
+    /// dropped when it is over.
     pub fn evaluate(&self, done: Option<oneshot::Sender<()>>) {
         let version = self.gate.version();
+        if self.evaluated.contains(&version) {
+            return;
+        }
         if let (Some(evaluator), Some(snapshot)) = (&self.evaluator, self.snapshots.get(version)) {
             evaluator.put(Evaluation { version, snapshot, done });
+        }
+    }
+
+    /// Whether a version is evaluated under way: the last one is when training is over.
+    pub fn evaluation_is_due(&self, version: PolicyVersion) -> bool {
+        let RunConfig { steps, evaluate_first, evaluate_every, .. } = self.config;
+        match version.0 {
+            0 => evaluate_first,
+            version => version < steps && evaluate_every > 0 && version.is_multiple_of(evaluate_every),
         }
     }
 

@@ -26,6 +26,16 @@ pub(crate) fn sync(folder: &Path) -> Result<(), RunError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(RunError::io(folder))
 }
 
+/// Frees a place: whatever is there keeps its content under another name, `damaged-<n>-<name>`.
+pub(crate) fn set_aside(place: &Path) -> Result<(), RunError> {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let free = (1..).map(|n| place.with_file_name(format!("damaged-{n}-{name}"))).find(|path| !path.exists());
+    match free.map(|free| fs::rename(place, free)) {
+        Some(Err(error)) if error.kind() != ErrorKind::NotFound => Err(RunError::io(place)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Removes a folder, if it is there.
 pub(crate) fn remove(folder: &Path) -> Result<(), RunError> {
     match fs::remove_dir_all(folder) {

@@ -139,14 +139,14 @@ pub struct StepStats {
     /// (Σw)² / (n Σw²) over sampled tokens, in (0, 1].
     #[serde(deserialize_with = "or_nan")]
     pub effective_sample_size: f64,
-    /// Whether the update was skipped because the gradient was not finite.
+    /// Whether the update was skipped because it, or the gradient, was not finite.
     pub skipped: bool,
     #[serde(deserialize_with = "or_nan")]
     pub learning_rate: f64,
 }
 
 /// JSON has no NaN: what was not finite is written as `null`.
-fn or_nan<'a, D: Deserializer<'a>>(number: D) -> Result<f64, D::Error> {
+pub(crate) fn or_nan<'a, D: Deserializer<'a>>(number: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(number)?.unwrap_or(f64::NAN))
 }
 

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use addendum_replay::DeadLetter;
+
+use crate::{StepRecord, identity::Difference};
+
 /// The error of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -19,10 +23,26 @@ pub enum RunError {
     SupervisorKilled,
     #[error("the learner failed at step {step}: {reason}")]
     Learner { step: u64, reason: String },
+    #[error("{tickets} studies were given up one after the other and none trained on between them; the last: {last}")]
+    NothingToTrainOn { tickets: u64, last: DeadLetter },
+    #[error(
+        "{steps} steps in a row were skipped because gradient or update was not finite; the last, step {}, has the loss \
+         {}, the gradient norm {} and the learning rate {}",
+        last.step, last.stats.loss, last.stats.gradient_norm, last.stats.learning_rate
+    )]
+    Skipping { steps: u64, last: Box<StepRecord> },
     #[error("{}: {reason}", path.display())]
     Io { path: PathBuf, reason: std::io::Error },
     #[error("checkpoint {}: {reason}", path.display())]
     Checkpoint { path: PathBuf, reason: String },
+    #[error("no checkpoint is whole: {}", list(damaged.iter().map(|(path, reason)| format!("{}: {reason}", path.display()))))]
+    NoWholeCheckpoint { damaged: Vec<(PathBuf, String)> },
+    #[error("checkpoint {} is of another run: {}", path.display(), list(differences))]
+    OtherRun { path: PathBuf, differences: Vec<Difference> },
+    #[error("{} holds no run to resume: {reason}", path.display())]
+    NoRun { path: PathBuf, reason: &'static str },
+    #[error("another run is at work in the run folder {}", path.display())]
+    Locked { path: PathBuf },
     #[error("the run folder {} already holds a run; resume it or choose another folder", path.display())]
     NotEmpty { path: PathBuf },
 }
@@ -40,4 +60,8 @@ impl RunError {
     pub(crate) fn checkpoint(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
         Self::Checkpoint { path: path.into(), reason: reason.to_string() }
     }
+}
+
+fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join("; ")
 }

@@ -10,6 +10,15 @@ use crate::{Scores, StepRecord};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
+    /// A run goes on. This comes before anything else.
+    Resumed {
+        /// From where.
+        version: PolicyVersion,
+        /// The checkpoint; `None` if there was none yet, so that the run begins anew.
+        path: Option<PathBuf>,
+        /// Newer ones that are not whole, each with what is wrong with it.
+        skipped: Vec<(PathBuf, String)>,
+    },
     /// A training step is done.
     Step(Box<StepRecord>),
     /// A snapshot was evaluated.

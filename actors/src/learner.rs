@@ -12,7 +12,7 @@ use addendum_replay::{Batch, GateStats, PolicyVersion};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::{
-    EngineError, RolloutSample, RunError, StepRecord,
+    EngineError, RolloutSample, RunConfig, RunError, StepRecord,
     compute::{Failure, IntoFailure, guarded},
     context::{Context, FINISHED, Outcome},
     messages::{RecorderMessage, Train},
@@ -55,19 +55,28 @@ fn train<S>(trainer: &mut Trainer<S>, batch: Batch, context: &Context<S>) -> Res
     let step = batch.step();
     let fatal = |reason: String| context.fail(RunError::Learner { step, reason });
     let started = Instant::now();
-    let mut record = StepRecord::of_batch(&batch);
-    match guarded(|| trainer.learner.step(batch.groups())) {
-        Ok(stats) => record.stats = stats,
-        Err(Failure::Refused(reason)) => {
-            fatal(reason);
+    match guarded(|| goes_on(trainer, &batch, context)) {
+        Ok(true) => {}
+        Ok(false) => return Ok(()),
+        Err(failure) => {
+            fatal(failure.to_string());
             return Ok(());
         }
-        Err(crash) => {
+    }
+    let mut record = StepRecord::of_batch(&batch);
+    match guarded(|| trainer.learner.step(batch.groups())) {
+        Ok(stats) => record.measured(stats),
+        Err(Failure::Crashed(crash)) => {
             trainer.panics += 1;
+            let crash = Failure::Crashed(crash);
             if trainer.panics >= context.config.max_attempts {
                 fatal(format!("{crash} ({} times in a row)", trainer.panics));
             }
             return Err(crash);
+        }
+        Err(failure) => {
+            fatal(failure.to_string());
+            return Ok(());
         }
     }
     trainer.panics = 0;
@@ -75,6 +84,22 @@ fn train<S>(trainer: &mut Trainer<S>, batch: Batch, context: &Context<S>) -> Res
         fatal(failure.to_string());
     }
     Ok(())
+}
+
+/// Whether there is hope that the run will still train on something. If not, it is ended with a checkpoint from before
+/// it went wrong.
+fn goes_on<S>(trainer: &mut Trainer<S>, batch: &Batch, context: &Context<S>) -> Result<bool, Failure> {
+    if context.has_folder && trainer.endurance.begins(batch) {
+        let before = trainer.capture(&context.identity, context.gate.state(), &context.snapshots)?;
+        trainer.endurance.keep(before);
+    }
+    let Some(tickets) = trainer.endurance.too_many_dead(batch, &context.config) else { return Ok(true) };
+    let Some((_, last)) = context.gate.dead_letters().pop_last() else { return Ok(true) };
+    if let Some(before) = trainer.endurance.take() {
+        context.recorder.put(RecorderMessage::Checkpoint(before));
+    }
+    context.fail(RunError::NothingToTrainOn { tickets, last });
+    Ok(false)
 }
 
 fn publish<S>(
@@ -88,6 +113,7 @@ fn publish<S>(
     context.snapshots.insert(PolicyVersion(batch.step()).next(), snapshot);
     let samples = RolloutSample::of_batch(&batch, context.config.recorded_groups);
     telemetry::batch(&batch);
+    let dead = batch.dead();
     let version = batch.publish();
     context.snapshots.forget_before(context.gate.oldest_needed());
 
@@ -96,14 +122,19 @@ fn publish<S>(
     let stats = context.gate.stats();
     record.complete(stats, context.meter.read());
     report(&record, compute, stats, &mut trainer.reported);
+    let counted = trainer.endurance.count(&record, dead, &context.config);
     context.recorder.put(RecorderMessage::Step { record: Box::new(record), samples });
-    let due = |every: u64| every > 0 && version.0.is_multiple_of(every) && version.0 < context.config.steps;
-    if due(context.config.checkpoint_every) {
-        let checkpoint = trainer.capture(&context.config, context.gate.state(), &context.snapshots)?;
+    let RunConfig { checkpoint_every, steps, .. } = context.config;
+    let due = checkpoint_every > 0 && version.0.is_multiple_of(checkpoint_every) && version.0 < steps;
+    if (due && !trainer.endurance.is_idle()) || counted.is_err() {
+        let checkpoint = trainer.capture(&context.identity, context.gate.state(), &context.snapshots)?;
         context.recorder.put(RecorderMessage::Checkpoint(Box::new(checkpoint)));
     }
-    if due(context.config.evaluate_every) {
+    if context.evaluation_is_due(version) {
         context.evaluate(None);
+    }
+    if let Err(error) = counted {
+        context.fail(error);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{future::Future, path::PathBuf, sync::Arc};
 
-use addendum_replay::{FreshnessGate, ReplayBuffer};
+use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer};
 use addendum_studies::Dataset;
 use ractor::Actor;
 use tokio::{sync::mpsc, time::Instant};
@@ -12,14 +12,16 @@ use crate::{
     compute::{Compute, Failure},
     context::Context,
     evaluator::BuildEvaluator,
+    identity::Identity,
     mailbox::Mailbox,
+    messages::RecorderMessage,
     meter::Meter,
+    run_log::RunLog,
     running::Stop,
     sampler::BuildSampler,
+    shelf::Found,
     slot::Hop,
-    start::{
-        BuildLearner, StageSpec, chain, check_snapshots, newest_checkpoint, open_folder, start_error, start_learner,
-    },
+    start::{BuildLearner, StageSpec, chain, claim, find, start_error, start_learner},
     supervisor::{Roster, Supervisor},
     writer::{Observer, Writer},
 };
@@ -34,6 +36,7 @@ pub struct Pipeline<S> {
     stages: Vec<StageSpec>,
     evaluator: Option<BuildEvaluator<S>>,
     observer: Observer,
+    identity: Identity,
     folder: Option<PathBuf>,
     resume: bool,
     stop: Option<Stop>,
@@ -61,6 +64,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             stages: Vec::new(),
             evaluator: None,
             observer: Box::new(|_| {}),
+            identity: Identity::new(),
             folder: None,
             resume: false,
             stop: None,
@@ -79,7 +83,9 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         self
     }
 
-    /// Evaluates the first and the last version and every [`RunConfig::evaluate_every`] steps.
+    /// Evaluates the last version, every [`RunConfig::evaluate_every`] steps, and the first one if
+    /// [`RunConfig::evaluate_first`] says so. Training waits for no evaluation; the run ends when all are done, or at once
+    /// if it is stopped.
     pub fn evaluator<E: Evaluate<S> + 'static>(
         mut self,
         build: impl Fn() -> Result<E, EngineError> + Send + Sync + 'static,
@@ -101,7 +107,15 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         self
     }
 
-    /// Continues the run in the folder from its newest checkpoint, if it has one.
+    /// What binds the run besides the [`RunConfig`], by name: settings, policy, data. Checkpoints keep it, and a resume
+    /// is refused if anything differs.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// Continues the run in the folder from its newest whole checkpoint, or from the beginning if it has none yet.
+    /// [`Event::Resumed`] says from where.
     pub fn resume(mut self) -> Self {
         self.resume = true;
         self
@@ -124,31 +138,42 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     /// Starts the run.
     ///
     /// # Errors
-    /// The configuration is impossible, the folder unusable, the checkpoint damaged or of another run, or an actor
-    /// cannot be started.
+    /// As [`Pipeline::check`]; besides, another run is at work in the folder, the checkpoint does not suit the learner, or
+    /// an actor cannot be started.
     pub async fn start(self) -> Result<Running<S>, RunError> {
-        self.check()?;
-        let checkpoint = match self.folder.as_deref().filter(|_| self.resume) {
-            Some(folder) => newest_checkpoint(folder, &self.config)?,
-            None => None,
+        self.validate()?;
+        let identity = self.identity_of_run();
+        let folder = self.folder.as_deref();
+        let lock = folder.map(|folder| claim(folder, self.resume)).transpose()?;
+        let found = match folder.filter(|_| self.resume) {
+            Some(folder) => find(folder, &identity)?,
+            None => Found::default(),
         };
+        let checkpoint = found.newest;
         let gate_config = self.config.gate(self.dataset.len());
         let gate = match &checkpoint {
             Some((_, checkpoint)) => FreshnessGate::resume(gate_config, checkpoint.gate.clone())?,
             None => FreshnessGate::new(gate_config)?,
         };
-        if let Some((path, checkpoint)) = &checkpoint {
-            check_snapshots(path, checkpoint, &gate)?;
-        }
         let resumed_at = checkpoint.as_ref().map(|(_, checkpoint)| checkpoint.gate.version);
-        let (trainer, snapshots) = start_learner(self.learner, self.config.threads.learner, checkpoint).await?;
-        let folder = match &self.folder {
-            Some(path) => Some(open_folder(path, self.config.keep_checkpoints, self.resume, resumed_at)?),
-            None => None,
+        let resumed = Event::Resumed {
+            version: resumed_at.unwrap_or(PolicyVersion(0)),
+            path: checkpoint.as_ref().map(|(path, _)| path.clone()),
+            skipped: found.skipped,
         };
-        let has_folder = folder.is_some();
+        let (trainer, snapshots) = start_learner(self.learner, self.config.threads.learner, checkpoint).await?;
+        let (mut log, mut evaluations) = (None, Vec::new());
+        if let (Some(folder), Some(lock)) = (folder, lock) {
+            let mut opened = RunLog::open(folder, self.config.keep_checkpoints, lock)?;
+            if self.resume {
+                evaluations = opened.cut_back(resumed_at)?;
+            }
+            log = Some(opened);
+        }
+        let has_folder = log.is_some();
+        let evaluated = evaluations.iter().map(|(version, _)| *version).collect();
         let observer = self.observer;
-        let writer = Compute::spawn("recorder", 1, move || Ok::<_, Failure>(Writer::new(folder, observer)));
+        let writer = Compute::spawn("recorder", 1, move || Ok::<_, Failure>(Writer::new(log, evaluations, observer)));
         let writer = writer.await.map_err(start_error("recorder"))?;
 
         let meter = Arc::new(Meter::new(self.config.samplers));
@@ -157,8 +182,13 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         let last = Hop::Buffer(buffer.clone());
         let (pools, first) = chain(self.stages, self.config.threads.stage, last, &meter, &recorder);
         let (outcome, outcomes) = mpsc::unbounded_channel();
+        if self.resume {
+            recorder.put(RecorderMessage::Event(resumed));
+        }
         let context = Arc::new(Context {
             config: self.config,
+            identity,
+            has_folder,
             dataset: self.dataset,
             gate,
             buffer,
@@ -168,10 +198,11 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             writer,
             first,
             evaluator: self.evaluator.as_ref().map(|_| Arc::default()),
+            evaluated,
             recorder,
             outcome,
         });
-        if resumed_at.is_none() {
+        if context.evaluation_is_due(context.gate.version()) {
             // Before any actor could publish a later version.
             context.evaluate(None);
         }
@@ -194,11 +225,33 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             outcomes,
             stop: self.stop.unwrap_or_else(|| Box::pin(std::future::pending())),
             started: Instant::now(),
-            has_folder,
         })
     }
 
-    fn check(&self) -> Result<(), RunError> {
+    /// What [`Pipeline::start`] would refuse before it computes or writes anything.
+    ///
+    /// # Errors
+    /// The configuration is impossible, the folder holds another run, or none to resume, or its checkpoints are damaged
+    /// or of another run.
+    pub fn check(&self) -> Result<(), RunError> {
+        self.validate()?;
+        match &self.folder {
+            Some(folder) if self.resume => {
+                RunLog::is_ours(folder)?;
+                find(folder, &self.identity_of_run()).map(|_| ())
+            }
+            Some(folder) => RunLog::is_free(folder),
+            None => Ok(()),
+        }
+    }
+
+    fn identity_of_run(&self) -> Identity {
+        let mut identity = self.config.identity(self.dataset.len());
+        identity.extend(self.identity.clone());
+        identity
+    }
+
+    fn validate(&self) -> Result<(), RunError> {
         self.config.validate()?;
         if self.dataset.is_empty() {
             return Err(RunError::NoStudies);

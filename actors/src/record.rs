@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use addendum_replay::{Batch, EditOperation, GateStats, Origin, Rollout, RolloutGroup};
 use serde::{Deserialize, Serialize};
 
-use crate::StepStats;
+use crate::{StepStats, engine::or_nan};
 
-/// Everything measured about one step. Means are zero where there is nothing to average.
+/// Everything measured about one step. Means are NaN (in JSON `null`) where there is nothing to average.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StepRecord {
@@ -20,28 +20,35 @@ pub struct StepRecord {
     pub groups: usize,
     pub rollouts: usize,
 
+    #[serde(deserialize_with = "or_nan")]
     pub reward_mean: f64,
+    #[serde(deserialize_with = "or_nan")]
     pub reward_sampled: f64,
+    #[serde(deserialize_with = "or_nan")]
     pub reward_edited: f64,
     /// Means of the unweighted components, over all rollouts.
     pub reward_components: BTreeMap<String, f64>,
     /// Mean reward of edited reports minus that of their sources.
+    #[serde(deserialize_with = "or_nan")]
     pub edit_gain: f64,
     /// Edits by operation; `none` counts edited copies without an edit.
     pub edits: BTreeMap<String, u64>,
     /// Groups whose rewards are all equal: they teach nothing.
     pub zero_variance_groups: usize,
     /// Mean over groups of the (population) standard deviation of their rewards.
-    #[serde(alias = "advantage_spread")]
+    #[serde(alias = "advantage_spread", deserialize_with = "or_nan")]
     pub reward_std: f64,
 
     #[serde(flatten)]
     pub stats: StepStats,
 
     /// Mean tokens per sampled report, end token included.
+    #[serde(deserialize_with = "or_nan")]
     pub response_length: f64,
     /// Share of sampled reports that hit the length limit.
+    #[serde(deserialize_with = "or_nan")]
     pub truncated_share: f64,
+    #[serde(deserialize_with = "or_nan")]
     pub staleness_mean: f64,
     pub staleness_max: u64,
 
@@ -102,6 +109,24 @@ impl StepRecord {
             staleness_max: staleness.iter().copied().max().unwrap_or(0),
             ..Self::default()
         }
+    }
+
+    /// What the learner measured. A step without groups has no loss, only a learning rate.
+    pub(crate) fn measured(&mut self, stats: StepStats) {
+        self.stats = match self.groups {
+            0 => StepStats {
+                loss: f64::NAN,
+                kl: f64::NAN,
+                entropy: f64::NAN,
+                gradient_norm: f64::NAN,
+                clip_fraction: f64::NAN,
+                logprob_difference: f64::NAN,
+                importance_weight: f64::NAN,
+                effective_sample_size: f64::NAN,
+                ..stats
+            },
+            _ => stats,
+        };
     }
 
     /// What gate, actors and clock tell once the step is published.
@@ -174,7 +199,7 @@ fn total(rollout: &Rollout) -> f64 {
 
 fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     let (sum, count) = values.into_iter().fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
-    if count == 0 { 0.0 } else { sum / f64::from(count) }
+    sum / f64::from(count)
 }
 
 /// A mean is rounded, and most equal numbers differ from theirs; they never differ from the first of them.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,11 @@ use crate::{
     RolloutSample, RunError, Scores, StepRecord,
     checkpoint::Checkpoint,
     disk::{UNFINISHED, put_in_place, write_synced},
+    lock::FolderLock,
+    shelf,
 };
+
+const METRICS: &str = "metrics.jsonl";
 
 pub(crate) struct RunLog {
     metrics: Lines,
@@ -21,6 +25,7 @@ pub(crate) struct RunLog {
     evaluations: Lines,
     checkpoints: PathBuf,
     keep: usize,
+    _lock: FolderLock,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -34,37 +39,83 @@ struct Stepped {
     step: u64,
 }
 
+/// How a line of metrics begins, as far as it was written.
+const STEP: &[u8] = b"{\"step\":";
+
 impl RunLog {
     /// Where the checkpoints of the run in `folder` are.
     pub fn checkpoints(folder: &Path) -> PathBuf {
         folder.join("checkpoints")
     }
 
+    /// Whether a new run may begin in `folder`: there is none in it yet.
+    ///
+    /// # Errors
+    /// There is one.
+    pub fn is_free(folder: &Path) -> Result<(), RunError> {
+        let metrics = folder.join(METRICS);
+        let written = match fs::metadata(&metrics) {
+            Ok(file) => file.len() > 0,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(RunError::io(metrics)(error)),
+        };
+        if written || !shelf::is_empty(&Self::checkpoints(folder))? {
+            return Err(RunError::NotEmpty { path: folder.into() });
+        }
+        Ok(())
+    }
+
+    /// Whether there is a run of ours in `folder` that can go on.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn is_ours(folder: &Path) -> Result<(), RunError> {
+        let none = |reason| Err(RunError::NoRun { path: folder.into(), reason });
+        let metrics = folder.join(METRICS);
+        let file = match File::open(&metrics) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return match shelf::is_empty(&Self::checkpoints(folder))? {
+                    true => none("it has neither `metrics.jsonl` nor checkpoints"),
+                    false => Ok(()),
+                };
+            }
+            Err(error) => return Err(RunError::io(metrics)(error)),
+        };
+        let mut first = Vec::new();
+        // More than any first line of ours.
+        let mut reader = BufReader::new(file.take(1 << 20));
+        reader.read_until(b'\n', &mut first).map_err(RunError::io(&metrics))?;
+        let unfinished = first.last() != Some(&b'\n') && (first.starts_with(STEP) || STEP.starts_with(&first));
+        match unfinished || serde_json::from_slice::<Stepped>(&first).is_ok() {
+            true => Ok(()),
+            false => none("its `metrics.jsonl` is not that of a run"),
+        }
+    }
+
     /// Opens the run folder at `folder`, creating what is missing.
-    pub fn open(folder: &Path, keep: usize) -> Result<Self, RunError> {
+    pub fn open(folder: &Path, keep: usize, lock: FolderLock) -> Result<Self, RunError> {
         let checkpoints = Self::checkpoints(folder);
         fs::create_dir_all(&checkpoints).map_err(RunError::io(&checkpoints))?;
         let open = |name: &str| Lines::open(folder, name);
         Ok(Self {
-            metrics: open("metrics.jsonl")?,
+            metrics: open(METRICS)?,
             rollouts: open("rollouts.jsonl")?,
             evaluations: open("evaluations.jsonl")?,
             checkpoints,
             keep,
+            _lock: lock,
         })
     }
 
-    /// Whether the folder holds no run yet.
-    pub fn is_new(&self) -> Result<bool, RunError> {
-        Ok(self.metrics.is_empty()? && Checkpoint::newest(&self.checkpoints)?.is_none())
-    }
-
-    /// Forgets what happened after the checkpoint that is about to be resumed, or everything if there is none.
-    pub fn cut_back(&mut self, checkpoint: Option<PolicyVersion>) -> Result<(), RunError> {
+    /// Forgets what happened after the checkpoint that is about to be resumed, or everything if there is none; the
+    /// evaluations that stay.
+    pub fn cut_back(&mut self, checkpoint: Option<PolicyVersion>) -> Result<Vec<(PolicyVersion, Scores)>, RunError> {
         let done = checkpoint.map_or(0, |version| version.0);
         self.metrics.cut(|line: &Stepped| line.step < done)?;
         self.rollouts.cut(|line: &Stepped| line.step < done)?;
-        self.evaluations.cut(|line: &Evaluated| checkpoint.is_some() && line.version <= done)
+        let evaluations = self.evaluations.cut(|line: &Evaluated| checkpoint.is_some() && line.version <= done)?;
+        Ok(evaluations.into_iter().map(|line| (PolicyVersion(line.version), line.scores)).collect())
     }
 
     pub fn step(&mut self, record: &StepRecord, samples: &[RolloutSample]) -> Result<(), RunError> {
@@ -77,7 +128,7 @@ impl RunLog {
     }
 
     pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<PathBuf, RunError> {
-        checkpoint.write(&self.checkpoints, self.keep)
+        shelf::add(&self.checkpoints, checkpoint, self.keep)
     }
 }
 
@@ -96,10 +147,6 @@ impl Lines {
         Ok(Self { path, beside, file })
     }
 
-    fn is_empty(&self) -> Result<bool, RunError> {
-        Ok(self.file.metadata().map_err(RunError::io(&self.path))?.len() == 0)
-    }
-
     fn append<'a, T: Serialize + 'a>(&mut self, values: impl IntoIterator<Item = &'a T>) -> Result<(), RunError> {
         let mut text = Vec::new();
         for value in values {
@@ -109,19 +156,29 @@ impl Lines {
         self.file.write_all(&text).map_err(RunError::io(&self.path))
     }
 
-    /// Keeps the lines that `keep` wants. A last line that was not finished goes too; it may end anywhere, even within
-    /// a character.
-    fn cut<T: DeserializeOwned>(&mut self, keep: impl Fn(&T) -> bool) -> Result<(), RunError> {
+    /// Keeps the lines that `keep` wants, and returns them. A last line that was not finished goes too; it may end
+    /// anywhere, even within a character. A complete line that is none of ours stays.
+    fn cut<T: DeserializeOwned>(&mut self, keep: impl Fn(&T) -> bool) -> Result<Vec<T>, RunError> {
         let text = fs::read(&self.path).map_err(RunError::io(&self.path))?;
-        let lines = text.split(|byte| *byte == b'\n');
-        let kept = lines.filter(|line| serde_json::from_slice(line).is_ok_and(|value| keep(&value)));
-        let kept: Vec<u8> = kept.flat_map(|line| [line, b"\n"].concat()).collect();
+        let (mut kept, mut values) = (Vec::new(), Vec::new());
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            let stays = match serde_json::from_slice::<T>(line) {
+                Ok(value) => keep(&value).then(|| values.push(value)).is_some(),
+                Err(_) => line.ends_with(b"\n"),
+            };
+            if stays {
+                kept.extend_from_slice(line);
+            }
+        }
+        if kept.last().is_some_and(|last| *last != b'\n') {
+            kept.push(b'\n');
+        }
         if kept != text {
             write_synced(&self.beside, &kept)?;
             put_in_place(&self.beside, &self.path)?;
             self.file = append_to(&self.path)?;
         }
-        Ok(())
+        Ok(values)
     }
 }
 
@@ -138,7 +195,7 @@ mod tests {
     fn folder_with(metrics: &[u8]) -> (tempfile::TempDir, RunLog) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("metrics.jsonl"), metrics).unwrap();
-        let open = RunLog::open(folder.path(), 1).unwrap();
+        let open = RunLog::open(folder.path(), 1, FolderLock::take(folder.path()).unwrap()).unwrap();
         (folder, open)
     }
 
@@ -182,5 +239,48 @@ mod tests {
         let error = run.cut_back(Some(PolicyVersion(1))).unwrap_err().to_string();
         assert!(error.contains("metrics.jsonl"), "{error}");
         assert_eq!(fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap(), STEPS);
+    }
+
+    #[test]
+    fn a_line_that_is_none_of_ours_stays() {
+        let strange = b"{\"step\":0}\n\xff\xfe notes\n{\"step\":1}\n{\"step\":2}\n";
+        let (folder, mut run) = folder_with(strange);
+        run.cut_back(Some(PolicyVersion(1))).unwrap();
+        assert_eq!(fs::read(folder.path().join("metrics.jsonl")).unwrap(), strange[..20]);
+    }
+
+    #[test]
+    fn evaluations_up_to_the_checkpoint_stay_and_are_known() {
+        let (folder, mut run) = folder_with(STEPS.as_bytes());
+        let scores = |score| Scores::from([("score".to_string(), score)]);
+        for version in [0, 2, 3] {
+            run.evaluation(PolicyVersion(version), &scores(version as f64)).unwrap();
+        }
+        let kept = run.cut_back(Some(PolicyVersion(2))).unwrap();
+        assert_eq!(kept, [(PolicyVersion(0), scores(0.0)), (PolicyVersion(2), scores(2.0))]);
+        assert_eq!(fs::read_to_string(folder.path().join("evaluations.jsonl")).unwrap().lines().count(), 2);
+        assert_eq!(run.cut_back(None).unwrap(), []);
+    }
+
+    #[test]
+    fn only_a_folder_that_holds_a_run_can_be_resumed_and_only_one_without_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, metrics) = (folder.path(), folder.path().join("metrics.jsonl"));
+        let refused = || RunLog::is_ours(path).unwrap_err().to_string();
+        assert!(refused().contains("neither"), "{}", refused());
+        RunLog::is_free(path).unwrap();
+        for foreign in ["epoch,loss\n", "{\"epoch\": 1}\n", "notes"] {
+            fs::write(&metrics, foreign).unwrap();
+            assert!(refused().contains("not that of a run"), "{foreign}");
+            assert!(RunLog::is_free(path).is_err());
+        }
+        for ours in ["", "{\"st", "{\"step\":0,\"ver", "{\"step\":0}\n{\"step\":"] {
+            fs::write(&metrics, ours).unwrap();
+            RunLog::is_ours(path).unwrap();
+        }
+        fs::remove_file(&metrics).unwrap();
+        fs::create_dir_all(path.join("checkpoints/step-00000003")).unwrap();
+        RunLog::is_ours(path).unwrap();
+        assert!(RunLog::is_free(path).is_err());
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 use addendum_replay::{DeadLetter, FreshnessGate, PolicyVersion, TicketId};
 use ractor::ActorCell;
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     task::JoinHandle,
     time::{Duration, Instant},
@@ -17,6 +18,7 @@ use crate::{
     messages::RecorderMessage,
     recorder::catch_up,
     supervisor::Roster,
+    writer::Writer,
 };
 
 /// Completes when the run is to end early.
@@ -33,6 +35,7 @@ pub struct RunSummary<S> {
     pub dead_letters: BTreeMap<TicketId, DeadLetter>,
     /// Actors replaced during this run.
     pub restarts: u64,
+    /// All that there are of the run, those from before a resume first.
     pub evaluations: Vec<(PolicyVersion, Scores)>,
     pub duration: Duration,
 }
@@ -46,7 +49,6 @@ pub struct Running<S> {
     pub(crate) outcomes: mpsc::UnboundedReceiver<Outcome>,
     pub(crate) stop: Stop,
     pub(crate) started: Instant,
-    pub(crate) has_folder: bool,
 }
 
 impl<S> Drop for Running<S> {
@@ -56,7 +58,30 @@ impl<S> Drop for Running<S> {
         // A killed run writes nothing more; another may be resumed in its folder.
         self.context.recorder.close();
         self.supervisor.kill();
+        // What still computes holds the context; the folder is free as soon as nothing is written.
+        if let Ok(runtime) = Handle::try_current() {
+            let writer = self.context.writer.clone();
+            runtime.spawn(async move { writer.run(closed).await });
+        }
     }
+}
+
+/// Completes only if the run fails.
+async fn failing(outcomes: &mut mpsc::UnboundedReceiver<Outcome>, supervisor: &mut JoinHandle<()>) -> RunError {
+    loop {
+        tokio::select! {
+            biased;
+            Some(outcome) = outcomes.recv() => if let Outcome::Failed(error) = outcome {
+                return error;
+            },
+            _ = &mut *supervisor => return RunError::SupervisorKilled,
+        }
+    }
+}
+
+fn closed(writer: &mut Writer) -> Result<(), Failure> {
+    writer.close();
+    Ok(())
 }
 
 impl<S: Send + Sync + 'static> Running<S> {
@@ -79,7 +104,11 @@ impl<S: Send + Sync + 'static> Running<S> {
         let outcome = tokio::select! {
             biased;
             outcome = self.outcomes.recv() => outcome,
-            () = &mut self.stop => None,
+            () = &mut self.stop => {
+                // Whoever asks again hears the same.
+                self.stop = Box::pin(std::future::ready(()));
+                None
+            }
             _ = &mut self.handle => Some(Outcome::Failed(RunError::SupervisorKilled)),
         };
         self.context.gate.close();
@@ -98,7 +127,7 @@ impl<S: Send + Sync + 'static> Running<S> {
         }
     }
 
-    /// Lets the current step end, saves it, and evaluates the last version if the run is complete.
+    /// Lets the current step end, saves it, and evaluates the last version if the run is complete and nobody stops that.
     async fn conclude(&mut self) -> Result<RunSummary<S>, RunError> {
         if let Some(learner) = self.actor("learner") {
             let _ = learner.wait(None).await;
@@ -106,11 +135,11 @@ impl<S: Send + Sync + 'static> Running<S> {
         let context = self.context.clone();
         let version = context.gate.version();
         let failed = |failure: Failure| RunError::Learner { step: version.0, reason: failure.to_string() };
-        if self.has_folder {
+        if context.has_folder {
             let shared = context.clone();
             let checkpoint = context
                 .trainer
-                .run(move |trainer| trainer.capture(&shared.config, shared.gate.state(), &shared.snapshots));
+                .run(move |trainer| trainer.capture(&shared.identity, shared.gate.state(), &shared.snapshots));
             context.recorder.put(RecorderMessage::Checkpoint(Box::new(checkpoint.await.map_err(failed)?)));
         }
         let finished = version.0 >= context.config.steps;
@@ -118,8 +147,10 @@ impl<S: Send + Sync + 'static> Running<S> {
             let (done, over) = oneshot::channel();
             context.evaluate(Some(done));
             tokio::select! {
+                biased;
+                () = &mut self.stop => {}
                 _ = over => {}
-                error = self.failed() => return Err(error),
+                error = failing(&mut self.outcomes, &mut self.handle) => return Err(error),
             }
         }
         let snapshot = context
@@ -137,19 +168,6 @@ impl<S: Send + Sync + 'static> Running<S> {
         })
     }
 
-    /// Completes only if the run fails.
-    async fn failed(&mut self) -> RunError {
-        loop {
-            tokio::select! {
-                biased;
-                Some(outcome) = self.outcomes.recv() => if let Outcome::Failed(error) = outcome {
-                    return error;
-                },
-                _ = &mut self.handle => return RunError::SupervisorKilled,
-            }
-        }
-    }
-
     /// Stops every actor, then writes what the recorder has not.
     async fn take_down(&mut self) {
         self.roster.close();
@@ -162,6 +180,7 @@ impl<S: Send + Sync + 'static> Running<S> {
         }
         // What cannot be written fails the run by itself.
         let _ = catch_up(&self.context).await;
+        let _ = self.context.writer.run(closed).await;
     }
 
     /// A failure that was reported while the run was being taken down.

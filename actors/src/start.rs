@@ -2,21 +2,25 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use addendum_replay::{FreshnessGate, PolicyVersion};
+use addendum_replay::PolicyVersion;
 
 use crate::{
-    EngineError, Learner, RunConfig, RunError,
+    EngineError, Learner, RunError,
     checkpoint::Checkpoint,
     compute::{Compute, Failure},
+    identity::{Identity, differences},
+    lock::FolderLock,
     mailbox::Mailbox,
     messages::RecorderMessage,
     meter::Meter,
     pool::{BuildStage, Pool},
     run_log::RunLog,
+    shelf::{self, Found},
     slot::{Hop, Slot},
     snapshots::Snapshots,
     trainer::Trainer,
@@ -25,46 +29,34 @@ use crate::{
 /// Builds the learner.
 pub(crate) type BuildLearner<S> = Box<dyn FnOnce() -> Result<Box<dyn Learner<S>>, EngineError> + Send>;
 
-/// The newest checkpoint in a run folder, whole and of a run like this one.
-pub(crate) fn newest_checkpoint(folder: &Path, now: &RunConfig) -> Result<Option<(PathBuf, Checkpoint)>, RunError> {
-    let Some(path) = Checkpoint::newest(&RunLog::checkpoints(folder))? else {
-        return Ok(None);
-    };
-    let checkpoint = Checkpoint::read(&path)?;
-    let saved = &checkpoint.config;
-    if (saved.group_size, saved.variant) != (now.group_size, now.variant) {
-        let reason = format!(
-            "its run has groups of {} ({:?}), this one groups of {} ({:?})",
-            saved.group_size, saved.variant, now.group_size, now.variant
-        );
-        return Err(RunError::checkpoint(path, reason));
+/// Makes the folder this run's.
+///
+/// # Errors
+/// It holds no run to resume, one that is not to be resumed, or one that is at work.
+pub(crate) fn claim(folder: &Path, resume: bool) -> Result<FolderLock, RunError> {
+    if resume {
+        RunLog::is_ours(folder)?;
+        return FolderLock::take(folder);
     }
-    Ok(Some((path, checkpoint)))
+    fs::create_dir_all(folder).map_err(RunError::io(folder))?;
+    let lock = FolderLock::take(folder)?;
+    RunLog::is_free(folder)?;
+    Ok(lock)
 }
 
-/// Whether the checkpoint holds every policy version that its open tickets will ask for.
-pub(crate) fn check_snapshots(path: &Path, checkpoint: &Checkpoint, gate: &FreshnessGate) -> Result<(), RunError> {
-    for version in gate.oldest_needed().0..=gate.version().0 {
-        if !checkpoint.snapshots.contains_key(&PolicyVersion(version)) {
-            return Err(RunError::checkpoint(path, format!("the snapshot of version {version} is missing")));
+/// What a run with this identity resumes from.
+///
+/// # Errors
+/// The newest whole checkpoint is of another run, or there are only damaged ones.
+pub(crate) fn find(folder: &Path, identity: &Identity) -> Result<Found, RunError> {
+    let found = shelf::newest(&RunLog::checkpoints(folder))?;
+    if let Some((path, checkpoint)) = &found.newest {
+        let differences = differences(identity, &checkpoint.identity);
+        if !differences.is_empty() {
+            return Err(RunError::OtherRun { path: path.clone(), differences });
         }
     }
-    Ok(())
-}
-
-pub(crate) fn open_folder(
-    path: &Path,
-    keep: usize,
-    resume: bool,
-    checkpoint: Option<PolicyVersion>,
-) -> Result<RunLog, RunError> {
-    let mut folder = RunLog::open(path, keep)?;
-    if resume {
-        folder.cut_back(checkpoint)?;
-    } else if !folder.is_new()? {
-        return Err(RunError::NotEmpty { path: path.into() });
-    }
-    Ok(folder)
+    Ok(found)
 }
 
 pub(crate) fn start_error(actor: &str) -> impl FnOnce(Failure) -> RunError {

@@ -65,11 +65,14 @@ fn describe_learning() {
     describe_gauge!("addendum_learner_gradient_norm", "L2 norm of the gradient before clipping");
     describe_gauge!("addendum_learner_learning_rate_ratio", "Learning rate of the last step");
     describe_counter!("addendum_learner_steps_total", "Training steps done");
-    describe_counter!("addendum_learner_skipped_steps_total", "Updates skipped because of a gradient not finite");
+    describe_counter!(
+        "addendum_learner_skipped_steps_total",
+        "Updates skipped because they or their gradient were not finite"
+    );
     describe_histogram!("addendum_learner_step_duration_seconds", Unit::Seconds, "Compute time of a training step");
     describe_gauge!("addendum_learner_busy_ratio", "Share of the time that the learner computes");
     describe_gauge!("addendum_learner_policy_version", "Newest published policy version");
-    describe_gauge!("addendum_evaluator_score_ratio", "Scores of the last evaluation by name");
+    describe_gauge!("addendum_evaluation_score", "Scores of the last evaluation, by metric");
     describe_counter!("addendum_evaluator_evaluations_total", "Evaluations done, by outcome");
 }
 
@@ -129,7 +132,7 @@ pub(crate) fn evaluated(scores: Option<&Scores>) {
     let outcome = if scores.is_some() { "done" } else { "failed" };
     counter!("addendum_evaluator_evaluations_total", "outcome" => outcome).increment(1);
     for (name, score) in scores.into_iter().flatten() {
-        gauge!("addendum_evaluator_score_ratio", "score" => name.clone()).set(*score);
+        finite(*score, |score| gauge!("addendum_evaluation_score", "metric" => name.clone()).set(score));
     }
 }
 
@@ -177,24 +180,35 @@ pub(crate) fn step(record: &StepRecord, compute: Duration, evictions: u64, retri
     for (origin, mean) in
         [("all", record.reward_mean), ("sampled", record.reward_sampled), ("edited", record.reward_edited)]
     {
-        gauge!("addendum_reward_batch_mean_score", "origin" => origin).set(mean);
+        finite(mean, |mean| gauge!("addendum_reward_batch_mean_score", "origin" => origin).set(mean));
     }
     let stats = &record.stats;
-    gauge!("addendum_learner_reward_std_score").set(record.reward_std);
-    gauge!("addendum_learner_policy_loss_nats").set(stats.loss);
-    gauge!("addendum_learner_reference_kl_nats").set(stats.kl);
-    gauge!("addendum_learner_entropy_nats").set(stats.entropy);
-    gauge!("addendum_learner_logprob_difference_nats").set(stats.logprob_difference);
-    gauge!("addendum_learner_importance_weight_ratio").set(stats.importance_weight);
-    gauge!("addendum_learner_effective_sample_size_ratio").set(stats.effective_sample_size);
-    gauge!("addendum_learner_clip_fraction_ratio").set(stats.clip_fraction);
-    gauge!("addendum_learner_gradient_norm").set(stats.gradient_norm);
-    gauge!("addendum_learner_learning_rate_ratio").set(stats.learning_rate);
-    gauge!("addendum_learner_policy_version").set(record.version as f64);
-    gauge!("addendum_learner_busy_ratio").set(record.learner_busy);
-    gauge!("addendum_sampler_busy_ratio").set(record.sampler_busy);
-    gauge!("addendum_sampler_throughput_tokens_per_second").set(record.tokens_per_second);
-    gauge!("addendum_sampler_truncated_ratio").set(record.truncated_share);
-    gauge!("addendum_replay_tickets_in_flight").set(record.tickets_in_flight as f64);
-    gauge!("addendum_replay_dead_letters").set(record.dead_letters as f64);
+    set("addendum_learner_reward_std_score", record.reward_std);
+    set("addendum_learner_policy_loss_nats", stats.loss);
+    set("addendum_learner_reference_kl_nats", stats.kl);
+    set("addendum_learner_entropy_nats", stats.entropy);
+    set("addendum_learner_logprob_difference_nats", stats.logprob_difference);
+    set("addendum_learner_importance_weight_ratio", stats.importance_weight);
+    set("addendum_learner_effective_sample_size_ratio", stats.effective_sample_size);
+    set("addendum_learner_clip_fraction_ratio", stats.clip_fraction);
+    set("addendum_learner_gradient_norm", stats.gradient_norm);
+    set("addendum_learner_learning_rate_ratio", stats.learning_rate);
+    set("addendum_learner_policy_version", record.version as f64);
+    set("addendum_learner_busy_ratio", record.learner_busy);
+    set("addendum_sampler_busy_ratio", record.sampler_busy);
+    set("addendum_sampler_throughput_tokens_per_second", record.tokens_per_second);
+    set("addendum_sampler_truncated_ratio", record.truncated_share);
+    set("addendum_replay_tickets_in_flight", record.tickets_in_flight as f64);
+    set("addendum_replay_dead_letters", record.dead_letters as f64);
+}
+
+fn set(name: &'static str, value: f64) {
+    finite(value, |value| gauge!(name).set(value));
+}
+
+/// A mean of nothing is no number, and not published as one: its gauge stays what it was.
+fn finite(value: f64, publish: impl FnOnce(f64)) {
+    if value.is_finite() {
+        publish(value);
+    }
 }

@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use addendum_replay::{GateState, GateStats, PolicyVersion};
 
 use crate::{
-    EngineError, Learner, RunConfig,
+    EngineError, Learner,
     checkpoint::Checkpoint,
     compute::{Failure, IntoFailure},
+    endurance::Endurance,
+    identity::Identity,
     snapshots::Snapshots,
 };
 
@@ -17,29 +19,31 @@ pub(crate) struct Trainer<S> {
     pub reported: GateStats,
     /// Panics in a row.
     pub panics: u32,
+    pub endurance: Endurance,
 }
 
 impl<S> Trainer<S> {
     pub fn new(learner: Box<dyn Learner<S>>) -> Self {
-        Self { learner, reported: GateStats::default(), panics: 0 }
+        Self { learner, reported: GateStats::default(), panics: 0, endurance: Endurance::default() }
     }
 
     /// Everything that the run needs to continue from here. To be called between two steps.
     ///
-    /// `gate` alone says which snapshots are needed: tickets may die meanwhile, but those that were open in it will be
-    /// sampled again after a resume.
+    /// `gate` alone says which snapshots are needed: tickets may end meanwhile, but those that were open in it will be
+    /// sampled again after a resume. So will those that died and were not trained past.
     pub fn capture(
         &self,
-        config: &RunConfig,
+        identity: &Identity,
         gate: GateState,
         snapshots: &Snapshots<S>,
     ) -> Result<Checkpoint, Failure> {
         let write =
             |(version, snapshot): (PolicyVersion, Arc<S>)| Ok((version, self.learner.write_snapshot(&snapshot)?));
+        let gate = gate.reopened();
         let needed = snapshots.range(gate.oldest_needed(), gate.version);
         let snapshots = needed.into_iter().map(write).collect::<Result<_, _>>().map_err(EngineError::into_failure)?;
         let learner = self.learner.save().map_err(EngineError::into_failure)?;
-        Ok(Checkpoint { config: config.clone(), gate, learner, snapshots })
+        Ok(Checkpoint { identity: identity.clone(), gate, learner, snapshots })
     }
 
     /// Takes up where a checkpoint left off; the snapshots in it.
@@ -56,7 +60,7 @@ mod tests {
     use addendum_replay::{FreshnessGate, Issue, ReplayBuffer, RolloutGroup};
 
     use super::*;
-    use crate::StepStats;
+    use crate::{RunConfig, StepStats};
 
     /// Its policy is a version number.
     struct Counter;
@@ -90,6 +94,7 @@ mod tests {
     #[test]
     fn a_ticket_that_dies_while_a_checkpoint_is_made_leaves_one_that_resumes() {
         let config = RunConfig { steps: 4, batch_groups: 1, staleness: 1, max_attempts: 1, ..RunConfig::default() };
+        let identity = config.identity(4);
         let gate = FreshnessGate::new(config.gate(4)).unwrap();
         let buffer = ReplayBuffer::new(&gate);
         let next = || match gate.try_issue() {
@@ -101,13 +106,17 @@ mod tests {
         let ticket = next();
         buffer.try_next_batch().unwrap().publish();
         let snapshots = Snapshots::new((0..=1).map(|version| (PolicyVersion(version), Arc::new(version))).collect());
-        let state = gate.state();
+        let before = gate.state();
         ticket.fail("unreadable");
-        assert_eq!(gate.oldest_needed(), PolicyVersion(1), "the death of the ticket shows nothing");
-
-        let checkpoint = Trainer::new(Box::new(Counter)).capture(&config, state.clone(), &snapshots).unwrap();
-        let resumed = FreshnessGate::resume(config.gate(4), checkpoint.gate).unwrap();
-        let held: Vec<_> = checkpoint.snapshots.keys().copied().collect();
-        assert_eq!(held, [resumed.oldest_needed(), resumed.version()]);
+        let after = gate.state();
+        assert_eq!((before.dead.len(), after.dead.len()), (1, 2));
+        for state in [before, after] {
+            snapshots.forget_before(gate.oldest_needed());
+            let checkpoint = Trainer::new(Box::new(Counter)).capture(&identity, state, &snapshots).unwrap();
+            assert_eq!(checkpoint.gate.open.len(), 1, "the ticket is tried again");
+            let resumed = FreshnessGate::resume(config.gate(4), checkpoint.gate).unwrap();
+            let held: Vec<_> = checkpoint.snapshots.keys().copied().collect();
+            assert_eq!(held, [resumed.oldest_needed(), resumed.version()]);
+        }
     }
 }

@@ -20,8 +20,14 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub fn new(folder: Option<RunLog>, observer: Observer) -> Self {
-        Self { folder, observer, evaluations: Vec::new() }
+    /// `evaluations` are those from before a resume.
+    pub fn new(folder: Option<RunLog>, evaluations: Vec<(PolicyVersion, Scores)>, observer: Observer) -> Self {
+        Self { folder, observer, evaluations }
+    }
+
+    /// Lets go of the folder, so that another run may have it.
+    pub fn close(&mut self) {
+        self.folder = None;
     }
 
     /// # Errors

@@ -76,7 +76,7 @@ const PROMISED: [&str; 34] = [
     "addendum_learner_busy_ratio",
     "addendum_learner_step_duration_seconds",
     "addendum_stage_failures_total",
-    "addendum_evaluator_score_ratio",
+    "addendum_evaluation_score",
     "addendum_recorder_checkpoints_total",
 ];
 

@@ -203,7 +203,10 @@ impl Ledger {
         let in_flight = self.in_flight.values().map(|(snapshot, _)| *snapshot);
         // All tickets that may ask for the newest version may be dead; it is needed nevertheless, to go on from.
         let newest = self.snapshot(self.next).min(self.version);
-        returned.chain(in_flight).fold(newest, PolicyVersion::min)
+        // A dead one whose place is not trained past is open again after a resume.
+        let first_untrained = TicketId(self.version.0 * self.config.batch_groups);
+        let dead = self.dead.range(first_untrained..).map(|(id, _)| self.snapshot(*id));
+        returned.chain(in_flight).chain(dead).fold(newest, PolicyVersion::min)
     }
 
     pub fn dead_letters(&self) -> &BTreeMap<TicketId, DeadLetter> {

@@ -69,6 +69,29 @@ impl GateState {
         }
     }
 
+    /// The same with every dead ticket whose place was not trained past open again, as if it had never been tried: what
+    /// killed it may be over after a resume.
+    pub fn reopened(mut self) -> Self {
+        let again: Vec<TicketId> = match self.config.mode {
+            Mode::FixedLag => self.dead.range(self.first_untrained()..).map(|(id, _)| *id).collect(),
+            // Any dead ticket takes any place.
+            Mode::Latest => {
+                let waiting = (self.dead.len() as u64).saturating_sub(self.dead_in_batches);
+                self.dead.keys().rev().take(waiting as usize).copied().collect()
+            }
+        };
+        for id in again {
+            self.dead.remove(&id);
+            self.open.insert(id, OpenTicket::default());
+        }
+        self
+    }
+
+    /// The first ticket of the step that comes next.
+    fn first_untrained(&self) -> TicketId {
+        TicketId(self.version.0 * self.config.batch_groups)
+    }
+
     /// Checks the state against itself and against the configuration of the run that wants to resume it. The number
     /// of steps and of attempts may change between the two, everything else that decides about tickets may not.
     pub(crate) fn validate(&self, config: &GateConfig) -> Result<(), ConfigError> {
@@ -96,7 +119,7 @@ impl GateState {
         if let Some(id) = self.open.keys().find(|id| self.dead.contains_key(id)) {
             return inconsistent(format!("{id} is both open and dead"));
         }
-        let first_open = self.version.0 * config.batch_groups;
+        let first_open = self.first_untrained().0;
         let counted = match config.mode {
             Mode::FixedLag => self.dead.keys().filter(|id| id.0 < first_open).count() as u64,
             Mode::Latest => self.dead.len() as u64,

@@ -307,6 +307,14 @@ impl Heard {
 
 /// The whole chain with the toy policy: sampler, the real editor stage, the real reward stage.
 pub fn pipeline(config: RunConfig, trouble: Trouble) -> Pipeline<Weights> {
+    with_learner(config, trouble, ToyLearner::new)
+}
+
+pub fn with_learner<L: Learner<Weights> + 'static>(
+    config: RunConfig,
+    trouble: Trouble,
+    learner: impl FnOnce(Arc<Trouble>) -> L + Send + 'static,
+) -> Pipeline<Weights> {
     let trouble = Arc::new(trouble);
     let (sampling, learning, editing, scoring) = (trouble.clone(), trouble.clone(), trouble.clone(), trouble);
     let variant = config.variant;
@@ -320,7 +328,7 @@ pub fn pipeline(config: RunConfig, trouble: Trouble) -> Pipeline<Weights> {
             }
             Ok(ToySampler(sampling.clone()))
         },
-        move || Ok(ToyLearner::new(learning)),
+        move || Ok(learner(learning)),
     )
     .stage("editor", 2, move || {
         let trouble = editing.clone();

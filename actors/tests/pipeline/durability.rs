@@ -56,7 +56,10 @@ async fn a_run_killed_again_and_again_ends_in_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     for step in [0, 2, 5] {
         let (ear, signal) = at_step(step);
-        let chain = pipeline(config.clone(), slow()).folder(folder.path()).resume().observer(ear);
+        let mut chain = pipeline(config.clone(), slow()).folder(folder.path()).observer(ear);
+        if step > 0 {
+            chain = chain.resume();
+        }
         let running = chain.start().await.unwrap();
         signal.await;
         drop(running);
@@ -85,7 +88,15 @@ async fn a_run_killed_while_it_wrote_a_character_resumes() {
 async fn checkpoints_of_a_run_whose_every_ticket_dies_at_once_resume() {
     let folder = tempfile::tempdir().unwrap();
     let unreadable = || Trouble { unreadable: (0..7).map(|i| format!("study-{i}")).collect(), ..slow() };
-    let config = RunConfig { staleness: 0, max_attempts: 1, checkpoint_every: 1, samplers: 4, steps: 6, ..config() };
+    let config = RunConfig {
+        staleness: 0,
+        max_attempts: 1,
+        max_dead_in_a_row: u64::MAX,
+        checkpoint_every: 1,
+        samplers: 4,
+        steps: 6,
+        ..config()
+    };
     let short = run(pipeline(config.clone(), unreadable()).folder(folder.path())).await.unwrap();
     assert_eq!(short.dead_letters.len(), 18);
     let longer = RunConfig { steps: 8, ..config };
@@ -114,29 +125,6 @@ async fn the_run_folder_holds_metrics_sample_rollouts_with_their_edits_and_few_c
     assert_eq!(written.count(), 8);
     let gains: Vec<f64> = heard.steps().iter().map(|record| record.edit_gain).collect();
     assert!(gains.iter().sum::<f64>() > 0.0, "edits towards the reference gain nothing: {gains:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_checkpoint_or_one_of_another_run_is_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    run(pipeline(config(), Trouble::default()).folder(folder.path())).await.unwrap();
-    let resume = |config: RunConfig| run(pipeline(config, Trouble::default()).folder(folder.path()).resume());
-    let longer = RunConfig { steps: 12, ..config() };
-
-    let other = resume(RunConfig { seed: 5, ..longer.clone() }).await.unwrap_err();
-    assert!(other.to_string().contains("`seed` = 11"), "{other}");
-    let other = resume(RunConfig { group_size: 6, ..longer.clone() }).await.unwrap_err();
-    assert!(other.to_string().contains("groups of 4"), "{other}");
-
-    let learner = folder.path().join("checkpoints/step-00000008/learner.bin");
-    let whole = fs::read(&learner).unwrap();
-    fs::write(&learner, &whole[1..]).unwrap();
-    let damaged = resume(longer.clone()).await.unwrap_err().to_string();
-    assert!(damaged.contains("step-00000008") && damaged.contains("`learner.bin` is damaged"), "{damaged}");
-
-    fs::write(&learner, whole).unwrap();
-    let expected = calm(longer.clone()).await;
-    assert_eq!(resume(longer).await.unwrap().snapshot.bytes(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,7 +38,8 @@ async fn a_run_with_studies_that_always_fail_finishes_and_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_in_which_every_study_fails_finishes_with_the_weights_it_started_with() {
     let trouble = Trouble { unreadable: (0..7).map(|i| format!("study-{i}")).collect(), ..Trouble::default() };
-    let summary = run(pipeline(config(), trouble)).await.unwrap();
+    let patient = RunConfig { max_dead_in_a_row: u64::MAX, ..config() };
+    let summary = run(pipeline(patient, trouble)).await.unwrap();
     assert!(summary.finished);
     assert_eq!(summary.dead_letters.len(), 24);
     assert_eq!(summary.snapshot.bytes(), ToyLearner::new(Arc::default()).weights.bytes());

@@ -3,6 +3,8 @@
 mod common;
 mod determinism;
 mod durability;
+mod endurance;
 mod failures;
 mod recording;
+mod resuming;
 mod reward_failures;

@@ -110,7 +110,8 @@ async fn an_attempt_that_failed_half_way_adds_nothing_to_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_named_twice_is_an_error_of_the_group() {
     let scorer = Arc::new(Scorer::new(Backends::lexicon(), &RewardConfig::default()).unwrap());
-    let twice = clinical(config(), Backends::lexicon()).stage("again", 1, move || RewardStage::new(scorer.clone()));
+    let patient = RunConfig { max_dead_in_a_row: u64::MAX, ..config() };
+    let twice = clinical(patient, Backends::lexicon()).stage("again", 1, move || RewardStage::new(scorer.clone()));
     let summary = run(twice).await.unwrap();
     assert_eq!(summary.dead_letters.len(), 24);
     let letter = summary.dead_letters.values().next().unwrap();
@@ -155,7 +156,8 @@ async fn a_component_that_stays_broken_costs_the_group_and_not_its_reward() {
     // The reference of one study in seven holds this sentence, and so may some reports.
     let broken = SENTENCES[5];
     let heard = Heard::default();
-    let summary = run(clinical(config(), flaky(broken)).observer(heard.listen())).await.unwrap();
+    let patient = RunConfig { max_dead_in_a_row: u64::MAX, ..config() };
+    let summary = run(clinical(patient, flaky(broken)).observer(heard.listen())).await.unwrap();
     assert!(summary.finished && !summary.dead_letters.is_empty());
     for letter in summary.dead_letters.values() {
         assert_eq!(letter.attempts, 3);
