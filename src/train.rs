@@ -2,6 +2,7 @@
 //! watches over it.
 
 pub mod data;
+pub mod evaluation;
 pub mod held_out;
 pub mod interrupt;
 pub mod placement;
@@ -10,5 +11,11 @@ pub mod reward_models;
 pub mod reward_pools;
 pub mod reward_services;
 pub mod reward_stages;
+pub mod run;
 pub mod settings;
 pub mod supervised;
+pub mod training;
+
+pub use run::Run;
+pub use settings::{Settings, Sources};
+pub use training::Training;

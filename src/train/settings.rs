@@ -7,12 +7,17 @@ mod presets;
 pub mod schema;
 mod text;
 
-use addendum_actors::{RunConfig, Variant};
+use std::sync::Arc;
+
+use addendum_actors::{RunConfig, RunError, Variant};
 use addendum_editor::EditConfig;
 use addendum_policy::{
-    LearnerConfig, LoraConfig, SamplingConfig, algorithm::AlgorithmConfig, objective::Aggregation, schedule::Decay,
+    LearnerConfig, LoraConfig, SamplingConfig,
+    algorithm::{Algorithm, AlgorithmConfig},
+    objective::Aggregation,
+    schedule::Decay,
 };
-use addendum_rewards::RewardConfig;
+use addendum_rewards::{Components, RewardConfig};
 use addendum_rewards_remote::Patience;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -139,15 +144,33 @@ impl Settings {
     /// # Errors
     /// The first setting out of its range, by its key.
     pub fn validate(&self) -> Result<(), Problem> {
-        self.data.validate().map_err(within("data"))?;
+        self.validate_with(&Components::default(), None, false)
+    }
+
+    /// The same for a program that brings components of the reward, the algorithm of this name, or its own studies.
+    pub(super) fn validate_with(
+        &self,
+        components: &Components,
+        algorithm: Option<&Arc<dyn Algorithm>>,
+        own_data: bool,
+    ) -> Result<(), Problem> {
+        if !own_data {
+            self.data.validate().map_err(within("data"))?;
+        }
         self.policy.validate().map_err(within("policy"))?;
         self.run.validate().map_err(|error| match error {
-            addendum_actors::RunError::Config { field, value, expected } => {
+            RunError::Config { field, value, expected } => {
                 Problem::new(format!("run.{field}"), format!("is {value}, expected {expected}"))
             }
             other => Problem::new("run", other),
         })?;
         self.lora.validate().map_err(policy("lora"))?;
+        let longest = self.sampling.max_new_tokens;
+        match algorithm {
+            Some(own) => self.algorithm.around(own.clone(), longest).map(drop),
+            None => self.algorithm.build(longest).map(drop),
+        }
+        .map_err(policy("algorithm"))?;
         self.learner.validate().map_err(policy("learner"))?;
         self.sampling.validate().map_err(policy("sampling"))?;
         self.edit.validate().map_err(|error| match error {
@@ -157,12 +180,49 @@ impl Settings {
             other => Problem::new("edit", other),
         })?;
         self.services
-            .validate(&self.reward, &self.reward_pools, &self.edit)
-            .map_err(|error| Problem::new("reward", format!("{error:#}")))?;
-        self.telemetry.address().map_err(within("telemetry"))?;
-        self.patience.validate().map_err(rewards("patience"))?;
-        self.evaluation.validate().map_err(within("evaluation"))
+            .validate(&self.reward, components, &self.reward_pools, &self.edit)
+            .map_err(|error| reward_problem(&error))?;
+        self.patience.validate().map_err(|error| match error.field() {
+            Some(field) => Problem::new(format!("patience.{field}"), error),
+            None => Problem::new("patience", error),
+        })?;
+        self.evaluation.validate().map_err(within("evaluation"))?;
+        self.telemetry.address().map(drop).map_err(within("telemetry"))
     }
+
+    /// The same with paths that hold wherever the process is started.
+    ///
+    /// # Errors
+    /// The working directory cannot be told.
+    pub fn absolute(&self) -> std::io::Result<Self> {
+        let mut settings = self.clone();
+        let models = &mut settings.reward_models;
+        let optional = [
+            &mut settings.data.folder,
+            &mut models.chexbert,
+            &mut models.bert,
+            &mut models.rate_tagger,
+            &mut models.rate_embedder,
+            &mut models.radgraph,
+            &mut models.radgraph_bert,
+        ];
+        let named = optional.into_iter().filter_map(Option::as_mut).chain([&mut settings.policy.path]);
+        for path in named.filter(|path| !path.as_os_str().is_empty()) {
+            *path = std::path::absolute(&*path)?;
+        }
+        Ok(settings)
+    }
+}
+
+/// What is wrong with the reward: its own key where that is known.
+fn reward_problem(error: &anyhow::Error) -> Problem {
+    let field = error.downcast_ref::<addendum_rewards::Error>().and_then(addendum_rewards::Error::field);
+    let key = match field {
+        Some(field) if field.starts_with("workers") => format!("reward_pools.{field}"),
+        Some(field) => format!("reward.{field}"),
+        None => "reward".to_string(),
+    };
+    Problem::new(key, format!("{error:#}"))
 }
 
 /// Puts a problem's key into its section.
@@ -175,11 +235,6 @@ fn policy(section: &'static str) -> impl Fn(addendum_policy::Error) -> Problem {
         addendum_policy::Error::Invalid { what, reason } => Problem::new(format!("{section}.{what}"), reason),
         other => Problem::new(section, other),
     }
-}
-
-/// What a crate of the rewards says of its section.
-pub(super) fn rewards(section: &'static str) -> impl Fn(addendum_rewards::Error) -> Problem {
-    move |error| Problem::new(section, error)
 }
 
 #[cfg(test)]
