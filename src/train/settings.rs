@@ -139,6 +139,16 @@ impl Settings {
         settings
     }
 
+    /// What the paper calls runs like this one, or the algorithm's name.
+    pub fn method(&self) -> &'static str {
+        let arms = [Arm::Grpo, Arm::DrGrpo, Arm::EditGrpo, Arm::EditGrpoNorm, Arm::EditGrpoPara];
+        let like = |arm: &Arm| {
+            let other = arm.settings(self);
+            (other.run.variant, other.algorithm.name) == (self.run.variant, self.algorithm.name.clone())
+        };
+        arms.into_iter().find(like).map_or("after", Arm::name)
+    }
+
     /// Refuses what a run would refuse later, when time was already spent on it.
     ///
     /// # Errors

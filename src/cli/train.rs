@@ -1,0 +1,64 @@
+//! `addendum train`: a run from a settings file, or from where it was left.
+
+use std::path::PathBuf;
+
+use addendum::train::{Settings, Sources, Training, interrupt::Interrupt, settings::SettingsError};
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::output;
+
+#[derive(Args)]
+pub struct TrainArgs {
+    /// The settings file; `addendum config` prints one with everything in it.
+    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    config: Option<PathBuf>,
+    /// Change one setting, such as learner.schedule.learning_rate=1e-6. May be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// The run folder; the next runs/train-N without it.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in this folder, under its own settings.
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    resume: Option<PathBuf>,
+    /// Check everything that can be checked without computing, print the plan, and stop.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl TrainArgs {
+    fn training(&self) -> Result<Training> {
+        let sources = Sources { file: self.config.as_deref(), sets: &self.sets };
+        if let Some(folder) = &self.resume {
+            return Training::resumed(folder, &sources);
+        }
+        let training = Training::new(Settings::checked(&sources, Settings::validate)?);
+        Ok(match &self.out {
+            Some(folder) => training.out(folder),
+            None => training,
+        })
+    }
+}
+
+pub fn run(args: &TrainArgs) -> Result<()> {
+    let training = args.training()?;
+    if args.dry_run {
+        return output::print(&training.plan()?.to_string());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.context("the asynchronous runtime could not be started")?.block_on(train(training))
+}
+
+async fn train(training: Training) -> Result<()> {
+    let name = training.settings().method();
+    let run = training.name(name).interrupt(Interrupt::listen()?).prepare()?;
+    if !run.settings().evaluation.tests {
+        let (run, _) = run.train().await?;
+        return output::print(&format!("Everything about this run is in {}\n", run.folder().path().display()));
+    }
+    let before = run.evaluate(None)?;
+    let (run, adapter) = run.train().await?;
+    let after = run.evaluate(Some(&adapter))?;
+    run.report(&[("SFT", vec![before]), (name, vec![after])])
+}
