@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     RunConfig, RunError,
     compute::Compute,
+    engine::Versioned,
     mailbox::Mailbox,
     messages::{Evaluation, RecorderMessage},
     meter::Meter,
@@ -51,6 +52,12 @@ impl<S> Context<S> {
         if let (Some(evaluator), Some(snapshot)) = (&self.evaluator, self.snapshots.get(version)) {
             evaluator.put(Evaluation { version, snapshot, done });
         }
+    }
+
+    /// The newest published policy version.
+    pub fn newest(&self) -> Option<Versioned<S>> {
+        let version = self.gate.version();
+        self.snapshots.get(version).map(|weights| Versioned { version, weights })
     }
 
     /// Ends the run with an error.

@@ -2,7 +2,10 @@
 
 mod common;
 mod determinism;
+mod draws;
 mod durability;
 mod failures;
+mod latest;
 mod recording;
 mod reward_failures;
+mod sampling;
