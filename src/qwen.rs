@@ -85,15 +85,16 @@ impl Sampler {
 }
 
 impl engine::Sampler<Adapter> for Sampler {
-    fn sample(&mut self, request: Request<'_, Adapter>) -> Result<Vec<Sampled>, EngineError> {
-        let prompt = self.prompts.encode(request.study, request.prompt)?;
+    fn sample(&mut self, request: Request<Adapter>) -> Result<Vec<Sampled>, EngineError> {
+        let prompt = self.prompts.encode(&request.study, &request.prompt)?;
         let policy = self.prompts.policy();
         // One study per call: a report must not depend on what else happens to be sampled at the time.
-        let requests = [GenerateRequest { prompt, seeds: request.seeds.to_vec() }];
-        let snapshot = request.snapshot.to_device(policy.device())?;
-        let samples = policy.generate(Some(&snapshot), &requests, &self.sampler)?;
+        let requests = [GenerateRequest { prompt, seeds: request.seeds }];
+        let adapter = request.policy.weights.to_device(policy.device())?;
+        let samples = policy.generate(Some(&adapter), &requests, &self.sampler)?;
         let sampled = samples.into_iter().flatten().map(|sample| Sampled {
             text: policy.tokenizer().decode(&sample.tokens),
+            versions: vec![request.policy.version; sample.tokens.len()],
             tokens: sample.tokens,
             logprobs: sample.logprobs,
             truncated: sample.truncated,

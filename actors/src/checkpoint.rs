@@ -189,6 +189,7 @@ pub(crate) mod tests {
             studies: 3,
             seed: 1,
             max_attempts: 3,
+            max_draws: 1,
         };
         let mut gate = FreshnessGate::new(config).unwrap().state();
         gate.version = PolicyVersion(version);

@@ -63,6 +63,9 @@ pub struct RunConfig {
     /// same seed gives the same adapter, bit for bit; "latest" the newest that there is, for fresher rollouts and without
     /// that promise.
     pub mode: Mode,
+    /// Whether a report that is being sampled goes on with newer weights as soon as a step has made them, from one
+    /// token to the next; in `latest` mode only. Every token is recorded with the policy version that it came from.
+    pub swap: bool,
     /// Samplers that work at the same time, 1 to 256; they share out the sampling devices.
     #[schemars(extend("x-resume" = "free"))]
     pub samplers: usize,
@@ -84,6 +87,9 @@ pub struct RunConfig {
     /// with an error.
     #[schemars(extend("x-resume" = "free"))]
     pub max_skipped_in_a_row: u64,
+    /// Studies drawn for one place in a batch, at least 1: a group that is not worth a step is replaced by another,
+    /// until the last one is trained on as it is. 1 never replaces any.
+    pub max_draws: u32,
     /// Steps between checkpoints; 0 writes only the last one, when the run ends or is stopped.
     #[schemars(extend("x-resume" = "free"))]
     pub checkpoint_every: u64,
@@ -111,12 +117,14 @@ impl Default for RunConfig {
             group_size: 8,
             staleness: 1,
             mode: Mode::FixedLag,
+            swap: false,
             samplers: 1,
             seed: 0,
             variant: Variant::EditGrpo,
             max_attempts: 3,
             max_dead_in_a_row: 8,
             max_skipped_in_a_row: 10,
+            max_draws: GateConfig::DEFAULT_MAX_DRAWS,
             checkpoint_every: 50,
             keep_checkpoints: 2,
             evaluate_first: true,
@@ -141,6 +149,7 @@ impl RunConfig {
             ("max_attempts", u64::from(self.max_attempts)),
             ("max_dead_in_a_row", self.max_dead_in_a_row),
             ("max_skipped_in_a_row", self.max_skipped_in_a_row),
+            ("max_draws", u64::from(self.max_draws)),
             ("keep_checkpoints", self.keep_checkpoints as u64),
             ("threads.sampler", self.threads.sampler as u64),
             ("threads.stage", self.threads.stage as u64),
@@ -151,6 +160,9 @@ impl RunConfig {
             if value == 0 {
                 return Err(RunError::config(field, value, "at least 1"));
             }
+        }
+        if self.swap && self.mode == Mode::FixedLag {
+            return Err(RunError::config("swap", true, "false: in `fixed_lag` mode a report has one policy version"));
         }
         if self.samplers > MOST_SAMPLERS {
             return Err(RunError::config("samplers", self.samplers, "at most 256: each has a thread of its own"));
@@ -206,6 +218,7 @@ impl RunConfig {
             studies,
             seed: self.seed,
             max_attempts: self.max_attempts,
+            max_draws: self.max_draws,
         }
     }
 }
@@ -227,6 +240,9 @@ mod tests {
         assert!(
             message(RunConfig { samplers: 100_000, ..base() }).contains("`samplers` is 100000, expected at most 256")
         );
+        let swap = RunConfig { swap: true, ..base() };
+        assert!(message(swap.clone()).starts_with("config: `swap` is true, expected false"));
+        assert!(RunConfig { mode: Mode::Latest, ..swap }.validate().is_ok());
         let odd_grpo = RunConfig { group_size: 7, variant: Variant::Grpo, ..base() };
         assert!(odd_grpo.validate().is_ok());
     }

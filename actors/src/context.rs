@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     RunConfig, RunError,
     compute::Compute,
+    engine::Versioned,
     identity::Identity,
     mailbox::Mailbox,
     messages::{Evaluation, RecorderMessage},
@@ -69,6 +70,12 @@ impl<S> Context<S> {
             0 => evaluate_first,
             version => version < steps && evaluate_every > 0 && version.is_multiple_of(evaluate_every),
         }
+    }
+
+    /// The newest published policy version.
+    pub fn newest(&self) -> Option<Versioned<S>> {
+        let version = self.gate.version();
+        self.snapshots.get(version).map(|weights| Versioned { version, weights })
     }
 
     /// Ends the run with an error.

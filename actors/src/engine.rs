@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use addendum_replay::RolloutGroup;
+use addendum_replay::{PolicyVersion, RolloutGroup};
 use addendum_studies::Prompt;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -15,16 +15,50 @@ pub type EngineError = Box<dyn std::error::Error + Send + Sync>;
 /// Scores of an evaluation by name.
 pub type Scores = BTreeMap<String, f64>;
 
-/// What a sampler is asked for. It holds no reference report (law 6).
+/// A policy version with its weights. Cheap to clone.
 #[derive(Debug)]
-pub struct Request<'a, S> {
+pub struct Versioned<S> {
+    pub version: PolicyVersion,
+    pub weights: Arc<S>,
+}
+
+impl<S> Clone for Versioned<S> {
+    fn clone(&self) -> Self {
+        Self { version: self.version, weights: self.weights.clone() }
+    }
+}
+
+/// Answers with the newest published policy version; `None` for the one that the request came with.
+type Newest<S> = Arc<dyn Fn() -> Option<Versioned<S>> + Send + Sync>;
+
+/// What a sampler is asked for: an owned value, so that it may wait in a queue. It holds no reference report (law 6).
+pub struct Request<S> {
     /// Identifies the study, for caches.
-    pub study: &'a str,
-    pub prompt: &'a Prompt,
+    pub study: String,
+    pub prompt: Arc<Prompt>,
     /// The policy to sample with.
-    pub snapshot: &'a S,
+    pub policy: Versioned<S>,
     /// One seed per report wanted; a report depends on its own seed only.
-    pub seeds: &'a [u64],
+    pub seeds: Vec<u64>,
+    newest: Newest<S>,
+}
+
+impl<S> Request<S> {
+    /// A request that is sampled with one policy version from the first token to the last.
+    pub fn new(study: impl Into<String>, prompt: Arc<Prompt>, policy: Versioned<S>, seeds: Vec<u64>) -> Self {
+        Self { study: study.into(), prompt, policy, seeds, newest: Arc::new(|| None) }
+    }
+
+    /// The same request, with somebody to ask for newer versions. They must never be older than the request's own.
+    pub fn swapping(self, newest: impl Fn() -> Option<Versioned<S>> + Send + Sync + 'static) -> Self {
+        Self { newest: Arc::new(newest), ..self }
+    }
+
+    /// The policy to draw the next token with; a sampler that can swap weights asks between two tokens. It is the
+    /// newest published one in a run with [`RunConfig::swap`](crate::RunConfig::swap), otherwise the request's own.
+    pub fn newest(&self) -> Versioned<S> {
+        (self.newest)().unwrap_or_else(|| self.policy.clone())
+    }
 }
 
 /// A sampled report.
@@ -35,16 +69,58 @@ pub struct Sampled {
     pub text: String,
     /// Log-probability (nats) of each token at the sampling temperature, unfiltered.
     pub logprobs: Vec<f32>,
+    /// The policy version that each token was drawn with.
+    pub versions: Vec<PolicyVersion>,
     pub truncated: bool,
 }
 
-/// Samples reports. One instance per sampler actor, on a thread of its own.
+/// Samples reports by computing them. One instance per sampler actor, on a thread of its own, one request at a time.
 pub trait Sampler<S>: Send {
     /// One report per seed, in order.
     ///
     /// # Errors
     /// The study cannot be sampled; its ticket is tried again and finally dead-lettered with this error.
-    fn sample(&mut self, request: Request<'_, S>) -> Result<Vec<Sampled>, EngineError>;
+    fn sample(&mut self, request: Request<S>) -> Result<Vec<Sampled>, EngineError>;
+}
+
+/// Samples reports by waiting for somebody who computes them, such as a server or an engine that decodes many requests
+/// together. One instance per sampler actor, for several requests at a time.
+///
+/// ```
+/// use addendum_actors::{AsyncSampler, EngineError, Request, Sampled};
+///
+/// /// Writes the same report about everybody, after a while.
+/// struct Remote;
+///
+/// impl AsyncSampler<()> for Remote {
+///     fn capacity(&self) -> usize {
+///         64
+///     }
+///
+///     async fn sample(&self, request: Request<()>) -> Result<Vec<Sampled>, EngineError> {
+///         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+///         let report = || Sampled {
+///             tokens: vec![17, 0],
+///             text: "Clear.".into(),
+///             logprobs: vec![-0.5, -0.1],
+///             versions: vec![request.policy.version; 2],
+///             truncated: false,
+///         };
+///         Ok(request.seeds.iter().map(|_| report()).collect())
+///     }
+/// }
+/// ```
+pub trait AsyncSampler<S>: Send + Sync {
+    /// Requests that may be under way at the same time; at least 1, asked once.
+    fn capacity(&self) -> usize;
+
+    /// One report per seed, in order. What is dropped before its answer was killed with its actor, or belongs to a run
+    /// that is over.
+    ///
+    /// # Errors
+    /// As [`Sampler::sample`]. A panic costs the request's ticket an attempt, too, and has the sampler built anew: the
+    /// tickets of the other requests under way are lost with it, and issued again.
+    fn sample(&self, request: Request<S>) -> impl Future<Output = Result<Vec<Sampled>, EngineError>> + Send;
 }
 
 /// Turns text into tokens, for rollouts that were not sampled.

@@ -141,5 +141,6 @@ fn publish<S>(
 
 fn report(record: &StepRecord, compute: Duration, now: GateStats, before: &mut GateStats) {
     telemetry::step(record, compute, now.evictions - before.evictions, now.retries - before.retries);
+    telemetry::redrawn(now.redraws - before.redraws);
     *before = now;
 }

@@ -45,7 +45,9 @@ mod trainer;
 mod writer;
 
 pub use config::{RunConfig, Threads, Variant};
-pub use engine::{EngineError, Evaluate, Learner, Request, Sampled, Sampler, Scores, StepStats, Tokenize};
+pub use engine::{
+    AsyncSampler, EngineError, Evaluate, Learner, Request, Sampled, Sampler, Scores, StepStats, Tokenize, Versioned,
+};
 pub use error::RunError;
 pub use event::Event;
 pub use identity::{Difference, Identity};

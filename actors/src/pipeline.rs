@@ -2,13 +2,13 @@
 
 use std::{future::Future, path::PathBuf, sync::Arc};
 
-use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer};
+use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer, RolloutGroup};
 use addendum_studies::Dataset;
 use ractor::Actor;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    EngineError, Evaluate, Event, Learner, RunConfig, RunError, RunSummary, Running, Sampler, Stage,
+    AsyncSampler, EngineError, Evaluate, Event, Learner, RunConfig, RunError, RunSummary, Running, Sampler, Stage,
     compute::{Compute, Failure},
     context::Context,
     evaluator::BuildEvaluator,
@@ -18,9 +18,9 @@ use crate::{
     meter::Meter,
     run_log::RunLog,
     running::Stop,
-    sampler::BuildSampler,
+    sampler::{BuildSampler, Engine},
     shelf::Found,
-    slot::Hop,
+    slot::{Hop, Worth},
     start::{BuildLearner, StageSpec, chain, claim, find, start_error, start_learner},
     supervisor::{Roster, Supervisor},
     writer::{Observer, Writer},
@@ -34,6 +34,7 @@ pub struct Pipeline<S> {
     samplers: BuildSampler<S>,
     learner: BuildLearner<S>,
     stages: Vec<StageSpec>,
+    worth: Option<Worth>,
     evaluator: Option<BuildEvaluator<S>>,
     observer: Observer,
     identity: Identity,
@@ -56,12 +57,36 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         M: Sampler<S> + 'static,
         L: Learner<S> + 'static,
     {
+        Self::with(config, dataset, Arc::new(move |index| Ok(Engine::Computing(Box::new(samplers(index)?)))), learner)
+    }
+
+    /// As [`Pipeline::new`], with samplers that wait for what others compute, several requests at a time.
+    pub fn with_async_samplers<M, L>(
+        config: RunConfig,
+        dataset: Arc<dyn Dataset>,
+        samplers: impl Fn(usize) -> Result<M, EngineError> + Send + Sync + 'static,
+        learner: impl FnOnce() -> Result<L, EngineError> + Send + 'static,
+    ) -> Self
+    where
+        M: AsyncSampler<S> + 'static,
+        L: Learner<S> + 'static,
+    {
+        Self::with(config, dataset, Arc::new(move |index| Ok(Engine::Remote(Arc::new(samplers(index)?)))), learner)
+    }
+
+    fn with<L: Learner<S> + 'static>(
+        config: RunConfig,
+        dataset: Arc<dyn Dataset>,
+        samplers: BuildSampler<S>,
+        learner: impl FnOnce() -> Result<L, EngineError> + Send + 'static,
+    ) -> Self {
         Self {
             config,
             dataset,
-            samplers: Arc::new(move |index| Ok(Box::new(samplers(index)?))),
+            samplers,
             learner: Box::new(move || Ok(Box::new(learner()?))),
             stages: Vec::new(),
+            worth: None,
             evaluator: None,
             observer: Box::new(|_| {}),
             identity: Identity::new(),
@@ -80,6 +105,15 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         build: impl Fn() -> T + Send + Sync + 'static,
     ) -> Self {
         self.stages.push((name.into(), workers, Arc::new(move || Ok(Box::new(build()) as Box<dyn Stage>))));
+        self
+    }
+
+    /// Asks `worth` about every scored group, before it is kept for training, whether it is worth a step: dynamic
+    /// sampling (DAPO, arXiv 2503.14476, section 3.2). One that is not gives its place to another study, up to
+    /// [`RunConfig::max_draws`] draws; a panic costs the group's ticket an attempt. For a reproducible run the answer
+    /// must depend on the group alone.
+    pub fn worth(mut self, worth: Arc<dyn Fn(&RolloutGroup) -> bool + Send + Sync>) -> Self {
+        self.worth = Some(worth);
         self
     }
 
@@ -179,7 +213,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         let meter = Arc::new(Meter::new(self.config.samplers));
         let buffer = ReplayBuffer::new(&gate);
         let recorder = Arc::new(Mailbox::default());
-        let last = Hop::Buffer(buffer.clone());
+        let last = Hop::Buffer(buffer.clone(), self.worth);
         let (pools, first) = chain(self.stages, self.config.threads.stage, last, &meter, &recorder);
         let (outcome, outcomes) = mpsc::unbounded_channel();
         if self.resume {

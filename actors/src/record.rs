@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use addendum_replay::{Batch, EditOperation, GateStats, Origin, Rollout, RolloutGroup};
+use addendum_replay::{Batch, EditOperation, GateStats, Origin, PolicyVersion, Rollout, RolloutGroup};
 use serde::{Deserialize, Serialize};
 
 use crate::{StepStats, engine::or_nan};
@@ -48,14 +48,19 @@ pub struct StepRecord {
     /// Share of sampled reports that hit the length limit.
     #[serde(deserialize_with = "or_nan")]
     pub truncated_share: f64,
+    /// Share of sampled tokens that came from a younger policy version than the first token of their report.
+    #[serde(deserialize_with = "or_nan")]
+    pub swapped_share: f64,
     #[serde(deserialize_with = "or_nan")]
     pub staleness_mean: f64,
     pub staleness_max: u64,
 
     pub tickets_in_flight: u64,
-    /// The following five count from the start (or resume) of the run.
+    /// The following six count from the start (or resume) of the run.
     pub evictions: u64,
     pub retries: u64,
+    /// Groups that were not worth a step and gave their places to others.
+    pub redraws: u64,
     pub dead_letters: u64,
     pub restarts: u64,
 
@@ -105,6 +110,7 @@ impl StepRecord {
             reward_std: mean(rewards.iter().map(|group| deviation(group))),
             response_length: mean(sampled().map(|rollout| rollout.tokens.len() as f64)),
             truncated_share: mean(sampled().map(|rollout| f64::from(u8::from(rollout.truncated)))),
+            swapped_share: mean(sampled().flat_map(|rollout| swapped(rollout.origin.versions()))),
             staleness_mean: mean(staleness.iter().map(|lag| *lag as f64)),
             staleness_max: staleness.iter().copied().max().unwrap_or(0),
             ..Self::default()
@@ -134,6 +140,7 @@ impl StepRecord {
         self.tickets_in_flight = gate.in_flight;
         self.evictions = gate.evictions;
         self.retries = gate.retries;
+        self.redraws = gate.redraws;
         self.dead_letters = gate.dead_letters;
         self.seconds = reading.seconds;
         self.tokens_per_second = reading.tokens_per_second;
@@ -149,6 +156,9 @@ impl StepRecord {
 pub struct RolloutSample {
     pub step: u64,
     pub ticket: u64,
+    /// Which draw of the ticket's place it is, counted from zero.
+    #[serde(default)]
+    pub draw: u32,
     pub study: String,
     /// The rollout's id within its group.
     pub rollout: usize,
@@ -156,6 +166,9 @@ pub struct RolloutSample {
     pub origin: String,
     /// The id of the rollout that an edited one was copied from.
     pub source: Option<usize>,
+    /// The policy versions of a sampled report's tokens, in runs: version and number of tokens.
+    #[serde(default)]
+    pub versions: Vec<(u64, usize)>,
     pub edits: Vec<EditOperation>,
     pub reward: f64,
     pub components: BTreeMap<String, f64>,
@@ -171,6 +184,7 @@ impl RolloutSample {
                 group.rollouts.iter().map(|rollout| Self {
                     step: batch.step(),
                     ticket: group.ticket.id().0,
+                    draw: group.ticket.draw(),
                     study: group.study.id.clone(),
                     rollout: rollout.id.0 as usize,
                     origin: match rollout.origin {
@@ -180,6 +194,7 @@ impl RolloutSample {
                     }
                     .to_string(),
                     source: rollout.source().map(|id| id.0 as usize),
+                    versions: runs(rollout.origin.versions()),
                     edits: match &rollout.origin {
                         Origin::Edited { record, .. } => record.operations.clone(),
                         _ => Vec::new(),
@@ -195,6 +210,15 @@ impl RolloutSample {
 
 fn total(rollout: &Rollout) -> f64 {
     rollout.reward.as_ref().map_or(0.0, |reward| reward.total)
+}
+
+fn runs(versions: &[PolicyVersion]) -> Vec<(u64, usize)> {
+    versions.chunk_by(PartialEq::eq).map(|run| (run[0].0, run.len())).collect()
+}
+
+/// One for each token from a younger version than the first, zero for each other one.
+fn swapped(versions: &[PolicyVersion]) -> impl Iterator<Item = f64> + '_ {
+    versions.iter().map(|version| f64::from(u8::from(*version > versions[0])))
 }
 
 fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
@@ -262,6 +286,14 @@ mod tests {
     fn the_standard_deviation_is_that_of_the_population() {
         assert_eq!(deviation(&[1.0, 3.0]), 1.0);
         assert!((deviation(&[0.1, 0.2, 0.3, 0.4]) - 0.0125f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn versions_are_told_in_runs_and_those_younger_than_the_first_token_count_as_swapped() {
+        let versions = [3, 3, 4, 4, 4, 6].map(PolicyVersion);
+        assert_eq!(runs(&versions), [(3, 2), (4, 3), (6, 1)]);
+        assert_eq!(swapped(&versions).collect::<Vec<_>>(), [0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
+        assert!(runs(&[]).is_empty() && swapped(&[]).next().is_none());
     }
 
     #[test]

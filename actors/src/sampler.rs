@@ -1,24 +1,23 @@
-//! The sampler actor: takes a ticket, samples its study, hands the group to the first stage.
+//! The sampler actor: takes tickets, has their studies sampled, hands each group to the first stage when it is ready.
 //!
-//! There is one per device. It asks for the next ticket only when the last one is done, so a slow device takes fewer.
+//! There is one per device or server. It asks for a ticket only while it has room for one, so a slow device takes fewer.
+
+mod assignment;
+mod engine;
 
 use std::{sync::Arc, time::Instant};
 
-use addendum_replay::{Origin, Rollout, RolloutGroup, RolloutId, Stream, Ticket};
-use addendum_studies::{Prompt, Study};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use rand::RngCore;
+use tokio::task::{JoinError, JoinSet};
 
+pub(crate) use self::engine::{BuildSampler, Engine};
+use self::{assignment::Assignment, engine::Remote};
 use crate::{
-    EngineError, Request, Sampled, Sampler,
-    compute::{Compute, Failure, guarded},
+    compute::{Compute, Failure},
     context::{Context, FINISHED},
     messages::Next,
     telemetry,
 };
-
-/// Builds the sampler of the actor with the given index.
-pub(crate) type BuildSampler<S> = Arc<dyn Fn(usize) -> Result<Box<dyn Sampler<S>>, EngineError> + Send + Sync>;
 
 pub(crate) struct SamplerActor<S> {
     pub index: usize,
@@ -26,97 +25,68 @@ pub(crate) struct SamplerActor<S> {
     pub build: BuildSampler<S>,
 }
 
+/// Dropping it drops the requests under way.
+pub(crate) struct SamplerState<S> {
+    engine: Compute<Engine<S>>,
+    remote: Option<Remote<S>>,
+    capacity: usize,
+    under_way: JoinSet<Result<(), Failure>>,
+}
+
 impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
     type Msg = Next;
-    type State = Compute<Box<dyn Sampler<S>>>;
+    type State = SamplerState<S>;
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<Next>, _: ()) -> Result<Self::State, ActorProcessingErr> {
         let (build, index) = (self.build.clone(), self.index);
         let threads = self.context.config.threads.sampler;
-        let compute = Compute::spawn(&format!("sampler-{index}"), threads, move || build(index)).await?;
+        let engine = Compute::spawn(&format!("sampler-{index}"), threads, move || build(index)).await?;
+        let (remote, capacity) = engine.run(|engine| Ok::<_, Failure>((engine.remote(), engine.capacity()?))).await?;
         myself.cast(Next)?;
-        Ok(compute)
+        Ok(SamplerState { engine, remote, capacity, under_way: JoinSet::new() })
     }
 
-    async fn handle(
-        &self,
-        myself: ActorRef<Next>,
-        _: Next,
-        compute: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, myself: ActorRef<Next>, _: Next, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        let context = &self.context;
+        while state.under_way.len() >= state.capacity {
+            state.under_way.join_next().await.map_or(Ok(()), settle)?;
+        }
         let waiting = Instant::now();
-        let Some(ticket) = self.context.gate.issue().await else {
+        let ticket = loop {
+            tokio::select! {
+                ticket = context.gate.issue() => break ticket,
+                Some(done) = state.under_way.join_next() => settle(done)?,
+            }
+        };
+        let Some(ticket) = ticket else {
             myself.stop(Some(FINISHED.to_string()));
             return Ok(());
         };
-        self.context.meter.waited("sampler", waiting.elapsed());
-        let context = self.context.clone();
-        match compute.run(move |sampler| sample(sampler.as_mut(), ticket, &context)).await {
-            Ok(group) => self.context.first.forward(group),
-            Err(failure) => {
-                telemetry::stage_failed("sampler");
-                if let Failure::Crashed(_) = failure {
-                    return Err(failure.into());
-                }
-            }
-        }
+        context.meter.waited("sampler", waiting.elapsed());
+        let assignment = Assignment { ticket, context: context.clone(), capacity: state.capacity };
+        let (engine, remote) = (state.engine.clone(), state.remote.clone());
+        state.under_way.spawn(async move {
+            let first = assignment.context.first.clone();
+            let group = match remote {
+                None => engine.run(|engine| assignment.compute(engine)).await,
+                Some(remote) => assignment.ask(&engine, remote.as_ref()).await,
+            };
+            group.map(|group| first.forward(group))
+        });
         myself.cast(Next)?;
         Ok(())
     }
 }
 
-/// Samples the ticket's study; if that fails, the ticket returns with the reason.
-fn sample<S>(sampler: &mut dyn Sampler<S>, ticket: Ticket, context: &Context<S>) -> Result<RolloutGroup, Failure> {
-    let started = Instant::now();
-    match guarded(|| draw(sampler, &ticket, context)) {
-        Ok((study, reports)) => {
-            let lengths: Vec<usize> = reports.iter().map(|report| report.tokens.len()).collect();
-            let truncated = reports.iter().filter(|report| report.truncated).count();
-            context.meter.sampled(lengths.iter().sum::<usize>() as u64, started.elapsed());
-            telemetry::sampled(&lengths, truncated, started.elapsed());
-            let version = ticket.snapshot();
-            let rollouts = (0..).zip(reports).map(|(id, report)| Rollout {
-                id: RolloutId(id),
-                tokens: report.tokens,
-                text: report.text,
-                origin: Origin::Sampled { logprobs: report.logprobs, version },
-                truncated: report.truncated,
-                reward: None,
-            });
-            Ok(RolloutGroup { rollouts: rollouts.collect(), study: Arc::new(study), ticket })
-        }
-        Err(failure) => {
-            ticket.fail(&failure);
-            Err(failure)
-        }
+/// What a request left behind. Only a crash concerns the actor: what it samples with may be broken.
+fn settle(done: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {
+    let done = done.unwrap_or_else(|error| Err(Failure::Crashed(error.to_string())));
+    if done.is_err() {
+        telemetry::stage_failed("sampler");
     }
-}
-
-fn draw<S>(
-    sampler: &mut dyn Sampler<S>,
-    ticket: &Ticket,
-    context: &Context<S>,
-) -> Result<(Study, Vec<Sampled>), EngineError> {
-    let study = context.dataset.study(ticket.study())?;
-    let version = ticket.snapshot();
-    let snapshot = context.snapshots.get(version).ok_or_else(|| format!("the snapshot {version} is gone"))?;
-    let wanted = context.config.sampled_per_group();
-    let seeds: Vec<u64> = (0..wanted as u64).map(|rollout| ticket.stream(Stream::Sample, rollout).next_u64()).collect();
-    let reports = sampler.sample(Request {
-        study: &study.id,
-        prompt: &Prompt::new(&study),
-        snapshot: &snapshot,
-        seeds: &seeds,
-    })?;
-    if reports.len() != wanted {
-        return Err(format!("the sampler gave {} reports for {wanted} seeds", reports.len()).into());
+    match done {
+        Err(Failure::Refused(_)) => Ok(()),
+        other => other,
     }
-    for (index, report) in reports.iter().enumerate() {
-        if report.tokens.is_empty() || report.tokens.len() != report.logprobs.len() {
-            let (tokens, logprobs) = (report.tokens.len(), report.logprobs.len());
-            return Err(format!("sampled report {index} has {tokens} tokens and {logprobs} log-probabilities").into());
-        }
-    }
-    Ok((study, reports))
 }

@@ -12,6 +12,7 @@ use ractor::{
 };
 
 use crate::{
+    compute::{Failure, guarded},
     messages::{PoolMessage, Work},
     telemetry,
 };
@@ -49,8 +50,11 @@ impl<M: Message> Slot<M> {
 #[derive(Clone)]
 pub(crate) enum Hop {
     Pool(Slot<PoolMessage>),
-    Buffer(ReplayBuffer),
+    Buffer(ReplayBuffer, Option<Worth>),
 }
+
+/// Says whether a scored group is worth a step.
+pub(crate) type Worth = Arc<dyn Fn(&RolloutGroup) -> bool + Send + Sync>;
 
 impl Hop {
     pub fn forward(&self, group: RolloutGroup) {
@@ -59,11 +63,31 @@ impl Hop {
                 let (key, msg) = (group.ticket.id(), Work { group, queued: Instant::now() });
                 slot.send(FactoryMessage::Dispatch(Job::builder().key(key).msg(msg).build()));
             }
-            Self::Buffer(buffer) => {
-                if buffer.push(group).is_err() {
-                    telemetry::stage_failed("replay");
-                }
+            Self::Buffer(buffer, None) => push(buffer, group),
+            Self::Buffer(buffer, Some(worth)) => {
+                let (buffer, worth) = (buffer.clone(), worth.clone());
+                // Nobody knows how long the judge thinks.
+                tokio::task::spawn_blocking(move || judge(&buffer, &worth, group));
             }
+        }
+    }
+}
+
+fn push(buffer: &ReplayBuffer, group: RolloutGroup) {
+    if buffer.push(group).is_err() {
+        telemetry::stage_failed("replay");
+    }
+}
+
+/// Only groups that the buffer would take are judged. One that is not worth a step gives its place to another draw, if
+/// it has one left.
+fn judge(buffer: &ReplayBuffer, worth: &Worth, group: RolloutGroup) {
+    match guarded(|| Ok::<_, Failure>(buffer.check(&group).is_err() || worth(&group))) {
+        Ok(true) => push(buffer, group),
+        Ok(false) => group.redraw().unwrap_or_else(|last| push(buffer, last)),
+        Err(crash) => {
+            telemetry::stage_failed("replay");
+            group.fail(crash);
         }
     }
 }

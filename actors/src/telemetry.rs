@@ -37,6 +37,7 @@ fn describe_sampling() {
     describe_counter!("addendum_sampler_tokens_total", "Tokens sampled");
     describe_counter!("addendum_sampler_truncated_rollouts_total", "Sampled reports that hit the length limit");
     describe_gauge!("addendum_sampler_truncated_ratio", "Share of the last batch's sampled reports that hit the limit");
+    describe_gauge!("addendum_sampler_swapped_ratio", "Share of the last batch's tokens from swapped-in weights");
     describe_gauge!("addendum_sampler_busy_ratio", "Share of the time that samplers compute");
     describe_gauge!("addendum_sampler_throughput_tokens_per_second", "Tokens sampled per second over the last step");
     describe_histogram!("addendum_sampler_group_duration_seconds", Unit::Seconds, "Time to sample a group");
@@ -81,6 +82,7 @@ fn describe_running() {
     describe_gauge!("addendum_replay_tickets_in_flight", "Tickets out of the gate");
     describe_counter!("addendum_replay_evictions_total", "Groups evicted because they grew too old");
     describe_counter!("addendum_replay_retries_total", "Tickets issued again");
+    describe_counter!("addendum_replay_redraws_total", "Groups that were not worth a step and were replaced");
     describe_gauge!("addendum_replay_dead_letters", "Tickets that used up their attempts");
     describe_histogram!(
         "addendum_stage_queue_wait_seconds",
@@ -114,6 +116,10 @@ pub(crate) fn started(actor: &str) {
 
 pub(crate) fn restarted(actor: &str) {
     counter!("addendum_supervisor_restarts_total", "actor" => actor.to_string()).increment(1);
+}
+
+pub(crate) fn redrawn(groups: u64) {
+    counter!("addendum_replay_redraws_total").increment(groups);
 }
 
 pub(crate) fn stage_failed(stage: &str) {
@@ -198,6 +204,7 @@ pub(crate) fn step(record: &StepRecord, compute: Duration, evictions: u64, retri
     set("addendum_sampler_busy_ratio", record.sampler_busy);
     set("addendum_sampler_throughput_tokens_per_second", record.tokens_per_second);
     set("addendum_sampler_truncated_ratio", record.truncated_share);
+    set("addendum_sampler_swapped_ratio", record.swapped_share);
     set("addendum_replay_tickets_in_flight", record.tickets_in_flight as f64);
     set("addendum_replay_dead_letters", record.dead_letters as f64);
 }

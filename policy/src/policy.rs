@@ -14,7 +14,7 @@ use crate::{
         folder::{self, CONFIG, GENERATION, IMAGES, TOKENIZER, TOKENIZER_CONFIG, write_json},
         load_weights, save_weights, write_whole,
     },
-    generate::{GenerateRequest, Sample, generate},
+    generate::{GenerateRequest, Newest, Sample, generate, generate_swapping},
     image::{ImageConfig, ImageProcessor, Patches, PixelLimits},
     learner::{Learner, LearnerConfig},
     model::Model,
@@ -193,6 +193,17 @@ impl Policy {
     ) -> Result<Vec<Vec<Sample>>> {
         let sampler = sampler.without(&self.tokenizer.special().vision());
         generate(&self.model.language, adapter, requests, &sampler, self.tokenizer.stop_tokens())
+    }
+
+    /// As [`Policy::generate`], with the newest adapter that there is at each token; see [`generate_swapping`].
+    pub fn generate_swapping(
+        &self,
+        newest: &Newest,
+        requests: &[GenerateRequest],
+        sampler: &TokenSampler,
+    ) -> Result<Vec<Vec<Sample>>> {
+        let sampler = sampler.without(&self.tokenizer.special().vision());
+        generate_swapping(&self.model.language, newest, requests, &sampler, self.tokenizer.stop_tokens())
     }
 
     /// A learner of `adapter` over these frozen weights.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    FreshnessGate, Mode, Origin, PolicyVersion, RolloutGroup, RolloutId, TicketId,
+    FreshnessGate, Mode, PolicyVersion, RolloutGroup, RolloutId, TicketId,
     books::Books,
     sync::{Mutex, lock},
 };
@@ -31,6 +31,8 @@ pub enum PushError {
     NotScored { ticket: TicketId, rollout: usize },
     #[error("{ticket}: the reward of rollout {rollout} is {total}, expected a finite number")]
     NotFinite { ticket: TicketId, rollout: usize, total: String },
+    #[error("{ticket}: rollout {rollout} has {tokens} tokens and {versions} policy versions, expected one per token")]
+    Versions { ticket: TicketId, rollout: usize, tokens: usize, versions: usize },
     #[error("{ticket}: rollout {rollout} was sampled with {found}, the ticket asked for {expected}")]
     WrongVersion { ticket: TicketId, rollout: usize, found: PolicyVersion, expected: PolicyVersion },
     #[error("{ticket}: two rollouts have the id {id}; a stage that adds one takes the group's next id")]
@@ -74,9 +76,7 @@ impl ReplayBuffer {
     /// Takes a scored group.
     ///
     /// # Errors
-    /// The group is empty, two of its rollouts have the same id, a reward is missing or not finite, or, in fixed-lag
-    /// mode, it was not sampled with the version that its ticket asked for. The ticket then returns to the gate with
-    /// the error.
+    /// As [`ReplayBuffer::check`]. The ticket then returns to the gate with the error.
     pub fn push(&self, group: RolloutGroup) -> Result<(), PushError> {
         if let Err(error) = self.check(&group) {
             group.fail(&error);
@@ -87,7 +87,13 @@ impl ReplayBuffer {
         Ok(())
     }
 
-    fn check(&self, group: &RolloutGroup) -> Result<(), PushError> {
+    /// Whether the buffer would take the group.
+    ///
+    /// # Errors
+    /// The group is empty or belongs to another run, two of its rollouts have the same id, a reward is missing or not
+    /// finite, or a token was not sampled with a version that the ticket allows: in fixed-lag mode the one that it
+    /// asked for, in latest mode that one or any that was published since.
+    pub fn check(&self, group: &RolloutGroup) -> Result<(), PushError> {
         let ticket = group.ticket.id();
         if !Arc::ptr_eq(&self.books, &group.ticket.books) {
             return Err(PushError::Foreign { ticket });
@@ -99,8 +105,12 @@ impl ReplayBuffer {
         if let Some(twin) = group.rollouts.iter().find(|rollout| !ids.insert(rollout.id)) {
             return Err(PushError::SameId { ticket, id: twin.id });
         }
-        let mode = self.books.read(|ledger| ledger.config.mode);
         let expected = group.ticket.snapshot();
+        // A sampler may swap in a newer snapshot under way in latest mode, never an older one.
+        let newest = self.books.read(|ledger| match ledger.config.mode {
+            Mode::FixedLag => expected,
+            Mode::Latest => ledger.version,
+        });
         for (rollout, member) in group.rollouts.iter().enumerate() {
             match &member.reward {
                 None => return Err(PushError::NotScored { ticket, rollout }),
@@ -109,14 +119,13 @@ impl ReplayBuffer {
                 }
                 Some(_) => {}
             }
-            match member.origin {
-                // A sampler may swap in a newer snapshot under way in latest mode, never an older one.
-                Origin::Sampled { version: found, .. }
-                    if found < expected || (found > expected && mode == Mode::FixedLag) =>
-                {
-                    return Err(PushError::WrongVersion { ticket, rollout, found, expected });
-                }
-                _ => {}
+            let versions = member.origin.versions();
+            if member.is_sampled() && versions.len() != member.tokens.len() {
+                let (tokens, versions) = (member.tokens.len(), versions.len());
+                return Err(PushError::Versions { ticket, rollout, tokens, versions });
+            }
+            if let Some(&found) = versions.iter().find(|version| !(expected..=newest).contains(*version)) {
+                return Err(PushError::WrongVersion { ticket, rollout, found, expected });
             }
         }
         Ok(())

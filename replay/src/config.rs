@@ -32,6 +32,15 @@ pub struct GateConfig {
     /// Failed attempts after which a ticket is dead-lettered. Lost ones have a bound of their own:
     /// [`GateConfig::max_losses`].
     pub max_attempts: u32,
+    /// Draws of a study for one place in a batch, the first included: a group that is not worth a step gives its place
+    /// to another draw, up to the last one. One never draws again.
+    #[serde(default = "default_max_draws")]
+    pub max_draws: u32,
+}
+
+/// Of runs that say nothing about it, such as those saved when there was one draw only.
+fn default_max_draws() -> u32 {
+    GateConfig::DEFAULT_MAX_DRAWS
 }
 
 /// A healthy study may be lost with a killed worker now and then, one that takes its worker with it always is.
@@ -51,6 +60,9 @@ pub enum ConfigError {
 }
 
 impl GateConfig {
+    /// [`GateConfig::max_draws`] unless said otherwise.
+    pub const DEFAULT_MAX_DRAWS: u32 = 10;
+
     /// # Errors
     /// Names the first field that is zero where it must not be, or an overflow of the ticket count.
     pub fn validate(&self) -> Result<(), ConfigError> {
@@ -60,6 +72,7 @@ impl GateConfig {
             Self { batch_groups: 0, .. } => zero("batch_groups"),
             Self { studies: 0, .. } => zero("studies"),
             Self { max_attempts: 0, .. } => zero("max_attempts"),
+            Self { max_draws: 0, .. } => zero("max_draws"),
             Self { steps, batch_groups, .. } if steps.checked_mul(*batch_groups).is_none() => {
                 Err(ConfigError::TooManyTickets { steps: *steps, batch_groups: *batch_groups })
             }

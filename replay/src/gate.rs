@@ -49,8 +49,10 @@ impl FreshnessGate {
     pub fn try_issue(&self) -> Issue {
         let (next, seed) = self.books.read(|ledger| (ledger.issue(), ledger.config.seed));
         match next {
-            Next::Permit(Permit { id, study, attempt, snapshot }) => Issue::Ticket(Ticket {
+            Next::Permit(Permit { id, draw, last_draw, study, attempt, snapshot }) => Issue::Ticket(Ticket {
                 id,
+                draw,
+                last_draw,
                 study,
                 attempt,
                 snapshot,

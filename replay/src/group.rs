@@ -39,13 +39,28 @@ pub enum Origin {
     Sampled {
         /// Behaviour log-probabilities (nats), one per token.
         logprobs: Vec<f32>,
-        /// The oldest version that any of its tokens was sampled with.
-        version: PolicyVersion,
+        /// The policy version that each token was sampled with.
+        versions: Vec<PolicyVersion>,
     },
     /// An edited copy of the rollout `source` of the same group; it has no behaviour policy.
     Edited { source: RolloutId, record: EditRecord },
     /// The whole reference report.
     Reference,
+}
+
+impl Origin {
+    /// The policy version that each token was sampled with; nothing for what was not sampled.
+    pub fn versions(&self) -> &[PolicyVersion] {
+        match self {
+            Self::Sampled { versions, .. } => versions,
+            Self::Edited { .. } | Self::Reference => &[],
+        }
+    }
+
+    /// The oldest version that any token was sampled with; `None` for what was not sampled.
+    pub fn oldest_version(&self) -> Option<PolicyVersion> {
+        self.versions().iter().min().copied()
+    }
 }
 
 /// A reward with its parts.
@@ -112,13 +127,19 @@ impl RolloutGroup {
         self.rollouts.iter().filter_map(move |rollout| Some(total(rollout)? - total(self.rollout(rollout.source()?)?)?))
     }
 
-    /// The oldest version that any rollout of the group was sampled with; the ticket's if none was sampled.
+    /// The oldest version that any token of the group was sampled with; the ticket's if none was sampled.
     pub fn oldest_version(&self) -> PolicyVersion {
-        let versions = self.rollouts.iter().filter_map(|rollout| match rollout.origin {
-            Origin::Sampled { version, .. } => Some(version),
-            _ => None,
-        });
+        let versions = self.rollouts.iter().filter_map(|rollout| rollout.origin.oldest_version());
         versions.min().unwrap_or(self.ticket.snapshot())
+    }
+
+    /// Gives the group's place to another draw; see [`Ticket::redraw`].
+    ///
+    /// # Errors
+    /// This is the last draw that the place has: here is the group again, to be trained on as it is.
+    pub fn redraw(self) -> Result<(), Self> {
+        let Self { ticket, study, rollouts } = self;
+        ticket.redraw().map_err(|ticket| Self { ticket, study, rollouts })
     }
 
     /// Gives the group up: its ticket returns to the gate with `error` as the reason.

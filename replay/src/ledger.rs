@@ -10,6 +10,8 @@ use crate::{ConfigError, DeadLetter, GateConfig, GateState, Mode, OpenTicket, Po
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Permit {
     pub id: TicketId,
+    pub draw: u32,
+    pub last_draw: bool,
     pub study: usize,
     pub attempt: u32,
     pub snapshot: PolicyVersion,
@@ -24,6 +26,8 @@ pub(crate) enum Fate {
     Lost,
     /// Its group grew too old.
     Evicted,
+    /// Its group is not worth a step.
+    Redrawn,
     /// For good.
     Trained,
 }
@@ -43,10 +47,12 @@ pub struct GateStats {
     pub version: PolicyVersion,
     /// Tickets out of the gate: being sampled, in a stage, or waiting in the buffer.
     pub in_flight: u64,
-    /// Issues of a ticket that had been issued before, evictions included.
+    /// Issues of a ticket that had been issued before, evictions and redraws included.
     pub retries: u64,
     /// Groups that grew too old in the buffer.
     pub evictions: u64,
+    /// Groups that were not worth a step and gave their places to other draws.
+    pub redraws: u64,
     /// Tickets that failed, or were lost, too often, over the whole run.
     pub dead_letters: u64,
 }
@@ -63,6 +69,7 @@ pub(crate) struct Ledger {
     dead_in_batches: u64,
     retries: u64,
     evictions: u64,
+    redraws: u64,
     /// Whether a batch is out for training: there is never more than one.
     pub batch_out: bool,
     pub closed: bool,
@@ -93,6 +100,7 @@ impl Ledger {
             dead_in_batches: state.dead_in_batches,
             retries: 0,
             evictions: 0,
+            redraws: 0,
             batch_out: false,
             closed: false,
             config,
@@ -132,8 +140,14 @@ impl Ledger {
                 (id, OpenTicket::default())
             }
         };
-        let attempt = open.attempts + open.lost + 1;
-        let permit = Permit { id, study: self.order.study_of(id), attempt, snapshot: self.snapshot(id) };
+        let permit = Permit {
+            id,
+            draw: open.draw,
+            last_draw: open.draw + 1 >= self.config.max_draws,
+            study: self.order.study_of(id, open.draw),
+            attempt: open.attempts + open.lost + 1,
+            snapshot: self.snapshot(id),
+        };
         self.in_flight.insert(id, (permit.snapshot, open));
         Next::Permit(permit)
     }
@@ -156,6 +170,11 @@ impl Ledger {
                 self.evictions += 1;
                 false
             }
+            Fate::Redrawn => {
+                self.redraws += 1;
+                open = OpenTicket { draw: open.draw + 1, ..OpenTicket::default() };
+                false
+            }
             // What comes back while the run is being shut down has neither failed nor been lost.
             Fate::Failed(_) | Fate::Lost if self.closed => false,
             Fate::Failed(error) => {
@@ -170,9 +189,9 @@ impl Ledger {
             }
         };
         if last {
-            let OpenTicket { attempts, lost, last_error } = open;
-            let letter =
-                DeadLetter { study: self.order.study_of(id), attempts, lost, error: last_error.unwrap_or_default() };
+            let OpenTicket { draw, attempts, lost, last_error } = open;
+            let study = self.order.study_of(id, draw);
+            let letter = DeadLetter { study, attempts, lost, error: last_error.unwrap_or_default() };
             self.dead.insert(id, letter);
         } else {
             self.returned.insert(id, open);
@@ -219,6 +238,7 @@ impl Ledger {
             in_flight: self.in_flight.len() as u64,
             retries: self.retries,
             evictions: self.evictions,
+            redraws: self.redraws,
             dead_letters: self.dead.len() as u64,
         }
     }

@@ -8,7 +8,7 @@
 //!
 //! 1. Freshness: ticket n is issued only once version ⌊n/B⌋ − η is published; nothing older than η is trained on.
 //! 2. Conservation: every ticket ends exactly once, trained or dead-lettered; a dropped one is issued again. An attempt
-//!    lost with its worker is not a failed one.
+//!    lost with its worker is not a failed one. One whose group is not worth a step is drawn again, with another study.
 //! 3. Reproducibility: in [`Mode::FixedLag`] step s trains on tickets [sB, (s+1)B) sampled with version
 //!    max(0, s − η), whatever the timing.
 //! 5. Integrity: a group is never split over two steps.

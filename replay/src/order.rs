@@ -1,6 +1,7 @@
-//! Which study a ticket draws: a seeded shuffle of the training set per epoch.
+//! Which study a ticket draws: a seeded shuffle of the training set per epoch, and any study at all when its place is
+//! drawn again.
 
-use rand::seq::SliceRandom;
+use rand::{Rng, seq::SliceRandom};
 
 use crate::{Stream, TicketId, stream};
 
@@ -25,8 +26,12 @@ impl StudyOrder {
         Self { seed, studies: studies.max(1), recent: [None, None] }
     }
 
-    /// The index of the study that `ticket` draws. Each epoch visits every study once.
-    pub fn study_of(&mut self, ticket: TicketId) -> usize {
+    /// The index of the study of a ticket's `draw`, counted from zero. The first draws of an epoch visit every study
+    /// once; a later one takes any study, by a stream of (seed, ticket, draw) alone.
+    pub fn study_of(&mut self, ticket: TicketId, draw: u32) -> usize {
+        if draw > 0 {
+            return stream(self.seed, Stream::Redraw, ticket.0, draw.into()).random_range(0..self.studies);
+        }
         let studies = self.studies as u64;
         let (number, position) = (ticket.0 / studies, (ticket.0 % studies) as usize);
         self.epoch(number).order[position]
@@ -56,7 +61,7 @@ mod tests {
     #[test]
     fn every_epoch_visits_every_study_once_in_an_order_of_its_own() {
         let mut order = StudyOrder::new(7, 50);
-        let mut epoch = |e: u64| (0..50).map(|i| order.study_of(TicketId(e * 50 + i))).collect::<Vec<_>>();
+        let mut epoch = |e: u64| (0..50).map(|i| order.study_of(TicketId(e * 50 + i), 0)).collect::<Vec<_>>();
         let (first, second, first_again) = (epoch(0), epoch(1), epoch(0));
         assert_ne!(first, second);
         assert_eq!(first, first_again);
@@ -70,7 +75,19 @@ mod tests {
     fn going_back_and_forth_between_three_epochs_gives_the_same_studies() {
         let mut jumping = StudyOrder::new(3, 5);
         for id in [0, 12, 6, 1, 11, 0, 7, 13, 2] {
-            assert_eq!(jumping.study_of(TicketId(id)), StudyOrder::new(3, 5).study_of(TicketId(id)));
+            let fresh = StudyOrder::new(3, 5).study_of(TicketId(id), 0);
+            assert_eq!(jumping.study_of(TicketId(id), 0), fresh);
         }
+    }
+
+    #[test]
+    fn later_draws_take_any_study_and_leave_the_epochs_alone() {
+        let mut order = StudyOrder::new(3, 5);
+        let first: Vec<_> = (0..5).map(|id| order.study_of(TicketId(id), 0)).collect();
+        let later: Vec<_> = (1..50).map(|draw| order.study_of(TicketId(2), draw)).collect();
+        assert_eq!(later, (1..50).map(|draw| StudyOrder::new(3, 5).study_of(TicketId(2), draw)).collect::<Vec<_>>());
+        assert!((0..5).all(|study| later.contains(&study)));
+        assert_ne!(later, (1..50).map(|draw| order.study_of(TicketId(3), draw)).collect::<Vec<_>>());
+        assert_eq!(first, (0..5).map(|id| order.study_of(TicketId(id), 0)).collect::<Vec<_>>());
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 const ITERATIONS: usize = 1000;
 
 fn config(mode: Mode, staleness: u64) -> GateConfig {
-    GateConfig { steps: 3, batch_groups: 2, staleness, mode, studies: 4, seed: 5, max_attempts: 3 }
+    GateConfig { steps: 3, batch_groups: 2, staleness, mode, studies: 4, seed: 5, max_attempts: 3, max_draws: 3 }
 }
 
 fn study() -> Arc<Study> {
@@ -36,7 +36,7 @@ fn scored(ticket: Ticket) -> RolloutGroup {
         id: RolloutId(0),
         tokens: vec![1],
         text: "Clear.".into(),
-        origin: Origin::Sampled { logprobs: vec![0.0], version: ticket.snapshot() },
+        origin: Origin::Sampled { logprobs: vec![0.0], versions: vec![ticket.snapshot()] },
         truncated: false,
         reward: Some(Scored { total: 1.0, components: BTreeMap::new() }),
     };
@@ -52,6 +52,17 @@ fn sampler(gate: FreshnessGate, buffer: ReplayBuffer, drop_first: fn(TicketId) -
             continue;
         }
         buffer.push(scored(ticket)).unwrap();
+    }
+}
+
+/// As [`sampler`], but the first draws of every other place are not worth a step.
+fn picky_sampler(gate: FreshnessGate, buffer: ReplayBuffer) {
+    while let Some(ticket) = block_on(gate.issue()) {
+        assert!(gate.version() >= gate.config().required_version(ticket.id()), "{} was issued too early", ticket.id());
+        let worth = ticket.id().0 % 2 == 1 || ticket.draw() == 2;
+        let group = scored(ticket);
+        let kept = if worth { Some(group) } else { group.redraw().err() };
+        kept.into_iter().for_each(|group| buffer.push(group).unwrap());
     }
 }
 
@@ -112,6 +123,52 @@ fn no_schedule_loses_or_repeats_a_ticket_in_latest_mode() {
             let mut trained = run(Mode::Latest, 1, 2, |id| id.0 == 1).concat();
             trained.sort_unstable();
             assert_eq!(trained, [0, 1, 2, 3, 4, 5]);
+        },
+        ITERATIONS,
+    );
+}
+
+/// Ticket and draw of every group, by step, of a run with two picky samplers.
+fn picky_run(mode: Mode, max_draws: u32) -> Vec<Vec<(u64, u32)>> {
+    let gate = FreshnessGate::new(GateConfig { max_draws, ..config(mode, 1) }).unwrap();
+    let buffer = ReplayBuffer::new(&gate);
+    let mut threads = Vec::new();
+    for _ in 0..2 {
+        let (gate, buffer) = (gate.clone(), buffer.clone());
+        threads.push(thread::spawn(move || picky_sampler(gate, buffer)));
+    }
+    let mut steps = Vec::new();
+    while let Some(batch) = block_on(buffer.next_batch()) {
+        assert!(batch.staleness().all(|lag| lag <= 1));
+        steps.push(batch.groups().iter().map(|group| (group.ticket.id().0, group.ticket.draw())).collect());
+        batch.publish();
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(gate.stats().redraws, 3 * u64::from(max_draws - 1));
+    steps
+}
+
+#[test]
+fn no_schedule_of_redraws_deadlocks_or_changes_the_batches_of_fixed_lag() {
+    for max_draws in [2, 3] {
+        let last = max_draws - 1;
+        shuttle::check_random(
+            move || {
+                let steps = picky_run(Mode::FixedLag, max_draws);
+                assert_eq!(steps, [[(0, last), (1, 0)], [(2, last), (3, 0)], [(4, last), (5, 0)]]);
+            },
+            ITERATIONS,
+        );
+    }
+}
+
+#[test]
+fn no_schedule_of_redraws_loses_or_repeats_a_place_in_latest_mode() {
+    shuttle::check_random(
+        || {
+            let mut trained = picky_run(Mode::Latest, 3).concat();
+            trained.sort_unstable();
+            assert_eq!(trained, [(0, 2), (1, 0), (2, 2), (3, 0), (4, 2), (5, 0)]);
         },
         ITERATIONS,
     );

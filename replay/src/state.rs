@@ -9,7 +9,10 @@ use crate::{ConfigError, GateConfig, Mode, PolicyVersion, TicketId};
 /// A ticket that was issued and has not ended: in flight, in the buffer, or returned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenTicket {
-    /// Failed attempts so far.
+    /// Which draw of its place it is, counted from zero.
+    #[serde(default)]
+    pub draw: u32,
+    /// Failed attempts of this draw so far.
     pub attempts: u32,
     /// Attempts that were lost with the worker that held them.
     #[serde(default)]
@@ -20,7 +23,7 @@ pub struct OpenTicket {
 /// A ticket that failed, or was lost, too often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// Index of the study in the training set.
+    /// Index in the training set of the study that was drawn last.
     pub study: usize,
     /// Failed attempts.
     pub attempts: u32,
@@ -102,6 +105,7 @@ impl GateState {
         same("mode", format!("{:?}", saved.mode), format!("{:?}", config.mode))?;
         same("studies", saved.studies, config.studies)?;
         same("seed", saved.seed, config.seed)?;
+        same("max_draws", saved.max_draws, config.max_draws)?;
 
         let inconsistent = |reason: String| Err(ConfigError::Inconsistent { reason });
         if self.version.0 > config.steps {
@@ -115,6 +119,10 @@ impl GateState {
             if *id >= self.next {
                 return inconsistent(format!("{id} is open or dead but was never issued"));
             }
+        }
+        if let Some((id, open)) = self.open.iter().find(|(_, open)| open.draw >= config.max_draws) {
+            let (draws, most) = (u64::from(open.draw) + 1, config.max_draws);
+            return inconsistent(format!("{id} was drawn {draws} times, the run allows {most}"));
         }
         if let Some(id) = self.open.keys().find(|id| self.dead.contains_key(id)) {
             return inconsistent(format!("{id} is both open and dead"));

@@ -19,12 +19,20 @@ pub enum Stream {
     Group = 4,
     /// For stages written by users.
     Custom = 5,
+    /// The study of a place that is drawn again.
+    Redraw = 6,
 }
 
 /// The stream of `purpose` with the counters `major` (a ticket, an epoch) and `minor` (a rollout) under `seed`.
 pub fn stream(seed: u64, purpose: Stream, major: u64, minor: u64) -> ChaCha8Rng {
+    stream_of_draw(seed, purpose, 0, major, minor)
+}
+
+/// As [`stream`], for one of the draws of a place. The draw has the upper half of the word that the purpose is in.
+pub(crate) fn stream_of_draw(seed: u64, purpose: Stream, draw: u32, major: u64, minor: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
-    for (bytes, word) in key.chunks_exact_mut(8).zip([seed, purpose as u64, major, minor]) {
+    let purpose = purpose as u64 | u64::from(draw) << 32;
+    for (bytes, word) in key.chunks_exact_mut(8).zip([seed, purpose, major, minor]) {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)
@@ -49,5 +57,13 @@ mod tests {
         ] {
             assert_ne!(base, other);
         }
+    }
+
+    #[test]
+    fn every_draw_has_streams_of_its_own_and_the_first_has_those_of_the_place() {
+        let head = |draw| stream_of_draw(1, Stream::Sample, draw, 2, 3).next_u64();
+        assert_eq!(head(0), stream(1, Stream::Sample, 2, 3).next_u64());
+        let heads: std::collections::BTreeSet<u64> = [0, 1, 2, u32::MAX].map(head).into();
+        assert_eq!(heads.len(), 4);
     }
 }

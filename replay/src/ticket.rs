@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::{PolicyVersion, Stream, TicketId, books::Books, ledger::Fate, stream};
+use crate::{PolicyVersion, Stream, TicketId, books::Books, ledger::Fate, stream::stream_of_draw};
 
 /// An owned value that travels inside the group it admitted. It is neither `Clone` nor constructible outside the
 /// gate, so holding tickets is the backpressure of the whole pipeline.
@@ -12,9 +12,15 @@ use crate::{PolicyVersion, Stream, TicketId, books::Books, ledger::Fate, stream}
 /// A ticket ends by being trained on. Before that it may fail ([`Ticket::fail`]) or be lost (dropped by a panic or with
 /// a killed actor): it returns to the gate, which issues it again before any other, or dead-letters it once it has
 /// failed, or was lost, too often.
+///
+/// What ends for good is the ticket's place in the batches of the run. A group that is not worth a step gives the
+/// place to another draw ([`Ticket::redraw`]): the same ticket number and policy version, another study, other random
+/// streams, and attempts that start anew.
 #[derive(Debug)]
 pub struct Ticket {
     pub(crate) id: TicketId,
+    pub(crate) draw: u32,
+    pub(crate) last_draw: bool,
     pub(crate) study: usize,
     pub(crate) attempt: u32,
     pub(crate) snapshot: PolicyVersion,
@@ -28,12 +34,17 @@ impl Ticket {
         self.id
     }
 
+    /// Which draw of its place this is, counted from zero.
+    pub fn draw(&self) -> u32 {
+        self.draw
+    }
+
     /// Index of the study in the training set.
     pub fn study(&self) -> usize {
         self.study
     }
 
-    /// Counts from one; those that failed and those that were lost, but not those that grew too old.
+    /// Counts from one in every draw; those that failed and those that were lost, but not those that grew too old.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
@@ -43,14 +54,26 @@ impl Ticket {
         self.snapshot
     }
 
-    /// The random stream of one rollout of this ticket; the same at every attempt.
+    /// The random stream of one rollout of this draw; the same at every attempt.
     pub fn stream(&self, purpose: Stream, rollout: u64) -> ChaCha8Rng {
-        stream(self.seed, purpose, self.id.0, rollout)
+        stream_of_draw(self.seed, purpose, self.draw, self.id.0, rollout)
     }
 
     /// Returns the ticket to the gate with the reason of the failure.
     pub fn fail(mut self, error: impl ToString) {
         self.fate = Fate::Failed(error.to_string());
+    }
+
+    /// Retires this draw, because its group is not worth a step, and has the place drawn again.
+    ///
+    /// # Errors
+    /// This is the last draw that the place has: here is the ticket again, to be trained on as it is.
+    pub fn redraw(mut self) -> Result<(), Self> {
+        if self.last_draw {
+            return Err(self);
+        }
+        self.fate = Fate::Redrawn;
+        Ok(())
     }
 
     /// Returns the ticket without counting the attempt: the study did nothing wrong, its group grew too old.

@@ -10,7 +10,9 @@ use addendum_studies::{Study, study::Reference};
 
 fn gate() -> FreshnessGate {
     let (mode, seed) = (Mode::FixedLag, 0);
-    let config = GateConfig { steps: 1, batch_groups: 1, staleness: 0, mode, studies: 1, seed, max_attempts: 3 };
+    let (max_attempts, max_draws) = (3, 1);
+    let config =
+        GateConfig { steps: 1, batch_groups: 1, staleness: 0, mode, studies: 1, seed, max_attempts, max_draws };
     FreshnessGate::new(config).unwrap()
 }
 
@@ -30,7 +32,7 @@ fn group(gate: &FreshnessGate) -> RolloutGroup {
         comparison: None,
         reference: Reference::new("Clear."),
     };
-    let sampled = || Origin::Sampled { logprobs: vec![0.0], version: ticket.snapshot() };
+    let sampled = || Origin::Sampled { logprobs: vec![0.0], versions: vec![ticket.snapshot()] };
     let mut rollouts: Vec<_> = (0..3).map(|i| rollout(i, sampled(), 1.0 + i as f64)).collect();
     for (source, gain) in [(0, 0.5), (1, 0.25), (2, 0.125)] {
         let origin = Origin::Edited { source: RolloutId(source), record: EditRecord::default() };

@@ -13,12 +13,12 @@ use std::{
 };
 
 use addendum_actors::{
-    EngineError, Event, Learner, Pipeline, Request, RunConfig, RunError, RunSummary, Running, Sampled, Sampler, Stage,
-    StageError, StepRecord, StepStats, Tokenize,
+    AsyncSampler, EngineError, Event, Learner, Pipeline, Request, RunConfig, RunError, RunSummary, Running, Sampled,
+    Sampler, Stage, StageError, StepRecord, StepStats, Tokenize, Variant,
     stages::{EditStage, RewardStage},
 };
 use addendum_editor::{EditConfig, Editor};
-use addendum_replay::{Origin, RolloutGroup};
+use addendum_replay::{Origin, PolicyVersion, RolloutGroup};
 use addendum_rewards::{Case, Entity, EntityExtractor, EntityType, Report, Reward, RewardSource};
 use addendum_studies::{Reference, Study};
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
@@ -46,7 +46,6 @@ impl Weights {
 }
 
 /// What goes wrong, and when. Counters are shared by all instances, also those built after a restart.
-#[derive(Default)]
 pub struct Trouble {
     /// Sampler calls, stage calls and learner steps that panic, by running number.
     pub sampler_panics: Vec<u64>,
@@ -66,6 +65,38 @@ pub struct Trouble {
     pub edited: AtomicU64,
     pub scored: AtomicU64,
     pub stepped: AtomicU64,
+    /// What the sampler does before every token: the version to draw it with.
+    pub between_tokens: fn(&Request<Weights>) -> PolicyVersion,
+    /// Of the server: requests so far, those under way, the most at a time, and the order of the answers.
+    pub calls: AtomicU64,
+    pub under_way: AtomicU64,
+    pub most_under_way: AtomicU64,
+    pub answered: Mutex<Vec<u64>>,
+}
+
+impl Default for Trouble {
+    fn default() -> Self {
+        Self {
+            sampler_panics: vec![],
+            editor_panics: vec![],
+            reward_panics: vec![],
+            learner_panics: vec![],
+            unreadable: vec![],
+            unscorable: vec![],
+            learner_error: None,
+            delay: Duration::ZERO,
+            slow_start: Duration::ZERO,
+            sampled: AtomicU64::new(0),
+            edited: AtomicU64::new(0),
+            scored: AtomicU64::new(0),
+            stepped: AtomicU64::new(0),
+            between_tokens: |request| request.policy.version,
+            calls: AtomicU64::new(0),
+            under_way: AtomicU64::new(0),
+            most_under_way: AtomicU64::new(0),
+            answered: Mutex::default(),
+        }
+    }
 }
 
 impl Trouble {
@@ -86,25 +117,64 @@ impl Trouble {
 
 struct ToySampler(Arc<Trouble>);
 
-impl Sampler<Weights> for ToySampler {
-    fn sample(&mut self, request: Request<'_, Weights>) -> Result<Vec<Sampled>, EngineError> {
+impl ToySampler {
+    fn reports(&self, request: &Request<Weights>) -> Result<Vec<Sampled>, EngineError> {
         self.0.strike(&self.0.sampled, &self.0.sampler_panics, "the sampler");
-        if self.0.unreadable.iter().any(|study| study == request.study) {
+        if self.0.unreadable.iter().any(|study| *study == request.study) {
             return Err(format!("study {}: the image cannot be decoded", request.study).into());
         }
         assert!(!request.prompt.text.contains("reference"), "the reference reached the prompt");
-        let digest = request.snapshot.0.iter().fold(0u64, |digest, w| digest.rotate_left(7) ^ w.to_bits());
-        Ok(request.seeds.iter().map(|seed| report(seed ^ digest)).collect())
+        let digest = request.policy.weights.0.iter().fold(0u64, |digest, w| digest.rotate_left(7) ^ w.to_bits());
+        Ok(request.seeds.iter().map(|seed| report(seed ^ digest, || (self.0.between_tokens)(request))).collect())
     }
 }
 
-fn report(seed: u64) -> Sampled {
+impl Sampler<Weights> for ToySampler {
+    fn sample(&mut self, request: Request<Weights>) -> Result<Vec<Sampled>, EngineError> {
+        self.reports(&request)
+    }
+}
+
+/// Holds four requests, and answers them in another order than they came in.
+struct ToyServer {
+    sampler: ToySampler,
+    longest: Duration,
+}
+
+impl AsyncSampler<Weights> for ToyServer {
+    fn capacity(&self) -> usize {
+        4
+    }
+
+    async fn sample(&self, request: Request<Weights>) -> Result<Vec<Sampled>, EngineError> {
+        let (call, under_way) = (self.sampler.0.calls.fetch_add(1, Ordering::SeqCst), &self.sampler.0.under_way);
+        let now = under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.sampler.0.most_under_way.fetch_max(now, Ordering::SeqCst);
+        let _leave = Leave(under_way);
+        // Every other one overtakes the one before it.
+        tokio::time::sleep(self.longest.mul_f64(if call.is_multiple_of(2) { 1.0 } else { 0.1 })).await;
+        self.sampler.0.answered.lock().unwrap().push(call);
+        self.sampler.reports(&request)
+    }
+}
+
+struct Leave<'a>(&'a AtomicU64);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn report(seed: u64, between_tokens: impl Fn() -> PolicyVersion) -> Sampled {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let count = rng.random_range(1..=3);
     let sentences: Vec<&str> = SENTENCES.choose_multiple(&mut rng, count).copied().collect();
     let text = sentences.join(" ");
     let tokens = tokens(&text);
-    Sampled { logprobs: tokens.iter().map(|_| -rng.random::<f32>()).collect(), tokens, text, truncated: false }
+    let versions = tokens.iter().map(|_| between_tokens()).collect();
+    let logprobs = tokens.iter().map(|_| -rng.random::<f32>()).collect();
+    Sampled { logprobs, versions, tokens, text, truncated: false }
 }
 
 fn tokens(text: &str) -> Vec<u32> {
@@ -320,10 +390,9 @@ pub fn with_learner<L: Learner<Weights> + 'static>(
     learner: impl FnOnce(Arc<Trouble>) -> L + Send + 'static,
 ) -> Pipeline<Weights> {
     let trouble = Arc::new(trouble);
-    let (sampling, learning, editing, scoring) = (trouble.clone(), trouble.clone(), trouble.clone(), trouble);
+    let (sampling, learning) = (trouble.clone(), trouble.clone());
     let variant = config.variant;
-    let editor = Arc::new(Editor::new(EditConfig::default(), Arc::new(Findings)).unwrap());
-    Pipeline::new(
+    let chain = Pipeline::new(
         config,
         Arc::new(studies(7)),
         move |index| {
@@ -333,15 +402,34 @@ pub fn with_learner<L: Learner<Weights> + 'static>(
             Ok(ToySampler(sampling.clone()))
         },
         move || Ok(learner(learning)),
-    )
-    .stage("editor", 2, move || {
+    );
+    stages(chain, variant, trouble)
+}
+
+/// As [`pipeline`], with servers that take up to `longest` to answer.
+pub fn served(config: RunConfig, trouble: Arc<Trouble>, longest: Duration) -> Pipeline<Weights> {
+    let (sampling, learning) = (trouble.clone(), trouble.clone());
+    let variant = config.variant;
+    let chain = Pipeline::with_async_samplers(
+        config,
+        Arc::new(studies(7)),
+        move |_| Ok(ToyServer { sampler: ToySampler(sampling.clone()), longest }),
+        move || Ok(ToyLearner::new(learning)),
+    );
+    stages(chain, variant, trouble)
+}
+
+fn stages(chain: Pipeline<Weights>, variant: Variant, trouble: Arc<Trouble>) -> Pipeline<Weights> {
+    let (editing, scoring) = (trouble.clone(), trouble);
+    let editor = Arc::new(Editor::new(EditConfig::default(), Arc::new(Findings)).unwrap());
+    let chain = chain.stage("editor", 2, move || {
         let trouble = editing.clone();
         Troubled {
             inner: EditStage::new(editor.clone(), Arc::new(Words), variant),
             strike: Box::new(move |_| trouble.strike(&trouble.edited, &trouble.editor_panics, "the editor")),
         }
-    })
-    .stage("reward", 2, move || {
+    });
+    chain.stage("reward", 2, move || {
         let trouble = scoring.clone();
         Troubled {
             inner: RewardStage::new(Arc::new(Toy)),

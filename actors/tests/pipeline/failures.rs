@@ -138,10 +138,7 @@ async fn parts_that_cannot_be_built_are_named() {
 struct NoSampler;
 
 impl addendum_actors::Sampler<Weights> for NoSampler {
-    fn sample(
-        &mut self,
-        _: addendum_actors::Request<'_, Weights>,
-    ) -> Result<Vec<addendum_actors::Sampled>, EngineError> {
+    fn sample(&mut self, _: addendum_actors::Request<Weights>) -> Result<Vec<addendum_actors::Sampled>, EngineError> {
         Err("nothing to sample with".into())
     }
 }
@@ -251,10 +248,7 @@ async fn dropping_a_run_frees_everything_it_held() {
 struct Slow(#[allow(dead_code)] Arc<Trouble>);
 
 impl addendum_actors::Sampler<Weights> for Slow {
-    fn sample(
-        &mut self,
-        _: addendum_actors::Request<'_, Weights>,
-    ) -> Result<Vec<addendum_actors::Sampled>, EngineError> {
+    fn sample(&mut self, _: addendum_actors::Request<Weights>) -> Result<Vec<addendum_actors::Sampled>, EngineError> {
         std::thread::sleep(Duration::from_millis(50));
         Err("slow".into())
     }

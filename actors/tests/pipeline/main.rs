@@ -2,9 +2,12 @@
 
 mod common;
 mod determinism;
+mod draws;
 mod durability;
 mod endurance;
 mod failures;
+mod latest;
 mod recording;
 mod resuming;
 mod reward_failures;
+mod sampling;

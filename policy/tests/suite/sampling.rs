@@ -1,10 +1,13 @@
 //! Sampling: what a sample depends on, and what is never drawn.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use addendum_policy::{
-    Config, Policy,
-    generate::{GenerateRequest, Sample, generate},
+    Adapter, Config, LoraConfig, Policy,
+    generate::{GenerateRequest, Sample, Versioned, generate},
     image::ImageConfig,
     model::Weights,
     pack::{EncodedPrompt, PromptTokens},
