@@ -11,13 +11,13 @@ use std::{
 use addendum_actors::{EngineError, Request, Sampled, StepStats, engine};
 use addendum_policy::{
     Adapter, LearnerConfig, Policy, SamplingConfig,
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Member},
     generate::GenerateRequest,
     learner::{self, LearnerState, TrainGroup, TrainResponse},
     pack::EncodedPrompt,
     sampling::TokenSampler,
 };
-use addendum_replay::{Origin, RolloutGroup};
+use addendum_replay::{Origin, Rollout, RolloutGroup};
 use addendum_studies::{ImageSource, Prompt};
 use dashmap::DashMap;
 
@@ -143,7 +143,7 @@ impl Learner {
 
     fn train_group(&self, group: &RolloutGroup) -> Result<TrainGroup, EngineError> {
         let prompt = self.prompts.encode(&group.study.id, &Prompt::new(&group.study))?;
-        let response = |(index, rollout): (usize, &addendum_replay::Rollout)| {
+        let response = |(index, rollout): (usize, &Rollout)| {
             let reward = rollout.reward.as_ref().ok_or_else(|| {
                 format!("study {}: rollout {index} has no reward; is there a reward stage?", group.study.id)
             })?;
@@ -201,4 +201,15 @@ impl engine::Learner<Adapter> for Learner {
         let lora = self.learner.adapter().config().clone();
         Ok(Adapter::from_bytes(policy.config(), lora, bytes, policy.device())?)
     }
+}
+
+/// Whether an algorithm would spend a step on a scored group.
+pub fn worth(algorithm: &dyn Algorithm, group: &RolloutGroup) -> bool {
+    let member = |rollout: &Rollout| Member {
+        reward: rollout.reward.as_ref().map_or(f64::NAN, |reward| reward.total),
+        tokens: rollout.tokens.len(),
+        truncated: rollout.truncated,
+        sampled: rollout.is_sampled(),
+    };
+    algorithm.worthwhile(&group.rollouts.iter().map(member).collect::<Vec<_>>())
 }

@@ -238,7 +238,7 @@ impl Training {
         let editing = settings.services.editing(&annotators.editing)?;
         let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &editing)?);
         let (tokenizer, variant) = (Arc::new(Tokenizer(home)), settings.run.variant);
-        pipeline = pipeline.stage("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), variant)));
+        pipeline = pipeline.stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant));
         pipeline = settings.append_reward(pipeline, annotators.scoring.clone(), &components)?;
         for change in changes {
             pipeline = change(pipeline)?;
@@ -272,12 +272,12 @@ impl Training {
 
 fn built_in_sampling() -> Sampling {
     Box::new(|settings, data, prompts, learner| {
-        let (config, swap) = (settings.sampling.clone(), settings.run.swap);
+        let config = settings.sampling.clone();
         let samplers = move |i: usize| {
             let prompts = prompts[i % prompts.len()].clone();
             let mut config = config.clone();
             config.suppressed_tokens = prompts.policy().tokenizer().misplaced_tokens();
-            Ok(Sampler::new(prompts, config, swap)?)
+            Ok(Sampler::new(prompts, config)?)
         };
         Pipeline::new(settings.run.clone(), data, samplers, learner)
     })
