@@ -3,7 +3,7 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -12,12 +12,12 @@ use addendum_actors::{EngineError, Request, Sampled, StepStats, engine};
 use addendum_policy::{
     Adapter, LearnerConfig, Policy, SamplingConfig,
     algorithm::{Algorithm, Member},
-    generate::GenerateRequest,
+    generate::{GenerateRequest, Versioned},
     learner::{self, LearnerState, TrainGroup, TrainResponse},
     pack::EncodedPrompt,
     sampling::TokenSampler,
 };
-use addendum_replay::{Origin, Rollout, RolloutGroup};
+use addendum_replay::{Origin, PolicyVersion, Rollout, RolloutGroup};
 use addendum_studies::{ImageSource, Prompt};
 use dashmap::DashMap;
 
@@ -89,12 +89,24 @@ impl engine::Sampler<Adapter> for Sampler {
         let prompt = self.prompts.encode(&request.study, &request.prompt)?;
         let policy = self.prompts.policy();
         // One study per call: a report must not depend on what else happens to be sampled at the time.
-        let requests = [GenerateRequest { prompt, seeds: request.seeds }];
-        let adapter = request.policy.weights.to_device(policy.device())?;
-        let samples = policy.generate(Some(&adapter), &requests, &self.sampler)?;
+        let requests = [GenerateRequest { prompt, seeds: request.seeds.clone() }];
+        let on_device = |newest: engine::Versioned<Adapter>| {
+            let adapter = newest.weights.to_device(policy.device())?;
+            Ok::<_, addendum_policy::Error>(Versioned { version: newest.version.0, adapter: Some(Arc::new(adapter)) })
+        };
+        let held = Mutex::new(on_device(request.policy.clone())?);
+        let newest = || {
+            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            let newest = request.newest();
+            if newest.version.0 != held.version {
+                *held = on_device(newest)?;
+            }
+            Ok(held.clone())
+        };
+        let samples = policy.generate_swapping(&newest, &requests, &self.sampler)?;
         let sampled = samples.into_iter().flatten().map(|sample| Sampled {
             text: policy.tokenizer().decode(&sample.tokens),
-            versions: vec![request.policy.version; sample.tokens.len()],
+            versions: sample.versions.into_iter().map(PolicyVersion).collect(),
             tokens: sample.tokens,
             logprobs: sample.logprobs,
             truncated: sample.truncated,
