@@ -194,7 +194,7 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
         move |i| Ok(Sampler::new(samplers[i % samplers.len()].clone(), sampling.clone())?),
         move || Ok(Learner::new(&learner, adapter, config)?),
     )
-    .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant));
+    .stage("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), variant)));
     let mut pipeline = settings
         .append_reward(chain, job.annotators.scoring.clone())?
         .observer(training.observer())

@@ -49,7 +49,7 @@ impl RewardPools {
         let parts = Scorer::new(backends, reward)?.parts();
         Ok(parts.into_iter().fold(pipeline, |pipeline, (backend, scorer)| {
             let (scorer, workers) = (Arc::new(scorer), self.workers.get(&backend).copied().unwrap_or(1));
-            pipeline.stage(backend.name(), workers, move || RewardStage::new(scorer.clone()))
+            pipeline.stage(backend.name(), workers, move || Ok(RewardStage::new(scorer.clone())))
         }))
     }
 }

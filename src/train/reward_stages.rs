@@ -28,6 +28,6 @@ impl Settings {
             return self.reward_pools.append(pipeline, backends, &self.reward);
         };
         let service = Arc::new(move |reference: &str, reports: &[&str]| Ok(scored(service.score(reference, reports)?)));
-        Ok(pipeline.stage(SERVICE, 1, move || RewardStage::new(service.clone())))
+        Ok(pipeline.stage(SERVICE, 1, move || Ok(RewardStage::new(service.clone()))))
     }
 }

@@ -332,20 +332,20 @@ pub fn with_learner<L: Learner<Weights> + 'static>(
     )
     .stage("editor", 2, move || {
         let trouble = editing.clone();
-        Troubled {
+        Ok(Troubled {
             inner: EditStage::new(editor.clone(), Arc::new(Words), variant),
             strike: Box::new(move |_| trouble.strike(&trouble.edited, &trouble.editor_panics, "the editor")),
-        }
+        })
     })
     .stage("reward", 2, move || {
         let trouble = scoring.clone();
-        Troubled {
+        Ok(Troubled {
             inner: RewardStage::new(Arc::new(score)),
             strike: Box::new(move |group| {
                 trouble.strike(&trouble.scored, &trouble.reward_panics, "the reward");
                 assert!(!trouble.unscorable.contains(&group.study.id), "cannot score {}", group.study.id);
             }),
-        }
+        })
     })
 }
 

@@ -8,3 +8,4 @@ mod failures;
 mod recording;
 mod resuming;
 mod reward_failures;
+mod stages;
