@@ -46,7 +46,7 @@ impl Default for Threads {
 
 /// Everything the actors must know of a run.
 ///
-/// What bears `x-resume` in the schema may change when a run is resumed; all else [binds](RunConfig::identity) it.
+/// What bears `x-resume` in the schema may change when a run is resumed; all else binds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
