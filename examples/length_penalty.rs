@@ -63,9 +63,9 @@ async fn main() -> anyhow::Result<()> {
         move |_| Ok(Sampler::new(to_sample.clone(), sampling.clone())?),
         move || Ok(Learner::new(&[prompts], adapter, algorithm, learner)?),
     )
-    .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant))
-    .stage("reward", 1, move || RewardStage::new(scorer.clone()))
-    .stage("length_penalty", 1, || LengthPenalty)
+    .stage("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), variant)))
+    .stage("reward", 1, move || Ok(RewardStage::new(scorer.clone())))
+    .stage("length_penalty", 1, || Ok(LengthPenalty))
     .observer(|event| {
         if let Event::Step(step) = event {
             let (step, tokens, penalty) = (step.step, step.response_length, step.reward_components["penalty"]);

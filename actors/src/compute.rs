@@ -7,9 +7,13 @@
 use std::{
     any::Any,
     fmt,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::Arc,
+    task::Poll,
     thread,
+    time::Duration,
 };
 
 use crossbeam::channel;
@@ -40,6 +44,8 @@ pub enum Failure {
     Refused(String),
     /// The job panicked, or its thread is gone.
     Crashed(String),
+    /// The job took longer than this.
+    Late(Duration),
 }
 
 impl fmt::Display for Failure {
@@ -47,6 +53,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Refused(reason) => f.write_str(reason),
             Self::Crashed(reason) => write!(f, "panicked: {reason}"),
+            Self::Late(limit) => write!(f, "no answer within {limit:?}"),
         }
     }
 }
@@ -157,6 +164,16 @@ pub fn guarded<R, E: IntoFailure>(work: impl FnOnce() -> Result<R, E>) -> Result
         Ok(Err(error)) => Err(error.into_failure()),
         Err(panic) => Err(Failure::Crashed(message(panic.as_ref()))),
     }
+}
+
+/// Runs `work` to its end as [`guarded`] does.
+pub async fn guarded_async<R, E: IntoFailure>(work: impl Future<Output = Result<R, E>>) -> Result<R, Failure> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(result) => result.map(|result| result.map_err(E::into_failure)),
+        Err(panic) => Poll::Ready(Err(Failure::Crashed(message(panic.as_ref())))),
+    })
+    .await
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

@@ -46,7 +46,7 @@ impl Default for Threads {
 
 /// Everything the actors must know of a run.
 ///
-/// What bears `x-resume` in the schema may change when a run is resumed; all else [binds](RunConfig::identity) it.
+/// What bears `x-resume` in the schema may change when a run is resumed; all else binds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
@@ -194,9 +194,11 @@ impl RunConfig {
 
     /// The settings that bind a run over a training set of `studies` studies, by their names within `run`.
     pub(crate) fn identity(&self, studies: usize) -> Identity {
-        let Self { batch_groups, group_size, staleness, mode, seed, variant, .. } = self;
+        let Self { batch_groups, group_size, staleness, mode, swap, seed, variant, max_draws, .. } = self;
         let values = [
             ("run.batch_groups", json!(batch_groups)),
+            ("run.max_draws", json!(max_draws)),
+            ("run.swap", json!(swap)),
             ("run.group_size", json!(group_size)),
             ("run.staleness", json!(staleness)),
             ("run.mode", json!(mode)),

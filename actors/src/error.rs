@@ -17,6 +17,8 @@ pub enum RunError {
     Gate(#[from] addendum_replay::ConfigError),
     #[error("the pipeline has no stage that gives rewards")]
     NoStages,
+    #[error("no stage is called `{name}`; there are: {}", stages.join(", "))]
+    NoSuchStage { name: String, stages: Vec<String> },
     #[error("{actor} could not be started: {reason}")]
     Start { actor: String, reason: String },
     #[error("the supervisor of the run was killed")]

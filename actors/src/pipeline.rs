@@ -8,7 +8,8 @@ use ractor::Actor;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    AsyncSampler, EngineError, Evaluate, Event, Learner, RunConfig, RunError, RunSummary, Running, Sampler, Stage,
+    AsyncSampler, EngineError, Evaluate, Event, Learner, Pool, RunConfig, RunError, RunSummary, Running, Sampler, Stage,
+    StageError,
     compute::{Compute, Failure},
     context::Context,
     evaluator::BuildEvaluator,
@@ -21,8 +22,8 @@ use crate::{
     sampler::{BuildSampler, Engine},
     shelf::Found,
     slot::{Hop, Worth},
-    start::{BuildLearner, StageSpec, chain, claim, find, start_error, start_learner},
-    supervisor::{Roster, Supervisor},
+    start::{BuildLearner, chain, claim, find, start_error, start_learner},
+    supervisor::{Roster, Supervisor, not_started},
     writer::{Observer, Writer},
 };
 
@@ -33,7 +34,7 @@ pub struct Pipeline<S> {
     dataset: Arc<dyn Dataset>,
     samplers: BuildSampler<S>,
     learner: BuildLearner<S>,
-    stages: Vec<StageSpec>,
+    stages: Vec<Pool>,
     worth: Option<Worth>,
     evaluator: Option<BuildEvaluator<S>>,
     observer: Observer,
@@ -96,15 +97,20 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         }
     }
 
-    /// Appends a stage to the chain, as a pool of `workers` actors. `build` makes one instance per actor, again after
-    /// a crash. Names must differ from each other.
+    /// Appends a computing stage to the chain: [`Pool::computing`] without a time limit. Names must differ from each
+    /// other.
     pub fn stage<T: Stage + 'static>(
-        mut self,
+        self,
         name: impl Into<String>,
         workers: usize,
-        build: impl Fn() -> T + Send + Sync + 'static,
+        build: impl Fn() -> Result<T, StageError> + Send + Sync + 'static,
     ) -> Self {
-        self.stages.push((name.into(), workers, Arc::new(move || Ok(Box::new(build()) as Box<dyn Stage>))));
+        self.append(Pool::computing(name, workers, build))
+    }
+
+    /// Appends a stage of any kind to the chain.
+    pub fn append(mut self, stage: Pool) -> Self {
+        self.stages.push(stage);
         self
     }
 
@@ -115,6 +121,31 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     pub fn worth(mut self, worth: Arc<dyn Fn(&RolloutGroup) -> bool + Send + Sync>) -> Self {
         self.worth = Some(worth);
         self
+    }
+
+    /// Puts a stage into the chain right before the one called `name`.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn before(mut self, name: &str, stage: Pool) -> Result<Self, RunError> {
+        self.stages.insert(self.place_of(name)?, stage);
+        Ok(self)
+    }
+
+    /// Puts a stage into the chain right after the one called `name`.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn after(mut self, name: &str, stage: Pool) -> Result<Self, RunError> {
+        self.stages.insert(self.place_of(name)? + 1, stage);
+        Ok(self)
+    }
+
+    fn place_of(&self, name: &str) -> Result<usize, RunError> {
+        self.stages.iter().position(|stage| stage.name == name).ok_or_else(|| RunError::NoSuchStage {
+            name: name.into(),
+            stages: self.stages.iter().map(|stage| stage.name.clone()).collect(),
+        })
     }
 
     /// Evaluates the last version, every [`RunConfig::evaluate_every`] steps, and the first one if
@@ -248,9 +279,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             pools,
             evaluator: self.evaluator,
         };
-        let (supervisor, handle) = Actor::spawn(None, supervisor, ())
-            .await
-            .map_err(|error| RunError::Start { actor: "the run".into(), reason: error.to_string() })?;
+        let (supervisor, handle) = Actor::spawn(None, supervisor, ()).await.map_err(not_started)?;
         Ok(Running {
             context,
             roster,
@@ -293,11 +322,14 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         if self.stages.is_empty() {
             return Err(RunError::NoStages);
         }
-        for (index, (name, workers, _)) in self.stages.iter().enumerate() {
+        for (index, Pool { name, workers, timeout, .. }) in self.stages.iter().enumerate() {
             if *workers == 0 {
                 return Err(RunError::config("workers of a stage", 0, "at least 1"));
             }
-            if self.stages[..index].iter().any(|(other, ..)| other == name) {
+            if timeout.is_some_and(|limit| limit.is_zero()) {
+                return Err(RunError::config("time limit of a stage", 0, "more than nothing"));
+            }
+            if self.stages[..index].iter().any(|other| other.name == *name) {
                 return Err(RunError::config("name of a stage", name, "a name that no other stage has"));
             }
         }

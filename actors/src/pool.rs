@@ -1,146 +1,87 @@
-//! A stage as actors: a ractor factory whose workers share one queue, each with a compute thread.
-//!
-//! The factory restarts a worker that dies. A group that dies with it returns its ticket.
+//! A stage to be put into the chain: its name, how to build it, and how it is run.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
-};
-
-use addendum_replay::{RolloutGroup, TicketId};
-use ractor::{
-    ActorCell, ActorProcessingErr, ActorRef,
-    factory::{
-        Factory, FactoryArguments, FactoryRef, Job, Worker, WorkerId, queues::DefaultQueue, routing::QueuerRouting,
-        worker_builder,
-    },
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Event, Stage, StageError,
-    compute::{Compute, Failure, guarded},
-    mailbox::Mailbox,
-    messages::{PoolMessage, RecorderMessage, Work},
-    meter::Meter,
-    slot::{Hop, Slot},
-    telemetry,
+    AsyncStage, Stage, StageError,
+    shared::{Await, Shared},
 };
 
-/// Builds one instance of a stage.
+/// Builds one instance of a computing stage.
 pub(crate) type BuildStage = Arc<dyn Fn() -> Result<Box<dyn Stage>, StageError> + Send + Sync>;
 
-/// Everything a pool and its workers are made of.
-#[derive(Clone)]
-pub(crate) struct Pool {
-    pub name: Arc<str>,
-    pub workers: usize,
-    pub threads: usize,
-    pub build: BuildStage,
-    pub next: Hop,
-    pub meter: Arc<Meter>,
-    pub recorder: Arc<Mailbox<RecorderMessage>>,
-    /// Where the factory can be reached.
-    pub slot: Slot<PoolMessage>,
+/// What a stage's workers do.
+pub(crate) enum Kind {
+    Computing(BuildStage),
+    Asynchronous(Arc<Shared>),
 }
 
-type PoolFactory =
-    Factory<TicketId, Work, Seat, StageWorker, QueuerRouting<TicketId, Work>, DefaultQueue<TicketId, Work>>;
+/// A pool of workers that run one stage of the chain.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use addendum_actors::{AsyncStage, Pool, StageError};
+/// # use addendum_replay::RolloutGroup;
+/// /// Asks a service for its opinion of every report.
+/// struct Opinion;
+///
+/// impl AsyncStage for Opinion {
+///     async fn process(&self, group: &mut RolloutGroup) -> Result<(), StageError> {
+///         for rollout in &mut group.rollouts {
+///             let reward = rollout.reward.as_mut().ok_or("runs after the rewards")?;
+///             reward.total += ask(&rollout.text).await?;
+///         }
+///         Ok(())
+///     }
+/// }
+/// # async fn ask(_: &str) -> Result<f64, StageError> { Ok(0.0) }
+///
+/// // Sixteen groups at a time, ten seconds for each.
+/// let pool = Pool::asynchronous("opinion", 16, || Ok(Opinion)).timeout(Duration::from_secs(10));
+/// ```
+#[must_use]
+pub struct Pool {
+    pub(crate) name: String,
+    pub(crate) workers: usize,
+    pub(crate) kind: Kind,
+    pub(crate) timeout: Option<Duration>,
+}
 
 impl Pool {
-    /// Starts the factory and its workers under `supervisor`.
-    pub async fn start(&self, supervisor: ActorCell) -> Result<ActorRef<PoolMessage>, ractor::SpawnErr> {
-        let (pool, mut seats) = (self.clone(), BTreeMap::new());
-        let builder = worker_builder(move |worker: WorkerId| {
-            let seat = Seat { pool: pool.clone(), crash: Crash::default() };
-            if let Some(former) = seats.insert(worker, seat.crash.clone()) {
-                pool.restarted(former.get().map_or("killed", String::as_str));
-            }
-            (StageWorker, seat)
-        });
-        let arguments = FactoryArguments::builder()
-            .worker_builder(Box::new(builder))
-            .num_initial_workers(self.workers)
-            .router(QueuerRouting::default())
-            .queue(DefaultQueue::default())
-            .build();
-        let (factory, _) =
-            <PoolFactory as ractor::Actor>::spawn_linked(None, PoolFactory::default(), arguments, supervisor).await?;
-        self.slot.set(factory.clone());
-        Ok(factory)
+    /// A stage that computes, on `workers` threads of its own. `build` makes one instance per worker on its thread, again
+    /// after a crash.
+    pub fn computing<T: Stage + 'static>(
+        name: impl Into<String>,
+        workers: usize,
+        build: impl Fn() -> Result<T, StageError> + Send + Sync + 'static,
+    ) -> Self {
+        let build: BuildStage = Arc::new(move || Ok(Box::new(build()?)));
+        Self { name: name.into(), workers, kind: Kind::Computing(build), timeout: None }
     }
 
-    fn restarted(&self, reason: &str) {
-        self.meter.restarted(&self.name);
-        let (actor, reason) = (self.name.to_string(), reason.to_string());
-        self.recorder.put(RecorderMessage::Event(Event::Restarted { actor, reason }));
-    }
-}
-
-/// Why a worker died, if it knew; for its successor, because the factory does not say.
-type Crash = Arc<OnceLock<String>>;
-
-/// What a worker is given.
-struct Seat {
-    pool: Pool,
-    crash: Crash,
-}
-
-/// One actor of a pool.
-struct StageWorker;
-
-struct WorkerState {
-    seat: Seat,
-    stage: Compute<Box<dyn Stage>>,
-}
-
-impl Worker for StageWorker {
-    type Key = TicketId;
-    type Message = Work;
-    type State = WorkerState;
-    type Arguments = Seat;
-
-    async fn pre_start(
-        &self,
-        worker: WorkerId,
-        _: &FactoryRef<TicketId, Work>,
-        seat: Seat,
-    ) -> Result<WorkerState, ActorProcessingErr> {
-        let pool = &seat.pool;
-        let build = pool.build.clone();
-        let stage = Compute::spawn(&format!("{}-{worker}", pool.name), pool.threads, move || build()).await?;
-        Ok(WorkerState { seat, stage })
+    /// A stage that waits, for services above all: `in_flight` groups at a time on the runtime. `build` makes the one
+    /// instance, another one after a crash.
+    pub fn asynchronous<T: AsyncStage + 'static>(
+        name: impl Into<String>,
+        in_flight: usize,
+        build: impl Fn() -> Result<T, StageError> + Send + Sync + 'static,
+    ) -> Self {
+        let shared = Shared::new(Arc::new(move || Ok(Arc::new(build()?) as Arc<dyn Await>)));
+        Self { name: name.into(), workers: in_flight, kind: Kind::Asynchronous(Arc::new(shared)), timeout: None }
     }
 
-    async fn handle(
-        &self,
-        _: WorkerId,
-        _: &FactoryRef<TicketId, Work>,
-        job: Job<TicketId, Work>,
-        WorkerState { seat: Seat { pool, crash }, stage }: &mut WorkerState,
-    ) -> Result<TicketId, ActorProcessingErr> {
-        let Work { group, queued } = job.msg;
-        pool.meter.waited(&pool.name, queued.elapsed());
-        match stage.run(move |stage| process(stage.as_mut(), group)).await {
-            Ok(group) => pool.next.forward(group),
-            Err(failure) => {
-                telemetry::stage_failed(&pool.name);
-                if let Failure::Crashed(_) = failure {
-                    let _ = crash.set(failure.to_string());
-                    return Err(failure.into());
-                }
-            }
-        }
-        Ok(job.key)
+    /// How long the stage may take for a group. After that the attempt has failed.
+    ///
+    /// An asynchronous stage is cancelled where it waits. A computing one cannot be: its worker is replaced, the thread
+    /// computes on, and its result is dropped. At most twice as many threads as the pool has workers do so at a time;
+    /// beyond that a group waits for one of them to end, no longer than the limit, and then fails in its turn.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
     }
-}
 
-/// Runs the stage; if it fails, the ticket returns with the reason.
-fn process(stage: &mut dyn Stage, mut group: RolloutGroup) -> Result<RolloutGroup, Failure> {
-    match guarded(|| stage.process(&mut group)) {
-        Ok(()) => Ok(group),
-        Err(failure) => {
-            group.fail(&failure);
-            Err(failure)
-        }
+    /// How many threads may compute at a time, those whose result nobody waits for included.
+    pub(crate) fn room(&self) -> usize {
+        2 * self.workers
     }
 }

@@ -19,9 +19,10 @@
 //! }
 //! ```
 //!
-//! Put into the chain with `pipeline.stage("length_penalty", 1, || LengthPenalty)`, it is a pool of one actor under the
-//! run's supervisor, with a compute thread, queue-wait metrics, restarts and retries like every other stage. Editor
-//! and rewards are stages like this one.
+//! Put into the chain with `pipeline.stage("length_penalty", 1, || Ok(LengthPenalty))`, it is a pool of one actor under
+//! the run's supervisor, with a compute thread, queue-wait metrics, restarts and retries like every other stage. Editor
+//! and rewards are stages like this one. What waits more than it computes is an [`AsyncStage`]; a [`Pool`](crate::Pool)
+//! says how a stage is run.
 
 use addendum_replay::RolloutGroup;
 
@@ -41,6 +42,19 @@ pub trait Stage: Send {
     /// The group is given up and its ticket is tried again, up to the run's number of attempts, then dead-lettered
     /// with this error. A panic does the same, and the instance is replaced by a new one.
     fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError>;
+}
+
+/// A link in the chain that waits for others, such as a service asked over HTTP.
+///
+/// One instance processes several groups at a time on the tokio runtime, so it must not block: computing belongs into a
+/// [`Stage`]. For a reproducible run the outcome must depend on the group alone.
+pub trait AsyncStage: Send + Sync {
+    /// As [`Stage::process`]; an implementation is a plain `async fn`. The future is dropped at the stage's time limit,
+    /// and with it whatever it has not done.
+    ///
+    /// # Errors
+    /// As [`Stage::process`].
+    fn process(&self, group: &mut RolloutGroup) -> impl Future<Output = Result<(), StageError>> + Send;
 }
 
 impl<T: Stage + ?Sized> Stage for Box<T> {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use addendum_replay::PolicyVersion;
+use tokio::sync::Semaphore;
 
 use crate::{
     EngineError, Learner, RunError,
@@ -18,12 +19,13 @@ use crate::{
     mailbox::Mailbox,
     messages::RecorderMessage,
     meter::Meter,
-    pool::{BuildStage, Pool},
+    pool::Pool,
     run_log::RunLog,
     shelf::{self, Found},
     slot::{Hop, Slot},
     snapshots::Snapshots,
     trainer::Trainer,
+    workers::Workers,
 };
 
 /// Builds the learner.
@@ -85,26 +87,23 @@ pub(crate) async fn start_learner<S: Send + Sync + 'static>(
     Ok((trainer, Snapshots::new(snapshots)))
 }
 
-/// A stage by its name, number of workers, and how to build one.
-pub(crate) type StageSpec = (String, usize, BuildStage);
-
 /// Links the stages, last to first.
 pub(crate) fn chain(
-    stages: Vec<StageSpec>,
+    stages: Vec<Pool>,
     threads: usize,
     last: Hop,
     meter: &Arc<Meter>,
     recorder: &Arc<Mailbox<RecorderMessage>>,
-) -> (Vec<Pool>, Hop) {
+) -> (Vec<Workers>, Hop) {
     let mut next = last;
-    let mut pools = Vec::new();
-    for (name, workers, build) in stages.into_iter().rev() {
+    let mut chain = Vec::new();
+    for pool in stages.into_iter().rev() {
         let slot = Slot::default();
-        pools.push(Pool {
-            name: name.into(),
-            workers,
+        chain.push(Workers {
+            name: pool.name.as_str().into(),
+            room: Arc::new(Semaphore::new(pool.room())),
+            pool: Arc::new(pool),
             threads,
-            build,
             next,
             meter: meter.clone(),
             recorder: recorder.clone(),
@@ -112,5 +111,5 @@ pub(crate) fn chain(
         });
         next = Hop::Pool(slot);
     }
-    (pools, next)
+    (chain, next)
 }

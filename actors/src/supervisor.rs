@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -19,10 +18,10 @@ use crate::{
     evaluator::{BuildEvaluator, EvaluatorActor},
     learner::LearnerActor,
     messages::RecorderMessage,
-    pool::Pool,
     recorder::RecorderActor,
     sampler::{BuildSampler, SamplerActor},
     telemetry,
+    workers::Workers,
 };
 
 /// The parts of the tree, in the order in which they start.
@@ -57,7 +56,7 @@ pub(crate) struct Supervisor<S> {
     pub context: Arc<Context<S>>,
     pub roster: Arc<Roster>,
     pub samplers: BuildSampler<S>,
-    pub pools: Vec<Pool>,
+    pub pools: Vec<Workers>,
     pub evaluator: Option<BuildEvaluator<S>>,
 }
 
@@ -73,7 +72,7 @@ impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
         let evaluator = self.context.evaluator.as_ref().map(|_| Role::Evaluator);
         let roles = [Role::Recorder].into_iter().chain(evaluator).chain(pools).chain([Role::Learner]).chain(samplers);
         for role in roles {
-            self.start(role, &myself, &mut children).await.map_err(|error| self.start_error(role, &error))?;
+            self.start(role, &myself, &mut children).await.map_err(|error| self.start_error(role, error))?;
             telemetry::started(&self.name(role));
         }
         Ok(children)
@@ -100,7 +99,7 @@ impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
         self.context.meter.restarted(&name);
         self.context.recorder.put(RecorderMessage::Event(Event::Restarted { actor: name, reason }));
         if let Err(error) = self.start(role, &myself, children).await {
-            self.context.fail(self.start_error(role, &error));
+            self.context.fail(self.start_error(role, error));
         }
         Ok(())
     }
@@ -151,7 +150,29 @@ impl<S: Send + Sync + 'static> Supervisor<S> {
         }
     }
 
-    fn start_error(&self, role: Role, error: &dyn fmt::Display) -> RunError {
-        RunError::Start { actor: self.name(role), reason: error.to_string() }
+    fn start_error(&self, role: Role, error: SpawnErr) -> RunError {
+        RunError::Start { actor: self.name(role), reason: reason(error) }
+    }
+}
+
+/// What kept an actor from starting, without the words of those that started it.
+fn reason(error: SpawnErr) -> String {
+    match error {
+        SpawnErr::StartupFailed(error) => match error.downcast::<SpawnErr>() {
+            Ok(error) => reason(*error),
+            Err(error) => error.to_string(),
+        },
+        error => error.to_string(),
+    }
+}
+
+/// Why the supervisor itself did not start: because of one of its own.
+pub(crate) fn not_started(error: SpawnErr) -> RunError {
+    match error {
+        SpawnErr::StartupFailed(error) => match error.downcast::<RunError>() {
+            Ok(error) => *error,
+            Err(error) => RunError::Start { actor: "the run".into(), reason: error.to_string() },
+        },
+        error => RunError::Start { actor: "the run".into(), reason: error.to_string() },
     }
 }

@@ -59,6 +59,7 @@ impl FreshnessGate {
                 seed,
                 fate: Fate::Lost,
                 books: self.books.clone(),
+                settled: Arc::default(),
             }),
             Next::Wait => Issue::Wait,
             Next::Finished => Issue::Finished,

@@ -40,4 +40,4 @@ pub use ledger::GateStats;
 pub use order::StudyOrder;
 pub use state::{DeadLetter, GateState, OpenTicket};
 pub use stream::{Stream, stream};
-pub use ticket::Ticket;
+pub use ticket::{Recall, Ticket};

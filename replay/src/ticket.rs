@@ -1,6 +1,9 @@
 //! The ticket: the right, and the duty, to sample one study once.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use rand_chacha::ChaCha8Rng;
 
@@ -27,6 +30,26 @@ pub struct Ticket {
     pub(crate) seed: u64,
     pub(crate) fate: Fate,
     pub(crate) books: Arc<Books>,
+    /// Whether it has come back already, by one way or the other.
+    pub(crate) settled: Arc<AtomicBool>,
+}
+
+/// The way to have a ticket back from someone who does not give it up, such as a computation that cannot be stopped.
+#[derive(Debug)]
+pub struct Recall {
+    id: TicketId,
+    books: Arc<Books>,
+    settled: Arc<AtomicBool>,
+}
+
+impl Recall {
+    /// Returns the ticket to the gate with the reason of the failure. Whatever becomes of the group that it is in
+    /// counts for nothing: hand it on no more. Does nothing if the ticket has ended before.
+    pub fn fail(self, error: impl ToString) {
+        if !self.settled.swap(true, Ordering::SeqCst) {
+            self.books.settle(self.id, Fate::Failed(error.to_string()));
+        }
+    }
 }
 
 impl Ticket {
@@ -59,6 +82,11 @@ impl Ticket {
         stream_of_draw(self.seed, purpose, self.draw, self.id.0, rollout)
     }
 
+    /// A way to have it back from whoever will hold it.
+    pub fn recall(&self) -> Recall {
+        Recall { id: self.id, books: self.books.clone(), settled: self.settled.clone() }
+    }
+
     /// Returns the ticket to the gate with the reason of the failure.
     pub fn fail(mut self, error: impl ToString) {
         self.fate = Fate::Failed(error.to_string());
@@ -89,6 +117,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.books.settle(self.id, std::mem::replace(&mut self.fate, Fate::Trained));
+        if !self.settled.swap(true, Ordering::SeqCst) {
+            self.books.settle(self.id, std::mem::replace(&mut self.fate, Fate::Trained));
+        }
     }
 }

@@ -44,7 +44,7 @@ impl RewardPools {
     pub(super) fn append<S: Send + Sync + 'static>(&self, pipeline: Pipeline<S>, sources: Vec<Named>) -> Pipeline<S> {
         sources.into_iter().fold(pipeline, |pipeline, (name, source)| {
             let workers = self.workers.get(&name).copied().unwrap_or(1);
-            pipeline.stage(name, workers, move || RewardStage::new(source.clone()))
+            pipeline.stage(name, workers, move || Ok(RewardStage::new(source.clone())))
         })
     }
 }

@@ -240,7 +240,7 @@ impl Training {
         let editing = settings.services.editing(&annotators.editing)?;
         let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &editing)?);
         let (tokenizer, variant) = (Arc::new(Tokenizer(home)), settings.run.variant);
-        pipeline = pipeline.stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant));
+        pipeline = pipeline.stage("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), variant)));
         pipeline = settings.append_reward(pipeline, annotators.scoring.clone(), &components)?;
         for change in changes {
             pipeline = change(pipeline)?;

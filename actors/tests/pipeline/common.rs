@@ -424,20 +424,20 @@ fn stages(chain: Pipeline<Weights>, variant: Variant, trouble: Arc<Trouble>) -> 
     let editor = Arc::new(Editor::new(EditConfig::default(), Arc::new(Findings)).unwrap());
     let chain = chain.stage("editor", 2, move || {
         let trouble = editing.clone();
-        Troubled {
+        Ok(Troubled {
             inner: EditStage::new(editor.clone(), Arc::new(Words), variant),
             strike: Box::new(move |_| trouble.strike(&trouble.edited, &trouble.editor_panics, "the editor")),
-        }
+        })
     });
     chain.stage("reward", 2, move || {
         let trouble = scoring.clone();
-        Troubled {
+        Ok(Troubled {
             inner: RewardStage::new(Arc::new(Toy)),
             strike: Box::new(move |group| {
                 trouble.strike(&trouble.scored, &trouble.reward_panics, "the reward");
                 assert!(!trouble.unscorable.contains(&group.study.id), "cannot score {}", group.study.id);
             }),
-        }
+        })
     })
 }
 

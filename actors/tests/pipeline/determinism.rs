@@ -114,7 +114,7 @@ async fn killing_a_stage_again_and_again_costs_the_groups_that_queue_there_no_at
     let expected = calm(config.clone()).await;
     let (open, heard) = (Arc::new(AtomicBool::new(false)), Heard::default());
     let held = open.clone();
-    let chain = pipeline(config, Trouble::default()).stage("dam", 1, move || Dam(held.clone()));
+    let chain = pipeline(config, Trouble::default()).stage("dam", 1, move || Ok(Dam(held.clone())));
     let running = chain.observer(heard.listen()).start().await.unwrap();
     for _ in 0..5 {
         // Every ticket that may be out is in the dam's queue.
@@ -151,7 +151,7 @@ async fn a_stage_that_removes_rollouts_falsifies_no_gain() {
     let (gains, heard) = (Arc::new(Mutex::new(BTreeMap::new())), Heard::default());
     let (noted, folder) = (gains.clone(), tempfile::tempdir().unwrap());
     let chain = pipeline(RunConfig { recorded_groups: 3, ..config() }, Trouble::default());
-    let chain = chain.stage("thin", 2, move || Thin(noted.clone()));
+    let chain = chain.stage("thin", 2, move || Ok(Thin(noted.clone())));
     run(chain.observer(heard.listen()).folder(folder.path())).await.unwrap();
     let gains = gains.lock().unwrap();
     for record in heard.steps() {

@@ -35,7 +35,7 @@ impl Stage for Service {
 
 fn served(config: RunConfig, dead: &Arc<AtomicBool>, from: u64) -> Pipeline<Weights> {
     let dead = dead.clone();
-    pipeline(config, Trouble::default()).stage("service", 1, move || Service { dead: dead.clone(), from })
+    pipeline(config, Trouble::default()).stage("service", 1, move || Ok(Service { dead: dead.clone(), from }))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +89,7 @@ async fn steps_without_groups_have_no_means_and_a_trained_one_between_them_start
         }
     }
     let (folder, heard) = (tempfile::tempdir().unwrap(), Heard::default());
-    let chain = pipeline(config, Trouble::default()).stage("third", 1, || Third);
+    let chain = pipeline(config, Trouble::default()).stage("third", 1, || Ok(Third));
     run(chain.folder(folder.path()).observer(heard.listen())).await.unwrap();
     let text = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
     for (line, told) in text.lines().zip(heard.steps()) {

@@ -69,7 +69,7 @@ async fn a_study_that_takes_its_worker_with_it_every_time_ends_and_no_other_does
     let (bitten, died, heard) = (bites.clone(), deaths.clone(), Heard::default());
     let config = RunConfig { max_attempts: 1, ..config() };
     let chain = pipeline(config, Trouble::default())
-        .stage("poisoned", 1, move || Poisoned { bites: bitten.clone(), deaths: died.clone() });
+        .stage("poisoned", 1, move || Ok(Poisoned { bites: bitten.clone(), deaths: died.clone() }));
     let running = chain.observer(heard.listen()).start().await.unwrap();
     let pool = running.actor("poisoned").unwrap();
     let fate = async {
@@ -118,7 +118,7 @@ async fn parts_that_cannot_be_built_are_named() {
         |_| Err::<NoSampler, EngineError>("no such device".into()),
         || Ok(ToyLearner::new(Arc::default())),
     );
-    let error = run(sampler.stage("reward", 1, || Panicking)).await.unwrap_err().to_string();
+    let error = run(sampler.stage("reward", 1, || Ok(Panicking))).await.unwrap_err().to_string();
     assert!(error.contains("sampler-0") && error.contains("no such device"), "{error}");
 
     let learner = Pipeline::new(
@@ -127,10 +127,11 @@ async fn parts_that_cannot_be_built_are_named() {
         |_| Ok(NoSampler),
         || Err::<ToyLearner, EngineError>("no such checkpoint".into()),
     );
-    let error = run(learner.stage("reward", 1, || Panicking)).await.unwrap_err().to_string();
+    let error = run(learner.stage("reward", 1, || Ok(Panicking))).await.unwrap_err().to_string();
     assert_eq!(error, "learner could not be started: no such checkpoint");
 
-    let stage = pipeline(config(), Trouble::default()).stage("broken", 1, || -> Panicking { panic!("no weights") });
+    let stage = pipeline(config(), Trouble::default())
+        .stage("broken", 1, || -> Result<Panicking, StageError> { panic!("no weights") });
     let error = run(stage).await.unwrap_err().to_string();
     assert!(error.contains("broken") && error.contains("no weights"), "{error}");
 }
@@ -158,7 +159,7 @@ async fn impossible_runs_are_refused_before_anything_starts() {
     assert!(odd.contains("`group_size` is 5"), "{odd}");
     let none = refusal(RunConfig { steps: 0, ..config() }).await.to_string();
     assert!(none.contains("`steps` is 0"), "{none}");
-    let twice = run(pipeline(config(), Trouble::default()).stage("reward", 1, || Panicking)).await.unwrap_err();
+    let twice = run(pipeline(config(), Trouble::default()).stage("reward", 1, || Ok(Panicking))).await.unwrap_err();
     assert!(twice.to_string().contains("`name of a stage` is reward"), "{twice}");
 }
 
@@ -176,7 +177,7 @@ async fn a_stage_of_ones_own_is_part_of_the_chain() {
     }
     let (calls, heard) = (Arc::new(AtomicU64::new(0)), Heard::default());
     let counter = calls.clone();
-    let chain = pipeline(config(), Trouble::default()).stage("zero", 2, move || Zero(counter.clone()));
+    let chain = pipeline(config(), Trouble::default()).stage("zero", 2, move || Ok(Zero(counter.clone())));
     run(chain.observer(heard.listen())).await.unwrap();
     assert!(calls.load(Ordering::SeqCst) >= 24);
     for record in heard.steps() {
@@ -234,7 +235,7 @@ async fn dropping_a_run_frees_everything_it_held() {
         move |_| Ok(Slow(in_sampler.clone())),
         move || Ok(ToyLearner::new(in_learner)),
     );
-    let running = chain.stage("reward", 1, || Panicking).start().await.unwrap();
+    let running = chain.stage("reward", 1, || Ok(Panicking)).start().await.unwrap();
     drop(running);
     for _ in 0..500 {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -11,3 +11,4 @@ mod recording;
 mod resuming;
 mod reward_failures;
 mod sampling;
+mod stages;

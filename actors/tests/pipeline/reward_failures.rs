@@ -32,7 +32,7 @@ impl Labeller for Flaky {
 
 /// The toy run without its toy reward: sums in another order would end in other bits.
 fn unscored(config: RunConfig) -> Pipeline<Weights> {
-    pipeline(config, Trouble::default()).stage("unscored", 1, || Unscored)
+    pipeline(config, Trouble::default()).stage("unscored", 1, || Ok(Unscored))
 }
 
 struct Unscored;
@@ -47,7 +47,7 @@ impl Stage for Unscored {
 /// The toy run with the clinical reward over `backends`.
 fn clinical(config: RunConfig, backends: Backends) -> Pipeline<Weights> {
     let scorer = Arc::new(Scorer::new(backends, &RewardConfig::default()).unwrap());
-    unscored(config).stage("clinical", 2, move || RewardStage::new(scorer.clone()))
+    unscored(config).stage("clinical", 2, move || Ok(RewardStage::new(scorer.clone())))
 }
 
 /// The same with one stage for each back end.
@@ -55,7 +55,7 @@ fn parts(config: RunConfig, backends: Backends) -> Pipeline<Weights> {
     let parts = Scorer::new(backends, &RewardConfig::default()).unwrap().parts();
     parts.into_iter().zip([3, 1, 2]).fold(unscored(config), |chain, ((backend, part), workers)| {
         let part = Arc::new(part);
-        chain.stage(backend.name(), workers, move || RewardStage::new(part.clone()))
+        chain.stage(backend.name(), workers, move || Ok(RewardStage::new(part.clone())))
     })
 }
 
@@ -103,7 +103,7 @@ fn with_registered(own: fn(&Case<'_>) -> std::result::Result<Vec<f64>, ScoreErro
     let mut reward = RewardConfig::default();
     reward.weights.insert("own".into(), 0.25);
     let registered = Arc::new(reward.registered(&components).unwrap().remove(0));
-    parts(config(), Backends::lexicon()).stage("own", 2, move || RewardStage::new(registered.clone()))
+    parts(config(), Backends::lexicon()).stage("own", 2, move || Ok(RewardStage::new(registered.clone())))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +149,7 @@ async fn an_attempt_that_failed_half_way_adds_nothing_to_the_next() {
 async fn a_component_named_twice_is_an_error_of_the_group() {
     let scorer = Arc::new(Scorer::new(Backends::lexicon(), &RewardConfig::default()).unwrap());
     let patient = RunConfig { max_dead_in_a_row: u64::MAX, ..config() };
-    let twice = clinical(patient, Backends::lexicon()).stage("again", 1, move || RewardStage::new(scorer.clone()));
+    let twice = clinical(patient, Backends::lexicon()).stage("again", 1, move || Ok(RewardStage::new(scorer.clone())));
     let summary = run(twice).await.unwrap();
     assert_eq!(summary.dead_letters.len(), 24);
     let letter = summary.dead_letters.values().next().unwrap();

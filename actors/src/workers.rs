@@ -1,0 +1,224 @@
+//! A stage as actors: a ractor factory whose workers share one queue. A worker of a computing stage has a compute
+//! thread and an instance; those of an asynchronous one share an instance and await it on the runtime.
+//!
+//! The factory restarts a worker that dies. A group that dies with it returns its ticket.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use addendum_replay::{RolloutGroup, TicketId};
+use ractor::{
+    ActorCell, ActorProcessingErr, ActorRef,
+    factory::{
+        Factory, FactoryArguments, FactoryRef, Job, Worker, WorkerId, queues::DefaultQueue, routing::QueuerRouting,
+        worker_builder,
+    },
+};
+use tokio::{sync::Semaphore, time};
+
+use crate::{
+    Event, Stage,
+    compute::{Compute, Failure, guarded, guarded_async},
+    mailbox::Mailbox,
+    messages::{PoolMessage, RecorderMessage, Work},
+    meter::Meter,
+    pool::{Kind, Pool},
+    shared::Shared,
+    slot::{Hop, Slot},
+    telemetry,
+};
+
+/// Everything that the workers of a stage are made of.
+#[derive(Clone)]
+pub(crate) struct Workers {
+    pub name: Arc<str>,
+    pub pool: Arc<Pool>,
+    pub threads: usize,
+    /// Who may compute, those that are late included.
+    pub room: Arc<Semaphore>,
+    pub next: Hop,
+    pub meter: Arc<Meter>,
+    pub recorder: Arc<Mailbox<RecorderMessage>>,
+    /// Where the factory can be reached.
+    pub slot: Slot<PoolMessage>,
+}
+
+type PoolFactory =
+    Factory<TicketId, Work, Seat, StageWorker, QueuerRouting<TicketId, Work>, DefaultQueue<TicketId, Work>>;
+
+impl Workers {
+    /// Starts the factory and its workers under `supervisor`.
+    pub async fn start(&self, supervisor: ActorCell) -> Result<ActorRef<PoolMessage>, ractor::SpawnErr> {
+        let (workers, mut seats) = (self.clone(), BTreeMap::new());
+        let builder = worker_builder(move |worker: WorkerId| {
+            let seat = Seat { workers: workers.clone(), crash: Crash::default() };
+            if let Some(former) = seats.insert(worker, seat.crash.clone()) {
+                workers.restarted(former.get().map_or("killed", String::as_str));
+            }
+            (StageWorker, seat)
+        });
+        let arguments = FactoryArguments::builder()
+            .worker_builder(Box::new(builder))
+            .num_initial_workers(self.pool.workers)
+            .router(QueuerRouting::default())
+            .queue(DefaultQueue::default())
+            .build();
+        let (factory, _) =
+            <PoolFactory as ractor::Actor>::spawn_linked(None, PoolFactory::default(), arguments, supervisor).await?;
+        self.slot.set(factory.clone());
+        Ok(factory)
+    }
+
+    fn restarted(&self, reason: &str) {
+        self.meter.restarted(&self.name);
+        let (actor, reason) = (self.name.to_string(), reason.to_string());
+        self.recorder.put(RecorderMessage::Event(Event::Restarted { actor, reason }));
+    }
+}
+
+/// Why a worker died, if it knew; for its successor, because the factory does not say.
+type Crash = Arc<OnceLock<String>>;
+
+/// What a worker is given.
+struct Seat {
+    workers: Workers,
+    crash: Crash,
+}
+
+/// One actor of a pool.
+struct StageWorker;
+
+struct WorkerState {
+    seat: Seat,
+    stage: Instance,
+}
+
+/// What a worker works with.
+enum Instance {
+    Computing(Compute<Box<dyn Stage>>),
+    Asynchronous(Arc<Shared>),
+}
+
+impl Worker for StageWorker {
+    type Key = TicketId;
+    type Message = Work;
+    type State = WorkerState;
+    type Arguments = Seat;
+
+    async fn pre_start(
+        &self,
+        worker: WorkerId,
+        _: &FactoryRef<TicketId, Work>,
+        seat: Seat,
+    ) -> Result<WorkerState, ActorProcessingErr> {
+        let Workers { name, pool, threads, .. } = &seat.workers;
+        let stage = match &pool.kind {
+            Kind::Computing(build) => {
+                let build = build.clone();
+                Instance::Computing(Compute::spawn(&format!("{name}-{worker}"), *threads, move || build()).await?)
+            }
+            Kind::Asynchronous(shared) => {
+                shared.get().await?;
+                Instance::Asynchronous(shared.clone())
+            }
+        };
+        Ok(WorkerState { seat, stage })
+    }
+
+    async fn handle(
+        &self,
+        _: WorkerId,
+        _: &FactoryRef<TicketId, Work>,
+        job: Job<TicketId, Work>,
+        WorkerState { seat: Seat { workers, crash }, stage }: &mut WorkerState,
+    ) -> Result<TicketId, ActorProcessingErr> {
+        let Work { group, queued } = job.msg;
+        workers.meter.waited(&workers.name, queued.elapsed());
+        let result = match stage {
+            Instance::Computing(compute) => workers.compute(compute, group).await,
+            Instance::Asynchronous(shared) => workers.wait_for(shared, group).await.map_err(Given::Up),
+        };
+        match result {
+            Ok(group) => workers.next.forward(group),
+            Err(given) => {
+                telemetry::stage_failed(&workers.name);
+                if let Given::Up(failure @ Failure::Crashed(_)) | Given::Over(failure) = given {
+                    let _ = crash.set(failure.to_string());
+                    return Err(failure.into());
+                }
+            }
+        }
+        Ok(job.key)
+    }
+}
+
+/// How a group was lost to a stage.
+enum Given {
+    /// Its ticket is back.
+    Up(Failure),
+    /// Its ticket is back, and the thread still computes.
+    Over(Failure),
+}
+
+impl Workers {
+    /// Computes on a thread that is not waited for longer than the stage's time limit.
+    async fn compute(&self, thread: &Compute<Box<dyn Stage>>, group: RolloutGroup) -> Result<RolloutGroup, Given> {
+        let Some(limit) = self.pool.timeout else {
+            return thread.run(move |stage| process(stage.as_mut(), group)).await.map_err(Given::Up);
+        };
+        let Ok(Ok(room)) = time::timeout(limit, self.room.clone().acquire_owned()).await else {
+            let failure = Failure::Refused(format!("no room within {limit:?}: too many earlier groups are still late"));
+            group.fail(&failure);
+            return Err(Given::Up(failure));
+        };
+        let recall = group.ticket.recall();
+        let job = thread.run(move |stage| {
+            let _room = room;
+            process(stage.as_mut(), group)
+        });
+        match time::timeout(limit, job).await {
+            Ok(result) => result.map_err(Given::Up),
+            Err(_) => {
+                let late = Failure::Late(limit);
+                recall.fail(&late);
+                Err(Given::Over(late))
+            }
+        }
+    }
+
+    /// Awaits the stage, and cancels it at its time limit.
+    async fn wait_for(&self, shared: &Shared, mut group: RolloutGroup) -> Result<RolloutGroup, Failure> {
+        let result = async {
+            let stage = shared.get().await?;
+            let work = guarded_async(stage.process(&mut group));
+            let result = match self.pool.timeout {
+                Some(limit) => time::timeout(limit, work).await.unwrap_or(Err(Failure::Late(limit))),
+                None => work.await,
+            };
+            if let Err(Failure::Crashed(_)) = &result {
+                shared.replace(&stage).await;
+            }
+            result
+        };
+        match result.await {
+            Ok(()) => Ok(group),
+            Err(failure) => {
+                group.fail(&failure);
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// Runs the stage; if it fails, the ticket returns with the reason.
+fn process(stage: &mut dyn Stage, mut group: RolloutGroup) -> Result<RolloutGroup, Failure> {
+    match guarded(|| stage.process(&mut group)) {
+        Ok(()) => Ok(group),
+        Err(failure) => {
+            group.fail(&failure);
+            Err(failure)
+        }
+    }
+}
