@@ -13,20 +13,24 @@ pub(crate) type Similarity = fn(&Entity, &Entity) -> f64;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EditConfig {
-    /// Two entities are similar when their cosine is greater than this; in [0, 1].
+    /// Two entities are similar when the cosine of their embeddings is greater than this; in [0, 1].
     pub tau: f64,
-    /// Rule (b) replaces when the mean similarity is at least this; in [0, 1], `tau` when absent.
+    /// The rule replaces a sentence with spurious entities (b) when their mean similarity to a reference sentence is at
+    /// least this; in [0, 1], `tau` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replace_threshold: Option<f64>,
-    /// Edits per report, at most; at least 1, as the paper uses.
-    #[serde(alias = "operations")]
+    /// The most edits of one report; at least 1, which the paper uses.
     pub operations_per_report: usize,
+    /// What an edit exchanges: a `sentence`, or the whole `report`.
     pub granularity: Granularity,
-    /// Whose entities the rule sees, and with it how they match.
+    /// Whose entities the rule sees, and with it how they match: `rate` by cosine, `radgraph` by their words, `lexicon` by
+    /// cosine whatever the reward's back ends are.
     pub extractor: Extractor,
-    /// Follow the rule of the paper's published code where it differs from the paper's text; see
-    /// [`reference_code`](crate::reference_code). `reading` then says nothing.
+    /// Follow the rule of the paper's published code where it differs from the paper's text; `reading` then says nothing.
+    ///
+    /// See [`reference_code`](crate::reference_code).
     pub reference_code: bool,
+    /// How the open points of the paper's text are read.
     pub reading: Reading,
 }
 
@@ -58,22 +62,23 @@ pub enum Extractor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reading {
-    /// (a) needs the same words with opposite labels; otherwise entities that are similar.
+    /// A conflict (a) needs the same words with opposite labels; otherwise entities that are similar.
     pub conflict_needs_same_text: bool,
-    /// (a) ignores an entity that matches some reference sentence with its own label. Guard, on by default.
+    /// A conflict (a) ignores an entity that matches some reference sentence with its own label. Guard, on by default.
     pub a_only_if_spurious: bool,
     /// A sentence that stands word for word in the reference is never replaced or deleted, nor appended once more.
     /// Guard, on by default: with it a report equal to its reference stays as it is.
     pub verbatim_sentences_stay: bool,
-    /// (b) looks for similarity in all of E\[y_j\], generated entities included; otherwise in the entities of y_j.
+    /// Replacement (b) looks for similarity in the generated entities near a reference sentence y_j too (all of E\[y_j\]);
+    /// otherwise in the entities of y_j.
     pub b_over_all_of_e: bool,
-    /// (b) also serves spurious entities that all lie in one E\[y_j\].
+    /// Replacement (b) also serves spurious entities that all lie in one E\[y_j\].
     pub b_without_subset_test: bool,
-    /// (d) does not count a similar entity with another label as missing.
+    /// Appending (d) does not count a similar entity with another label as missing.
     pub missing_ignores_label: bool,
     /// An entity without a presence label matches every label; otherwise only its own kind.
     pub neutral_matches_anything: bool,
-    /// (e) draws from what was missing in the report as generated; otherwise from all reference sentences with entities.
+    /// The sentence for a report that an edit left empty is drawn from what was missing in the report as generated; otherwise from all reference sentences with entities.
     pub fallback_from_original_false_negatives: bool,
 }
 

@@ -12,4 +12,14 @@ pub enum Error {
     Lists { of: &'static str, lists: usize, sentences: usize },
 }
 
+impl Error {
+    /// The setting that is out of range, by its path within [`EditConfig`](crate::EditConfig).
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Config { field, .. } => Some(field),
+            _ => None,
+        }
+    }
+}
+
 pub type Result<T> = std::result::Result<T, Error>;
