@@ -196,7 +196,7 @@ async fn post_train(arm: Arm, settings: &Settings, job: &Job, folder: &RunFolder
     )
     .stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant));
     let mut pipeline = settings
-        .append_reward(chain, job.annotators.scoring.clone())?
+        .append_reward(chain, job.annotators.scoring.clone(), &Default::default())?
         .observer(training.observer())
         .folder(folder.path())
         .stop_when(job.interrupt.clone().requested());

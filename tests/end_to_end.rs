@@ -20,7 +20,7 @@ use addendum::{
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     remote::{Patience, ServiceConfig},
     replay::{Mode, Rollout, RolloutGroup, Scored},
-    rewards::{Backend, Backends, Scorer},
+    rewards::{Backends, Components, Scorer},
     studies::{Dataset, Prompt},
     train::{
         data::{Counts, Data},
@@ -155,12 +155,12 @@ async fn a_pool_for_each_back_end_of_the_reward_gives_the_adapter_of_one_stage_w
     let policy = policy(&*studies);
     let expected = bytes(&finish(pipeline(&policy, &studies, settings(), Duration::ZERO)).await);
     let mut settings = settings();
-    settings.reward_pools.workers = [(Backend::Chexbert, 3), (Backend::Rate, 2)].into();
+    settings.reward_pools.workers = [("chexbert".into(), 3), ("rate".into(), 2)].into();
     settings.run.max_attempts = 1000;
-    let (pools, reward) = (settings.reward_pools.clone(), settings.reward.clone());
-    let chain = unscored(&policy, &studies, settings, Duration::from_millis(20));
+    let chain = unscored(&policy, &studies, settings.clone(), Duration::from_millis(20));
     let backends = Patience::default().with(Backends::lexicon()).unwrap();
-    let running = pools.append(chain, backends, &reward).unwrap().start().await.unwrap();
+    let chain = settings.append_reward(chain, backends, &Components::default()).unwrap();
+    let running = chain.start().await.unwrap();
     for (name, workers) in [("chexbert", 3), ("radgraph", 1), ("rate", 2)] {
         tokio::time::sleep(Duration::from_millis(15)).await;
         let mut actors = running.actor(name).unwrap().get_children();
@@ -233,7 +233,7 @@ async fn a_run_with_our_own_reward_server_has_the_edits_and_scores_of_a_local_on
         settings.validate().unwrap();
         let witness = Witness::default();
         let (chain, stage) = (unscored(&policy, &studies, settings.clone(), Duration::ZERO), witness.clone());
-        let chain = settings.append_reward(chain, Backends::lexicon()).unwrap();
+        let chain = settings.append_reward(chain, Backends::lexicon(), &Components::default()).unwrap();
         assert!(finish(chain.stage("witness", 1, move || stage.clone())).await.finished);
         seen.push(std::mem::take(&mut *witness.0.lock().unwrap()));
     }

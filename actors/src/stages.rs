@@ -4,4 +4,4 @@ mod editor;
 mod reward;
 
 pub use editor::EditStage;
-pub use reward::{RewardStage, Score, scored};
+pub use reward::RewardStage;

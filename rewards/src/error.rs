@@ -7,18 +7,20 @@ pub enum Error {
     /// A file of a model cannot be used.
     #[error("{}: {reason}", file.display())]
     Model { file: std::path::PathBuf, reason: String },
-    #[error("reward component `{name}` is unknown; known are {known}")]
-    UnknownComponent { name: String, known: String },
+    /// A component of the user's own failed.
+    #[error("reward component `{component}`: {reason}")]
+    Registered { component: String, reason: String },
+    /// A setting out of its range; `field` is its path within its struct.
+    #[error("`{field}` is {value}; expected {expected}")]
+    Setting { field: String, value: String, expected: String },
+    #[error("reward component `{name}` is unknown; nearest is `{nearest}`, known are {known}")]
+    UnknownComponent { name: String, nearest: String, known: String },
     #[error("back end `{name}` of a reward is unknown; known are {known}")]
     UnknownBackend { name: String, known: String },
     #[error("reward component `{component}` needs the share of every observation in `frequencies`; missing: {missing}")]
     MissingFrequencies { component: &'static str, missing: String },
-    #[error("share of `{observation}` in `frequencies` is {value}; expected 0 to 1")]
-    Frequency { observation: &'static str, value: f64 },
     #[error("reward component `{name}` is not among the scores of a reward service")]
     Unserved { name: &'static str },
-    #[error("weight of reward component `{name}` is {value}; expected a finite number, 0 or more")]
-    Weight { name: String, value: f64 },
     #[error("no reward component has a positive weight; name at least one of {known} in `weights`")]
     NoComponent { known: String },
     #[error("{component}: {got} annotations for {expected} reports")]
@@ -31,6 +33,24 @@ pub enum Error {
     Resampling { field: &'static str, value: f64, expected: &'static str },
     #[error("evaluation: {hypotheses} hypotheses and {references} references; expected as many of both, at least one")]
     Pairs { hypotheses: usize, references: usize },
+}
+
+impl Error {
+    pub fn setting(field: impl Into<String>, value: impl ToString, expected: impl Into<String>) -> Self {
+        Self::Setting { field: field.into(), value: value.to_string(), expected: expected.into() }
+    }
+
+    /// The setting that is wrong, by its path within its struct, as in `weights.rate`.
+    pub fn field(&self) -> Option<String> {
+        match self {
+            Self::Setting { field, .. } => Some(field.clone()),
+            Self::UnknownComponent { name, .. } => Some(format!("weights.{name}")),
+            Self::Unserved { name } => Some(format!("weights.{name}")),
+            Self::NoComponent { .. } => Some("weights".into()),
+            Self::MissingFrequencies { .. } => Some("frequencies".into()),
+            _ => None,
+        }
+    }
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -28,7 +28,10 @@ pub use evaluate::{ClinicalScores, evaluate};
 pub use graph::{Graph, GraphEntity, GraphExtractor, Relation};
 pub use labels::{Label, Labeller, Labels, Observation};
 pub use lexicon::Lexicon;
-pub use score::{Backend, Backends, Component, Reward, RewardConfig, Scorer};
+pub use score::{
+    Backend, Backends, Case, Component, Components, Registered, Report, Reward, RewardConfig, RewardSource, Score,
+    ScoreError, Scorer,
+};
 
 /// The README's code, compiled.
 #[cfg(doctest)]

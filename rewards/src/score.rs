@@ -4,19 +4,23 @@
 //! a group is scored against the same one. A back end that fails is an error, never a zero.
 
 mod backends;
+mod case;
 mod component;
 mod config;
+mod registered;
+mod reward;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 pub use backends::Backends;
+pub use case::{Case, Report, Score, ScoreError};
 pub use component::{Backend, Component};
 pub use config::RewardConfig;
+pub use registered::{Components, Registered};
+pub use reward::{Reward, RewardSource, Weighed};
 
 use crate::{
-    CacheCounts, Entity, Error, Graph, Observation, Result,
+    CacheCounts, Entity, Graph, Observation, Result,
     cache::Cache,
     labels::binary,
     metrics::{
@@ -25,39 +29,6 @@ use crate::{
         rate,
     },
 };
-
-/// The reward of one report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reward {
-    /// The weighted sum: in [0, sum of weights].
-    pub total: f64,
-    /// Each named component, unweighted, in [0, 1].
-    pub components: BTreeMap<String, f64>,
-}
-
-/// A component of one report, its weight and its value.
-pub type Weighed = (Component, f64, f64);
-
-impl Reward {
-    /// The weighted sum of components: first within, then over the back ends, in their order. So a chain of
-    /// [`Scorer::parts`], of which each adds its total, ends in the same bits.
-    ///
-    /// # Errors
-    /// A value that is not finite.
-    pub fn of(values: impl IntoIterator<Item = Weighed>) -> Result<Self> {
-        let (mut shares, mut components) = (BTreeMap::<Backend, f64>::new(), BTreeMap::new());
-        for (component, weight, value) in values {
-            if !value.is_finite() {
-                return Err(Error::NotFinite { component: component.name(), value });
-            }
-            // What a service answers as RaTEScore may be negative.
-            let value = value.clamp(0., 1.);
-            *shares.entry(component.backend()).or_default() += weight * value;
-            components.insert(component.name().to_owned(), value);
-        }
-        Ok(Self { total: shares.values().fold(0., |sum, share| sum + share), components })
-    }
-}
 
 /// What the components need to know of one report; empty where no component asks.
 #[derive(Default)]
@@ -90,11 +61,22 @@ pub struct Scorer {
 }
 
 impl Scorer {
+    /// Of a reward that weighs built-in components only.
+    ///
     /// # Errors
     /// As [`RewardConfig::validate`].
     pub fn new(backends: Backends, config: &RewardConfig) -> Result<Self> {
-        config.validate()?;
-        let weights = config.checked_weights()?;
+        Self::built_in(backends, config, &Components::default())
+    }
+
+    /// The built-in components, maybe none, of a reward that may also weigh registered ones. Those need more than two
+    /// texts: [`RewardConfig::registered`] gives them.
+    ///
+    /// # Errors
+    /// As [`RewardConfig::validate`].
+    pub fn built_in(backends: Backends, config: &RewardConfig, components: &Components) -> Result<Self> {
+        config.validate(components)?;
+        let weights = config.built_in(components)?;
         let of = |backend: Backend| Part {
             backend,
             weights: weights.iter().map(|(&c, &w)| (c, w)).filter(|(c, _)| c.backend() == backend).collect(),
@@ -102,7 +84,7 @@ impl Scorer {
         };
         let rate = rate::Weights { negation: config.negation_weight, ..rate::Weights::default() };
         let parameters = Parameters { rate, frequencies: config.frequencies.clone() };
-        Ok(Self { backends, parameters, parts: config.backends()?.into_iter().map(of).collect() })
+        Ok(Self { backends, parameters, parts: config.backends(components)?.into_iter().map(of).collect() })
     }
 
     /// One scorer for each back end. The sum of their totals, in this order, is the total of the whole, bit for bit.
@@ -145,6 +127,12 @@ impl Scorer {
             hits: sum.hits + one.hits,
             misses: sum.misses + one.misses,
         })
+    }
+}
+
+impl RewardSource for Scorer {
+    fn rewards(&self, case: &Case<'_>) -> Result<Vec<Reward>> {
+        self.score(case.reference(), &case.texts())
     }
 }
 
@@ -193,7 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Labeller, Labels, Lexicon};
+    use crate::{Error, Labeller, Labels, Lexicon};
 
     fn scorer(config: &RewardConfig) -> Scorer {
         Scorer::new(Backends::lexicon(), config).unwrap()

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, path::PathBuf};
 
-use addendum_rewards::{Backend, Observation};
+use addendum_rewards::Observation;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
@@ -21,9 +21,9 @@ pub struct RewardOptions {
     /// JSON object of the 14 observations' shares in the training references, for chexbert_weighted.
     #[arg(long, value_name = "FILE")]
     pub class_frequencies: Option<PathBuf>,
-    /// Actors of the reward's back ends (chexbert, radgraph, rate); one where not named.
-    #[arg(long, value_delimiter = ',', value_name = "NAME=COUNT,…", value_parser = pair::<Backend, usize>)]
-    pub reward_workers: Vec<(Backend, usize)>,
+    /// Actors of the reward's stages (chexbert, radgraph, rate); one where not named.
+    #[arg(long, value_delimiter = ',', value_name = "NAME=COUNT,…", value_parser = pair::<String, usize>)]
+    pub reward_workers: Vec<(String, usize)>,
     /// Seconds after which a call of a reward back end has failed and is made again; no limit without it, and 60 for
     /// requests to services.
     #[arg(long, value_name = "SECONDS")]
@@ -100,7 +100,7 @@ mod tests {
         let settings =
             settings("--rewards chexbert=2,rate=0.5 --reward-workers chexbert=3 --reward-timeout 30").unwrap();
         assert_eq!(settings.reward.weights, [("chexbert".into(), 2.), ("rate".into(), 0.5)].into());
-        assert_eq!(settings.reward_pools.workers, [(Backend::Chexbert, 3)].into());
+        assert_eq!(settings.reward_pools.workers, [("chexbert".into(), 3)].into());
         assert_eq!(settings.patience.limit_seconds, Some(30.));
     }
 
@@ -132,9 +132,9 @@ mod tests {
             ("--rewards rate=x", "rate: invalid float"),
             ("--rewards chexbert_weighted=1", "`Edema`"),
             ("--class-frequencies nowhere.json", "nowhere.json"),
-            ("--reward-workers bert=1", "`bert`"),
-            ("--reward-workers rate=0", "`rate` is 0"),
-            ("--rewards chexbert=1 --reward-workers rate=2", "no component of `rate`"),
+            ("--reward-workers bert=1", "`workers.bert` is 1"),
+            ("--reward-workers rate=0", "`workers.rate` is 0"),
+            ("--rewards chexbert=1 --reward-workers rate=2", "it has chexbert"),
             ("--reward-timeout 0", "`limit_seconds` is 0"),
             ("--reward-service localhost:5000", "http(s)://host"),
             ("--reward-service http://x/predict --reward-workers rate=2", "--reward-workers"),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use addendum_editor::{EditConfig, Extractor};
-use addendum_rewards::{Backends, RewardConfig};
+use addendum_rewards::{Backends, Components, RewardConfig};
 use addendum_rewards_remote::{ExtractorService, RewardService, ServiceConfig};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -40,15 +40,22 @@ impl Services {
     ///
     /// # Errors
     /// Impossible settings of the service, and components that services do not tell.
-    pub fn rewarding(&self, reward: &RewardConfig) -> Result<Option<RewardService>> {
-        Ok(self.reward.as_ref().map(|config| RewardService::new(config, reward)).transpose()?)
+    pub fn rewarding(&self, reward: &RewardConfig, components: &Components) -> Result<Option<RewardService>> {
+        let client = |config| RewardService::built_in(config, reward, components);
+        Ok(self.reward.as_ref().map(client).transpose()?)
     }
 
     /// Refuses impossible settings of the reward and of services, and those that a service would leave unread.
     ///
     /// # Errors
     /// The first of them, with the service's address.
-    pub fn validate(&self, reward: &RewardConfig, pools: &RewardPools, edit: &EditConfig) -> Result<()> {
+    pub fn validate(
+        &self,
+        reward: &RewardConfig,
+        components: &Components,
+        pools: &RewardPools,
+        edit: &EditConfig,
+    ) -> Result<()> {
         if let Some(config) = &self.edit {
             ensure!(
                 edit.extractor == Extractor::Rate,
@@ -57,13 +64,16 @@ impl Services {
             );
             ExtractorService::new(config)?;
         }
+        let registered: Vec<String> =
+            reward.registered(components)?.iter().map(|component| component.name().to_owned()).collect();
         let Some(config) = &self.reward else {
-            reward.validate()?;
-            return pools.validate(reward);
+            reward.validate(components)?;
+            let backends = reward.backends(components)?.into_iter().map(|backend| backend.name().to_owned());
+            return Ok(pools.validate(&backends.chain(registered).collect::<Vec<_>>())?);
         };
         let url = &config.url;
-        ensure!(pools.workers.is_empty(), "the reward service {url} has one stage; expected no workers");
+        pools.validate(&registered)?;
         ensure!(reward.frequencies.is_empty(), "the reward service {url} has class frequencies of its own");
-        self.rewarding(reward).map(drop)
+        self.rewarding(reward, components).map(drop)
     }
 }

@@ -1,33 +1,38 @@
-//! The reward of a run as stages of the chain: those of its back ends, or the one of a service.
+//! The reward of a run as stages of the chain: those of its back ends, or the one of a service; then the registered
+//! components, in the order of their names.
 
 use std::sync::Arc;
 
-use addendum_actors::{
-    Pipeline,
-    stages::{RewardStage, scored},
-};
-use addendum_rewards::Backends;
+use addendum_actors::Pipeline;
+use addendum_rewards::{Backends, Components, Scorer};
 use anyhow::Result;
 
-use super::settings::Settings;
+use super::{reward_pools::Named, settings::Settings};
 
 /// The name of the stage that asks a service for rewards.
 const SERVICE: &str = "reward_service";
 
 impl Settings {
-    /// Appends the reward: the stages of its back ends, or the one of a service.
+    /// Appends the reward: the stages of its back ends, or the one of a service, and those of registered components.
     ///
     /// # Errors
-    /// As [`Settings::validate`].
+    /// As [`Services::validate`](super::reward_services::Services::validate).
     pub fn append_reward<S: Send + Sync + 'static>(
         &self,
         pipeline: Pipeline<S>,
         backends: Backends,
+        components: &Components,
     ) -> Result<Pipeline<S>> {
-        let Some(service) = self.services.rewarding(&self.reward)? else {
-            return self.reward_pools.append(pipeline, backends, &self.reward);
+        self.services.validate(&self.reward, components, &self.reward_pools, &self.edit)?;
+        let mut sources: Vec<Named> = match self.services.rewarding(&self.reward, components)? {
+            Some(service) => vec![(SERVICE.into(), Arc::new(service))],
+            None => {
+                let parts = Scorer::built_in(backends, &self.reward, components)?.parts();
+                parts.into_iter().map(|(backend, part)| (backend.name().to_owned(), Arc::new(part) as _)).collect()
+            }
         };
-        let service = Arc::new(move |reference: &str, reports: &[&str]| Ok(scored(service.score(reference, reports)?)));
-        Ok(pipeline.stage(SERVICE, 1, move || RewardStage::new(service.clone())))
+        let registered = self.reward.registered(components)?;
+        sources.extend(registered.into_iter().map(|one| (one.name().to_owned(), Arc::new(one) as _)));
+        Ok(self.reward_pools.append(pipeline, sources))
     }
 }

@@ -7,7 +7,7 @@ use addendum_policy::{
     objective::{Aggregation, Normalize},
     schedule::Decay,
 };
-use addendum_rewards::RewardConfig;
+use addendum_rewards::{Components, RewardConfig};
 use addendum_rewards_remote::Patience;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,7 @@ impl Settings {
         self.learner.validate()?;
         self.sampling.validate()?;
         self.edit.validate()?;
-        self.services.validate(&self.reward, &self.reward_pools, &self.edit)?;
+        self.services.validate(&self.reward, &Components::default(), &self.reward_pools, &self.edit)?;
         Ok(self.patience.validate()?)
     }
 }

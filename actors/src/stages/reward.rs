@@ -1,68 +1,43 @@
-//! The reward stage: scores every report of a group against the reference.
+//! The reward stage: judges every report of a group against its study.
 
 use std::sync::Arc;
 
 use addendum_replay::{RolloutGroup, Scored};
+use addendum_rewards::{Case, Report, Reward, RewardSource};
 
 use crate::{Stage, StageError};
-
-/// Scores reports. Any function of that shape is one.
-pub trait Score: Send + Sync {
-    /// One reward per hypothesis, in order.
-    ///
-    /// # Errors
-    /// Never a zero reward instead: a group that cannot be scored is tried again.
-    fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Scored>, StageError>;
-}
-
-impl<F> Score for F
-where
-    F: Fn(&str, &[&str]) -> Result<Vec<Scored>, StageError> + Send + Sync,
-{
-    fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Scored>, StageError> {
-        self(reference, hypotheses)
-    }
-}
-
-impl Score for addendum_rewards::Scorer {
-    fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Scored>, StageError> {
-        Ok(scored(addendum_rewards::Scorer::score(self, reference, hypotheses)?))
-    }
-}
-
-/// Rewards as a group records them.
-pub fn scored(rewards: Vec<addendum_rewards::Reward>) -> Vec<Scored> {
-    let scored = |reward: addendum_rewards::Reward| Scored { total: reward.total, components: reward.components };
-    rewards.into_iter().map(scored).collect()
-}
 
 /// Scores every rollout of a group, all from one call. A chain of reward stages adds up: each adds its total and its
 /// components to what a rollout already has, in the order of the chain.
 ///
 /// A failed attempt leaves nothing to add to: its group is given up, and the next attempt samples another.
 pub struct RewardStage {
-    scorer: Arc<dyn Score>,
+    source: Arc<dyn RewardSource>,
 }
 
 impl RewardStage {
-    pub fn new(scorer: Arc<dyn Score>) -> Self {
-        Self { scorer }
+    pub fn new(source: Arc<dyn RewardSource>) -> Self {
+        Self { source }
     }
 }
 
 impl Stage for RewardStage {
     /// # Errors
-    /// Those of the scorer, another number of rewards than of reports, and a component that an earlier stage has
+    /// Those of the source, another number of rewards than of reports, and a component that an earlier stage has
     /// recorded.
     fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
-        let texts: Vec<&str> = group.rollouts.iter().map(|rollout| rollout.text.as_str()).collect();
-        let rewards = self.scorer.score(group.study.reference.text(), &texts)?;
-        if rewards.len() != group.rollouts.len() {
-            return Err(format!("the scorer gave {} rewards for {} reports", rewards.len(), texts.len()).into());
+        let reports: Vec<Report<'_>> = group
+            .rollouts
+            .iter()
+            .map(|rollout| Report { text: &rollout.text, tokens: &rollout.tokens, truncated: rollout.truncated })
+            .collect();
+        let rewards = self.source.rewards(&Case { study: &group.study, reports: &reports })?;
+        if rewards.len() != reports.len() {
+            return Err(format!("the scorer gave {} rewards for {} reports", rewards.len(), reports.len()).into());
         }
         for (rollout, reward) in group.rollouts.iter_mut().zip(rewards) {
             rollout.reward = Some(match rollout.reward.take() {
-                None => reward,
+                None => Scored { total: reward.total, components: reward.components },
                 Some(earlier) => sum(earlier, reward)?,
             });
         }
@@ -70,7 +45,7 @@ impl Stage for RewardStage {
     }
 }
 
-fn sum(mut earlier: Scored, more: Scored) -> Result<Scored, StageError> {
+fn sum(mut earlier: Scored, more: Reward) -> Result<Scored, StageError> {
     earlier.total += more.total;
     for (name, value) in more.components {
         if earlier.components.contains_key(&name) {

@@ -18,8 +18,8 @@ use addendum_actors::{
     stages::{EditStage, RewardStage},
 };
 use addendum_editor::{EditConfig, Editor};
-use addendum_replay::{Origin, RolloutGroup, Scored};
-use addendum_rewards::{Entity, EntityExtractor, EntityType};
+use addendum_replay::{Origin, RolloutGroup};
+use addendum_rewards::{Case, Entity, EntityExtractor, EntityType, Report, Reward, RewardSource};
 use addendum_studies::{Reference, Study};
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -162,18 +162,22 @@ impl<T: Stage> Stage for Troubled<T> {
 }
 
 /// Share of words in common with the reference, and brevity.
-fn score(reference: &str, hypotheses: &[&str]) -> Result<Vec<Scored>, StageError> {
-    let score = |hypothesis: &&str| {
-        let words: Vec<&str> = hypothesis.split_whitespace().collect();
-        let common = words.iter().filter(|word| reference.contains(*word)).count();
-        let overlap = common as f64 / words.len().max(1) as f64;
-        let brevity = 1.0 / words.len().max(1) as f64;
-        Scored {
-            total: overlap + brevity,
-            components: BTreeMap::from([("overlap".into(), overlap), ("brevity".into(), brevity)]),
-        }
-    };
-    Ok(hypotheses.iter().map(score).collect())
+struct Toy;
+
+impl RewardSource for Toy {
+    fn rewards(&self, case: &Case<'_>) -> addendum_rewards::Result<Vec<Reward>> {
+        let score = |report: &Report<'_>| {
+            let words: Vec<&str> = report.text.split_whitespace().collect();
+            let common = words.iter().filter(|word| case.reference().contains(*word)).count();
+            let overlap = common as f64 / words.len().max(1) as f64;
+            let brevity = 1.0 / words.len().max(1) as f64;
+            Reward {
+                total: overlap + brevity,
+                components: BTreeMap::from([("overlap".into(), overlap), ("brevity".into(), brevity)]),
+            }
+        };
+        Ok(case.reports.iter().map(score).collect())
+    }
 }
 
 pub struct ToyLearner {
@@ -332,7 +336,7 @@ pub fn pipeline(config: RunConfig, trouble: Trouble) -> Pipeline<Weights> {
     .stage("reward", 2, move || {
         let trouble = scoring.clone();
         Troubled {
-            inner: RewardStage::new(Arc::new(score)),
+            inner: RewardStage::new(Arc::new(Toy)),
             strike: Box::new(move |group| {
                 trouble.strike(&trouble.scored, &trouble.reward_panics, "the reward");
                 assert!(!trouble.unscorable.contains(&group.study.id), "cannot score {}", group.study.id);

@@ -8,7 +8,10 @@ use std::{
 use crate::common::{Heard, SENTENCES, Trouble, Weights, config, pipeline, run};
 use addendum_actors::{Pipeline, RunConfig, Stage, StageError, Threads, stages::RewardStage};
 use addendum_replay::RolloutGroup;
-use addendum_rewards::{Backends, Entity, EntityExtractor, Error, Labeller, Labels, Result, RewardConfig, Scorer};
+use addendum_rewards::{
+    Backends, Case, Components, Entity, EntityExtractor, Error, Labeller, Labels, Result, RewardConfig, ScoreError,
+    Scorer,
+};
 use addendum_rewards_remote::{Backoff, Patience};
 
 /// A labeller that fails the first time it sees a text, and always for texts that hold `never`.
@@ -91,6 +94,41 @@ async fn a_stage_for_each_back_end_learns_what_one_stage_learns() {
     assert_eq!(rewards(&several), rewards(&one));
     let names: Vec<String> = rewards(&one).remove(0).1.into_keys().collect();
     assert_eq!(names, ["chexbert", "radgraph", "rate"]);
+}
+
+/// The clinical reward, then what is registered, each in a stage of its own.
+fn with_registered(own: fn(&Case<'_>) -> std::result::Result<Vec<f64>, ScoreError>) -> Pipeline<Weights> {
+    let mut components = Components::default();
+    components.register("own", own).unwrap();
+    let mut reward = RewardConfig::default();
+    reward.weights.insert("own".into(), 0.25);
+    let registered = Arc::new(reward.registered(&components).unwrap().remove(0));
+    parts(config(), Backends::lexicon()).stage("own", 2, move || RewardStage::new(registered.clone()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registered_component_sees_the_group_and_adds_its_weighed_value() {
+    fn tokens(case: &Case<'_>) -> std::result::Result<Vec<f64>, ScoreError> {
+        assert!(!case.reference().is_empty());
+        Ok(case.reports.iter().map(|report| -(report.tokens.len() as f64)).collect())
+    }
+    let heard = Heard::default();
+    let summary = run(with_registered(tokens).observer(heard.listen())).await.unwrap();
+    assert!(summary.finished && summary.dead_letters.is_empty());
+    for step in heard.steps() {
+        let parts = &step.reward_components;
+        let built_in: f64 = ["chexbert", "radgraph", "rate"].iter().map(|name| parts[*name]).sum();
+        assert!(parts["own"] < 0., "{parts:?}");
+        assert!((step.reward_mean - (built_in + 0.25 * parts["own"])).abs() < 1e-9, "{parts:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registered_component_that_fails_costs_the_group_and_is_named() {
+    let summary = run(with_registered(|_| Ok(vec![f64::INFINITY]))).await.unwrap();
+    assert_eq!(summary.dead_letters.len(), 24);
+    let letter = summary.dead_letters.values().next().unwrap();
+    assert!(letter.error.contains("reward component `own`: 1 values for"), "{}", letter.error);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,11 +19,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Backoff {
-    /// At least 1.
+    /// How often a call is made before it has failed for good; at least 1.
+    #[schemars(extend("x-resume" = "free"))]
     pub attempts: u32,
+    /// Seconds to wait after the first failure, 0 to 86400; each further wait is twice as long.
+    #[schemars(extend("x-resume" = "free"))]
     pub first_delay_seconds: f64,
+    /// Seconds of the longest wait between two attempts, 0 to 86400.
+    #[schemars(extend("x-resume" = "free"))]
     pub longest_delay_seconds: f64,
-    /// No attempt begins later than this after the first one.
+    /// Seconds after the first attempt beyond which no other begins, 0 to 86400.
+    #[schemars(extend("x-resume" = "free"))]
     pub deadline_seconds: f64,
 }
 

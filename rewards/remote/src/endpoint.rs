@@ -16,22 +16,30 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceConfig {
-    /// With the path, as in `http://127.0.0.1:5000/predict`; http or https. Proxies are not used, redirections not
+    /// Where the service is, with the path, as in `http://127.0.0.1:5000/predict`; http or https. Proxies are not used, redirections not
     /// followed.
+    #[schemars(extend("x-resume" = "free"))]
     pub url: String,
-    /// The environment variable that holds the bearer token.
+    /// The environment variable that holds the bearer token; no token where absent.
+    #[schemars(extend("x-resume" = "free"))]
     pub token_variable: Option<String>,
-    /// The file that holds the bearer token.
+    /// The file that holds the bearer token; goes before `token_variable`.
+    #[schemars(extend("x-resume" = "free"))]
     pub token_file: Option<PathBuf>,
-    /// For one request: connecting, sending, and the whole answer.
+    /// Seconds for one request: connecting, sending, and the whole answer; more than 0 and at most 86400.
+    #[schemars(extend("x-resume" = "free"))]
     pub timeout_seconds: f64,
-    /// Longer answers are refused.
+    /// Bytes of the longest answer; longer ones are refused.
+    #[schemars(extend("x-resume" = "free"))]
     pub longest_answer_bytes: u64,
-    /// Pairs or sentences per request. More than one pair is understood by `addendum serve-rewards` only: the EditGRPO
+    /// Pairs or sentences per request, 1 to 1024. More than one pair is understood by `addendum serve-rewards` only: the EditGRPO
     /// code answers such a request with means.
+    #[schemars(extend("x-resume" = "free"))]
     pub batch: usize,
-    /// Requests at a time.
+    /// Requests at a time, 1 to 1024.
+    #[schemars(extend("x-resume" = "free"))]
     pub parallel: usize,
+    /// How often and how long a failed request is made again.
     pub backoff: Backoff,
 }
 

@@ -10,7 +10,7 @@ pub enum Error {
     #[error("config of the service {url}: `{field}` is {value}, expected {expected}")]
     Config { url: String, field: &'static str, value: String, expected: &'static str },
     #[error("config of the service {url}: {reason}")]
-    Prompt { url: String, reason: addendum_rewards::Error },
+    Prompt { url: String, reason: Box<addendum_rewards::Error> },
     #[error("token file {}: {reason}", path.display())]
     TokenFile { path: PathBuf, reason: String },
     #[error("environment variable {name}: {reason}")]
@@ -45,8 +45,30 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The setting that is wrong, by its path within the service's.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Config { field, .. } => Some(field),
+            Self::Prompt { .. } => Some("prompt"),
+            Self::TokenFile { .. } => Some("token_file"),
+            Self::TokenVariable { .. } => Some("token_variable"),
+            _ => None,
+        }
+    }
+}
+
 impl From<Error> for addendum_rewards::Error {
     fn from(error: Error) -> Self {
-        Self::Component { component: "service", reason: error.to_string() }
+        match error {
+            Error::Config { field, value, expected, .. } => Self::setting(field, value, expected),
+            Error::TokenFile { path, reason } => {
+                Self::setting("token_file", path.display(), format!("a file with a token: {reason}"))
+            }
+            Error::TokenVariable { name, reason } => {
+                Self::setting("token_variable", name, format!("an environment variable with a token: it {reason}"))
+            }
+            other => Self::Component { component: "service", reason: other.to_string() },
+        }
     }
 }

@@ -4,16 +4,17 @@
 use std::{convert::Infallible, path::PathBuf};
 
 use addendum_rewards::green::{AnswerError, Grade, Graded, Prompt};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Error, Malformed, Node, ServiceConfig, endpoint::Endpoint, parallel};
 
 /// Where the model is and how it is asked.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GreenConfig {
-    /// Its `url` is the API's base, as in `http://127.0.0.1:8000/v1`, or the whole address of `chat/completions`.
+    /// How the endpoint is reached. Its `url` is the API's base, as in `http://127.0.0.1:8000/v1`, or the whole address of `chat/completions`.
     pub service: ServiceConfig,
     /// The name under which the endpoint serves the model.
     pub model: String,
@@ -42,7 +43,7 @@ impl Green {
             return Err(Error::Config { url, field: "model", value: "empty".into(), expected: "the name of a model" });
         }
         let prompt = Prompt::read(config.prompt.as_deref())
-            .map_err(|reason| Error::Prompt { url: config.service.url.clone(), reason })?;
+            .map_err(|reason| Error::Prompt { url: config.service.url.clone(), reason: Box::new(reason) })?;
         let base = service.url.trim_end_matches('/');
         service.url =
             if base.ends_with("/chat/completions") { base.into() } else { format!("{base}/chat/completions") };

@@ -31,9 +31,13 @@ const MOST_LATE: usize = 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Patience {
+    /// How often and how long a failed call is made again.
     pub backoff: Backoff,
-    /// A call that takes longer has failed. It cannot be ended and runs on unheard; while four such calls still run, no
-    /// other begins. Without a limit calls are made on the caller's thread, with one in a pool as wide as the caller's.
+    /// Seconds after which a call has failed, more than 0 and at most 86400; no limit where absent.
+    ///
+    /// A late call cannot be ended and runs on unheard; while four such calls still run, no other begins. Without a limit calls
+    /// are made on the caller's thread, with one in a pool as wide as the caller's.
+    #[schemars(extend("x-resume" = "free"))]
     pub limit_seconds: Option<f64>,
 }
 
@@ -49,10 +53,7 @@ impl Patience {
         };
         match problem {
             None => Ok(()),
-            Some((field, value, expected)) => {
-                let reason = format!("`{field}` is {value}, expected {expected}");
-                Err(Error::Component { component: "patience", reason })
-            }
+            Some((field, value, expected)) => Err(Error::setting(field, value, expected)),
         }
     }
 

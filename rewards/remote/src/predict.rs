@@ -9,8 +9,7 @@ use super::{
     wire::{PredictRequest, kind},
 };
 use addendum_rewards::{
-    Error, Result, Reward, RewardConfig,
-    score::{Component, Weighed},
+    Case, Component, Components, Error, Result, Reward, RewardConfig, RewardSource, score::Weighed,
 };
 
 /// What is sent for a report without words: the service of the EditGRPO code crashes on an empty text, and scores this
@@ -65,16 +64,28 @@ fn wire(component: Component) -> Option<Wire> {
 }
 
 impl RewardService {
-    /// Of `reward` only the weights count: class frequencies, the negation weight and the cache are the service's own.
+    /// Of a reward that weighs built-in components only, as [`RewardService::built_in`].
     ///
     /// # Errors
-    /// Impossible weights or service settings, and components that services do not tell.
+    /// As [`RewardService::built_in`].
     pub fn new(config: &ServiceConfig, reward: &RewardConfig) -> Result<Self> {
+        Self::built_in(config, reward, &Components::default())
+    }
+
+    /// The built-in components of a reward that may also weigh registered ones. Of `reward` only the weights count: class
+    /// frequencies, the negation weight and the cache are the service's own.
+    ///
+    /// # Errors
+    /// Impossible weights or service settings, components that services do not tell, and no component to ask for.
+    pub fn built_in(config: &ServiceConfig, reward: &RewardConfig, components: &Components) -> Result<Self> {
         let served = |(component, weight): (Component, f64)| {
             let wire = wire(component).ok_or(Error::Unserved { name: component.name() })?;
             Ok(Served { component, weight, wire })
         };
-        let components = reward.checked_weights()?.into_iter().map(served).collect::<Result<_>>()?;
+        let components: Vec<_> = reward.built_in(components)?.into_iter().map(served).collect::<Result<_>>()?;
+        if components.is_empty() {
+            return Err(Error::setting("weights", "without a built-in component", "one that the reward service gives"));
+        }
         Ok(Self { components, endpoint: Endpoint::new(config)? })
     }
 
@@ -125,6 +136,12 @@ impl RewardService {
     /// The address, for messages.
     pub fn url(&self) -> &str {
         self.endpoint.url()
+    }
+}
+
+impl RewardSource for RewardService {
+    fn rewards(&self, case: &Case<'_>) -> Result<Vec<Reward>> {
+        self.score(case.reference(), &case.texts())
     }
 }
 

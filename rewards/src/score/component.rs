@@ -66,7 +66,7 @@ pub enum Component {
 }
 
 impl Component {
-    const ALL: [Self; 7] = [
+    pub const ALL: [Self; 7] = [
         Self::Chexbert,
         Self::ChexbertFive,
         Self::ChexbertWeighted,
@@ -79,9 +79,9 @@ impl Component {
     /// Those of the paper's reward.
     pub const PAPER: [Self; 3] = [Self::Chexbert, Self::Radgraph, Self::Rate];
 
-    pub fn named(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|component| component.name() == name);
-        found.ok_or_else(|| Error::UnknownComponent { name: name.into(), known: Self::known() })
+    /// The component of that name.
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|component| component.name() == name)
     }
 
     pub fn name(self) -> &'static str {
@@ -103,14 +103,10 @@ impl Component {
             Self::Rate => Backend::Rate,
         }
     }
-
-    pub fn known() -> String {
-        quoted(Self::ALL.map(Self::name))
-    }
 }
 
 /// Names in backticks, with commas between them.
-pub(super) fn quoted(names: impl IntoIterator<Item = &'static str>) -> String {
+pub(super) fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 

@@ -5,15 +5,22 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::component::{Backend, Component, quoted};
+use super::{
+    component::{Backend, Component, quoted},
+    registered::{Components, Registered},
+};
 use crate::{Error, Observation, Result, metrics::rate};
+
+/// What a share is.
+const SHARE: &str = "a number from 0 to 1";
 
 /// What the reward is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RewardConfig {
-    /// Weight of each component. A component that is not named is not computed, one of weight 0 is computed and
-    /// recorded but does not count.
+    /// Weight of each component in the reward's sum, 0 or more: `chexbert`, `chexbert_5`, `chexbert_weighted`, `radgraph`,
+    /// `radgraph_simple`, `radgraph_complete`, `rate`, and what was registered. One that is not named is not computed, one
+    /// of weight 0 is computed and recorded but does not count.
     ///
     /// | name | of one report and its reference |
     /// |:--|:--|
@@ -23,12 +30,14 @@ pub struct RewardConfig {
     /// | `radgraph`, `radgraph_simple`, `radgraph_complete` | RadGraph F1 at the partial, simple and complete level |
     /// | `rate` | RaTEScore |
     pub weights: BTreeMap<String, f64>,
-    /// The share of training references that assert each of the 14 observations.
+    /// The share of training references that assert each of the 14 observations, by name, in [0, 1]. Only
+    /// `chexbert_weighted` needs them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub frequencies: BTreeMap<Observation, f64>,
-    /// What an opposite presence leaves of a RaTEScore match.
+    /// The share of a RaTEScore match that remains when one report asserts what the other denies, in [0, 1].
     pub negation_weight: f64,
-    /// How many references keep their annotations, per back end; one longer than 1 KiB counts as several.
+    /// How many references keep their annotations, per back end; one longer than 1 KiB counts as several, 0 keeps none.
+    #[schemars(extend("x-resume" = "free"))]
     pub cached_references: usize,
 }
 
@@ -46,15 +55,15 @@ impl Default for RewardConfig {
 
 impl RewardConfig {
     /// # Errors
-    /// Unknown component names, negative or non-finite weights, a reward without any positive weight, a share or a
-    /// negation weight outside [0, 1], and missing shares where a component needs them.
-    pub fn validate(&self) -> Result<()> {
-        let weights = self.checked_weights()?;
+    /// Names that are neither built in nor registered, negative or non-finite weights, a reward without any positive
+    /// weight, a share or a negation weight outside [0, 1], and missing shares where a component needs them.
+    pub fn validate(&self, components: &Components) -> Result<()> {
+        let weights = self.built_in(components)?;
         if !(0. ..=1.).contains(&self.negation_weight) {
-            return Err(Error::Weight { name: "negation_weight".into(), value: self.negation_weight });
+            return Err(Error::setting("negation_weight", self.negation_weight, SHARE));
         }
         if let Some((observation, &value)) = self.frequencies.iter().find(|(_, share)| !(0. ..=1.).contains(*share)) {
-            return Err(Error::Frequency { observation: observation.name(), value });
+            return Err(Error::setting(format!("frequencies.{}", observation.name()), value, SHARE));
         }
         let missing = || Observation::ALL.into_iter().filter(|class| !self.frequencies.contains_key(class));
         if weights.contains_key(&Component::ChexbertWeighted) && missing().next().is_some() {
@@ -68,28 +77,44 @@ impl RewardConfig {
     ///
     /// # Errors
     /// As [`RewardConfig::validate`], for the weights.
-    pub fn backends(&self) -> Result<Vec<Backend>> {
-        let mut backends: Vec<Backend> = self.checked_weights()?.into_keys().map(Component::backend).collect();
+    pub fn backends(&self, components: &Components) -> Result<Vec<Backend>> {
+        let mut backends: Vec<Backend> = self.built_in(components)?.into_keys().map(Component::backend).collect();
         backends.dedup();
         Ok(backends)
     }
 
-    /// The weights by component.
+    /// The weights of the built-in components.
     ///
     /// # Errors
     /// As [`RewardConfig::validate`], for the weights.
-    pub fn checked_weights(&self) -> Result<BTreeMap<Component, f64>> {
-        let mut weights = BTreeMap::new();
-        for (name, &value) in &self.weights {
-            if !value.is_finite() || value < 0. {
-                return Err(Error::Weight { name: name.clone(), value });
+    pub fn built_in(&self, components: &Components) -> Result<BTreeMap<Component, f64>> {
+        Ok(self.weighed(components)?.0)
+    }
+
+    /// The registered components that have a weight, in the order of their names.
+    ///
+    /// # Errors
+    /// As [`RewardConfig::validate`], for the weights.
+    pub fn registered(&self, components: &Components) -> Result<Vec<Registered>> {
+        Ok(self.weighed(components)?.1)
+    }
+
+    fn weighed(&self, components: &Components) -> Result<(BTreeMap<Component, f64>, Vec<Registered>)> {
+        let (mut built_in, mut registered) = (BTreeMap::new(), Vec::new());
+        for (name, &weight) in &self.weights {
+            if !weight.is_finite() || weight < 0. {
+                return Err(Error::setting(format!("weights.{name}"), weight, "a finite number, 0 or more"));
             }
-            weights.insert(Component::named(name)?, value);
+            match Component::find(name) {
+                Some(component) => drop(built_in.insert(component, weight)),
+                None => registered.push(components.weighed(name, weight)?),
+            }
         }
-        if !weights.values().any(|&weight| weight > 0.) {
-            return Err(Error::NoComponent { known: Component::known() });
+        if !self.weights.values().any(|&weight| weight > 0.) {
+            let names = Component::ALL.map(Component::name).into_iter().chain(components.names());
+            return Err(Error::NoComponent { known: quoted(names) });
         }
-        Ok(weights)
+        Ok((built_in, registered))
     }
 }
 
@@ -101,7 +126,7 @@ mod tests {
         let weights = weights.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         let frequencies = frequencies.iter().copied().collect();
         let config = RewardConfig { weights, frequencies, ..RewardConfig::default() };
-        config.validate().unwrap_err().to_string()
+        config.validate(&Components::default()).unwrap_err().to_string()
     }
 
     #[test]
@@ -112,7 +137,7 @@ mod tests {
         assert!(refusal(&[("rate", f64::NAN)], &[]).contains("NaN"));
         assert!(refusal(&[("rate", 0.)], &[]).contains("positive weight"));
         let negation = RewardConfig { negation_weight: 1.5, ..RewardConfig::default() };
-        assert!(negation.validate().unwrap_err().to_string().contains("1.5"));
+        assert!(negation.validate(&Components::default()).unwrap_err().to_string().contains("1.5"));
     }
 
     #[test]
@@ -125,14 +150,18 @@ mod tests {
         let out = refusal(&[("rate", 1.)], &[(Observation::Edema, 1.5)]);
         assert!(out.contains("Edema") && out.contains("1.5"), "{out}");
         let weights = [("chexbert_weighted".to_owned(), 1.)].into();
-        assert!(RewardConfig { weights, frequencies: all.into(), ..RewardConfig::default() }.validate().is_ok());
+        assert!(
+            RewardConfig { weights, frequencies: all.into(), ..RewardConfig::default() }
+                .validate(&Components::default())
+                .is_ok()
+        );
     }
 
     #[test]
     fn back_ends_come_once_and_in_the_order_of_the_sum() {
         let weights = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 1.)).collect();
         let config = RewardConfig { weights: weights(&["rate", "chexbert", "chexbert_5"]), ..RewardConfig::default() };
-        assert_eq!(config.backends().unwrap(), [Backend::Chexbert, Backend::Rate]);
-        assert_eq!(RewardConfig::default().backends().unwrap(), Backend::ALL);
+        assert_eq!(config.backends(&Components::default()).unwrap(), [Backend::Chexbert, Backend::Rate]);
+        assert_eq!(RewardConfig::default().backends(&Components::default()).unwrap(), Backend::ALL);
     }
 }
