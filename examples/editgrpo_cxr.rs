@@ -8,7 +8,7 @@ use addendum::{
     actors::{Pipeline, Scores, stages::EditStage},
     editor::Editor,
     options::{EditOptions, RewardOptions},
-    policy::Adapter,
+    policy::{Adapter, SamplingConfig},
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     report::{plots, progress::Progress, results, run_folder::RunFolder},
     train::{
@@ -100,7 +100,7 @@ struct Args {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let interrupt = Interrupt::listen();
+    let interrupt = Interrupt::listen()?;
     let settings = settings(&args)?;
     args.arm.settings(&settings).validate()?;
     let distinct: BTreeSet<_> = args.seeds.iter().collect();
@@ -132,7 +132,8 @@ async fn main() -> Result<()> {
         }
         None => Placement::load(&args.policy, &args.devices, KEPT_FEATURES)?,
     };
-    let job = Job { placement, annotators, data, folder, progress, interrupt, resume: args.resume };
+    let longest = settings.sampling.max_new_tokens;
+    let job = Job { placement, annotators, data, folder, progress, interrupt, resume: args.resume, longest };
     if args.compare { compare(&args, &settings, &job).await } else { single(&args, &settings, &job).await }
 }
 
@@ -144,11 +145,15 @@ struct Job {
     progress: Progress,
     interrupt: Interrupt,
     resume: bool,
+    /// Tokens after which an evaluated report is cut.
+    longest: usize,
 }
 
 impl Job {
     fn evaluate(&self, prompts: &Arc<Prompts>, adapter: Option<&Adapter>) -> Result<Vec<Scores>> {
-        held_out::on_tests(&self.data.tests, prompts, adapter, &self.annotators.scoring, &self.progress)
+        let (tests, metrics) = (&self.data.tests, &self.annotators.scoring);
+        let sampling = SamplingConfig::greedy(self.longest);
+        held_out::on_sets(tests, prompts, adapter, &sampling, metrics, &self.progress, &self.interrupt)
     }
 
     fn report(&self, rows: &[(&str, Vec<Vec<Scores>>)]) -> Result<()> {
