@@ -166,7 +166,7 @@ pub fn run(args: &SftArgs, progress: &Progress) -> Result<()> {
 fn prepare(args: &SftArgs) -> Result<Job> {
     let out = &args.out;
     for name in ["config.json", "adapter_config.json"] {
-        ensure!(!out.join(name).exists(), "--out {}: there is a {name} already; choose another folder", out.display());
+        ensure!(!out.join(name).exists(), "--out {}: {name} is there already; choose another folder", out.display());
     }
     let dtype = args.place.dtype;
     ensure!(
