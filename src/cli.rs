@@ -2,28 +2,38 @@
 
 mod bench;
 mod check_device;
+mod completions;
 mod config;
 mod doctor;
 mod edit;
+mod eval;
+mod exit;
+mod generate;
 mod host;
 mod init;
 mod merge;
 mod output;
 mod phantoms;
+mod policy;
 mod score;
 mod serve_rewards;
 mod sft;
+mod studies;
 mod train;
 
-use std::io::{self, Write};
+use std::process::ExitCode;
 
+use addendum::report::{log::LogFormat, progress::Progress};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 /// Asynchronous reinforcement learning for clinically accurate chest X-ray reports.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = exit::HELP)]
 pub struct Cli {
+    /// How diagnostics are written to the standard error stream; with json there are no progress bars.
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -34,8 +44,12 @@ enum Command {
     Train(train::TrainArgs),
     /// Print the whole settings file with what each key means, or its JSON schema.
     Config(config::ConfigArgs),
-    /// Teach a small policy from scratch to write reports, by supervised fine-tuning.
+    /// Teach a policy to write reports, by supervised fine-tuning: all weights or an adapter.
     Sft(sft::SftArgs),
+    /// Score a policy's reports on held-out studies.
+    Eval(eval::EvalArgs),
+    /// Write reports for images, or for the studies of a dataset folder.
+    Generate(generate::GenerateArgs),
     /// Score reports against their references.
     Score(score::ScoreArgs),
     /// Correct one report from its reference, and show why.
@@ -55,27 +69,42 @@ enum Command {
     Init(init::InitArgs),
     /// Write phantom studies as a dataset folder (PNG and JSON).
     Phantoms(phantoms::PhantomArgs),
+    /// Print a script that completes commands and options in a shell.
+    Completions(completions::CompletionArgs),
 }
 
 impl Cli {
-    /// Runs the command that was named.
-    ///
-    /// # Errors
-    /// Those of the command.
-    pub fn run(self) -> Result<()> {
-        match self.command {
-            Command::Train(args) => train::run(&args),
-            Command::Config(args) => config::run(&args),
-            Command::Sft(args) => sft::run(&args),
-            Command::Score(args) => score::run(&args),
-            Command::Edit(args) => edit::run(&args),
-            Command::ServeRewards(args) => serve_rewards::run(&args),
-            Command::Merge(args) => merge::run(&args),
-            Command::Doctor(args) => doctor::run(&args),
-            Command::CheckDevice(args) => check_device::run(&args),
-            Command::Bench(bench) => Ok(writeln!(io::stdout(), "{}", bench.run()?)?),
-            Command::Init(args) => init::run(&args),
-            Command::Phantoms(args) => phantoms::run(&args),
+    /// Runs the command that was named, and tells of its error.
+    pub fn run(self) -> ExitCode {
+        let result = self.log_format.install().map_err(Into::into).and_then(|progress| self.command.run(&progress));
+        let Err(error) = result else { return ExitCode::SUCCESS };
+        let status = exit::status(&error);
+        match self.log_format {
+            LogFormat::Text => tracing::error!("Error: {error:?}"),
+            LogFormat::Json => tracing::error!(status, "{error:#}"),
+        }
+        status.into()
+    }
+}
+
+impl Command {
+    fn run(&self, progress: &Progress) -> Result<()> {
+        match self {
+            Self::Train(args) => train::run(args, progress),
+            Self::Config(args) => config::run(args),
+            Self::Sft(args) => sft::run(args, progress),
+            Self::Eval(args) => eval::run(args, progress),
+            Self::Generate(args) => generate::run(args),
+            Self::Score(args) => score::run(args),
+            Self::Edit(args) => edit::run(args),
+            Self::ServeRewards(args) => serve_rewards::run(args),
+            Self::Merge(args) => merge::run(args),
+            Self::Doctor(args) => doctor::run(args),
+            Self::CheckDevice(args) => check_device::run(args),
+            Self::Bench(bench) => output::print(&format!("{}\n", bench.run()?)),
+            Self::Init(args) => init::run(args),
+            Self::Phantoms(args) => phantoms::run(args),
+            Self::Completions(args) => completions::run(args),
         }
     }
 }

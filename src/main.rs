@@ -4,11 +4,12 @@
 
 mod cli;
 
+use std::process::ExitCode;
+
 use addendum::threads;
-use anyhow::Result;
 use clap::Parser;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     threads::without_candles_pool();
     cli::Cli::parse().run()
 }

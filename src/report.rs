@@ -4,6 +4,7 @@
 //! time, also of a run that was interrupted.
 
 pub mod chart;
+pub mod log;
 pub mod metrics;
 pub mod plots;
 pub mod progress;

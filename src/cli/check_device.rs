@@ -7,6 +7,8 @@ use anyhow::{Result, ensure};
 use candle_core::DType;
 use clap::Args;
 
+use super::{exit::beforehand, output::print};
+
 #[derive(Args)]
 pub struct CheckArgs {
     /// cuda:N, in a build with the feature `cuda`.
@@ -14,13 +16,16 @@ pub struct CheckArgs {
 }
 
 pub fn run(args: &CheckArgs) -> Result<()> {
-    let device = device(&args.device)?;
+    let device = beforehand(device(&args.device).map_err(Into::into))?;
     let mut passed = true;
-    println!("{:<8} {:<24} {:>12} {:>12}", "weights", args.device, "difference", "tolerance");
+    print(&format!("{:<8} {:<24} {:>12} {:>12}\n", "weights", args.device, "difference", "tolerance"))?;
     for (name, dtype) in [("f32", DType::F32), ("bf16", DType::BF16)] {
         for row in comparison::against_cpu(&device, dtype)? {
             let verdict = if row.passes() { "ok" } else { "FAILED" };
-            println!("{name:<8} {:<24} {:>12.2e} {:>12.0e}  {verdict}", row.what, row.difference, row.tolerance);
+            print(&format!(
+                "{name:<8} {:<24} {:>12.2e} {:>12.0e}  {verdict}\n",
+                row.what, row.difference, row.tolerance
+            ))?;
             passed &= row.passes();
         }
     }

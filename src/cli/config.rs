@@ -6,7 +6,7 @@ use addendum::train::{Settings, Sources, settings::schema};
 use anyhow::Result;
 use clap::Args;
 
-use super::output;
+use super::{exit::beforehand, output};
 
 #[derive(Args)]
 pub struct ConfigArgs {
@@ -26,5 +26,6 @@ pub fn run(args: &ConfigArgs) -> Result<()> {
         return output::print(&format!("{}\n", serde_json::to_string_pretty(schema::document())?));
     }
     let sources = Sources { file: args.config.as_deref(), sets: &args.sets };
-    output::print(&Settings::load(&sources)?.text()?)
+    let text = Settings::load(&sources).and_then(|settings| settings.text());
+    output::print(&beforehand(text.map_err(Into::into))?)
 }

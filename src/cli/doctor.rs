@@ -2,7 +2,7 @@
 
 mod plan;
 
-use std::path::PathBuf;
+use std::{fmt::Write, path::PathBuf};
 
 use addendum::{
     policy::{Config, LoraConfig, device::device, learner::Recompute},
@@ -11,7 +11,7 @@ use addendum::{
 use anyhow::Result;
 use clap::Args;
 
-use super::host;
+use super::{exit::beforehand, host, output::print};
 use plan::Plan;
 
 #[derive(Args)]
@@ -52,10 +52,10 @@ pub struct DoctorArgs {
 
 pub fn run(args: &DoctorArgs) -> Result<()> {
     const GIB: f64 = (1u64 << 30) as f64;
-    let device = device(&args.device)?;
+    let device = beforehand(device(&args.device).map_err(Into::into))?;
     let free = if device.is_cpu() { host::available_memory() } else { None };
     let plan = Plan {
-        config: Config::load(&args.model_config.join("config.json"))?,
+        config: beforehand(Config::load(&args.model_config.join("config.json")).map_err(Into::into))?,
         dtype: args.dtype.into(),
         lora: LoraConfig { rank: args.lora_rank, ..LoraConfig::default() },
         images: args.images,
@@ -69,35 +69,47 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     let estimate = plan.estimate()?;
     let millions = |count: u64| format!("{:.1} M", count as f64 / 1e6);
     let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / GIB);
-    println!("parameters");
-    println!("  vision tower      {:>12}", millions(estimate.vision_parameters));
-    println!("  language model    {:>12}", millions(estimate.language_parameters));
-    println!("  vocabulary        {:>12}", millions(estimate.vocabulary_parameters));
-    println!("  adapter           {:>12}", millions(estimate.lora_parameters));
-    println!("memory");
-    println!("  weights           {:>12}", gib(estimate.weights));
-    println!("  encoding a study  {:>12}", gib(estimate.vision));
-    println!("  sampling a group  {:>12}", gib(estimate.sampling));
+    let mut out = String::new();
+    writeln!(out, "parameters")?;
+    writeln!(out, "  vision tower      {:>12}", millions(estimate.vision_parameters))?;
+    writeln!(out, "  language model    {:>12}", millions(estimate.language_parameters))?;
+    writeln!(out, "  vocabulary        {:>12}", millions(estimate.vocabulary_parameters))?;
+    writeln!(out, "  adapter           {:>12}", millions(estimate.lora_parameters))?;
+    writeln!(out, "memory")?;
+    writeln!(out, "  weights           {:>12}", gib(estimate.weights))?;
+    writeln!(out, "  encoding a study  {:>12}", gib(estimate.vision))?;
+    writeln!(out, "  sampling a group  {:>12}", gib(estimate.sampling))?;
     let how = if estimate.recompute { ", layers computed again" } else { "" };
-    println!("  training step     {:>12}  ({} micro-batches{how})", gib(estimate.step.total()), estimate.micro_batches);
-    println!("  predicted peak    {:>12}", gib(estimate.peak));
+    writeln!(
+        out,
+        "  training step     {:>12}  ({} micro-batches{how})",
+        gib(estimate.step.total()),
+        estimate.micro_batches
+    )?;
+    writeln!(out, "  predicted peak    {:>12}", gib(estimate.peak))?;
     if let Some(limit) = plan.limit {
-        println!("  limit             {:>12}  {}", gib(limit), if estimate.fits { "fits" } else { "does not fit" });
+        writeln!(
+            out,
+            "  limit             {:>12}  {}",
+            gib(limit),
+            if estimate.fits { "fits" } else { "does not fit" }
+        )?;
     }
+    print(&std::mem::take(&mut out))?;
     if args.estimate {
         return Ok(());
     }
     let run = plan.dry_run(&device)?;
-    println!("dry run");
-    println!("  building          {:>10.1} s", run.build_seconds);
-    println!("  encoding          {:>10.1} s", run.vision_seconds);
-    println!("  training step     {:>10.1} s", run.step_seconds);
-    println!("    reference       {:>10.1} s", run.reference_seconds);
-    println!("    forward         {:>10.1} s", run.forward_seconds);
-    println!("    backward        {:>10.1} s", run.backward_seconds);
+    writeln!(out, "dry run")?;
+    writeln!(out, "  building          {:>10.1} s", run.build_seconds)?;
+    writeln!(out, "  encoding          {:>10.1} s", run.vision_seconds)?;
+    writeln!(out, "  training step     {:>10.1} s", run.step_seconds)?;
+    writeln!(out, "    reference       {:>10.1} s", run.reference_seconds)?;
+    writeln!(out, "    forward         {:>10.1} s", run.forward_seconds)?;
+    writeln!(out, "    backward        {:>10.1} s", run.backward_seconds)?;
     if let Some(peak) = run.peak.filter(|_| device.is_cpu()) {
         let off = 100.0 * (peak as f64 / estimate.peak as f64 - 1.0);
-        println!("  measured peak     {:>12}  ({off:+.1} % of the prediction)", gib(peak));
+        writeln!(out, "  measured peak     {:>12}  ({off:+.1} % of the prediction)", gib(peak))?;
     }
-    Ok(())
+    print(&out)
 }

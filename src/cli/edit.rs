@@ -14,7 +14,10 @@ use clap::{Args, ValueEnum};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde_json::{Value, json};
 
-use super::output::{print, text};
+use super::{
+    exit::beforehand,
+    output::{print, text},
+};
 
 #[derive(Args)]
 pub struct EditArgs {
@@ -45,14 +48,19 @@ enum Format {
 }
 
 pub fn run(args: &EditArgs) -> Result<()> {
-    let (report, reference) = (text("--report", &args.report)?, text("--reference", &args.reference)?);
-    let editor = Editor::from_backends(config(args)?, &args.weights.load()?.editing)?;
+    let (report, reference, editor) = beforehand(prepare(args))?;
     let edited = editor.edit(&report, &reference, &mut ChaCha8Rng::seed_from_u64(args.seed))?;
     let annotated = [("report", editor.annotated(&report)?), ("reference", editor.annotated(&reference)?)];
     print(&match args.format {
         Format::Text => shown(&annotated, &edited, Paint::from_environment()),
         Format::Json => format!("{:#}\n", json(&annotated, &edited)),
     })
+}
+
+/// Report, reference, and what edits.
+fn prepare(args: &EditArgs) -> Result<(String, String, Editor)> {
+    let (report, reference) = (text("--report", &args.report)?, text("--reference", &args.reference)?);
+    Ok((report, reference, Editor::from_backends(config(args)?, &args.weights.load()?.editing)?))
 }
 
 fn config(args: &EditArgs) -> Result<EditConfig> {

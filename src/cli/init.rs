@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use clap::Args;
 
+use super::exit::beforehand;
+
 #[derive(Args)]
 pub struct InitArgs {
     /// A config.json in one of the published forms.
@@ -24,8 +26,8 @@ pub struct InitArgs {
 }
 
 pub fn run(args: &InitArgs) -> Result<()> {
+    let config = beforehand(Config::load(&args.config).map_err(Into::into))?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("{}: cannot be created", args.out.display()))?;
-    let config = Config::load(&args.config)?;
     save_weights(&Weights::random(&config, args.seed, DType::F32, &Device::Cpu)?, &args.out.join(checkpoint::SINGLE))?;
     let text = serde_json::to_string_pretty(&config.to_json())?;
     Ok(checkpoint::write_whole(&args.out.join("config.json"), text.as_bytes())?)

@@ -6,6 +6,11 @@ use addendum::policy::merge::merge_folder;
 use anyhow::Result;
 use clap::Args;
 
+use super::{
+    exit::beforehand,
+    output::{folder, print},
+};
+
 #[derive(Args)]
 pub struct MergeArgs {
     /// The base model's checkpoint folder.
@@ -20,7 +25,9 @@ pub struct MergeArgs {
 }
 
 pub fn run(args: &MergeArgs) -> Result<()> {
+    beforehand(folder("--model", &args.model))?;
+    beforehand(folder("--adapter", &args.adapter))?;
     merge_folder(&args.model, &args.adapter, &args.out)?;
-    println!("{}: merged", args.out.display());
+    print(&format!("{}: merged\n", args.out.display()))?;
     Ok(())
 }

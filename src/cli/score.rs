@@ -4,12 +4,13 @@ mod green;
 mod items;
 mod pairs;
 
-use std::{fmt::Write, path::PathBuf};
+use std::{collections::BTreeMap, fmt::Write, path::PathBuf};
 
 use addendum::{
     options::class_frequencies,
     report::terminal::Paint,
     rewards::{
+        Backends, Observation,
         assess::{Assessment, Comparison, Explanation, Measure, Resampling, Score, explain},
         text,
     },
@@ -20,8 +21,8 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::output::print;
-use green::{Grades, GreenArgs};
+use super::{exit::beforehand, output::print};
+use green::{Grader, Grades, GreenArgs};
 use pairs::{Fields, Pair};
 
 #[derive(Args)]
@@ -102,28 +103,9 @@ struct Outcome {
 }
 
 pub fn run(args: &ScoreArgs) -> Result<()> {
-    if args.explain && args.format == Format::Csv {
-        bail!("--explain: expected --format table or json");
-    }
-    let measures = Measure::named(args.metrics.iter().map(String::as_str))?;
-    let frequencies = args.class_frequencies.as_deref().map(class_frequencies).transpose()?.unwrap_or_default();
-    let fields =
-        Fields { hypothesis: args.hyps_field.clone(), reference: args.refs_field.clone(), id: args.id.clone() };
-    let mut pairs = pairs::pairs(&args.hyps, args.refs.as_deref(), &fields)?;
-    if !args.whole {
-        for text in pairs.iter_mut().flat_map(|pair| [&mut pair.hypothesis, &mut pair.reference]) {
-            *text = spoken(text).into_owned();
-        }
-    }
-    if args.clean {
-        for pair in &mut pairs {
-            (pair.hypothesis, pair.reference) = (text::clean(&pair.hypothesis), text::clean(&pair.reference));
-        }
-    }
+    let Job { measures, frequencies, pairs, grader, backends } = beforehand(prepare(args))?;
     let hypotheses: Vec<&str> = pairs.iter().map(|pair| pair.hypothesis.as_str()).collect();
     let references: Vec<&str> = pairs.iter().map(|pair| pair.reference.as_str()).collect();
-    let grader = args.green.grader()?;
-    let backends = args.weights.load()?.scoring;
     let resampling = (args.resamples > 0).then_some(Resampling {
         resamples: args.resamples as usize,
         confidence: args.confidence,
@@ -148,6 +130,38 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
     })?;
     // The other metrics are worth printing without this one.
     failure.map_or(Ok(()), Err)
+}
+
+/// What is read before anything is scored.
+struct Job {
+    measures: Vec<Measure>,
+    frequencies: BTreeMap<Observation, f64>,
+    pairs: Vec<Pair>,
+    grader: Option<Grader>,
+    backends: Backends,
+}
+
+fn prepare(args: &ScoreArgs) -> Result<Job> {
+    if args.explain && args.format == Format::Csv {
+        bail!("--explain: expected --format table or json");
+    }
+    let measures = Measure::named(args.metrics.iter().map(String::as_str))?;
+    let frequencies = args.class_frequencies.as_deref().map(class_frequencies).transpose()?.unwrap_or_default();
+    let fields =
+        Fields { hypothesis: args.hyps_field.clone(), reference: args.refs_field.clone(), id: args.id.clone() };
+    let mut pairs = pairs::pairs(&args.hyps, args.refs.as_deref(), &fields)?;
+    if !args.whole {
+        for text in pairs.iter_mut().flat_map(|pair| [&mut pair.hypothesis, &mut pair.reference]) {
+            *text = spoken(text).into_owned();
+        }
+    }
+    if args.clean {
+        for pair in &mut pairs {
+            (pair.hypothesis, pair.reference) = (text::clean(&pair.hypothesis), text::clean(&pair.reference));
+        }
+    }
+    let (grader, backends) = (args.green.grader()?, args.weights.load()?.scoring);
+    Ok(Job { measures, frequencies, pairs, grader, backends })
 }
 
 impl Outcome {

@@ -11,6 +11,8 @@ use addendum::{
 use anyhow::Result;
 use clap::Args;
 
+use super::exit::beforehand;
+
 /// The variable that may hold the bearer token.
 const TOKEN_VARIABLE: &str = "ADDENDUM_REWARDS_TOKEN";
 
@@ -69,6 +71,20 @@ impl ServeArgs {
 /// # Errors
 /// Unusable settings, files or address.
 pub fn run(args: &ServeArgs) -> Result<()> {
+    let (config, service) = beforehand(prepare(args))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let served = runtime.block_on(async {
+        let stop = stop()?;
+        let server = beforehand(Server::bind(&config, service).await)?;
+        tracing::info!("listening on http://{}", server.address());
+        server.run(stop).await
+    });
+    // A job that runs on after its time must not hold the process.
+    runtime.shutdown_background();
+    served
+}
+
+fn prepare(args: &ServeArgs) -> Result<(ServerConfig, Service)> {
     let options = ServiceOptions {
         frequencies: args.class_frequencies.as_deref().map(class_frequencies).transpose()?.unwrap_or_default(),
         most_pairs: args.most_pairs.into(),
@@ -90,16 +106,7 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     if let Some(rate) = annotators.rate {
         service = service.analyzing_with(move |report| rate.analyse(report));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let served = runtime.block_on(async {
-        let stop = stop()?;
-        let server = Server::bind(&config, service).await?;
-        eprintln!("listening on http://{}", server.address());
-        server.run(stop).await
-    });
-    // A job that runs on after its time must not hold the process.
-    runtime.shutdown_background();
-    served
+    Ok((config, service))
 }
 
 /// Completes at the first Ctrl-C or SIGTERM from now on.

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use addendum::train::{Settings, Sources, Training, interrupt::Interrupt, training::CONFIG};
+use addendum::{report::progress::Progress, train::{Settings, Sources, Training, interrupt::Interrupt, training::CONFIG}};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::output;
+use super::{exit::beforehand, output};
 
 #[derive(Args)]
 pub struct TrainArgs {
@@ -43,10 +43,12 @@ impl TrainArgs {
     }
 }
 
-pub fn run(args: &TrainArgs) -> Result<()> {
-    let training = args.training()?;
+pub fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
+    let training = beforehand(args.training())?.progress(progress.clone());
     if args.dry_run {
-        return output::print(&training.plan()?.to_string());
+        let plan = beforehand(training.plan())?;
+        output::print(&plan.to_string())?;
+        return beforehand(plan.verdict());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.context("the asynchronous runtime could not be started")?.block_on(train(training))
@@ -54,7 +56,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 
 async fn train(training: Training) -> Result<()> {
     let name = training.settings().method();
-    let run = training.name(name).interrupt(Interrupt::listen()?).prepare()?;
+    let run = beforehand(training.name(name).interrupt(Interrupt::listen()?).prepare())?;
     if !run.settings().evaluation.tests {
         let (run, _) = run.train().await?;
         return output::print(&format!("Everything about this run is in {}\n", run.folder().path().display()));

@@ -32,6 +32,7 @@ pub struct Progress {
 enum Place {
     Live { bars: MultiProgress, paint: Paint },
     Plain(Mutex<Box<dyn Write + Send>>),
+    Events,
     Nowhere,
 }
 
@@ -40,6 +41,7 @@ impl fmt::Debug for Progress {
         f.write_str(match *self.place {
             Place::Live { .. } => "Progress(live)",
             Place::Plain(_) => "Progress(plain)",
+            Place::Events => "Progress(events)",
             Place::Nowhere => "Progress(nowhere)",
         })
     }
@@ -58,6 +60,11 @@ impl Progress {
     /// Plain lines, written to `writer`.
     pub fn plain(writer: impl Write + Send + 'static) -> Self {
         Self::at(Place::Plain(Mutex::new(Box::new(writer))))
+    }
+
+    /// Events of [`tracing`], for a program that has a subscriber: every step with its figures as fields.
+    pub fn events() -> Self {
+        Self::at(Place::Events)
     }
 
     /// Shows nothing.
@@ -99,8 +106,13 @@ impl Progress {
                 // A closed pipe must not end the run that is only being watched.
                 let _ = writeln!(writer, "{}", line.as_ref()).and_then(|()| writer.flush());
             }
+            Place::Events => tracing::info!("{}", line.as_ref()),
             Place::Nowhere => {}
         }
+    }
+
+    fn has_events(&self) -> bool {
+        matches!(*self.place, Place::Events)
     }
 
     fn paint(&self) -> Paint {

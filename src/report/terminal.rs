@@ -1,8 +1,12 @@
-//! Text for a terminal: colours that can be switched off, durations, counts and tiny curves.
+//! Text for a terminal: printing, colours that can be switched off, durations, counts and tiny curves.
 //!
 //! Durations are ours, as those of `indicatif` are either whole units (`3 minutes`) or a clock's (`00:03:02`).
 
-use std::time::Duration;
+use std::{
+    env,
+    io::{self, Write},
+    time::Duration,
+};
 
 use console::Style;
 
@@ -17,14 +21,14 @@ impl Paint {
     pub const COLOURED: Self = Self { colours: true };
 
     /// Colours on the standard output if it is a terminal that has some, unless `NO_COLOR` or `CLICOLOR=0` is set;
-    /// `CLICOLOR_FORCE=1` asks for them anywhere.
+    /// `CLICOLOR_FORCE=1` asks for them anywhere, but not against `NO_COLOR`.
     pub fn from_environment() -> Self {
-        Self { colours: console::colors_enabled() }
+        Self { colours: !no_colour() && console::colors_enabled() }
     }
 
     /// As [`Self::from_environment`], on the standard error stream.
     pub fn stderr() -> Self {
-        Self { colours: console::colors_enabled_stderr() }
+        Self { colours: !no_colour() && console::colors_enabled_stderr() }
     }
 
     pub fn has_colours(self) -> bool {
@@ -57,6 +61,23 @@ impl Paint {
 
     fn styled(self, style: Style, text: &str) -> String {
         style.force_styling(self.colours).apply_to(text).to_string()
+    }
+}
+
+/// Set and not empty (no-color.org).
+fn no_colour() -> bool {
+    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Prints to the standard output; a reader that has gone away is no error.
+///
+/// # Errors
+/// The standard output cannot be written to for another reason, such as a full disk.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }
 

@@ -167,7 +167,11 @@ impl Devices {
     }
 }
 
-fn pixels(text: &str) -> std::result::Result<PixelLimits, String> {
+/// Bounds on pixels as an option writes them: `MIN,MAX`.
+///
+/// # Errors
+/// Another form.
+pub fn pixels(text: &str) -> std::result::Result<PixelLimits, String> {
     let parsed = text.split_once(',').and_then(|(min, max)| Some((min.trim().parse().ok()?, max.trim().parse().ok()?)));
     let (min, max) = parsed.ok_or("expected two numbers with a comma between them")?;
     Ok(PixelLimits { min, max })

@@ -39,6 +39,6 @@ pub fn serve(address: SocketAddr) -> Result<()> {
     drop(std::net::TcpListener::bind(address).with_context(|| format!("metrics address {address} cannot be used"))?);
     builder.with_http_listener(address).install().with_context(|| format!("metrics address {address}"))?;
     telemetry::describe();
-    eprintln!("metrics: http://{address}/metrics");
+    tracing::info!("metrics: http://{address}/metrics");
     Ok(())
 }

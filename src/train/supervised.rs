@@ -1,9 +1,9 @@
-//! Supervised fine-tuning of a small policy from scratch, so that reinforcement learning has somewhere to start.
+//! Supervised fine-tuning, of all weights or of an adapter, so that reinforcement learning has somewhere to start.
 
 use std::{ops::ControlFlow, path::Path, thread, time::Instant};
 
 use addendum_policy::{
-    Config, Policy,
+    Adapter, Config, LoraConfig, Policy,
     image::ImageConfig,
     model::Weights,
     optim::AdamWConfig,
@@ -32,6 +32,8 @@ pub struct SftPlan {
     /// Largest vocabulary; the tokenizer is trained on the first studies.
     pub vocab_size: usize,
     pub seed: u64,
+    /// An adapter is trained over the frozen policy; all weights without it.
+    pub lora: Option<LoraConfig>,
 }
 
 impl Default for SftPlan {
@@ -45,6 +47,7 @@ impl Default for SftPlan {
             decay: Decay::Cosine,
             vocab_size: 1024,
             seed: 0,
+            lora: None,
         }
     }
 }
@@ -58,7 +61,10 @@ impl SftPlan {
                 bail!("supervised fine-tuning: `{field}` is 0, expected at least 1");
             }
         }
-        Ok(())
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.) {
+            bail!("supervised fine-tuning: `learning_rate` is {}, expected a number above 0", self.learning_rate);
+        }
+        Ok(self.lora.as_ref().map_or(Ok(()), LoraConfig::validate)?)
     }
 }
 
@@ -90,13 +96,14 @@ pub fn fresh_policy(dataset: &dyn Dataset, plan: &SftPlan, device: &Device) -> R
     Ok(Policy::new(config, weights, tokenizer, images, device.clone())?)
 }
 
-/// Trains all weights of `policy` on `dataset`. `observe` hears every step and may end the training.
+/// Trains `policy`, or an adapter over it, on `dataset`. `observe` hears every step and may end the training. What came
+/// of it is told by [`trained`] or [`adapter`].
 pub fn train(
     policy: &Policy,
     dataset: &(dyn Dataset + 'static),
     plan: &SftPlan,
     mut observe: impl FnMut(u64, SftStats, &SftTrainer) -> Result<ControlFlow<()>>,
-) -> Result<Policy> {
+) -> Result<SftTrainer> {
     plan.validate()?;
     if dataset.is_empty() {
         bail!("supervised fine-tuning: the training set is empty");
@@ -112,8 +119,15 @@ pub fn train(
         },
         ..SftConfig::default()
     };
-    let weights = Trainable::All(policy.weights().clone());
-    let mut trainer = SftTrainer::new(policy.config(), weights, config, policy.device())?;
+    let weights = policy.weights().clone();
+    let trainable = match &plan.lora {
+        None => Trainable::All(weights),
+        Some(lora) => {
+            let fresh = Adapter::new(policy.config(), lora.clone(), plan.seed, policy.device())?;
+            Trainable::Lora(weights, fresh)
+        }
+    };
+    let mut trainer = SftTrainer::new(policy.config(), trainable, config, policy.device())?;
     thread::scope(|scope| {
         let (send, batches) = bounded(2);
         scope.spawn(move || {
@@ -126,7 +140,7 @@ pub fn train(
         // Taken by value, so that an early end hangs up on the loader.
         learn(&mut trainer, plan, batches, &mut observe)
     })?;
-    trained(policy, &trainer)
+    Ok(trainer)
 }
 
 fn learn(
@@ -145,7 +159,13 @@ fn learn(
     Ok(())
 }
 
-/// The policy with the trainer's present weights.
+/// The adapter with the trainer's present weights, if an adapter is what the plan trains.
+pub fn adapter(policy: &Policy, plan: &SftPlan, trainer: &SftTrainer) -> Result<Option<Adapter>> {
+    let of = |lora: &LoraConfig| Adapter::from_tensors(policy.config(), lora.clone(), trainer.parameters().clone());
+    Ok(plan.lora.as_ref().map(of).transpose()?)
+}
+
+/// The policy with the trainer's present weights, of a plan that trains them all.
 pub fn trained(policy: &Policy, trainer: &SftTrainer) -> Result<Policy> {
     let weights = Weights::new(trainer.parameters().clone(), Path::new("trained weights"));
     let (config, tokenizer) = (policy.config().clone(), policy.tokenizer().clone());
@@ -174,14 +194,14 @@ pub fn from_scratch(dataset: &(dyn Dataset + 'static), plan: &SftPlan, progress:
     let fresh = fresh_policy(dataset, plan, &Device::Cpu)?;
     let mut fitting = progress.fitting("supervised fine-tuning", plan.steps);
     let (clock, mut tokens) = (Instant::now(), 0);
-    let policy = train(&fresh, dataset, plan, |step, stats, _| {
+    let trainer = train(&fresh, dataset, plan, |step, stats, _| {
         tokens += stats.tokens;
         let speed = tokens as f64 / clock.elapsed().as_secs_f64();
         fitting.step(step + 1, stats.loss, stats.learning_rate, speed);
         Ok(ControlFlow::Continue(()))
-    });
+    })?;
     fitting.finish();
-    policy
+    trained(&fresh, &trainer)
 }
 
 /// More of the same supervision, at a constant rate, for so many seconds: what else the time could have been spent on.
@@ -195,7 +215,8 @@ pub fn continued(policy: &Policy, dataset: &(dyn Dataset + 'static), seed: u64, 
         ..SftPlan::default()
     };
     let clock = Instant::now();
-    train(policy, dataset, &plan, |_, _, _| {
+    let trainer = train(policy, dataset, &plan, |_, _, _| {
         Ok(if clock.elapsed().as_secs_f64() < seconds { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })
+    })?;
+    trained(policy, &trainer)
 }

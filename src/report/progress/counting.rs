@@ -25,7 +25,10 @@ impl Counting {
             self.job.show(&format!("{}  {left}", self.unit), &[]);
         } else if tenth(self.job.done) > before {
             let Job { name, done, total, progress, .. } = &self.job;
-            progress.note(format!("{name} {done}/{total} {}  {left}", self.unit));
+            match progress.has_events() {
+                true => tracing::info!(done, total, unit = self.unit, "{name}"),
+                false => progress.note(format!("{name} {done}/{total} {}  {left}", self.unit)),
+            }
         }
     }
 

@@ -27,6 +27,9 @@ impl Fitting {
                 format!("{tokens_per_second:.0} tokens/s"),
             ];
             self.job.show(&timing, &[row(paint, "loss", &figures)]);
+        } else if self.job.progress.has_events() {
+            let Job { name, total, .. } = &self.job;
+            tracing::info!(step = done, steps = total, loss, learning_rate, tokens_per_second, "{name}");
         } else if self.job.is_due() {
             let Job { name, done, total, progress, .. } = &self.job;
             progress.note(format!(

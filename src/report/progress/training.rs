@@ -104,12 +104,43 @@ impl Watch {
             ];
             rows.extend((!trouble.is_empty()).then(|| row(paint, "trouble", &trouble)));
             self.job.show(&timing, &rows);
+        } else if self.job.progress.has_events() {
+            step_event(&self.job.name, self.job.total, record);
         } else if self.job.is_due() {
             let Job { name, done, total, progress, .. } = &self.job;
             let figures = [reward(record, paint), policy(record), flow(record), trouble(record, paint)].concat();
             progress.note(format!("{name} {done}/{total}  reward {}  {timing}", figures.join("  ")));
         }
     }
+}
+
+/// The figures of a step as the fields of an event.
+fn step_event(name: &str, steps: u64, record: &StepRecord) {
+    let components = serde_json::to_string(&record.reward_components).unwrap_or_default();
+    tracing::info!(
+        step = record.step + 1,
+        steps,
+        reward = record.reward_sampled,
+        reward_components = components,
+        edit_gain = record.edit_gain,
+        loss = record.stats.loss,
+        kl = record.stats.kl,
+        entropy = record.stats.entropy,
+        gradient_norm = record.stats.gradient_norm,
+        learning_rate = record.stats.learning_rate,
+        skipped = record.stats.skipped,
+        response_length = record.response_length,
+        staleness_mean = record.staleness_mean,
+        staleness_max = record.staleness_max,
+        tokens_per_second = record.tokens_per_second,
+        sampler_busy = record.sampler_busy,
+        learner_busy = record.learner_busy,
+        restarts = record.restarts,
+        retries = record.retries,
+        evictions = record.evictions,
+        dead_letters = record.dead_letters,
+        "{name}"
+    );
 }
 
 fn reward(record: &StepRecord, paint: Paint) -> Vec<String> {
