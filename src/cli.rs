@@ -4,7 +4,6 @@ mod bench;
 mod check_device;
 mod doctor;
 mod edit;
-mod host;
 mod init;
 mod merge;
 mod output;

@@ -5,6 +5,7 @@ pub mod data;
 pub mod evaluation;
 pub mod held_out;
 pub mod interrupt;
+pub mod memory;
 pub mod placement;
 pub mod prometheus;
 pub mod reward_models;

@@ -5,13 +5,13 @@ mod plan;
 use std::path::PathBuf;
 
 use addendum::{
+    host,
     policy::{Config, LoraConfig, device::device, learner::Recompute},
     train::placement::WeightType,
 };
 use anyhow::Result;
 use clap::Args;
 
-use super::host;
 use plan::Plan;
 
 #[derive(Args)]
@@ -70,16 +70,17 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     let millions = |count: u64| format!("{:.1} M", count as f64 / 1e6);
     let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / GIB);
     println!("parameters");
-    println!("  vision tower      {:>12}", millions(estimate.vision_parameters));
-    println!("  language model    {:>12}", millions(estimate.language_parameters));
-    println!("  vocabulary        {:>12}", millions(estimate.vocabulary_parameters));
+    println!("  vision tower      {:>12}", millions(estimate.parameters.vision));
+    println!("  language model    {:>12}", millions(estimate.parameters.language));
+    println!("  vocabulary        {:>12}", millions(estimate.parameters.vocabulary));
     println!("  adapter           {:>12}", millions(estimate.lora_parameters));
     println!("memory");
     println!("  weights           {:>12}", gib(estimate.weights));
     println!("  encoding a study  {:>12}", gib(estimate.vision));
     println!("  sampling a group  {:>12}", gib(estimate.sampling));
-    let how = if estimate.recompute { ", layers computed again" } else { "" };
-    println!("  training step     {:>12}  ({} micro-batches{how})", gib(estimate.step.total()), estimate.micro_batches);
+    let how = if estimate.step.recompute { ", layers computed again" } else { "" };
+    let (step, parts) = (estimate.step.memory.total(), estimate.step.micro_batches);
+    println!("  training step     {:>12}  ({parts} micro-batches{how})", gib(step));
     println!("  predicted peak    {:>12}", gib(estimate.peak));
     if let Some(limit) = plan.limit {
         println!("  limit             {:>12}  {}", gib(limit), if estimate.fits { "fits" } else { "does not fit" });
