@@ -2,6 +2,7 @@
 
 mod bench;
 mod check_device;
+mod config;
 mod doctor;
 mod edit;
 mod init;
@@ -11,6 +12,7 @@ mod phantoms;
 mod score;
 mod serve_rewards;
 mod sft;
+mod train;
 
 use std::io::{self, Write};
 
@@ -27,6 +29,10 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Post-train a checkpoint on studies, by a settings file; or go on with a run.
+    Train(train::TrainArgs),
+    /// Print the whole settings file with what each key means, or its JSON schema.
+    Config(config::ConfigArgs),
     /// Teach a small policy from scratch to write reports, by supervised fine-tuning.
     Sft(sft::SftArgs),
     /// Score reports against their references.
@@ -57,6 +63,8 @@ impl Cli {
     /// Those of the command.
     pub fn run(self) -> Result<()> {
         match self.command {
+            Command::Train(args) => train::run(&args),
+            Command::Config(args) => config::run(&args),
             Command::Sft(args) => sft::run(&args),
             Command::Score(args) => score::run(&args),
             Command::Edit(args) => edit::run(&args),

@@ -3,7 +3,7 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -11,13 +11,13 @@ use std::{
 use addendum_actors::{EngineError, Request, Sampled, StepStats, engine};
 use addendum_policy::{
     Adapter, LearnerConfig, Policy, SamplingConfig,
-    algorithm::Algorithm,
-    generate::GenerateRequest,
+    algorithm::{Algorithm, Member},
+    generate::{GenerateRequest, Versioned},
     learner::{self, LearnerState, TrainGroup, TrainResponse},
     pack::EncodedPrompt,
     sampling::TokenSampler,
 };
-use addendum_replay::{Origin, RolloutGroup};
+use addendum_replay::{Origin, PolicyVersion, Rollout, RolloutGroup};
 use addendum_studies::{ImageSource, Prompt};
 use dashmap::DashMap;
 
@@ -89,12 +89,24 @@ impl engine::Sampler<Adapter> for Sampler {
         let prompt = self.prompts.encode(&request.study, &request.prompt)?;
         let policy = self.prompts.policy();
         // One study per call: a report must not depend on what else happens to be sampled at the time.
-        let requests = [GenerateRequest { prompt, seeds: request.seeds }];
-        let adapter = request.policy.weights.to_device(policy.device())?;
-        let samples = policy.generate(Some(&adapter), &requests, &self.sampler)?;
+        let requests = [GenerateRequest { prompt, seeds: request.seeds.clone() }];
+        let on_device = |newest: engine::Versioned<Adapter>| {
+            let adapter = newest.weights.to_device(policy.device())?;
+            Ok::<_, addendum_policy::Error>(Versioned { version: newest.version.0, adapter: Some(Arc::new(adapter)) })
+        };
+        let held = Mutex::new(on_device(request.policy.clone())?);
+        let newest = || {
+            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            let newest = request.newest();
+            if newest.version.0 != held.version {
+                *held = on_device(newest)?;
+            }
+            Ok(held.clone())
+        };
+        let samples = policy.generate_swapping(&newest, &requests, &self.sampler)?;
         let sampled = samples.into_iter().flatten().map(|sample| Sampled {
             text: policy.tokenizer().decode(&sample.tokens),
-            versions: vec![request.policy.version; sample.tokens.len()],
+            versions: sample.versions.into_iter().map(PolicyVersion).collect(),
             tokens: sample.tokens,
             logprobs: sample.logprobs,
             truncated: sample.truncated,
@@ -143,7 +155,7 @@ impl Learner {
 
     fn train_group(&self, group: &RolloutGroup) -> Result<TrainGroup, EngineError> {
         let prompt = self.prompts.encode(&group.study.id, &Prompt::new(&group.study))?;
-        let response = |(index, rollout): (usize, &addendum_replay::Rollout)| {
+        let response = |(index, rollout): (usize, &Rollout)| {
             let reward = rollout.reward.as_ref().ok_or_else(|| {
                 format!("study {}: rollout {index} has no reward; is there a reward stage?", group.study.id)
             })?;
@@ -201,4 +213,15 @@ impl engine::Learner<Adapter> for Learner {
         let lora = self.learner.adapter().config().clone();
         Ok(Adapter::from_bytes(policy.config(), lora, bytes, policy.device())?)
     }
+}
+
+/// Whether an algorithm would spend a step on a scored group.
+pub fn worth(algorithm: &dyn Algorithm, group: &RolloutGroup) -> bool {
+    let member = |rollout: &Rollout| Member {
+        reward: rollout.reward.as_ref().map_or(f64::NAN, |reward| reward.total),
+        tokens: rollout.tokens.len(),
+        truncated: rollout.truncated,
+        sampled: rollout.is_sampled(),
+    };
+    algorithm.worthwhile(&group.rollouts.iter().map(member).collect::<Vec<_>>())
 }

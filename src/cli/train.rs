@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use addendum::train::{Settings, Sources, Training, interrupt::Interrupt, settings::SettingsError};
+use addendum::train::{Settings, Sources, Training, interrupt::Interrupt, training::CONFIG};
 use anyhow::{Context, Result};
 use clap::Args;
 
@@ -31,7 +31,9 @@ impl TrainArgs {
     fn training(&self) -> Result<Training> {
         let sources = Sources { file: self.config.as_deref(), sets: &self.sets };
         if let Some(folder) = &self.resume {
-            return Training::resumed(folder, &sources);
+            let config = folder.join(CONFIG);
+            let file = sources.file.unwrap_or(&config);
+            return Training::resumed(folder, |_| Ok(Settings::checked(&Sources { file: Some(file), ..sources }, Settings::validate)?));
         }
         let training = Training::new(Settings::checked(&sources, Settings::validate)?);
         Ok(match &self.out {

@@ -47,8 +47,12 @@ impl RewardOptions {
         if !self.reward_workers.is_empty() {
             settings.reward_pools.workers = unique("--reward-workers", &self.reward_workers)?;
         }
-        settings.patience.limit_seconds = self.reward_timeout;
-        settings.services = self.remote.services(self.reward_timeout);
+        if self.reward_timeout.is_some() {
+            settings.patience.limit_seconds = self.reward_timeout;
+        }
+        let services = self.remote.services(self.reward_timeout);
+        settings.services.reward = services.reward.or(settings.services.reward.take());
+        settings.services.edit = services.edit.or(settings.services.edit.take());
         Ok(())
     }
 }

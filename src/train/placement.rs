@@ -143,6 +143,24 @@ pub struct Devices {
 }
 
 impl Devices {
+    /// Puts what differs from the usual into `config`.
+    pub fn apply(&self, config: &mut PolicyConfig) {
+        let usual = PolicyConfig::default();
+        if self.device != usual.device {
+            config.device = self.device.clone();
+        }
+        if self.dtype != usual.dtype {
+            config.dtype = self.dtype;
+        }
+        if !self.sampler_devices.is_empty() {
+            config.sampler_devices = self.sampler_devices.clone();
+        }
+        if !self.learner_devices.is_empty() {
+            config.learner_devices = self.learner_devices.clone();
+        }
+        config.pixels = self.pixels.or(config.pixels);
+    }
+
     /// The learner's memory limit, in bytes.
     pub fn memory_limit(&self) -> Option<u64> {
         self.memory.map(|gib| (gib * (1u64 << 30) as f64) as u64)

@@ -1,5 +1,7 @@
 //! A prepared run: evaluated before, trained, evaluated after, reported.
 
+use std::sync::Arc;
+
 use addendum_actors::{Pipeline, Scores};
 use addendum_policy::Adapter;
 use anyhow::{Context, Result, bail};
@@ -8,6 +10,7 @@ use super::{
     data::Data, held_out, interrupt::Interrupt, placement::Placement, prometheus, reward_models::Annotators,
     settings::Settings,
 };
+use crate::qwen::Prompts;
 use crate::report::{plots, progress::Progress, results, run_folder::RunFolder};
 
 /// A run with everything loaded.
@@ -46,8 +49,20 @@ impl Run {
     /// # Errors
     /// A study that cannot be read, a back end that fails, or the user's wish to stop.
     pub fn evaluate(&self, adapter: Option<&Adapter>) -> Result<Vec<Scores>> {
+        self.scores(self.placement.home(), adapter)
+    }
+
+    /// The same of another policy.
+    ///
+    /// # Errors
+    /// As [`Run::evaluate`].
+    pub fn evaluate_policy(&self, policy: &Arc<Prompts>) -> Result<Vec<Scores>> {
+        self.scores(policy, None)
+    }
+
+    fn scores(&self, prompts: &Arc<Prompts>, adapter: Option<&Adapter>) -> Result<Vec<Scores>> {
         let sampling = self.settings.evaluation.sampling();
-        let (prompts, metrics) = (self.placement.home(), &self.annotators.scoring);
+        let metrics = &self.annotators.scoring;
         held_out::on_sets(&self.data.tests, prompts, adapter, &sampling, metrics, &self.progress, &self.interrupt)
     }
 

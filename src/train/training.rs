@@ -58,6 +58,7 @@ pub struct Training {
     settings: Settings,
     place: Place,
     name: String,
+    numbered: String,
     data: Option<Data>,
     components: Components,
     algorithms: BTreeMap<String, Arc<dyn Algorithm>>,
@@ -74,6 +75,7 @@ impl Training {
             settings,
             place: Place::New(None),
             name: "train".into(),
+            numbered: "train".into(),
             data: None,
             components: Components::default(),
             algorithms: BTreeMap::new(),
@@ -84,27 +86,21 @@ impl Training {
         }
     }
 
-    /// The run in `folder`, to go on with: its settings, with the changes of a file or of arguments.
+    /// The run in `folder`, to go on with. `change` makes this run's settings of those that it was started with.
     ///
     /// # Errors
-    /// No run is there; a changed setting would change the result, named with both values.
-    pub fn resumed(folder: impl Into<PathBuf>, changes: &Sources<'_>) -> Result<Self> {
+    /// No run is there; those of `change`; a setting that would change the result, named with both values.
+    pub fn resumed(folder: impl Into<PathBuf>, change: impl FnOnce(Settings) -> Result<Settings>) -> Result<Self> {
         let folder = folder.into();
         let path = folder.join(CONFIG);
         if !path.is_file() {
-            let shown = folder.display();
-            return Err(Problem::new("resume", format!("{shown} holds no run: there is no {CONFIG} in it")).into());
+            return Err(SettingsError::NoRun { folder, missing: CONFIG }.into());
         }
         let saved = Settings::load(&Sources { file: Some(&path), sets: &[] })?;
-        let settings = match changes.file {
-            Some(_) => Settings::load(changes)?,
-            None => Settings::load(&Sources { file: Some(&path), sets: changes.sets })?,
-        };
+        let settings = change(saved.clone())?.absolute()?;
         let differences = settings.differences(&saved)?;
         if !differences.binding.is_empty() {
-            let all: Vec<String> = differences.binding.iter().map(ToString::to_string).collect();
-            let reason = format!("these settings would change the result of the run in {}:\n  {}", folder.display(), all.join("\n  "));
-            return Err(SettingsError::Bound { reason }.into());
+            return Err(SettingsError::Bound { folder, differences: differences.binding }.into());
         }
         let training = Self { place: Place::Resumed(folder), ..Self::new(settings) };
         for difference in differences.rounding {
@@ -121,9 +117,15 @@ impl Training {
         self
     }
 
-    /// What the run is called in progress, tables, and the names of numbered folders.
+    /// What the run is called in progress and tables.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// What the folder of a new run is called, before its number, where [`Training::out`] names none.
+    pub fn numbered(mut self, name: impl Into<String>) -> Self {
+        self.numbered = name.into();
         self
     }
 
@@ -214,7 +216,7 @@ impl Training {
     /// studies would change.
     pub fn prepare(self) -> Result<Run> {
         self.validate()?;
-        let Self { settings, place, name, components, algorithms, changes, sampling, progress, interrupt, data } = self;
+        let Self { settings, place, name, numbered, components, algorithms, changes, sampling, progress, interrupt, data } = self;
         let annotators = settings.reward_models.load()?.patient(settings.patience)?;
         let data = data.map_or_else(|| Data::load(&settings.data), Ok)?;
         let policy = &settings.policy;
@@ -238,7 +240,7 @@ impl Training {
         let editing = settings.services.editing(&annotators.editing)?;
         let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &editing)?);
         let (tokenizer, variant) = (Arc::new(Tokenizer(home)), settings.run.variant);
-        pipeline = pipeline.stage("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), variant)));
+        pipeline = pipeline.stage("editor", 1, move || EditStage::new(editor.clone(), tokenizer.clone(), variant));
         pipeline = settings.append_reward(pipeline, annotators.scoring.clone(), &components)?;
         for change in changes {
             pipeline = change(pipeline)?;
@@ -251,7 +253,7 @@ impl Training {
         let folder = match &place {
             Place::Resumed(path) => RunFolder::open(path)?,
             Place::New(Some(path)) => RunFolder::create(path)?,
-            Place::New(None) => RunFolder::numbered("runs".as_ref(), &name)?,
+            Place::New(None) => RunFolder::numbered("runs".as_ref(), &numbered)?,
         };
         pipeline = pipeline.identity(identity).folder(folder.path()).stop_when(interrupt.clone().requested());
         if resumed {
@@ -272,12 +274,12 @@ impl Training {
 
 fn built_in_sampling() -> Sampling {
     Box::new(|settings, data, prompts, learner| {
-        let (config, swap) = (settings.sampling.clone(), settings.run.swap);
+        let config = settings.sampling.clone();
         let samplers = move |i: usize| {
             let prompts = prompts[i % prompts.len()].clone();
             let mut config = config.clone();
             config.suppressed_tokens = prompts.policy().tokenizer().misplaced_tokens();
-            Ok(Sampler::new(prompts, config, swap)?)
+            Ok(Sampler::new(prompts, config)?)
         };
         Pipeline::new(settings.run.clone(), data, samplers, learner)
     })

@@ -42,7 +42,10 @@ async fn tokens_keep_their_versions_and_nothing_older_than_the_bound_is_trained_
             assert!(rollouts.iter().all(|rollout| (rollout.origin == "sampled") != rollout.versions.is_empty()));
             let steps = heard.steps();
             assert!(steps.iter().all(|step| step.staleness_max <= 1));
-            assert_eq!(steps.iter().any(|step| step.swapped_share > 0.0), rollouts.iter().any(|r| r.versions.len() > 1));
+            assert_eq!(
+                steps.iter().any(|step| step.swapped_share > 0.0),
+                rollouts.iter().any(|r| r.versions.len() > 1)
+            );
             evictions += steps.last().unwrap().evictions;
         }
         assert_eq!(swapped > 0, swap);

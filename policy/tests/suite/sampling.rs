@@ -7,14 +7,16 @@ use std::sync::{
 
 use addendum_policy::{
     Adapter, Config, LoraConfig, Policy,
-    generate::{GenerateRequest, Sample, Versioned, generate},
+    generate::{GenerateRequest, Sample, Versioned, generate, generate_swapping},
     image::ImageConfig,
     model::Weights,
     pack::{EncodedPrompt, PromptTokens},
     sampling::{SamplingConfig, TokenSampler},
     tokenizer::ReportTokenizer,
 };
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 fn policy() -> Policy {
     let tokenizer = ReportTokenizer::train(["The lungs are clear.", "The heart is large."], 270).unwrap();
@@ -67,4 +69,52 @@ fn a_sample_depends_on_its_prompt_and_seed_alone() {
         let alone = GenerateRequest { prompt: request.prompt.clone(), seeds: vec![request.seeds[0]] };
         assert_eq!(sample(&[alone], 2)[0][0], expected[0]);
     }
+}
+
+/// An adapter whose every weight is random.
+fn adapter(policy: &Policy, seed: u64) -> Adapter {
+    let config = LoraConfig { rank: 4, ..LoraConfig::default() };
+    let fresh = Adapter::new(policy.config(), config, 2, &Device::Cpu).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let tensors = fresh.tensors().iter().map(|(name, tensor)| {
+        let values: Vec<f32> = (0..tensor.elem_count()).map(|_| rng.random_range(-0.3..0.3)).collect();
+        (name.clone(), Tensor::from_vec(values, tensor.shape(), &Device::Cpu).unwrap())
+    });
+    Adapter::from_tensors(policy.config(), fresh.config().clone(), tensors.collect()).unwrap()
+}
+
+#[test]
+fn tokens_before_a_swap_are_those_of_the_old_adapter_and_every_token_names_its_version() {
+    let policy = policy();
+    let (old, new) = (adapter(&policy, 1), adapter(&policy, 2));
+    let requests = [request(9, [1, 2, 3]), request(17, [4])];
+    // Without an end no sample leaves before the others.
+    let language = &policy.model().language;
+    let (alone, length, swap_at) = (|adapter| generate(language, Some(adapter), &requests, &sampler(12), &[]), 12, 5);
+    let (of_old, of_new) = (alone(&old).unwrap(), alone(&new).unwrap());
+    assert!(of_old.iter().flatten().all(|sample| sample.versions == vec![0; length]));
+
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let swapping = |swap_at: usize| {
+        let asked = AtomicUsize::new(0);
+        let (old, new) = (Arc::new(old.clone()), Arc::new(new.clone()));
+        let newest = || {
+            let step = asked.fetch_add(1, Ordering::SeqCst) % length;
+            let (version, adapter) = if step < swap_at { (7, &old) } else { (8, &new) };
+            Ok(Versioned { version, adapter: Some(adapter.clone()) })
+        };
+        pool.install(|| generate_swapping(language, &newest, &requests, &sampler(length), &[])).unwrap()
+    };
+    let mixed = swapping(swap_at);
+    for (mixed, old) in mixed.iter().flatten().zip(of_old.iter().flatten()) {
+        assert_eq!(mixed.tokens[..swap_at], old.tokens[..swap_at]);
+        assert_eq!(mixed.logprobs[..swap_at], old.logprobs[..swap_at]);
+        assert_ne!(mixed.logprobs[swap_at], old.logprobs[swap_at], "the new adapter changed nothing");
+        assert_eq!(mixed.versions, [vec![7; swap_at], vec![8; length - swap_at]].concat());
+    }
+    let unversioned = |samples: Vec<Vec<Sample>>| -> Vec<Sample> {
+        samples.into_iter().flatten().map(|sample| Sample { versions: vec![], ..sample }).collect()
+    };
+    assert_eq!(unversioned(swapping(length)), unversioned(of_old), "no swap, another outcome");
+    assert_eq!(unversioned(swapping(0)), unversioned(of_new), "an early swap, another outcome");
 }

@@ -31,9 +31,11 @@ pub enum SettingsError {
     /// Not TOML, not a key, or not a value of the key's kind.
     #[error("{place}{reason}")]
     Malformed { place: Place, reason: String },
+    #[error("{}: holds no run that could be resumed: there is no {missing}", folder.display())]
+    NoRun { folder: PathBuf, missing: &'static str },
     /// Settings that a run is bound to were changed.
-    #[error("{reason}")]
-    Bound { reason: String },
+    #[error("{}: the result of this run would change:{}", folder.display(), listed(differences))]
+    Bound { folder: PathBuf, differences: Vec<Problem> },
     /// A value out of its range, or one that does not go with another.
     #[error("{place}{problem}")]
     Invalid { place: Place, problem: Problem },
@@ -59,4 +61,8 @@ impl Problem {
     pub fn new(key: impl Into<String>, reason: impl fmt::Display) -> Self {
         Self { key: key.into(), reason: reason.to_string() }
     }
+}
+
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("\n  {problem}")).collect()
 }
