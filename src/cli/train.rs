@@ -8,6 +8,9 @@ use clap::Args;
 
 use super::output;
 
+/// Exit status of a dry run that found a problem.
+const UNSOUND: i32 = 2;
+
 #[derive(Args)]
 pub struct TrainArgs {
     /// The settings file; `addendum config` prints one with everything in it.
@@ -46,7 +49,12 @@ impl TrainArgs {
 pub fn run(args: &TrainArgs) -> Result<()> {
     let training = args.training()?;
     if args.dry_run {
-        return output::print(&training.plan()?.to_string());
+        let plan = training.plan();
+        output::print(&plan.to_string())?;
+        if !plan.problems.is_empty() {
+            std::process::exit(UNSOUND);
+        }
+        return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.context("the asynchronous runtime could not be started")?.block_on(train(training))
