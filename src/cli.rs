@@ -9,7 +9,6 @@ mod edit;
 mod eval;
 mod exit;
 mod generate;
-mod host;
 mod init;
 mod merge;
 mod output;

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod host;
 pub mod options;
 pub mod qwen;
 pub mod report;

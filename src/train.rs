@@ -6,7 +6,9 @@ pub mod data;
 pub mod evaluation;
 pub mod held_out;
 pub mod interrupt;
+pub mod memory;
 pub mod placement;
+pub mod plan;
 pub mod prometheus;
 pub mod reward_models;
 pub mod reward_pools;
@@ -17,6 +19,7 @@ pub mod settings;
 pub mod supervised;
 pub mod training;
 
+pub use plan::Plan;
 pub use run::Run;
 pub use settings::{Settings, Sources};
 pub use training::Training;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     Error, Result, files,
     optim::all_finite,
-    weights::{Weights, weight_dtype},
+    weights::{Weights, published_name, weight_dtype},
 };
 use reader::Reader;
 
@@ -40,17 +40,31 @@ pub fn names(bytes: &[u8]) -> Result<BTreeSet<String>> {
 ///
 /// Takes the memory of the weights in `dtype`, whatever type the files hold.
 pub fn load_weights(dir: &Path, dtype: DType, device: &Device) -> Result<Weights> {
-    let mut tensors = BTreeMap::new();
+    let tensors = each_weight(dir, |reader, name| reader.tensor(name, weight_dtype(name, dtype), device))?;
+    Ok(Weights::new(tensors, dir))
+}
+
+/// The shapes of the weights of a checkpoint folder, by published name, from the headers of its files.
+///
+/// # Errors
+/// As [`load_weights`], but of values.
+pub fn weight_shapes(dir: &Path) -> Result<BTreeMap<String, Vec<usize>>> {
+    let shapes = each_weight(dir, |reader, name| reader.shape(name))?;
+    Ok(shapes.into_iter().map(|(name, shape)| (published_name(&name), shape)).collect())
+}
+
+fn each_weight<T>(dir: &Path, read: impl Fn(&mut Reader, &str) -> Result<T>) -> Result<BTreeMap<String, T>> {
+    let mut found = BTreeMap::new();
     for file in weight_files(dir)? {
         let mut reader = Reader::open(&file)?;
         for name in reader.names() {
-            let tensor = reader.tensor(&name, weight_dtype(&name, dtype), device)?;
-            if tensors.insert(name.clone(), tensor).is_some() {
+            let one = read(&mut reader, &name)?;
+            if found.insert(name.clone(), one).is_some() {
                 return Err(Error::file(&file, format!("tensor {name} is in two shards")));
             }
         }
     }
-    Ok(Weights::new(tensors, dir))
+    Ok(found)
 }
 
 /// The safetensors files of a checkpoint folder: the single one, or the shards its index names.

@@ -33,6 +33,14 @@ impl Error {
         Self::File { path: path.into(), reason: reason.to_string() }
     }
 
+    /// Names the folder where what is wrong is of no single file.
+    pub(crate) fn of_folder(dir: &Path) -> impl FnOnce(Self) -> Self + '_ {
+        move |error| match error {
+            Self::Invalid { .. } => Self::file(dir, error),
+            named => named,
+        }
+    }
+
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |reason| Self::Io { path: path.into(), reason }
     }

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use addendum_kernels::serially;
-use addendum_studies::{ImageSource, Part, Prompt};
+use addendum_studies::Prompt;
 use candle_core::{DType, Device, Tensor};
 
 use crate::{
@@ -15,23 +15,22 @@ use crate::{
         load_weights, save_weights, write_whole,
     },
     generate::{GenerateRequest, Newest, Sample, generate, generate_swapping},
-    image::{ImageConfig, ImageProcessor, Patches, PixelLimits},
+    image::{ImageConfig, Patches, PixelLimits},
     learner::{Learner, LearnerConfig},
     model::Model,
     pack::{EncodedPrompt, PromptTokens},
+    processor::Processor,
     sampling::TokenSampler,
-    tokenizer::{PromptPart, ReportTokenizer},
+    tokenizer::ReportTokenizer,
     weights::Weights,
 };
 
 /// The base policy. Immutable; share it by reference count.
 #[derive(Debug)]
 pub struct Policy {
-    config: Config,
+    processor: Processor,
     weights: Weights,
     model: Model,
-    tokenizer: ReportTokenizer,
-    images: ImageProcessor,
     device: Device,
 }
 
@@ -43,36 +42,12 @@ impl Policy {
         images: ImageConfig,
         device: Device,
     ) -> Result<Self> {
-        let (v, i) = (&config.vision, &images);
-        let expected = (v.patch_size, v.temporal_patch_size, v.spatial_merge_size);
-        if (i.patch_size, i.temporal_patch_size, i.merge_size) != expected {
-            let reason = format!("patch, temporal and merge sizes differ from the vision tower's {expected:?}");
-            return Err(Error::invalid("image processor", reason));
-        }
-        if tokenizer.vocab_size() > config.text.vocab_size {
-            let reason = format!("has {} tokens, the model {}", tokenizer.vocab_size(), config.text.vocab_size);
-            return Err(Error::invalid("tokenizer", reason));
-        }
-        let special = tokenizer.special();
-        let ids = [
-            ("image_token_id", config.image_token_id, special.image_pad),
-            ("vision_start_token_id", config.vision_start_token_id, special.vision_start),
-            ("vision_end_token_id", config.vision_end_token_id, special.vision_end),
-        ];
-        if let Some((field, found, expected)) = ids.into_iter().find(|(_, found, expected)| found != expected) {
-            return Err(Error::invalid(field, format!("{found} in the config, {expected} in the tokenizer")));
-        }
-        // Which of the two it is, is up to the checkpoint; what ends a report is the tokenizer's.
-        if ![special.turn_end, special.end_of_text].contains(&config.eos_token_id) {
-            let reason = format!(
-                "{} in the config; <|im_end|> is {} in the tokenizer, <|endoftext|> {}",
-                config.eos_token_id, special.turn_end, special.end_of_text
-            );
-            return Err(Error::invalid("eos_token_id", reason));
-        }
-        let model = Model::new(&config, &weights)?;
-        let images = ImageProcessor::from_config(images)?;
-        Ok(Self { config, weights, model, tokenizer, images, device })
+        Self::of(Processor::new(config, tokenizer, images)?, weights, device)
+    }
+
+    fn of(processor: Processor, weights: Weights, device: Device) -> Result<Self> {
+        let model = Model::new(processor.config(), &weights)?;
+        Ok(Self { processor, weights, model, device })
     }
 
     /// Loads a checkpoint folder in the published layout: `config.json`, `model.safetensors` (or shards),
@@ -83,15 +58,10 @@ impl Policy {
     /// Names the file: one that is missing or damaged, files that do not fit each other, weights that are missing, of
     /// another shape, not finite, or of no layer that the config speaks of.
     pub fn load(dir: &Path, dtype: DType, device: &Device) -> Result<Self> {
-        let config = Config::load(&dir.join(CONFIG))?;
-        let tokenizer = folder::tokenizer(dir)?;
-        let images = folder::images(dir)?;
+        let processor = Processor::load(dir)?;
         let weights = load_weights(dir, dtype, device)?;
-        weights.refuse_strays(&config)?;
-        Self::new(config, weights, tokenizer, images, device.clone()).map_err(|error| match error {
-            Error::Invalid { .. } => Error::file(dir, error),
-            named => named,
-        })
+        weights.refuse_strays(processor.config())?;
+        Self::of(processor, weights, device.clone()).map_err(Error::of_folder(dir))
     }
 
     /// The same policy with other bounds on an image's pixels, passed straight to `smart_resize`. The paper's are 262,144
@@ -100,19 +70,18 @@ impl Policy {
     /// # Errors
     /// Bounds that cross, or beyond what the processor takes.
     pub fn with_pixels(self, limits: PixelLimits) -> Result<Self> {
-        let config = ImageConfig { min_pixels: limits.min, max_pixels: limits.max, ..self.images.config().clone() };
-        Ok(Self { images: ImageProcessor::from_config(config)?, ..self })
+        Ok(Self { processor: self.processor.with_pixels(limits)?, ..self })
     }
 
     /// Writes a checkpoint folder that [`Policy::load`] and transformers read. `config.json` is written last.
     pub fn save(&self, dir: &Path) -> Result<()> {
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
         save_weights(&self.weights, &dir.join(checkpoint::SINGLE))?;
-        write_whole(&dir.join(TOKENIZER), self.tokenizer.to_json()?.as_bytes())?;
-        write_json(&dir.join(TOKENIZER_CONFIG), &folder::tokenizer_config(&self.tokenizer))?;
-        write_json(&dir.join(GENERATION), &folder::generation_config(&self.tokenizer))?;
-        write_json(&dir.join(IMAGES), &folder::image_config(self.images.config())?)?;
-        let mut config = self.config.to_json();
+        write_whole(&dir.join(TOKENIZER), self.tokenizer().to_json()?.as_bytes())?;
+        write_json(&dir.join(TOKENIZER_CONFIG), &folder::tokenizer_config(self.tokenizer()))?;
+        write_json(&dir.join(GENERATION), &folder::generation_config(self.tokenizer()))?;
+        write_json(&dir.join(IMAGES), &folder::image_config(self.images())?)?;
+        let mut config = self.config().to_json();
         config["torch_dtype"] = match self.weights.tensors().get("model.embed_tokens.weight").map(Tensor::dtype) {
             Some(DType::BF16) => "bfloat16",
             Some(DType::F16) => "float16",
@@ -123,7 +92,7 @@ impl Policy {
     }
 
     pub fn config(&self) -> &Config {
-        &self.config
+        self.processor.config()
     }
 
     pub fn weights(&self) -> &Weights {
@@ -135,41 +104,25 @@ impl Policy {
     }
 
     pub fn tokenizer(&self) -> &ReportTokenizer {
-        &self.tokenizer
+        self.processor.tokenizer()
     }
 
     pub fn images(&self) -> &ImageConfig {
-        self.images.config()
+        self.processor.images()
+    }
+
+    /// Tokenizer and image processor, which need no weights.
+    pub fn processor(&self) -> &Processor {
+        &self.processor
     }
 
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The prompt's tokens and its images as patches.
+    /// As [`Processor::tokenise`].
     pub fn tokenise(&self, prompt: &Prompt) -> Result<(PromptTokens, Vec<Patches>)> {
-        let parts = prompt.parts();
-        let mut images = Vec::new();
-        let mut pieces = Vec::with_capacity(parts.len());
-        for part in &parts {
-            pieces.push(match part {
-                Part::Text(text) => PromptPart::Text(text),
-                Part::Image(view) => {
-                    let pixels = view.load().map_err(|e| Error::invalid("image", e.to_string()))?;
-                    let patches = self.images.process(&pixels).map_err(|error| match &view.image {
-                        ImageSource::File(path) => Error::file(path, error),
-                        ImageSource::Pixels(_) => error,
-                    })?;
-                    let tokens = self.images.tokens(patches.grid);
-                    images.push(patches);
-                    PromptPart::Image { tokens }
-                }
-            });
-        }
-        let ids = self.tokenizer.chat_prompt(None, &pieces)?;
-        let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
-        let merge = self.config.vision.spatial_merge_size;
-        Ok((PromptTokens::new(ids, self.config.image_token_id, &grids, merge)?, images))
+        self.processor.tokenise(prompt)
     }
 
     /// A prompt ready for the language model. On the CPU the result does not depend on the calling thread's pool.
@@ -191,8 +144,8 @@ impl Policy {
         requests: &[GenerateRequest],
         sampler: &TokenSampler,
     ) -> Result<Vec<Vec<Sample>>> {
-        let sampler = sampler.without(&self.tokenizer.special().vision());
-        generate(&self.model.language, adapter, requests, &sampler, self.tokenizer.stop_tokens())
+        let sampler = sampler.without(&self.tokenizer().special().vision());
+        generate(&self.model.language, adapter, requests, &sampler, self.tokenizer().stop_tokens())
     }
 
     /// As [`Policy::generate`], with the newest adapter that there is at each token; see [`generate_swapping`].
@@ -202,12 +155,12 @@ impl Policy {
         requests: &[GenerateRequest],
         sampler: &TokenSampler,
     ) -> Result<Vec<Vec<Sample>>> {
-        let sampler = sampler.without(&self.tokenizer.special().vision());
-        generate_swapping(&self.model.language, newest, requests, &sampler, self.tokenizer.stop_tokens())
+        let sampler = sampler.without(&self.tokenizer().special().vision());
+        generate_swapping(&self.model.language, newest, requests, &sampler, self.tokenizer().stop_tokens())
     }
 
     /// A learner of `adapter` over these frozen weights.
     pub fn learner(&self, adapter: Adapter, algorithm: Arc<dyn Algorithm>, config: LearnerConfig) -> Result<Learner> {
-        Learner::new(self.config.clone(), self.model.language.clone(), adapter, algorithm, config)
+        Learner::new(self.config().clone(), self.model.language.clone(), adapter, algorithm, config)
     }
 }

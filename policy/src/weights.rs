@@ -28,25 +28,19 @@ impl Weights {
     }
 
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let tensor = self
-            .tensors
-            .get(name)
-            .ok_or_else(|| Error::file(&self.origin, format!("tensor {name} is missing; expected shape {shape:?}")))?;
-        if tensor.dims() != shape {
-            let reason = format!("tensor {name} has shape {:?}, expected {shape:?}", tensor.dims());
-            return Err(Error::file(&self.origin, reason));
+        let tensor = self.tensors.get(name);
+        match (misfit(name, tensor.map(Tensor::dims), shape), tensor) {
+            (None, Some(tensor)) => Ok(tensor.clone()),
+            (reason, _) => Err(Error::file(&self.origin, reason.unwrap_or_default())),
         }
-        Ok(tensor.clone())
     }
 
     /// Refuses weights that a model of this shape has no place for: the config would be that of another checkpoint, and
     /// only a part of this one would be used. An untied head beside tied embeddings, and tables that follow from the
     /// config, are in some published files and are let pass.
     pub fn refuse_strays(&self, config: &Config) -> Result<()> {
-        let expected = shapes(config);
-        let known = |name: &str| expected.contains_key(name) || name == "lm_head.weight" || name.ends_with("inv_freq");
-        match self.tensors.keys().find(|name| !known(name)) {
-            Some(name) => Err(Error::file(&self.origin, format!("tensor {name} has no place in the config's model"))),
+        match strays(self.tensors.keys(), &shapes(config)).next() {
+            Some(reason) => Err(Error::file(&self.origin, reason)),
             None => Ok(()),
         }
     }
@@ -133,6 +127,30 @@ fn normal(rng: &mut ChaCha8Rng) -> f32 {
 pub fn weight_dtype(name: &str, dtype: DType) -> DType {
     let vector = name.ends_with(".bias") || name.contains("norm") || name.contains(".ln_q.");
     if vector { DType::F32 } else { dtype }
+}
+
+/// Everything that keeps tensors of these shapes from being the weights of a model of this shape: missing ones, those of
+/// another shape, and those that it has no place for.
+pub fn misfits(found: &BTreeMap<String, Vec<usize>>, config: &Config) -> Vec<String> {
+    let expected = shapes(config);
+    let wrong = |(name, shape): (&String, &Vec<usize>)| misfit(name, found.get(name).map(Vec::as_slice), shape);
+    expected.iter().filter_map(wrong).chain(strays(found.keys(), &expected)).collect()
+}
+
+fn misfit(name: &str, found: Option<&[usize]>, expected: &[usize]) -> Option<String> {
+    match found {
+        None => Some(format!("tensor {name} is missing; expected shape {expected:?}")),
+        Some(found) if found != expected => Some(format!("tensor {name} has shape {found:?}, expected {expected:?}")),
+        Some(_) => None,
+    }
+}
+
+fn strays<'a>(
+    names: impl Iterator<Item = &'a String>,
+    expected: &BTreeMap<String, Vec<usize>>,
+) -> impl Iterator<Item = String> {
+    let known = |name: &str| expected.contains_key(name) || name == "lm_head.weight" || name.ends_with("inv_freq");
+    names.filter(move |name| !known(name)).map(|name| format!("tensor {name} has no place in the config's model"))
 }
 
 /// Newer libraries write `model.visual.` and `model.language_model.`.

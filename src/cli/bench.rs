@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::host;
+use addendum::host;
 use bed::Bed;
 use clock::{Laps, median_and_shortest};
 use counts::cores;

@@ -5,13 +5,14 @@ mod plan;
 use std::{fmt::Write, path::PathBuf};
 
 use addendum::{
+    host,
     policy::{Config, LoraConfig, device::device, learner::Recompute},
     train::placement::WeightType,
 };
 use anyhow::Result;
 use clap::Args;
 
-use super::{exit::beforehand, host, output::print};
+use super::{exit::beforehand, output::print};
 use plan::Plan;
 
 #[derive(Args)]
@@ -71,21 +72,17 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / GIB);
     let mut out = String::new();
     writeln!(out, "parameters")?;
-    writeln!(out, "  vision tower      {:>12}", millions(estimate.vision_parameters))?;
-    writeln!(out, "  language model    {:>12}", millions(estimate.language_parameters))?;
-    writeln!(out, "  vocabulary        {:>12}", millions(estimate.vocabulary_parameters))?;
+    writeln!(out, "  vision tower      {:>12}", millions(estimate.parameters.vision))?;
+    writeln!(out, "  language model    {:>12}", millions(estimate.parameters.language))?;
+    writeln!(out, "  vocabulary        {:>12}", millions(estimate.parameters.vocabulary))?;
     writeln!(out, "  adapter           {:>12}", millions(estimate.lora_parameters))?;
     writeln!(out, "memory")?;
     writeln!(out, "  weights           {:>12}", gib(estimate.weights))?;
     writeln!(out, "  encoding a study  {:>12}", gib(estimate.vision))?;
     writeln!(out, "  sampling a group  {:>12}", gib(estimate.sampling))?;
-    let how = if estimate.recompute { ", layers computed again" } else { "" };
-    writeln!(
-        out,
-        "  training step     {:>12}  ({} micro-batches{how})",
-        gib(estimate.step.total()),
-        estimate.micro_batches
-    )?;
+    let how = if estimate.step.recompute { ", layers computed again" } else { "" };
+    let (step, parts) = (estimate.step.memory.total(), estimate.step.micro_batches);
+    writeln!(out, "  training step     {:>12}  ({parts} micro-batches{how})", gib(step))?;
     writeln!(out, "  predicted peak    {:>12}", gib(estimate.peak))?;
     if let Some(limit) = plan.limit {
         writeln!(

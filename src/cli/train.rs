@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use addendum::{report::progress::Progress, train::{Settings, Sources, Training, interrupt::Interrupt, training::CONFIG}};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
 use super::{exit::beforehand, output};
@@ -46,9 +46,10 @@ impl TrainArgs {
 pub fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
     let training = beforehand(args.training())?.progress(progress.clone());
     if args.dry_run {
-        let plan = beforehand(training.plan())?;
+        let plan = training.plan();
         output::print(&plan.to_string())?;
-        return beforehand(plan.verdict());
+        let problems = plan.problems.len();
+        return beforehand(if problems == 0 { Ok(()) } else { Err(anyhow!("{problems} problems must be mended first")) });
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.context("the asynchronous runtime could not be started")?.block_on(train(training))

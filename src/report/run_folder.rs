@@ -46,19 +46,29 @@ impl RunFolder {
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, ReportError> {
         let path = path.into();
         make(&path)?;
-        for entry in fs::read_dir(&path).map_err(ReportError::io(&path))? {
-            let entry = entry.map_err(ReportError::io(&path))?;
-            let found = entry.file_name().to_string_lossy().into_owned();
-            if found != README_FILE
-                || fs::read(entry.path()).map_err(ReportError::io(entry.path()))? != README.as_bytes()
-            {
-                return Err(ReportError::NotEmpty { path, found });
-            }
-        }
+        free(&path)?;
         probe(&path)?;
         let folder = Self { path };
         folder.write(README_FILE, README.as_bytes())?;
         Ok(folder)
+    }
+
+    /// Whether [`RunFolder::create`] would make this folder: the folder itself if it is there, or the one above that it
+    /// would be made in. Nothing is made.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn check(path: &Path) -> Result<PathBuf, ReportError> {
+        let whole = std::path::absolute(path).map_err(ReportError::io(path))?;
+        let there = whole.ancestors().find(|above| above.exists()).unwrap_or(&whole);
+        if whole.is_file() {
+            return Err(ReportError::NotAFolder { path: path.into() });
+        }
+        if whole.exists() {
+            free(path)?;
+        }
+        probe(there)?;
+        Ok(there.into())
     }
 
     /// The folder of an earlier run, to go on with it.
@@ -81,8 +91,7 @@ impl RunFolder {
     /// As [`RunFolder::create`].
     pub fn numbered(parent: &Path, name: &str) -> Result<Self, ReportError> {
         make(parent)?;
-        for number in 1u32.. {
-            let path = parent.join(format!("{name}-{number}"));
+        for path in numbered(parent, name) {
             // Making the last folder alone fails if somebody else was faster.
             match fs::create_dir(&path) {
                 Ok(()) => return Self::create(path),
@@ -91,6 +100,11 @@ impl RunFolder {
             }
         }
         Err(ReportError::NotEmpty { path: parent.into(), found: name.into() })
+    }
+
+    /// The folder that [`RunFolder::numbered`] would make if it were called now.
+    pub fn next(parent: &Path, name: &str) -> PathBuf {
+        numbered(parent, name).find(|path| !path.exists()).unwrap_or_else(|| parent.into())
     }
 
     pub fn path(&self) -> &Path {
@@ -141,6 +155,22 @@ impl RunFolder {
     }
 }
 
+fn numbered(parent: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
+    (1u32..).map(move |number| parent.join(format!("{name}-{number}")))
+}
+
+/// Refuses a folder that holds anything but the README of a run that could not start.
+fn free(path: &Path) -> Result<(), ReportError> {
+    for entry in fs::read_dir(path).map_err(ReportError::io(path))? {
+        let entry = entry.map_err(ReportError::io(path))?;
+        let found = entry.file_name().to_string_lossy().into_owned();
+        if found != README_FILE || fs::read(entry.path()).map_err(ReportError::io(entry.path()))? != README.as_bytes() {
+            return Err(ReportError::NotEmpty { path: path.into(), found });
+        }
+    }
+    Ok(())
+}
+
 fn make(path: &Path) -> Result<(), ReportError> {
     if path.is_file() {
         return Err(ReportError::NotAFolder { path: path.into() });
@@ -180,6 +210,20 @@ mod tests {
     }
 
     #[test]
+    fn a_check_says_what_making_a_folder_would_and_makes_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        assert_eq!(RunFolder::check(&path).unwrap(), parent.path());
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+        RunFolder::create(&path).unwrap();
+        assert_eq!(RunFolder::check(&path).unwrap(), path);
+        fs::write(path.join("thesis.tex"), "").unwrap();
+        for taken in [path.clone(), path.join("thesis.tex"), path.join("thesis.tex/run")] {
+            assert!(RunFolder::check(&taken).is_err() && RunFolder::create(&taken).is_err(), "{}", taken.display());
+        }
+    }
+
+    #[test]
     fn a_file_in_the_way_is_named() {
         let parent = tempfile::tempdir().unwrap();
         let file = parent.path().join("taken");
@@ -196,6 +240,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let runs = parent.path().join("runs");
         for number in 1..=3 {
+            assert_eq!(RunFolder::next(&runs, "editgrpo"), runs.join(format!("editgrpo-{number}")));
             let folder = RunFolder::numbered(&runs, "editgrpo").unwrap();
             assert_eq!(folder.path(), runs.join(format!("editgrpo-{number}")));
         }

@@ -117,27 +117,32 @@ impl Data {
         })
     }
 
-    /// A folder in the LLaVA-style form with `train.json`, `val.json` and `test.json`.
+    /// One split of a folder.
     ///
     /// # Errors
     /// Those of [`Folder::load`], and a split without studies.
+    pub fn split(dir: &Path, split: Split) -> Result<Arc<dyn Dataset>> {
+        let folder = Folder::load(dir, split)?;
+        if folder.is_empty() {
+            bail!("{}: the {split} split holds no study, expected at least one", dir.display());
+        }
+        Ok(Arc::new(folder))
+    }
+
+    /// A folder in the LLaVA-style form with `train.json`, `val.json` and `test.json`.
+    ///
+    /// # Errors
+    /// As [`Data::split`].
     pub fn of_folder(dir: &Path) -> Result<Self> {
-        let load = |split: Split| -> Result<Arc<dyn Dataset>> {
-            let folder = Folder::load(dir, split)?;
-            if folder.is_empty() {
-                bail!("{}: the {split} split holds no study, expected at least one", dir.display());
-            }
-            Ok(Arc::new(folder))
-        };
-        let training = load(Split::Train)?;
+        let training = Self::split(dir, Split::Train)?;
         let list = dir.join("train.json");
         let bytes = fs::read(&list).with_context(|| format!("{}: cannot be read", list.display()))?;
         Ok(Self {
             identity: format!("train.json {} bytes, crc32 {:08x}", bytes.len(), crc32fast::hash(&bytes)),
             supervised: training.clone(),
             training,
-            validation: vec![("validation".into(), load(Split::Val)?)],
-            tests: vec![("test".into(), load(Split::Test)?)],
+            validation: vec![("validation".into(), Self::split(dir, Split::Val)?)],
+            tests: vec![("test".into(), Self::split(dir, Split::Test)?)],
         })
     }
 }

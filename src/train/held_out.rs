@@ -27,7 +27,7 @@ use super::interrupt::Interrupt;
 use crate::{qwen::Prompts, report::progress::Progress};
 
 /// Studies whose reports are written together.
-const BATCH: usize = 16;
+pub(super) const BATCH: usize = 16;
 
 /// What is evaluated on what.
 #[derive(Clone)]

@@ -29,6 +29,14 @@ impl TelemetryConfig {
     }
 }
 
+/// Whether the address can be bound at the moment.
+///
+/// # Errors
+/// It is taken, or none of this machine's.
+pub fn available(address: SocketAddr) -> Result<()> {
+    std::net::TcpListener::bind(address).map(drop).with_context(|| format!("metrics address {address} cannot be used"))
+}
+
 /// Serves `http://<address>/metrics` for the rest of the process. Call it once, within a tokio runtime.
 pub fn serve(address: SocketAddr) -> Result<()> {
     let mut builder = PrometheusBuilder::new();
@@ -36,7 +44,7 @@ pub fn serve(address: SocketAddr) -> Result<()> {
         builder = builder.set_buckets_for_metric(Matcher::Full((*name).into()), buckets)?;
     }
     // Bound before the exporter binds it, so that a taken port is told here and not on a background task.
-    drop(std::net::TcpListener::bind(address).with_context(|| format!("metrics address {address} cannot be used"))?);
+    available(address)?;
     builder.with_http_listener(address).install().with_context(|| format!("metrics address {address}"))?;
     telemetry::describe();
     tracing::info!("metrics: http://{address}/metrics");

@@ -1,6 +1,10 @@
 //! What annotates reports: the published neural models where their weights are named, the lexicon for the rest.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use addendum_policy::device::device;
 use addendum_rewards::{Backend, Backends};
@@ -12,6 +16,7 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::settings::Problem;
 use crate::values::{pair, unique};
 
 /// Weights by file and folder. What is not named, the lexicon does.
@@ -59,6 +64,9 @@ mod by_name {
     }
 }
 
+/// Whether two paths hold a model, as far as its files' descriptions tell.
+type Check = fn(&Path, &Path) -> addendum_rewards::Result<()>;
+
 /// Back ends for the two uses: RaTEScore decodes and embeds entities differently where it scores and where it edits.
 #[derive(Clone)]
 pub struct Annotators {
@@ -103,6 +111,29 @@ impl Weights {
             rate = Some(models);
         }
         Ok(Annotators { scoring, editing, rate })
+    }
+
+    /// What of [`Weights::load`] can be told from the descriptions in the files, all of it: files that are not there or are
+    /// of another kind, one of two that go together, devices that are not there.
+    pub fn problems(&self) -> Vec<Problem> {
+        let pair = |first: (&str, &Option<PathBuf>), second: (&str, &Option<PathBuf>), check: Check| match (first.1, second.1) {
+            (Some(weights), Some(other)) => {
+                check(weights, other).err().map(|error| Problem::new(format!("reward_models.{}", first.0), error))
+            }
+            (None, None) => None,
+            (found, _) => {
+                let (missing, named) = if found.is_some() { (second.0, first.0) } else { (first.0, second.0) };
+                let reason = format!("not set, and `{named}` is; they go together");
+                Some(Problem::new(format!("reward_models.{missing}"), reason))
+            }
+        };
+        let checks = [
+            pair(("chexbert", &self.chexbert), ("bert", &self.bert), Chexbert::check),
+            pair(("radgraph", &self.radgraph), ("radgraph_bert", &self.radgraph_bert), Radgraph::check),
+            pair(("rate_tagger", &self.rate_tagger), ("rate_embedder", &self.rate_embedder), RateModels::check),
+        ];
+        let devices = self.devices().err().map(|error| Problem::new("reward_models.reward_devices", format!("{error:#}")));
+        checks.into_iter().chain([devices]).flatten().collect()
     }
 
     fn devices(&self) -> Result<BTreeMap<Backend, Device>> {

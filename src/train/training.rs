@@ -43,7 +43,7 @@ use crate::{
 pub const CONFIG: &str = "config.toml";
 
 /// Where a run's files go.
-enum Place {
+pub(super) enum Place {
     New(Option<PathBuf>),
     Resumed(PathBuf),
 }
@@ -56,10 +56,10 @@ type Sampling = Box<dyn FnOnce(&Settings, Arc<dyn addendum_studies::Dataset>, Ve
 #[must_use]
 pub struct Training {
     settings: Settings,
-    place: Place,
+    pub(super) place: Place,
     name: String,
-    numbered: String,
-    data: Option<Data>,
+    pub(super) numbered: String,
+    pub(super) data: Option<Data>,
     components: Components,
     algorithms: BTreeMap<String, Arc<dyn Algorithm>>,
     changes: Vec<Change>,

@@ -73,25 +73,38 @@ impl Reader {
         self.data_start + info.data_offsets.0 as u64
     }
 
-    /// A tensor in `dtype` (F32, BF16 or F16), whichever of the three the file holds.
+    /// The shape of a tensor that could be read, as far as the header tells.
     ///
     /// # Errors
-    /// Another type in the file, a shape that does not fit the data, a value that is not finite or becomes so in
-    /// `dtype`.
-    pub fn tensor(&mut self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
-        let refuse = |path: &Path, reason: String| Err(Error::file(path, format!("tensor {name} {reason}")));
-        let Some(info) = self.metadata.info(name) else { return refuse(&self.path, "is missing".into()) };
+    /// Another type than F32, BF16 and F16, a shape that does not fit the data.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>> {
+        self.checked(name).map(|(info, _)| info.shape.clone())
+    }
+
+    /// With the bytes of an element.
+    fn checked(&self, name: &str) -> Result<(&TensorInfo, usize)> {
+        let refuse = |reason: String| Err(Error::file(&self.path, format!("tensor {name} {reason}")));
+        let Some(info) = self.metadata.info(name) else { return refuse("is missing".into()) };
         let (start, end) = info.data_offsets;
         let width = match info.dtype {
             Dtype::F32 => 4,
             Dtype::F16 | Dtype::BF16 => 2,
-            other => return refuse(&self.path, format!("has type {other:?}, expected F32, F16 or BF16")),
+            other => return refuse(format!("has type {other:?}, expected F32, F16 or BF16")),
         };
         let count = info.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).and_then(|n| n.checked_mul(width));
         if end.checked_sub(start).is_none() || count != Some(end - start) {
-            let reason = format!("has shape {:?} of {:?} in bytes {start}..{end}", info.shape, info.dtype);
-            return refuse(&self.path, reason);
+            return refuse(format!("has shape {:?} of {:?} in bytes {start}..{end}", info.shape, info.dtype));
         }
+        Ok((info, width))
+    }
+
+    /// A tensor in `dtype` (F32, BF16 or F16), whichever of the three the file holds.
+    ///
+    /// # Errors
+    /// As [`Reader::shape`]; a value that is not finite or becomes so in `dtype`.
+    pub fn tensor(&mut self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+        let (info, width) = self.checked(name)?;
+        let (start, end) = info.data_offsets;
         let (shape, source, count) = (info.shape.clone(), info.dtype, (end - start) / width);
         self.file.seek(SeekFrom::Start(self.data_start + start as u64)).map_err(Error::io(&self.path))?;
         let tensor = match dtype {

@@ -7,6 +7,7 @@ use candle_core::Device;
 use super::{
     batch::{Pack, ROWS, distinct},
     bert::{self, Bert},
+    encoder::Sizes,
     error::fail,
     layers::Linear,
     tokens::Tokens,
@@ -40,10 +41,7 @@ impl Chexbert {
     /// # Errors
     /// Unreadable, corrupt or foreign files, with the file and what is wrong with it.
     pub fn load(weights: &Path, bert: &Path, device: &Device) -> Result<Self> {
-        let sizes = bert::sizes(&bert.join("config.json"))?;
-        let limit = sizes.max_position_embeddings.min(LONGEST);
-        let tokens = Tokens::load(bert, ["[CLS]", "[SEP]"], sizes.vocab_size, limit, NAME)?;
-        let weights = Weights::open(weights, device)?;
+        let (sizes, tokens, weights) = Self::open(weights, bert, device)?;
         let heads: Vec<(String, usize)> = (Observation::ALL.iter().enumerate())
             .map(|(i, &observation)| (format!("linear_heads.{i}"), answers(observation).len()))
             .collect();
@@ -52,6 +50,24 @@ impl Chexbert {
             bert: Bert::load(&weights, "bert.", &sizes)?,
             heads: Linear::load_stacked(&weights, &heads, sizes.hidden_size)?,
         })
+    }
+
+    /// Whether the files are of the right kind, as far as configuration, vocabulary and the description of the tensors
+    /// tell; no tensor is read.
+    ///
+    /// # Errors
+    /// As [`Chexbert::load`].
+    pub fn check(weights: &Path, bert: &Path) -> Result<()> {
+        let (sizes, _, weights) = Self::open(weights, bert, &Device::Cpu)?;
+        weights.holds("bert.embeddings.word_embeddings.weight", &[sizes.vocab_size, sizes.hidden_size])?;
+        weights.holds("linear_heads.0.weight", &[answers(Observation::ALL[0]).len(), sizes.hidden_size])
+    }
+
+    fn open(weights: &Path, bert: &Path, device: &Device) -> Result<(Sizes, Tokens, Weights)> {
+        let sizes = bert::sizes(&bert.join("config.json"))?;
+        let limit = sizes.max_position_embeddings.min(LONGEST);
+        let tokens = Tokens::load(bert, ["[CLS]", "[SEP]"], sizes.vocab_size, limit, NAME)?;
+        Ok((sizes, tokens, Weights::open(weights, device)?))
     }
 
     /// The scores of all answers per report: 13 × 4, then 2. Equal reports are read once.

@@ -61,10 +61,15 @@ pub(super) struct MpNet {
     pad: u32,
 }
 
+/// What the names of all tensors begin with: models for a task are saved with it, bare ones without.
+pub(super) fn prefix(weights: &Weights) -> &'static str {
+    if weights.contains("mpnet.embeddings.word_embeddings.weight") { "mpnet." } else { "" }
+}
+
 impl MpNet {
     /// Loads from a file whose names may begin with `mpnet.`.
     pub(super) fn load(weights: &Weights, config: &Config) -> addendum_rewards::Result<Self> {
-        let prefix = if weights.contains("mpnet.embeddings.word_embeddings.weight") { "mpnet." } else { "" };
+        let prefix = prefix(weights);
         let sizes = &config.sizes;
         let get = |name: &str, rows, width| weights.get(&format!("{prefix}{name}.weight"), &[rows, width]);
         let bias =

@@ -148,6 +148,24 @@ impl Radgraph {
         })
     }
 
+    /// Whether the files are of the right kind, as far as the BERT's configuration and vocabulary and, in a folder, the
+    /// description of the tensors tell; no tensor is read. Of an archive, only that it is one: it would have to be
+    /// unpacked.
+    ///
+    /// # Errors
+    /// As [`Radgraph::load`].
+    pub fn check(model: &Path, bert: &Path) -> Result<()> {
+        let sizes = bert::sizes(&bert.join("config.json"))?;
+        Tokens::load(bert, ["[CLS]", "[SEP]"], sizes.vocab_size, sizes.max_position_embeddings, NAME)?;
+        if !model.is_dir() {
+            return archive::is_packed(model);
+        }
+        let archive = Archive::open(model, &Device::Cpu)?;
+        config::parse::<Config>(&model.join("config.json"), &archive.config, Config::check)?;
+        let name = format!("{BERT}embeddings.word_embeddings.weight");
+        archive.weights.holds(&name, &[sizes.vocab_size, sizes.hidden_size])
+    }
+
     /// The segments that a text of words goes through the BERT in, and the rows of each word's pieces: counted over all
     /// segments together.
     fn segments(&self, words: &[String]) -> Result<(Vec<Vec<u32>>, Vec<Rows>)> {

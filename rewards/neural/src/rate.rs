@@ -37,6 +37,16 @@ impl RateModels {
         Ok(Arc::new(Self { tagger, embedder, memory: independent(device) }))
     }
 
+    /// Whether the folders are of the right kind, as far as configurations, vocabularies and the descriptions of the
+    /// tensors tell; no tensor is read.
+    ///
+    /// # Errors
+    /// As [`RateModels::load`].
+    pub fn check(tagger: &Path, embedder: &Path) -> Result<()> {
+        Tagger::check(tagger)?;
+        Embedder::check(embedder)
+    }
+
     /// Entities as the published score takes them.
     pub fn for_score(self: &Arc<Self>) -> RateExtractor {
         RateExtractor::new(self.clone(), Use::Score)

@@ -100,16 +100,23 @@ impl Weights {
         Ok(&self.view(name)?.shape)
     }
 
+    /// # Errors
+    /// A missing tensor, another shape than expected.
+    pub(super) fn holds(&self, name: &str, shape: &[usize]) -> Result<()> {
+        match self.shape(name)? {
+            found if found == shape => Ok(()),
+            found => Err(refuse(&self.file, format!("tensor `{name}`: its shape is {found:?}; expected {shape:?}"))),
+        }
+    }
+
     /// A tensor as f32.
     ///
     /// # Errors
     /// A missing tensor, another shape than expected, a view that leaves its storage, values that are not finite.
     pub(super) fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.holds(name, shape)?;
         let view = self.view(name)?;
         let fail = |reason: String| refuse(&self.file, format!("tensor `{name}`: {reason}"));
-        if view.shape != shape {
-            return Err(fail(format!("its shape is {:?}; expected {shape:?}", view.shape)));
-        }
         let bytes = self.storage(view).and_then(|storage| gather(view, storage)).map_err(fail)?;
         let tensor = Tensor::from_raw_buffer(&bytes, view.dtype, shape, &Device::Cpu)
             .and_then(|tensor| tensor.to_dtype(DType::F32))

@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use addendum::train::reward_models::Weights;
+use addendum::{host, train::reward_models::Weights};
 use addendum_rewards::{Backends, RewardConfig, Scorer};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -23,7 +23,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    super::host,
     clock::timed,
     counts::{at_least_one, cores},
 };

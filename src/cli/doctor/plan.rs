@@ -3,22 +3,23 @@
 
 use std::{sync::Arc, time::Instant};
 
+use addendum::{
+    host,
+    train::memory::{Group, Parameters, Step},
+};
 use addendum_policy::{
     Adapter, Config, Error, Learner, LearnerConfig, LoraConfig, Result,
     algorithm::DrGrpo,
     image::Patches,
     learner::{Recompute, TrainGroup, TrainResponse},
-    memory::{Memory, StepMemory, StepShape},
+    memory::Memory,
     model::{Model, Weights},
     pack::{EncodedPrompt, PromptTokens},
-    weights::shapes,
 };
 use candle_core::{DType, Device};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-
-use crate::cli::host;
 
 /// One study's training step.
 #[derive(Clone, Debug)]
@@ -41,10 +42,7 @@ pub struct Plan {
 /// What a plan needs, in parameters and bytes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Estimate {
-    pub vision_parameters: u64,
-    pub language_parameters: u64,
-    /// Embeddings and head.
-    pub vocabulary_parameters: u64,
+    pub parameters: Parameters,
     pub lora_parameters: u64,
     pub prompt_tokens: usize,
     pub weights: u64,
@@ -53,9 +51,7 @@ pub struct Estimate {
     /// Sampling a group, weights included.
     pub sampling: u64,
     /// The training step, weights included.
-    pub step: StepMemory,
-    pub micro_batches: usize,
-    pub recompute: bool,
+    pub step: Step,
     /// The most that exists at any time.
     pub peak: u64,
     /// Whether the peak stays within the limit.
@@ -98,44 +94,24 @@ impl Plan {
         let patches = self.images * grid[1] * grid[2];
         let image_tokens = patches / self.config.vision.spatial_merge_size.pow(2);
         let prompt_tokens = image_tokens + 2 * self.images + self.text_tokens;
-        let group_tokens = prompt_tokens + self.group_size * self.response_tokens;
-
-        let always = self.recompute == Recompute::Always;
-        let limit = self.limit.unwrap_or(u64::MAX);
-        let fits = memory.tokens_within(limit, false) >= group_tokens;
-        let recompute = always || (self.recompute == Recompute::WhenNeeded && !fits);
-        let most = memory.tokens_within(limit, recompute);
-        let responses = most.saturating_sub(prompt_tokens) / self.response_tokens.max(1);
-        let responses = responses.clamp(1, self.group_size);
-        let step = memory.step(StepShape {
-            tokens: prompt_tokens + responses * self.response_tokens,
-            response_tokens: responses * self.response_tokens,
-            recompute,
-        });
-
-        let count = |keep: fn(&str) -> bool| -> u64 {
-            let kept = shapes(&self.config).into_iter().filter(|(name, _)| keep(name));
-            kept.map(|(_, shape)| shape.iter().map(|&n| n as u64).product::<u64>()).sum()
-        };
+        let group = Group { prompt_tokens, size: self.group_size, response_tokens: self.response_tokens };
+        let step = Step::within(self.limit, &memory, group, self.recompute);
+        let parameters = Parameters::of(&self.config);
         let weights = memory.weights();
         let vision = weights + memory.vision(patches);
         let sampling = memory.sampling(prompt_tokens, self.group_size, self.response_tokens);
         let features = memory.features(image_tokens);
-        let peak = vision.max(sampling + features).max(step.total() + features);
+        let peak = vision.max(sampling + features).max(step.memory.total() + features);
         Ok(Estimate {
-            vision_parameters: count(|name| name.starts_with("visual.")),
-            language_parameters: count(|name| name.starts_with("model.layers") || name.starts_with("model.norm")),
-            vocabulary_parameters: count(|name| name.contains("embed_tokens") || name.starts_with("lm_head")),
+            parameters,
             lora_parameters: memory.adapter() / 4,
             prompt_tokens,
             weights,
             vision,
             sampling,
             step,
-            micro_batches: self.group_size.div_ceil(responses),
-            recompute,
             peak,
-            fits: peak <= limit,
+            fits: self.limit.is_none_or(|limit| peak <= limit),
         })
     }
 

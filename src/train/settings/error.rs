@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use serde::Serialize;
+
 /// Where a setting was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -42,7 +44,7 @@ pub enum SettingsError {
 }
 
 /// A value that cannot be used, by its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Such as `learner.schedule.learning_rate`.
     pub key: String,

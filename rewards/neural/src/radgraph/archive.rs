@@ -69,6 +69,17 @@ impl Archive {
     }
 }
 
+/// # Errors
+/// A file that cannot be read, or is not compressed with gzip.
+pub(super) fn is_packed(path: &Path) -> Result<()> {
+    let mut magic = [0; 2];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    match read.map_err(|error| refuse(path, error))? {
+        () if magic == [0x1f, 0x8b] => Ok(()),
+        () => Err(refuse(path, "is neither a folder nor compressed with gzip")),
+    }
+}
+
 /// What was found in an archive.
 #[derive(Default)]
 struct Parts {

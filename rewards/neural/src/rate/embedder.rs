@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use super::super::{
     batch::{Pack, ROWS, distinct},
     error::fail,
-    mpnet::{Config, MpNet},
+    mpnet::{self, Config, MpNet},
     tokens::Tokens,
     weights::Weights,
 };
@@ -42,12 +42,23 @@ pub(super) struct Embedder {
 impl Embedder {
     /// Loads a folder with `config.json`, the tokenizer and the weights.
     pub(super) fn load(folder: &Path, device: &Device) -> Result<Self> {
+        let (config, tokens, weights) = Self::open(folder, device)?;
+        Ok(Self { tokens, model: MpNet::load(&weights, &config)?, pad: config.pad_token_id })
+    }
+
+    /// Whether a folder is of the right kind, without reading a tensor.
+    pub(super) fn check(folder: &Path) -> Result<()> {
+        let (config, _, weights) = Self::open(folder, &Device::Cpu)?;
+        let name = format!("{}embeddings.word_embeddings.weight", mpnet::prefix(&weights));
+        weights.holds(&name, &[config.sizes.vocab_size, config.sizes.hidden_size])
+    }
+
+    fn open(folder: &Path, device: &Device) -> Result<(Config, Tokens, Weights)> {
         let config = Config::read(&folder.join("config.json"))?;
         // Positions start behind the pad token's.
         let room = config.sizes.max_position_embeddings.saturating_sub(config.pad_token_id as usize + 1);
         let tokens = Tokens::load(folder, ["<s>", "</s>"], config.sizes.vocab_size, room, NAME)?;
-        let weights = Weights::in_folder(folder, device)?;
-        Ok(Self { tokens, model: MpNet::load(&weights, &config)?, pad: config.pad_token_id })
+        Ok((config, tokens, Weights::in_folder(folder, device)?))
     }
 
     /// One vector per text. Equal texts are embedded once.

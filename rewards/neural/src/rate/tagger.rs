@@ -32,6 +32,18 @@ pub(super) struct Tagger {
 impl Tagger {
     /// Loads a folder with `config.json`, `tokenizer.json` and the weights.
     pub(super) fn load(folder: &Path, device: &Device) -> Result<Self> {
+        let (config, tags, tokens, weights) = Self::open(folder, device)?;
+        Ok(Self { tokens, model: Deberta::load(&weights, &config, tags.len())?, tags })
+    }
+
+    /// Whether a folder is of the right kind, without reading a tensor.
+    pub(super) fn check(folder: &Path) -> Result<()> {
+        let (config, _, _, weights) = Self::open(folder, &Device::Cpu)?;
+        let sizes = &config.sizes;
+        weights.holds("deberta.embeddings.word_embeddings.weight", &[sizes.vocab_size, sizes.hidden_size])
+    }
+
+    fn open(folder: &Path, device: &Device) -> Result<(Config, Vec<Tag>, Tokens, Weights)> {
         let file = folder.join("config.json");
         let config = Config::read(&file)?;
         let labels = config.labels().map_err(|reason| refuse(&file, reason))?;
@@ -45,8 +57,7 @@ impl Tagger {
         }
         let limit = config.sizes.max_position_embeddings.min(LONGEST);
         let tokens = Tokens::load(folder, ["[CLS]", "[SEP]"], config.sizes.vocab_size, limit, NAME)?;
-        let weights = Weights::in_folder(folder, device)?;
-        Ok(Self { tokens, model: Deberta::load(&weights, &config, tags.len())?, tags })
+        Ok((config, tags, tokens, Weights::in_folder(folder, device)?))
     }
 
     /// The words and types of each sentence's entities. `decode` turns labels into spans. Equal sentences are read once.

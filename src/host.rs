@@ -1,6 +1,6 @@
-//! What this machine and this process say of themselves. Linux only; elsewhere nothing is known.
+//! What this machine and this process say of themselves; most of it on Linux only, elsewhere nothing is known.
 
-use std::fs;
+use std::{fs, path::Path};
 
 /// The processor's name.
 pub fn cpu_model() -> Option<String> {
@@ -15,6 +15,19 @@ pub fn peak_resident() -> Option<u64> {
 /// Memory that this machine can still give, in bytes.
 pub fn available_memory() -> Option<u64> {
     bytes("/proc/meminfo", "MemAvailable")
+}
+
+/// Bytes that the disk under an existing path can still give to this user.
+#[cfg(unix)]
+pub fn free_disk(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}
+
+/// Bytes that the disk under an existing path can still give to this user.
+#[cfg(not(unix))]
+pub fn free_disk(_: &Path) -> Option<u64> {
+    None
 }
 
 /// A size that the file states in kB.
@@ -41,8 +54,10 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn linux_tells_memory_and_processor() {
+    fn linux_tells_memory_disk_and_processor() {
         assert!(peak_resident().unwrap() > 1 << 20);
         assert!(available_memory().unwrap() > 1 << 20);
+        assert!(free_disk(&std::env::temp_dir()).is_some());
+        assert_eq!(free_disk("/no/such/place".as_ref()), None);
     }
 }
