@@ -51,8 +51,16 @@ fn every_kind_of_mistake_is_named_with_its_place_and_its_remedy() {
         ("[learner.schedule]\nlearning_rate = 10.0", "run.toml:6:1", &["learner.schedule.learning_rate: 10", "1"]),
         ("[learner.schedule]\nlr = 1e-6", "run.toml:6:1", &["learner.schedule.lr: unknown key", "addendum config"]),
         ("[learner.schedule]\nlerning_rate = 1e-6", "run.toml:6:1", &["`learner.schedule.learning_rate`"]),
-        ("[learner.objective]\naggregation = \"mean\"", "run.toml:6:15", &["learner.objective.aggregation", "token-mean"]),
-        ("[learner.objective.clip]\nlow = 1.5", "run.toml:6:1", &["learner.objective.clip.low: 1.5", "between 0 and 1"]),
+        (
+            "[learner.objective]\naggregation = \"mean\"",
+            "run.toml:6:15",
+            &["learner.objective.aggregation", "token-mean"],
+        ),
+        (
+            "[learner.objective.clip]\nlow = 1.5",
+            "run.toml:6:1",
+            &["learner.objective.clip.low: 1.5", "between 0 and 1"],
+        ),
         ("[learner.optimizer]\nbeta2 = 1.0", "run.toml:6:1", &["learner.optimizer.beta2: 1", "between 0 and 1"]),
         ("[learner]\nminibatches = 0", "run.toml:6:1", &["learner.minibatches: 0", "1"]),
         ("[lora]\nrank = 0", "run.toml:6:1", &["lora.rank: 0", "between 1 and 4096"]),
@@ -123,15 +131,36 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
     assert!(keys.len() > 80, "only {} keys", keys.len());
     for key in keys {
         // Values of every kind; at least one is of the key's.
-        let candidates = ["7", "0.25", "true", "false", "\"other\"", "[]", "[\"q_proj\"]", "{ rate = 2.0 }", "\"cuda:3\"",
-            "\"latest\"", "\"grpo\"", "\"bf16\"", "\"rloo\"", "\"linear\"", "\"token-mean\"", "\"k1\"", "\"token-mask\"",
-            "\"always\"", "\"report\"", "\"radgraph\"", "\"1.2.3.4:5\""];
+        let candidates = [
+            "7",
+            "0.25",
+            "true",
+            "false",
+            "\"other\"",
+            "[]",
+            "[\"q_proj\"]",
+            "{ rate = 2.0 }",
+            "\"cuda:3\"",
+            "\"latest\"",
+            "\"grpo\"",
+            "\"bf16\"",
+            "\"rloo\"",
+            "\"linear\"",
+            "\"token-mean\"",
+            "\"k1\"",
+            "\"token-mask\"",
+            "\"always\"",
+            "\"report\"",
+            "\"radgraph\"",
+            "\"1.2.3.4:5\"",
+        ];
         let outcomes: Vec<_> = candidates.iter().map(|value| load(&[format!("{key}={value}")])).collect();
         let differs = outcomes.iter().flatten().any(|settings| settings.text().unwrap() != usual);
         let last = key.rsplit('.').next().unwrap();
-        let refused = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).any(|error| {
-            error.contains(&format!("--set {key}=")) && error.matches(last).count() > 1
-        });
+        let refused = outcomes
+            .iter()
+            .filter_map(|outcome| outcome.as_ref().err())
+            .any(|error| error.contains(&format!("--set {key}=")) && error.matches(last).count() > 1);
         assert!(differs || refused, "{key}: nothing happens");
     }
 }
@@ -151,7 +180,10 @@ fn what_is_printed_reads_back_as_it_was_with_a_comment_on_every_key() {
         for line in text.lines() {
             let key = line.contains(" = ") && !line.starts_with('#');
             // Keys of maps are the user's own.
-            let own = text[..text.find(line).unwrap()].rsplit('[').next().is_some_and(|table| table.starts_with("reward.weights]"));
+            let own = text[..text.find(line).unwrap()]
+                .rsplit('[')
+                .next()
+                .is_some_and(|table| table.starts_with("reward.weights]"));
             assert!(!key || own || before.starts_with('#'), "{file}: no comment above {line}");
             before = line;
         }
@@ -187,14 +219,29 @@ fn an_algorithm_brings_its_objective_and_the_file_has_the_last_word() {
 fn a_run_is_bound_by_what_decides_about_its_result_and_by_nothing_else() {
     let saved = load(&[]).unwrap();
     let differences = |set: &str| load(&[set.to_string()]).unwrap().differences(&saved).unwrap();
-    for bound in ["learner.schedule.learning_rate=0.001", "run.seed=9", "edit.tau=0.5", "learner.objective.kl_coefficient=0.2",
-        "reward.weights={ rate = 2.0 }", "policy.dtype=bf16", "run.steps=50", "sampling.temperature=0.7"] {
+    for bound in [
+        "learner.schedule.learning_rate=0.001",
+        "run.seed=9",
+        "edit.tau=0.5",
+        "learner.objective.kl_coefficient=0.2",
+        "reward.weights={ rate = 2.0 }",
+        "policy.dtype=bf16",
+        "run.steps=50",
+        "sampling.temperature=0.7",
+    ] {
         let found = differences(bound);
         let key = bound.split('=').next().unwrap();
         assert!(found.binding.iter().any(|problem| problem.key.starts_with(key)), "{bound}: {found:?}");
     }
-    for free in ["telemetry.metrics_address=127.0.0.1:9464", "run.samplers=3", "run.checkpoint_every=5", "run.steps=200",
-        "run.evaluate_every=10", "evaluation.studies=7", "run.max_attempts=9"] {
+    for free in [
+        "telemetry.metrics_address=127.0.0.1:9464",
+        "run.samplers=3",
+        "run.checkpoint_every=5",
+        "run.steps=200",
+        "run.evaluate_every=10",
+        "evaluation.studies=7",
+        "run.max_attempts=9",
+    ] {
         assert_eq!(differences(free), Default::default(), "{free}");
     }
     let rounding = differences("policy.device=cuda:0");

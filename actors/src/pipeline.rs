@@ -8,8 +8,8 @@ use ractor::Actor;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    AsyncSampler, EngineError, Evaluate, Event, Learner, Pool, RunConfig, RunError, RunSummary, Running, Sampler, Stage,
-    StageError,
+    AsyncSampler, EngineError, Evaluate, Event, Learner, Pool, RunConfig, RunError, RunSummary, Running, Sampler,
+    Stage, StageError,
     compute::{Compute, Failure},
     context::Context,
     evaluator::BuildEvaluator,

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use addendum::{report::progress::Progress, train::{Settings, Sources, Training, interrupt::Interrupt, training::CONFIG}};
+use addendum::{
+    report::progress::Progress,
+    train::{Settings, Sources, Training, interrupt::Interrupt, training::CONFIG},
+};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
@@ -33,7 +36,9 @@ impl TrainArgs {
         if let Some(folder) = &self.resume {
             let config = folder.join(CONFIG);
             let file = sources.file.unwrap_or(&config);
-            return Training::resumed(folder, |_| Ok(Settings::checked(&Sources { file: Some(file), ..sources }, Settings::validate)?));
+            return Training::resumed(folder, |_| {
+                Ok(Settings::checked(&Sources { file: Some(file), ..sources }, Settings::validate)?)
+            });
         }
         let training = Training::new(Settings::checked(&sources, Settings::validate)?);
         Ok(match &self.out {
@@ -49,7 +54,11 @@ pub fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
         let plan = training.plan();
         output::print(&plan.to_string())?;
         let problems = plan.problems.len();
-        return beforehand(if problems == 0 { Ok(()) } else { Err(anyhow!("{problems} problems must be mended first")) });
+        return beforehand(if problems == 0 {
+            Ok(())
+        } else {
+            Err(anyhow!("{problems} problems must be mended first"))
+        });
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.context("the asynchronous runtime could not be started")?.block_on(train(training))

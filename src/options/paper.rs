@@ -6,12 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{EditOptions, RewardOptions};
-use crate::train::{
-    Settings,
-    placement::Devices,
-    reward_models::Weights,
-    settings::Arm,
-};
+use crate::train::{Settings, placement::Devices, reward_models::Weights, settings::Arm};
 
 #[derive(Args, Clone, Debug)]
 pub struct PaperOptions {

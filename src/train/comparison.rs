@@ -5,7 +5,12 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Result, ensure};
 
-use super::{Training, interrupt::Interrupt, settings::{Arm, Settings}, supervised};
+use super::{
+    Training,
+    interrupt::Interrupt,
+    settings::{Arm, Settings},
+    supervised,
+};
 use crate::{qwen::Prompts, report::run_folder::RunFolder};
 
 /// Methods that are compared, after the checkpoint itself and its continued supervision.

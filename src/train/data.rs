@@ -53,7 +53,9 @@ impl DataConfig {
     /// None or both of the two are named; a set without studies.
     pub fn validate(&self) -> Result<(), Problem> {
         match (&self.folder, &self.phantoms) {
-            (None, None) => Err(Problem::new("folder", "not set; name a dataset folder, or the built-in [data.phantoms]")),
+            (None, None) => {
+                Err(Problem::new("folder", "not set; name a dataset folder, or the built-in [data.phantoms]"))
+            }
             (Some(_), Some(_)) => Err(Problem::new("folder", "is set beside [data.phantoms]; expected one of them")),
             (None, Some(PhantomConfig { training: 0, .. })) => {
                 Err(Problem::new("phantoms.training", "is 0, expected at least 1"))
@@ -113,7 +115,12 @@ impl Data {
             }),
             validation: both(Split::Val)?,
             tests: both(Split::Test)?,
-            identity: format!("phantoms {} to {} of seed {}", config.supervised, config.supervised + config.training, config.seed),
+            identity: format!(
+                "phantoms {} to {} of seed {}",
+                config.supervised,
+                config.supervised + config.training,
+                config.seed
+            ),
         })
     }
 

@@ -10,10 +10,7 @@ use std::{
 use addendum_actors::{EngineError, Evaluate, Scores};
 use addendum_kernels::serially;
 use addendum_policy::{
-    Adapter, SamplingConfig,
-    checkpoint::folder::GENERATION,
-    generate::GenerateRequest,
-    sampling::TokenSampler,
+    Adapter, SamplingConfig, checkpoint::folder::GENERATION, generate::GenerateRequest, sampling::TokenSampler,
 };
 use addendum_rewards::{
     evaluate::{ClinicalScores, evaluate as clinical_scores},

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use addendum_actors::telemetry;
 use anyhow::{Context, Result};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 
 use super::settings::Problem;
 
@@ -23,7 +23,9 @@ impl TelemetryConfig {
     /// What is no address of this machine's.
     pub fn address(&self) -> Result<Option<SocketAddr>, Problem> {
         let parsed = |text: &String| {
-            text.parse().map_err(|_| Problem::new("metrics_address", format!("is {text}, expected IP:PORT, such as 127.0.0.1:9464")))
+            text.parse().map_err(|_| {
+                Problem::new("metrics_address", format!("is {text}, expected IP:PORT, such as 127.0.0.1:9464"))
+            })
         };
         self.metrics_address.as_ref().map(parsed).transpose()
     }

@@ -116,23 +116,26 @@ impl Weights {
     /// What of [`Weights::load`] can be told from the descriptions in the files, all of it: files that are not there or are
     /// of another kind, one of two that go together, devices that are not there.
     pub fn problems(&self) -> Vec<Problem> {
-        let pair = |first: (&str, &Option<PathBuf>), second: (&str, &Option<PathBuf>), check: Check| match (first.1, second.1) {
-            (Some(weights), Some(other)) => {
-                check(weights, other).err().map(|error| Problem::new(format!("reward_models.{}", first.0), error))
-            }
-            (None, None) => None,
-            (found, _) => {
-                let (missing, named) = if found.is_some() { (second.0, first.0) } else { (first.0, second.0) };
-                let reason = format!("not set, and `{named}` is; they go together");
-                Some(Problem::new(format!("reward_models.{missing}"), reason))
-            }
-        };
+        let pair =
+            |first: (&str, &Option<PathBuf>), second: (&str, &Option<PathBuf>), check: Check| match (first.1, second.1)
+            {
+                (Some(weights), Some(other)) => {
+                    check(weights, other).err().map(|error| Problem::new(format!("reward_models.{}", first.0), error))
+                }
+                (None, None) => None,
+                (found, _) => {
+                    let (missing, named) = if found.is_some() { (second.0, first.0) } else { (first.0, second.0) };
+                    let reason = format!("not set, and `{named}` is; they go together");
+                    Some(Problem::new(format!("reward_models.{missing}"), reason))
+                }
+            };
         let checks = [
             pair(("chexbert", &self.chexbert), ("bert", &self.bert), Chexbert::check),
             pair(("radgraph", &self.radgraph), ("radgraph_bert", &self.radgraph_bert), Radgraph::check),
             pair(("rate_tagger", &self.rate_tagger), ("rate_embedder", &self.rate_embedder), RateModels::check),
         ];
-        let devices = self.devices().err().map(|error| Problem::new("reward_models.reward_devices", format!("{error:#}")));
+        let devices =
+            self.devices().err().map(|error| Problem::new("reward_models.reward_devices", format!("{error:#}")));
         checks.into_iter().chain([devices]).flatten().collect()
     }
 

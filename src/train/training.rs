@@ -50,7 +50,9 @@ pub(super) enum Place {
 
 type Change = Box<dyn FnOnce(Pipeline<Adapter>) -> Result<Pipeline<Adapter>> + Send>;
 type BuildLearner = Box<dyn FnOnce() -> Result<Learner, EngineError> + Send>;
-type Sampling = Box<dyn FnOnce(&Settings, Arc<dyn addendum_studies::Dataset>, Vec<Arc<Prompts>>, BuildLearner) -> Pipeline<Adapter>>;
+type Sampling = Box<
+    dyn FnOnce(&Settings, Arc<dyn addendum_studies::Dataset>, Vec<Arc<Prompts>>, BuildLearner) -> Pipeline<Adapter>,
+>;
 
 /// A run to be prepared: its settings, and what a program adds to them.
 #[must_use]
@@ -216,7 +218,19 @@ impl Training {
     /// studies would change.
     pub fn prepare(self) -> Result<Run> {
         self.validate()?;
-        let Self { settings, place, name, numbered, components, algorithms, changes, sampling, progress, interrupt, data } = self;
+        let Self {
+            settings,
+            place,
+            name,
+            numbered,
+            components,
+            algorithms,
+            changes,
+            sampling,
+            progress,
+            interrupt,
+            data,
+        } = self;
         let annotators = settings.reward_models.load()?.patient(settings.patience)?;
         let data = data.map_or_else(|| Data::load(&settings.data), Ok)?;
         let policy = &settings.policy;
@@ -263,7 +277,8 @@ impl Training {
         folder.write(CONFIG, settings.absolute()?.text()?.as_bytes())?;
         if settings.run.evaluate_every > 0 {
             let best = best(&settings, folder.path())?;
-            let (config, sets, metrics) = (settings.evaluation.clone(), data.validation.clone(), annotators.scoring.clone());
+            let (config, sets, metrics) =
+                (settings.evaluation.clone(), data.validation.clone(), annotators.scoring.clone());
             let (prompts, best) = (placement.home().clone(), Arc::new(best));
             pipeline = pipeline
                 .evaluator(move || Ok(Evaluator::new(&config, &sets, &prompts, &metrics, best.as_ref().clone())));

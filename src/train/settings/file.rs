@@ -2,7 +2,10 @@
 
 use std::{fs, ops::Range, path::Path};
 
-use toml::{Table, Value, Spanned, de::{DeTable, DeValue}};
+use toml::{
+    Spanned, Table, Value,
+    de::{DeTable, DeValue},
+};
 
 use super::{
     Settings,
@@ -202,7 +205,10 @@ fn nearest(path: &[String]) -> Option<String> {
             (strsim::normalized_damerau_levenshtein(last, known_last), strsim::jaro_winkler(&whole, known));
         (by_last, by_all)
     };
-    let best = known.iter().map(|known| (likeness(known), known)).max_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal));
+    let best = known
+        .iter()
+        .map(|known| (likeness(known), known))
+        .max_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal));
     best.filter(|((by_last, _), _)| *by_last >= ALIKE).map(|(_, known)| known.clone())
 }
 

@@ -49,7 +49,10 @@ impl Settings {
     pub fn differences(&self, saved: &Self) -> Result<Differences, SettingsError> {
         let mut binding = differing(&saved.identity()?, &self.identity()?);
         if self.run.steps < saved.run.steps {
-            let reason = format!("is {}, the run was started with {}: it may only become longer", self.run.steps, saved.run.steps);
+            let reason = format!(
+                "is {}, the run was started with {}: it may only become longer",
+                self.run.steps, saved.run.steps
+            );
             binding.push(Problem::new("run.steps", reason));
         } else if self.run.steps > saved.run.steps && self.learner.schedule.decay != Decay::Constant {
             let reason = format!(
@@ -80,13 +83,7 @@ fn differing(saved: &Flat, now: &Flat) -> Vec<Problem> {
     keys.into_iter().filter_map(differs).collect()
 }
 
-fn flatten(
-    table: &Table,
-    node: Node<'_>,
-    above: &str,
-    resume: Resume,
-    visit: &mut impl FnMut(String, String, Resume),
-) {
+fn flatten(table: &Table, node: Node<'_>, above: &str, resume: Resume, visit: &mut impl FnMut(String, String, Resume)) {
     for (key, value) in table {
         let path = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
         let child = node.child(key);

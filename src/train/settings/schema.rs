@@ -42,7 +42,8 @@ impl<'a> Node<'a> {
     fn new(root: &'a Value, outer: &'a Value) -> Self {
         let mut inner = outer;
         loop {
-            let target = inner.get("$ref").and_then(Value::as_str).and_then(|path| root.pointer(path.trim_start_matches('#')));
+            let target =
+                inner.get("$ref").and_then(Value::as_str).and_then(|path| root.pointer(path.trim_start_matches('#')));
             let some = || inner.get("anyOf")?.as_array()?.iter().find(|one| one.get("type") != Some(&"null".into()));
             match target.or_else(some) {
                 Some(next) => inner = next,
