@@ -122,9 +122,8 @@ fn generate_depends_on_its_seed_alone() {
 #[test]
 fn one_image_gives_one_report_as_text() {
     let dir = tempfile::tempdir().unwrap();
-    let image = dir.path().join("chest.png");
-    let study = addendum::studies::Dataset::study(&phantoms(Site::A, Split::Test, 1), 0).unwrap();
-    study.views[0].load().unwrap().save(&image).unwrap();
+    dataset(dir.path(), 1);
+    let image = dir.path().join("images/test/000000_0.png");
     let image = image.to_str().unwrap();
     let text = printed(&["generate", "--policy", POLICY, "--image", image, "--indication", "Cough."]);
     assert!(text.trim().len() > 10 && !text.starts_with('{'), "{text}");
