@@ -250,10 +250,11 @@ impl Job {
 
     /// Writes the trainer's present weights.
     fn keep(&self, trainer: &SftTrainer) -> Result<()> {
-        Ok(match adapter(&self.start, &self.plan, trainer)? {
+        match adapter(&self.start, &self.plan, trainer)? {
             Some(adapter) => adapter.save_peft(&self.out, &self.base)?,
             None => trained(&self.start, trainer)?.save(&self.out)?,
-        })
+        }
+        Ok(())
     }
 
     /// The error of a training that is to stop, with what is kept of it: the best weights, or else the present ones.
