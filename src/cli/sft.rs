@@ -20,7 +20,7 @@ use addendum::{
     studies::{Dataset, Split, Study},
     train::{
         held_out::HeldOut,
-        interrupt::Interrupt,
+        interrupt::{Interrupt, Interrupted},
         placement::WeightType,
         reward_models::Weights,
         supervised::{SftPlan, adapter, fresh_policy, train, trained},
@@ -140,14 +140,14 @@ pub fn run(args: &SftArgs, progress: &Progress) -> Result<()> {
             job.record(done, &std::mem::take(&mut losses), &stats, clock.elapsed().as_secs_f64())?;
         }
         if let Err(stopped) = stopped {
-            if job.best.is_none() {
-                job.keep(trainer)?;
-                return Err(stopped.context(format!("the weights of step {done} are in {}", job.out.display())));
-            }
-            return Err(stopped.context(job.kept()));
+            return Err(job.stop(stopped, done, trainer)?);
         }
         if done % args.evaluate_every == 0 || last {
-            let scores = job.evaluate(trainer, &interrupt).map_err(|error| error.context(job.kept()))?;
+            let scores = match job.evaluate(trainer, &interrupt) {
+                Ok(scores) => scores,
+                Err(error) if error.is::<Interrupted>() => return Err(job.stop(error, done, trainer)?),
+                Err(error) => return Err(error.context(job.kept())),
+            };
             writeln!(job.log, "{}", json!({"step": done, "validation": scores}))?;
             let better = job.best.is_none_or(|(_, best)| scores.average > best);
             if better {
@@ -169,10 +169,7 @@ fn prepare(args: &SftArgs) -> Result<Job> {
         ensure!(!out.join(name).exists(), "--out {}: {name} is there already; choose another folder", out.display());
     }
     let dtype = args.place.dtype;
-    ensure!(
-        args.lora || dtype == WeightType::F32,
-        "--dtype {dtype:?}: all weights are trained in f32; expected f32, or --lora"
-    );
+    ensure!(args.lora || dtype == WeightType::F32, "--dtype: all weights are trained in f32; expected f32, or --lora");
     let lora = args.lora.then(|| LoraConfig { rank: args.lora_rank, alpha: args.lora_alpha, ..LoraConfig::default() });
     let usual = match (&args.policy, &lora) {
         (None, _) => SftPlan::default().learning_rate,
@@ -253,10 +250,20 @@ impl Job {
 
     /// Writes the trainer's present weights.
     fn keep(&self, trainer: &SftTrainer) -> Result<()> {
-        Ok(match adapter(&self.start, &self.plan, trainer)? {
+        match adapter(&self.start, &self.plan, trainer)? {
             Some(adapter) => adapter.save_peft(&self.out, &self.base)?,
             None => trained(&self.start, trainer)?.save(&self.out)?,
-        })
+        }
+        Ok(())
+    }
+
+    /// The error of a training that is to stop, with what is kept of it: the best weights, or else the present ones.
+    fn stop(&self, stopped: anyhow::Error, step: u64, trainer: &SftTrainer) -> Result<anyhow::Error> {
+        if self.best.is_some() {
+            return Ok(stopped.context(self.kept()));
+        }
+        self.keep(trainer)?;
+        Ok(stopped.context(format!("the weights of step {step} are in {}", self.out.display())))
     }
 
     fn kept(&self) -> String {

@@ -1,0 +1,129 @@
+//! `addendum train` as its users meet it: the same adapter as the example's, after a kill too, and never under other
+//! settings.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A short run of the built-in benchmark.
+const SHORT: [&str; 10] = [
+    "--set", "run.steps=6", "--set", "run.batch_groups=2", "--set", "run.checkpoint_every=1",
+    "--set", "data.phantoms.held_out=8", "--set", "evaluation.studies=8",
+];
+
+fn addendum() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_addendum"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    command
+}
+
+fn train(out: &Path, more: &[&str]) -> Command {
+    let mut command = addendum();
+    command.args(["train", "--config", "configs/phantoms.toml", "--out"]).arg(out).args(SHORT).args(more);
+    command
+}
+
+fn finished(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn adapter(run: &Path) -> Vec<u8> {
+    fs::read(run.join("adapter/adapter_model.safetensors")).unwrap()
+}
+
+#[test]
+fn the_command_and_the_example_give_the_same_adapter() {
+    let dir = tempfile::tempdir().unwrap();
+    let (command, example) = (dir.path().join("command"), dir.path().join("example"));
+    finished(&mut train(&command, &[]));
+    let program = Path::new(env!("CARGO_BIN_EXE_addendum")).with_file_name("examples").join("editgrpo_cxr");
+    assert!(program.exists(), "{}: `cargo test` without a selection builds it", program.display());
+    let mut run = Command::new(program);
+    run.env("CANDLE_NUM_THREADS", "1").args(["--steps", "6", "--studies", "2", "--test-studies", "8", "--out"]);
+    finished(run.arg(&example));
+    assert_eq!(adapter(&command), adapter(&example));
+    let config = fs::read_to_string(command.join("adapter/adapter_config.json")).unwrap();
+    assert!(config.contains("phantom-tiny"), "{config}");
+}
+
+fn checkpoints(run: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.join("manifest.json").exists()).collect()
+}
+
+#[test]
+fn a_killed_run_is_resumed_by_its_folder_alone_and_refuses_what_would_change_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    finished(&mut train(&whole, &["--set", "run.steps=12", "--set", "evaluation.tests=false"]));
+    let mut child = train(&killed, &["--set", "run.steps=12", "--set", "evaluation.tests=false"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while checkpoints(&killed).is_empty() {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no checkpoint was written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!killed.join("adapter").exists(), "the run was over before it was killed");
+
+    let settings = fs::read(killed.join("config.toml")).unwrap();
+    let resume = |more: &[&str]| addendum().args(["train", "--resume"]).arg(&killed).args(more).output().unwrap();
+    let refused = resume(&["--set", "learner.schedule.learning_rate=0.001"]);
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    for part in ["learner.schedule.learning_rate", "is 0.001", "with 0.0005"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(fs::read(killed.join("config.toml")).unwrap(), settings, "the settings were overwritten");
+
+    let resumed = resume(&["--set", "run.samplers=2"]);
+    assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    assert_eq!(adapter(&killed), adapter(&whole));
+}
+
+#[test]
+fn evaluations_are_written_while_it_trains_and_the_best_adapter_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let best = "evaluation.keep_best=in-domain/average";
+    finished(&mut train(&run, &["--set", "run.evaluate_every=2", "--set", best, "--set", "evaluation.tests=false"]));
+    let text = fs::read_to_string(run.join("evaluations.jsonl")).unwrap();
+    let versions: Vec<u64> =
+        text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["version"].as_u64().unwrap()).collect();
+    assert_eq!(versions, [0, 2, 4, 6]);
+    assert!(text.contains("out-of-domain/"));
+    assert!(run.join("best/adapter_model.safetensors").exists());
+    assert!(run.join("best/adapter_config.json").exists());
+}
+
+#[test]
+fn a_folder_without_a_run_is_not_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("thesis.tex"), "").unwrap();
+    let output = addendum().args(["train", "--resume"]).arg(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("holds no run"));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn newest_weights_and_swaps_are_within_reach_and_a_dry_run_computes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let latest = ["--set", "run.mode=latest", "--set", "run.swap=true", "--set", "evaluation.tests=false"];
+    let plan = finished(train(&run, &latest).arg("--dry-run"));
+    assert!(!plan.stdout.is_empty() && !run.exists());
+    finished(&mut train(&run, &latest));
+    let rollouts = fs::read_to_string(run.join("rollouts.jsonl")).unwrap();
+    let sampled = rollouts.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let versions: Vec<_> = sampled.filter(|line| line["origin"] == "sampled").map(|line| line["versions"].clone()).collect();
+    assert!(!versions.is_empty() && versions.iter().all(|runs| runs[0][1].as_u64().unwrap() > 0), "{versions:?}");
+}
