@@ -122,16 +122,8 @@ fn generate_depends_on_its_seed_alone() {
 #[test]
 fn one_image_gives_one_report_as_text() {
     let dir = tempfile::tempdir().unwrap();
-<<<<<<< HEAD
-    let data = dataset(dir.path(), 1);
-    let list: Value = serde_json::from_str(&fs::read_to_string(format!("{data}/test.json")).unwrap()).unwrap();
-    let name = list[0]["image"][0].as_str().unwrap();
-    let beside = Path::new(&data).join(name);
-    let image = if beside.exists() { beside } else { Path::new(&data).join("images").join(name) };
-=======
     dataset(dir.path(), 1);
     let image = dir.path().join("images/test/000000_0.png");
->>>>>>> commands
     let image = image.to_str().unwrap();
     let text = printed(&["generate", "--policy", POLICY, "--image", image, "--indication", "Cough."]);
     assert!(text.trim().len() > 10 && !text.starts_with('{'), "{text}");

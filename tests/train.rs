@@ -10,8 +10,16 @@ use std::{
 
 /// A short run of the built-in benchmark.
 const SHORT: [&str; 10] = [
-    "--set", "run.steps=6", "--set", "run.batch_groups=2", "--set", "run.checkpoint_every=1",
-    "--set", "data.phantoms.held_out=8", "--set", "evaluation.studies=8",
+    "--set",
+    "run.steps=6",
+    "--set",
+    "run.batch_groups=2",
+    "--set",
+    "run.checkpoint_every=1",
+    "--set",
+    "data.phantoms.held_out=8",
+    "--set",
+    "evaluation.studies=8",
 ];
 
 fn addendum() -> Command {
@@ -96,8 +104,10 @@ fn evaluations_are_written_while_it_trains_and_the_best_adapter_is_kept() {
     let best = "evaluation.keep_best=in-domain/average";
     finished(&mut train(&run, &["--set", "run.evaluate_every=2", "--set", best, "--set", "evaluation.tests=false"]));
     let text = fs::read_to_string(run.join("evaluations.jsonl")).unwrap();
-    let versions: Vec<u64> =
-        text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["version"].as_u64().unwrap()).collect();
+    let versions: Vec<u64> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["version"].as_u64().unwrap())
+        .collect();
     assert_eq!(versions, [0, 2, 4, 6]);
     assert!(text.contains("out-of-domain/"));
     assert!(run.join("best/adapter_model.safetensors").exists());
@@ -124,6 +134,7 @@ fn newest_weights_and_swaps_are_within_reach_and_a_dry_run_computes_nothing() {
     finished(&mut train(&run, &latest));
     let rollouts = fs::read_to_string(run.join("rollouts.jsonl")).unwrap();
     let sampled = rollouts.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let versions: Vec<_> = sampled.filter(|line| line["origin"] == "sampled").map(|line| line["versions"].clone()).collect();
+    let versions: Vec<_> =
+        sampled.filter(|line| line["origin"] == "sampled").map(|line| line["versions"].clone()).collect();
     assert!(!versions.is_empty() && versions.iter().all(|runs| runs[0][1].as_u64().unwrap() > 0), "{versions:?}");
 }

@@ -18,12 +18,13 @@ const README: &str = "\
 
 | file | what is in it |
 |:--|:--|
-| `config.json` | the whole configuration, defaults included |
+| `config.toml` | every setting, defaults included |
 | `metrics.jsonl` | one line per training step |
 | `rollouts.jsonl` | some rollouts of each step: reports, edits, rewards |
 | `evaluations.jsonl` | scores on held-out studies by policy version |
 | `checkpoints/` | what is needed to resume |
 | `adapter/` | the trained adapter in PEFT's format |
+| `best/` | the adapter with the best held-out score, if `evaluation.keep_best` names one |
 | `plots/` | curves, drawn from `metrics.jsonl` |
 | `results.md` | the scores before and after, as tables |
 | `summary.json` | the same scores, and further ones |
