@@ -188,6 +188,25 @@ mod tests {
     }
 
     #[test]
+    fn files_of_another_kind_are_told_without_loading_them() {
+        let sound = Weights {
+            chexbert: fixture("chexbert/chexbert.pth"),
+            bert: fixture("chexbert"),
+            rate_tagger: fixture("rate/ner"),
+            rate_embedder: fixture("rate/embedder"),
+            ..Weights::default()
+        };
+        assert_eq!(sound.problems(), []);
+        let keys = |weights: Weights| weights.problems().into_iter().map(|problem| problem.key).collect::<Vec<_>>();
+        let swapped = Weights { rate_tagger: sound.rate_embedder.clone(), ..sound.clone() };
+        assert_eq!(keys(swapped), ["reward_models.rate_tagger"]);
+        let foreign = Weights { chexbert: fixture("chexbert/config.json"), ..sound.clone() };
+        assert_eq!(keys(foreign), ["reward_models.chexbert"]);
+        let archive = Weights { radgraph: fixture("chexbert/config.json"), radgraph_bert: fixture("chexbert"), ..sound };
+        assert_eq!(keys(archive), ["reward_models.radgraph"]);
+    }
+
+    #[test]
     fn weights_that_are_not_there_are_named() {
         let weights = Weights { chexbert: fixture("nowhere.pth"), bert: fixture("chexbert"), ..Weights::default() };
         let error = weights.load().err().unwrap().to_string();
