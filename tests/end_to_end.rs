@@ -23,7 +23,7 @@ use addendum::{
     rewards::{Backends, Components, Scorer},
     studies::{Dataset, Prompt},
     train::{
-        data::{Counts, Data},
+        data::{Data, PhantomConfig},
         reward_services::Services,
         settings::Settings,
         supervised::{SftPlan, fresh_policy},
@@ -34,7 +34,7 @@ use candle_core::{DType, Device};
 const WATCHDOG: Duration = Duration::from_secs(240);
 
 fn studies(count: usize) -> Arc<dyn Dataset> {
-    Data::phantoms(7, Counts { supervised: 0, training: count, held_out: 1 }).unwrap().training
+    Data::of_phantoms(&PhantomConfig { seed: 7, supervised: 0, training: count, held_out: 1 }).unwrap().training
 }
 
 /// Two narrow layers with random weights: every part of the real policy, at a fraction of its cost.
@@ -94,7 +94,7 @@ fn unscored(
         move |_| Ok(Sampler::new(samplers.clone(), sampling.clone())?),
         move || Ok(Learner::new(&[prompts], adapter, algorithm, settings.learner)?),
     )
-    .stage("editor", 2, move || Delayed(EditStage::new(editor.clone(), tokenizer.clone(), variant), delay))
+    .stage("editor", 2, move || Ok(Delayed(EditStage::new(editor.clone(), tokenizer.clone(), variant), delay)))
 }
 
 fn pipeline(
@@ -105,7 +105,7 @@ fn pipeline(
 ) -> Pipeline<Adapter> {
     let scorer = Arc::new(Scorer::new(Backends::lexicon(), &settings.reward).unwrap());
     unscored(policy, studies, settings, delay)
-        .stage("reward", 2, move || Delayed(RewardStage::new(scorer.clone()), delay))
+        .stage("reward", 2, move || Ok(Delayed(RewardStage::new(scorer.clone()), delay)))
 }
 
 async fn finish(pipeline: Pipeline<Adapter>) -> RunSummary<Adapter> {
@@ -235,7 +235,7 @@ async fn a_run_with_our_own_reward_server_has_the_edits_and_scores_of_a_local_on
         let witness = Witness::default();
         let (chain, stage) = (unscored(&policy, &studies, settings.clone(), Duration::ZERO), witness.clone());
         let chain = settings.append_reward(chain, Backends::lexicon(), &Components::default()).unwrap();
-        assert!(finish(chain.stage("witness", 1, move || stage.clone())).await.finished);
+        assert!(finish(chain.stage("witness", 1, move || Ok(stage.clone()))).await.finished);
         seen.push(std::mem::take(&mut *witness.0.lock().unwrap()));
     }
     let asked = server.metrics();

@@ -202,7 +202,8 @@ mod tests {
         assert_eq!(keys(swapped), ["reward_models.rate_tagger"]);
         let foreign = Weights { chexbert: fixture("chexbert/config.json"), ..sound.clone() };
         assert_eq!(keys(foreign), ["reward_models.chexbert"]);
-        let archive = Weights { radgraph: fixture("chexbert/config.json"), radgraph_bert: fixture("chexbert"), ..sound };
+        let archive =
+            Weights { radgraph: fixture("chexbert/config.json"), radgraph_bert: fixture("chexbert"), ..sound };
         assert_eq!(keys(archive), ["reward_models.radgraph"]);
     }
 
