@@ -11,7 +11,7 @@ use addendum::{
     qwen::Prompts,
     rewards::{Backends, Scorer},
     train::{
-        data::{Counts, Data},
+        data::{Data, PhantomConfig},
         held_out::sampled_reports,
         settings::Settings,
     },
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let backends = Backends::lexicon();
     let scorer = Scorer::new(backends.clone(), &Settings::default().reward)?;
-    let data = Data::phantoms(0, Counts { supervised: 1500, training: args.studies, held_out: 1 })?;
+    let data = Data::of_phantoms(&PhantomConfig { training: args.studies, held_out: 1, ..PhantomConfig::default() })?;
     let prompts = Prompts::new(Policy::load(&args.policy, DType::F32, &Device::Cpu)?.into(), 0);
     let sampling = SamplingConfig { max_new_tokens: 96, ..SamplingConfig::default() };
     let mut samples = Vec::new();
