@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use addendum::report::{log::LogFormat, progress::Progress};
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Asynchronous reinforcement learning for clinically accurate chest X-ray reports.
 #[derive(Parser)]
@@ -103,7 +103,7 @@ impl Command {
             Self::Bench(bench) => output::print(&format!("{}\n", bench.run()?)),
             Self::Init(args) => init::run(args),
             Self::Phantoms(args) => phantoms::run(args),
-            Self::Completions(args) => completions::run(args),
+            Self::Completions(args) => completions::run(args, Cli::command()),
         }
     }
 }

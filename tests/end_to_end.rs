@@ -58,6 +58,8 @@ fn settings() -> Settings {
         lora: LoraConfig { rank: 4, alpha: 8.0, ..LoraConfig::default() },
         ..Settings::default()
     };
+    settings.data.phantoms = Some(PhantomConfig::default());
+    settings.policy.path = "random weights".into();
     settings.sampling.max_new_tokens = 12;
     settings.learner.schedule.learning_rate = 1e-2;
     settings

@@ -1,10 +1,10 @@
 //! `addendum completions`: what a shell needs to complete commands and options.
 
 use anyhow::Result;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{Cli, output::print};
+use super::output::print;
 
 #[derive(Args)]
 pub struct CompletionArgs {
@@ -12,8 +12,9 @@ pub struct CompletionArgs {
     shell: Shell,
 }
 
-pub fn run(args: &CompletionArgs) -> Result<()> {
+/// The script for a command line.
+pub fn run(args: &CompletionArgs, mut command: Command) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "addendum", &mut script);
+    clap_complete::generate(args.shell, &mut command, "addendum", &mut script);
     print(&String::from_utf8(script)?)
 }

@@ -86,8 +86,14 @@ mod tests {
         reward: RewardOptions,
     }
 
+    fn base() -> Settings {
+        let mut settings = Settings::phantoms();
+        settings.policy.path = "checkpoint".into();
+        settings
+    }
+
     fn settings(arguments: &str) -> Result<Settings> {
-        let mut settings = Settings::default();
+        let mut settings = base();
         Cli::try_parse_from(["x"].into_iter().chain(arguments.split_whitespace()))?.reward.apply(&mut settings)?;
         settings.validate()?;
         Ok(settings)
@@ -96,7 +102,7 @@ mod tests {
     #[test]
     fn nothing_named_changes_nothing() {
         let json = |settings: &Settings| serde_json::to_value(settings).unwrap();
-        assert_eq!(json(&settings("").unwrap()), json(&Settings::default()));
+        assert_eq!(json(&settings("").unwrap()), json(&base()));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! A run on paper: everything about it that can be checked without computing, and what it will need.
 
 mod devices;
+mod findings;
 mod model;
 mod studies;
 #[cfg(test)]
 mod tests;
 mod text;
 
-use std::{collections::BTreeMap, fmt::Display, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
 
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{host, report::run_folder::RunFolder};
 use devices::DevicePlan;
+use findings::Findings;
 use model::ModelPlan;
 use studies::{Lengths, SetPlan};
 
@@ -69,28 +71,6 @@ pub struct Disk {
     pub checkpoints: u64,
     /// Bytes that the disk can still give, where the system tells.
     pub free: Option<u64>,
-}
-
-/// What was found wrong so far.
-#[derive(Debug, Default)]
-struct Findings {
-    problems: Vec<Problem>,
-    warnings: Vec<Problem>,
-}
-
-impl Findings {
-    fn problem(&mut self, key: &str, reason: impl Display) {
-        self.problems.push(Problem::new(key, reason));
-    }
-
-    fn warning(&mut self, key: &str, reason: impl Display) {
-        self.warnings.push(Problem::new(key, reason));
-    }
-
-    /// The value, or its absence with a problem more.
-    fn note<T, E: Display>(&mut self, key: &str, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.problem(key, format!("{error:#}"))).ok()
-    }
 }
 
 impl Training {

@@ -270,7 +270,9 @@ impl Training {
             Place::New(None) => RunFolder::numbered("runs".as_ref(), &numbered)?,
         };
         pipeline = pipeline.identity(identity).folder(folder.path()).stop_when(interrupt.clone().requested());
-        if resumed {
+        // A run that was ended before its first step has nothing to go on from: it begins.
+        let begun = |name| folder.path().join(name).exists();
+        if resumed && (begun("metrics.jsonl") || begun("checkpoints")) {
             pipeline = pipeline.resume();
         }
         pipeline.check()?;

@@ -92,7 +92,8 @@ async fn a_judge_that_panics_costs_the_group_an_attempt_and_nothing_else() {
     assert_eq!(summary.snapshot.bytes(), expected);
 
     let never = |_: &RolloutGroup| -> bool { panic!("no opinion") };
-    let summary = run(pipeline(self::config(), Trouble::default()).worth(Arc::new(never))).await.unwrap();
+    let patient = RunConfig { max_dead_in_a_row: 1000, ..self::config() };
+    let summary = run(pipeline(patient, Trouble::default()).worth(Arc::new(never))).await.unwrap();
     assert!(summary.finished);
     assert_eq!(summary.dead_letters.len(), 24);
     assert!(summary.dead_letters.values().all(|letter| letter.error == "panicked: no opinion"));

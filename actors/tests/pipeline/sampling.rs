@@ -51,7 +51,7 @@ async fn killed_servers_and_resumed_runs_end_in_the_same_weights() {
     let config = RunConfig { samplers: 2, checkpoint_every: 1, ..config() };
     let expected = calm(config.clone()).await;
     let folder = tempfile::tempdir().unwrap();
-    let chain = || served(config.clone(), Arc::default(), LONGEST).folder(folder.path()).resume();
+    let chain = || served(config.clone(), Arc::default(), LONGEST).folder(folder.path());
     let running = chain().start().await.unwrap();
     while running.gate().version().0 < 3 {
         running.actor("sampler-0").unwrap().kill();
@@ -59,7 +59,7 @@ async fn killed_servers_and_resumed_runs_end_in_the_same_weights() {
     }
     drop(running);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let resumed = run(chain()).await.unwrap();
+    let resumed = run(chain().resume()).await.unwrap();
     assert!(resumed.finished && resumed.dead_letters.is_empty());
     assert_eq!(resumed.snapshot.bytes(), expected);
 }

@@ -25,7 +25,9 @@ const UNSET: PixelLimits = PixelLimits { min: 56 * 56, max: 28 * 28 * 1280 };
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PixelLimits {
+    /// Smaller images are enlarged to this many pixels.
     pub min: usize,
+    /// Larger images are reduced to this many pixels.
     pub max: usize,
 }
 

@@ -8,7 +8,7 @@ use addendum_policy::{
 };
 use serde::Serialize;
 
-use super::{Findings, studies::Sample};
+use super::{findings::Findings, studies::Sample};
 use crate::{
     host,
     train::{

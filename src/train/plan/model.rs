@@ -13,7 +13,7 @@ use addendum_policy::{
 };
 use serde::Serialize;
 
-use super::Findings;
+use super::findings::Findings;
 use crate::train::{Settings, memory::Parameters};
 
 /// Tensors that do not fit are named up to this many; a wrong config would name all of them.

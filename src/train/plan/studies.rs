@@ -7,7 +7,7 @@ use addendum_studies::{Dataset, Prompt, Split, Study};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::Findings;
+use super::findings::Findings;
 use crate::train::{Settings, data::Data};
 
 /// Studies of each set that are read.

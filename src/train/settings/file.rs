@@ -70,7 +70,7 @@ impl<'a> Read<'a> {
         let mut sets = Vec::new();
         for argument in sources.sets {
             let (path, value) = parsed(argument)?;
-            merge(&mut given, nested(&path, value.clone()));
+            presets::merge(&mut given, nested(&path, value.clone()));
             sets.push((argument, path, value));
         }
         Ok(Self { file, sets, given })
@@ -241,14 +241,4 @@ fn nested(path: &[String], value: Value) -> Table {
         [_, below @ ..] => Value::Table(nested(below, value)),
     };
     path.first().map(|key| (key.clone(), value)).into_iter().collect()
-}
-
-/// Puts `over` on top of `under`.
-pub(super) fn merge(under: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (under.get_mut(&key), value) {
-            (Some(Value::Table(under)), Value::Table(over)) => merge(under, over),
-            (_, value) => drop(under.insert(key, value)),
-        }
-    }
 }

@@ -4,7 +4,7 @@
 use addendum_policy::algorithm::usual_objective;
 use toml::{Table, Value};
 
-use super::{Settings, file::merge};
+use super::Settings;
 
 /// A key that is, unless it is given, what another one is.
 const FOLLOWS: [(&str, &str); 4] = [
@@ -64,6 +64,16 @@ fn set(table: &mut Table, key: &str, value: Value) {
             if let Value::Table(inner) = entry {
                 set(inner, rest, value);
             }
+        }
+    }
+}
+
+/// Puts `over` on top of `under`.
+pub(super) fn merge(under: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(Value::Table(under)), Value::Table(over)) => merge(under, over),
+            (_, value) => drop(under.insert(key, value)),
         }
     }
 }
