@@ -175,6 +175,7 @@ impl Settings {
             other => Problem::new("run", other),
         })?;
         self.lora.validate().map_err(policy("lora"))?;
+        self.sampling.validate().map_err(policy("sampling"))?;
         let longest = self.sampling.max_new_tokens;
         match algorithm {
             Some(own) => self.algorithm.around(own.clone(), longest).map(drop),
@@ -182,7 +183,6 @@ impl Settings {
         }
         .map_err(policy("algorithm"))?;
         self.learner.validate().map_err(policy("learner"))?;
-        self.sampling.validate().map_err(policy("sampling"))?;
         self.edit.validate().map_err(|error| match error {
             addendum_editor::Error::Config { field, value, expected } => {
                 Problem::new(format!("edit.{field}"), format!("is {value}, expected {expected}"))
