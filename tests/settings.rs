@@ -129,9 +129,16 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
     let mut keys = Vec::new();
     leaves(schema::root(), "", &mut keys);
     assert!(keys.len() > 80, "only {} keys", keys.len());
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    fs::write(&token, "secret").unwrap();
+    let token = format!("{:?}", token.display().to_string());
     for key in keys {
         // Values of every kind; at least one is of the key's.
         let candidates = [
+            token.as_str(),
+            "\"http://127.0.0.1:9/other\"",
+            "\"PATH\"",
             "7",
             "0.25",
             "true",
@@ -139,6 +146,7 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
             "\"other\"",
             "[]",
             "[\"q_proj\"]",
+            "[7]",
             "{ rate = 2.0 }",
             "{ rate = \"cpu\" }",
             "{ rate = 2 }",
@@ -157,7 +165,13 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
             "\"radgraph\"",
             "\"1.2.3.4:5\"",
         ];
-        let outcomes: Vec<_> = candidates.iter().map(|value| load(&[format!("{key}={value}")])).collect();
+        // A service is nothing without its address.
+        let service = key.strip_prefix("services.").and_then(|rest| rest.split('.').next());
+        let above: Vec<String> =
+            service.iter().map(|name| format!("services.{name}.url=http://127.0.0.1:5000/ask")).collect();
+        let usual = if above.is_empty() { usual.clone() } else { load(&above).unwrap().text().unwrap() };
+        let outcome = |value: &&str| load(&[&above[..], &[format!("{key}={value}")]].concat());
+        let outcomes: Vec<_> = candidates.iter().map(outcome).collect();
         let differs = outcomes.iter().flatten().any(|settings| settings.text().unwrap() != usual);
         let last = key.rsplit('.').next().unwrap();
         let refused = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).any(|error| {

@@ -295,7 +295,7 @@ fn built_in_sampling() -> Sampling {
         let samplers = move |i: usize| {
             let prompts = prompts[i % prompts.len()].clone();
             let mut config = config.clone();
-            config.suppressed_tokens = prompts.policy().tokenizer().misplaced_tokens();
+            config.suppressed_tokens.extend(prompts.policy().tokenizer().misplaced_tokens());
             Ok(Sampler::new(prompts, config)?)
         };
         Pipeline::new(settings.run.clone(), data, samplers, learner)
