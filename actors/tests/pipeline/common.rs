@@ -120,7 +120,7 @@ struct ToySampler(Arc<Trouble>);
 impl ToySampler {
     fn reports(&self, request: &Request<Weights>) -> Result<Vec<Sampled>, EngineError> {
         self.0.strike(&self.0.sampled, &self.0.sampler_panics, "the sampler");
-        if self.0.unreadable.iter().any(|study| *study == request.study) {
+        if self.0.unreadable.contains(&request.study) {
             return Err(format!("study {}: the image cannot be decoded", request.study).into());
         }
         assert!(!request.prompt.text.contains("reference"), "the reference reached the prompt");
