@@ -264,3 +264,50 @@ fn a_run_is_bound_by_what_decides_about_its_result_and_by_nothing_else() {
     let rounding = differences("policy.device=cuda:0");
     assert!(rounding.binding.is_empty() && rounding.rounding.len() == 1, "{rounding:?}");
 }
+
+/// The code of all crates, without tests and comments.
+fn sources(folder: &Path, all: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !["target", "tests", "examples"].contains(&name.as_str()) && !name.starts_with('.') {
+                sources(&path, all);
+            }
+        } else if name.ends_with(".rs") && name != "tests.rs" {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            code.lines().filter(|line| !line.trim_start().starts_with("//")).for_each(|line| {
+                all.push_str(line.trim());
+                all.push(' ');
+            });
+        }
+    }
+}
+
+#[test]
+fn every_key_is_read_by_code() {
+    let mut code = String::new();
+    sources(Path::new(env!("CARGO_MANIFEST_DIR")), &mut code);
+    let mut keys = Vec::new();
+    leaves(schema::root(), "", &mut keys);
+    let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    // A field is read by its name after a dot, or taken out of its struct by name.
+    let read = |field: &str| {
+        code.match_indices(field).any(|(at, _)| {
+            let (before, after) = (&code[..at], &code[at + field.len()..]);
+            let (previous, next) = (before.trim_end().chars().next_back(), after.trim_start().chars().next());
+            let whole = !word(before.chars().next_back()) && !word(after.chars().next());
+            let taken = matches!(previous, Some('{' | ',')) && matches!(next, Some('}' | ','));
+            whole && ((previous == Some('.') && next != Some('(')) || taken)
+        })
+    };
+    // The names of a map's keys are not fields.
+    let unread: Vec<_> = keys
+        .iter()
+        .filter(|key| !key.starts_with("reward.frequencies."))
+        .filter(|key| !read(key.rsplit('.').next().unwrap()))
+        .collect();
+    assert!(unread.is_empty(), "nothing reads {unread:?}");
+    assert!(!read("no_such_setting_at_all"));
+}

@@ -68,11 +68,19 @@ fn checkpoints(run: &Path) -> Vec<PathBuf> {
 fn a_killed_run_is_resumed_by_its_folder_alone_and_refuses_what_would_change_it() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
-    finished(&mut train(&whole, &["--set", "run.steps=12", "--set", "evaluation.tests=false"]));
-    let mut child = train(&killed, &["--set", "run.steps=12", "--set", "evaluation.tests=false"])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    // A model of the reward by a relative path, which a resumed run must take for the same.
+    let longer = [
+        "--set",
+        "run.steps=12",
+        "--set",
+        "evaluation.tests=false",
+        "--set",
+        "reward_models.chexbert=tests/fixtures/rewards/chexbert/chexbert.pth",
+        "--set",
+        "reward_models.bert=tests/fixtures/rewards/chexbert",
+    ];
+    finished(&mut train(&whole, &longer));
+    let mut child = train(&killed, &longer).stderr(Stdio::null()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(120);
     while checkpoints(&killed).is_empty() {
         assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no checkpoint was written");
@@ -91,6 +99,13 @@ fn a_killed_run_is_resumed_by_its_folder_alone_and_refuses_what_would_change_it(
         assert!(message.contains(part), "{message}");
     }
     assert_eq!(fs::read(killed.join("config.toml")).unwrap(), settings, "the settings were overwritten");
+
+    // One that was ended before its first step has its settings alone, and begins.
+    let begun = dir.path().join("begun");
+    fs::create_dir(&begun).unwrap();
+    fs::copy(killed.join("config.toml"), begun.join("config.toml")).unwrap();
+    finished(addendum().args(["train", "--resume"]).arg(&begun));
+    assert_eq!(adapter(&begun), adapter(&whole));
 
     let resumed = resume(&["--set", "run.samplers=2"]);
     assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));

@@ -14,6 +14,7 @@ use crate::{
     context::Context,
     evaluator::BuildEvaluator,
     identity::Identity,
+    lock::FolderLock,
     mailbox::Mailbox,
     messages::RecorderMessage,
     meter::Meter,
@@ -294,13 +295,14 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     /// What [`Pipeline::start`] would refuse before it computes or writes anything.
     ///
     /// # Errors
-    /// The configuration is impossible, the folder holds another run, or none to resume, or its checkpoints are damaged
+    /// The configuration is impossible, the folder is another process's, the folder holds another run, or none to resume, or its checkpoints are damaged
     /// or of another run.
     pub fn check(&self) -> Result<(), RunError> {
         self.validate()?;
         match &self.folder {
             Some(folder) if self.resume => {
                 RunLog::is_ours(folder)?;
+                drop(FolderLock::take(folder)?);
                 find(folder, &self.identity_of_run()).map(|_| ())
             }
             Some(folder) => RunLog::is_free(folder),

@@ -37,5 +37,12 @@ pub fn usual_objective(name: &str) -> Option<ObjectiveConfig> {
     }
 }
 
+/// The settings that the paper of the algorithm with this name uses besides its [`usual_objective`]; `None` for a name
+/// that is not one of [`NAMES`].
+pub fn usual_config(name: &str) -> Option<AlgorithmConfig> {
+    let dynamic_sampling = name == dapo::NAME;
+    NAMES.contains(&name).then(|| AlgorithmConfig { name: name.into(), dynamic_sampling, ..AlgorithmConfig::default() })
+}
+
 #[cfg(test)]
 mod tests;

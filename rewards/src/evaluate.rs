@@ -44,6 +44,26 @@ pub struct ClinicalScores {
     pub repeated_sentence_share: f64,
 }
 
+impl ClinicalScores {
+    /// The fields, by name and in order.
+    pub const NAMES: [&str; 14] = [
+        "micro_f1_14",
+        "macro_f1_14",
+        "micro_f1_5",
+        "macro_f1_5",
+        "radgraph_f1",
+        "rate",
+        "average",
+        "micro_precision_14",
+        "micro_recall_14",
+        "normal_share",
+        "distinct_share",
+        "mean_words",
+        "mean_sentences",
+        "repeated_sentence_share",
+    ];
+}
+
 /// Scores hypotheses against their references.
 ///
 /// # Errors
@@ -106,6 +126,15 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_fields() {
+        let scores = evaluate(&Backends::lexicon(), &["Clear."], &["Clear."]).unwrap();
+        let json = serde_json::to_value(scores).unwrap();
+        let mut names = ClinicalScores::NAMES;
+        names.sort_unstable();
+        assert_eq!(json.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), names);
+    }
 
     #[test]
     fn perfect_reports_score_one_wherever_the_metric_can() {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use addendum_actors::{EngineError, Evaluate, Scores};
 use addendum_policy::{Adapter, SamplingConfig};
-use addendum_rewards::Backends;
+use addendum_rewards::{Backends, evaluate::ClinicalScores};
 use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,8 @@ use crate::qwen::Prompts;
 pub struct EvaluationConfig {
     /// Score the test sets before and after training, as a table. They are never used for anything else.
     pub tests: bool,
-    /// Studies of each validation set that are scored every `run.evaluate_every` steps.
+    /// Studies of each validation set that are scored while the run goes on. None are where `run.evaluate_every` is 0 and
+    /// `keep_best` is not set.
     pub studies: usize,
     /// Tokens after which an evaluated report is cut; as many as a sampled one where not given.
     pub max_new_tokens: usize,
@@ -89,6 +90,27 @@ impl Evaluator {
     }
 }
 
+/// Refuses what no evaluation will give, before anything is computed.
+///
+/// # Errors
+/// The name of no score, or of no set.
+pub fn check_metric(name: Option<&str>, sets: &HeldOutSets) -> Result<(), Problem> {
+    let Some(name) = name else { return Ok(()) };
+    let (set, score) = name.rsplit_once('/').map_or((None, name), |(set, score)| (Some(set), score));
+    let names: Vec<&str> = sets.iter().map(|(name, _)| name.as_str()).collect();
+    if !ClinicalScores::NAMES.contains(&score) {
+        let reason = format!("`{score}` is no score; there are {}", ClinicalScores::NAMES.join(", "));
+        return Err(Problem::new("evaluation.keep_best", reason));
+    }
+    match set {
+        Some(set) if !names.contains(&set) => {
+            let reason = format!("`{set}` is no validation set; there are {}", names.join(", "));
+            Err(Problem::new("evaluation.keep_best", reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The score of that name: a set's own, or the mean over the sets.
 pub fn metric(scores: &Scores, name: &str) -> Option<f64> {
     let of_sets = scores.iter().filter(|(key, _)| key.rsplit('/').next() == Some(name)).map(|(_, score)| *score);
@@ -121,6 +143,17 @@ impl Evaluate<Adapter> for Evaluator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_metric_that_no_evaluation_gives_is_refused_with_those_that_there_are() {
+        let sets: HeldOutSets = vec![("validation".into(), Arc::new(Vec::new()))];
+        for known in [None, Some("average"), Some("validation/rate")] {
+            assert_eq!(check_metric(known, &sets), Ok(()));
+        }
+        let refused = |name| check_metric(Some(name), &sets).unwrap_err().to_string();
+        assert!(refused("bleu").contains("radgraph_f1"));
+        assert!(refused("test/rate").contains("there are validation"));
+    }
 
     #[test]
     fn a_metric_is_a_sets_own_or_the_mean_over_the_sets() {

@@ -24,11 +24,11 @@ use addendum_actors::{AsyncSampler, EngineError, Pipeline, Sampler as ComputingS
 use addendum_editor::Editor;
 use addendum_policy::{Adapter, algorithm::Algorithm};
 use addendum_rewards::{Components, Score};
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{
     data::Data,
-    evaluation::{Best, Evaluator, metric},
+    evaluation::{Best, Evaluator, check_metric, metric},
     interrupt::Interrupt,
     placement::{Placement, fingerprint},
     run::Run,
@@ -231,8 +231,11 @@ impl Training {
             interrupt,
             data,
         } = self;
+        // A resumed run, which may be started elsewhere, compares paths.
+        let settings = settings.absolute()?;
         let annotators = settings.reward_models.load()?.patient(settings.patience)?;
         let data = data.map_or_else(|| Data::load(&settings.data), Ok)?;
+        check_metric(settings.evaluation.keep_best.as_deref(), &data.validation)?;
         let policy = &settings.policy;
         let placement = Placement::load(&policy.path, &policy.devices(), policy.kept_features_bytes)?;
 
@@ -276,8 +279,8 @@ impl Training {
             pipeline = pipeline.resume();
         }
         pipeline.check()?;
-        folder.write(CONFIG, settings.absolute()?.text()?.as_bytes())?;
-        if settings.run.evaluate_every > 0 {
+        folder.write(CONFIG, settings.text()?.as_bytes())?;
+        if settings.run.evaluate_every > 0 || settings.evaluation.keep_best.is_some() {
             let best = best(&settings, folder.path())?;
             let (config, sets, metrics) =
                 (settings.evaluation.clone(), data.validation.clone(), annotators.scoring.clone());
@@ -308,9 +311,9 @@ fn best(settings: &Settings, folder: &Path) -> Result<Option<Best>> {
     let path = folder.join("evaluations.jsonl");
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     let mut score: Option<f64> = None;
-    for line in text.lines().filter(|line| !line.is_empty()) {
-        let value: serde_json::Value = serde_json::from_str(line).with_context(|| format!("{}", path.display()))?;
-        let scores = serde_json::from_value(value["scores"].clone()).unwrap_or_default();
+    // The last line of a run that was killed may end anywhere.
+    for line in text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
+        let scores = serde_json::from_value(line["scores"].clone()).unwrap_or_default();
         score = score.into_iter().chain(metric(&scores, name)).reduce(f64::max);
     }
     Ok(Some(Best { metric: name.clone(), score, folder: folder.join("best"), base: settings.policy.base_name() }))

@@ -1,7 +1,7 @@
 //! What settings follow from others where nobody gave them: the algorithm's customary objective, and numbers that are
 //! the same quantity in two places.
 
-use addendum_policy::algorithm::usual_objective;
+use addendum_policy::algorithm::{usual_config, usual_objective};
 use toml::{Table, Value};
 
 use super::Settings;
@@ -17,7 +17,7 @@ const FOLLOWS: [(&str, &str); 4] = [
 /// `given` with what follows from it.
 pub(super) fn complete(given: &Table) -> Table {
     let defaults = Settings::default().table().unwrap_or_default();
-    let mut complete = objective(given);
+    let mut complete = usual(given);
     merge(&mut complete, given.clone());
     for (key, source) in FOLLOWS {
         if get(given, key).is_none()
@@ -35,16 +35,16 @@ pub(super) fn complete(given: &Table) -> Table {
     complete
 }
 
-/// The customary objective of the algorithm that is named, if one is.
-fn objective(given: &Table) -> Table {
-    let usual = get(given, "algorithm.name").and_then(Value::as_str).and_then(usual_objective);
+/// What the paper of the named algorithm uses, if one is named.
+fn usual(given: &Table) -> Table {
     let mut table = Table::new();
-    if let Some(Ok(mut objective)) = usual.map(Table::try_from) {
+    let Some(name) = get(given, "algorithm.name").and_then(Value::as_str) else { return table };
+    if let Some(Ok(mut objective)) = usual_objective(name).map(Table::try_from) {
         objective.remove("norm_length");
         set(&mut table, "learner.objective", Value::Table(objective));
-        if get(given, "algorithm.name").and_then(Value::as_str) == Some("dapo") {
-            set(&mut table, "algorithm.dynamic_sampling", Value::Boolean(true));
-        }
+    }
+    if let Some(Ok(config)) = usual_config(name).map(Table::try_from) {
+        table.insert("algorithm".into(), Value::Table(config));
     }
     table
 }
