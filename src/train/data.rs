@@ -20,8 +20,8 @@ pub type HeldOutSets = Vec<(String, Arc<dyn Dataset>)>;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// A folder with train.json, val.json and test.json in the LLaVA-style form, and the images. Its place may change
-    /// when a run is resumed, its studies may not.
+    /// A folder with train.json, val.json and test.json in the LLaVA-style form, and the images. A resumed run
+    /// needs the same studies, wherever they are.
     #[schemars(extend("x-resume" = "free"))]
     pub folder: Option<PathBuf>,
     /// The built-in, procedurally drawn studies.

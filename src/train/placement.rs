@@ -41,8 +41,8 @@ impl From<WeightType> for DType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyConfig {
-    /// The checkpoint folder, as its hub has it: config.json, weights, tokenizer.json, preprocessor_config.json. Its
-    /// place may change when a run is resumed, its contents may not.
+    /// The checkpoint folder, as its hub has it: config.json, weights, tokenizer.json, preprocessor_config.json. A
+    /// resumed run needs the same contents, wherever they are.
     #[schemars(extend("x-resume" = "free"))]
     pub path: PathBuf,
     /// What adapters name as their base, such as Qwen/Qwen2.5-VL-3B-Instruct; `path` where not set.

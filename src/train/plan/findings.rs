@@ -13,7 +13,11 @@ pub struct Findings {
 
 impl Findings {
     pub fn problem(&mut self, key: &str, reason: impl Display) {
-        self.problems.push(Problem::new(key, reason));
+        let problem = Problem::new(key, reason);
+        // All sets of a folder may miss the same file.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     pub fn warning(&mut self, key: &str, reason: impl Display) {

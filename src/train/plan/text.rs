@@ -88,7 +88,7 @@ impl Plan {
 }
 
 fn line(f: &mut Formatter<'_>, name: &str, value: impl Display) -> fmt::Result {
-    writeln!(f, "  {name:<24}{value}")
+    writeln!(f, "  {name:<26} {value}")
 }
 
 fn list(f: &mut Formatter<'_>, what: &str, found: &[Problem]) -> fmt::Result {
