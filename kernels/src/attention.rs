@@ -20,8 +20,8 @@ use crate::{
     threads::threads,
     views::MatMut,
 };
-pub(crate) use block::{Dims, Heads, Inputs};
 use block::{Block, single};
+pub(crate) use block::{Dims, Heads, Inputs};
 pub(crate) use composed::composed;
 pub use segment::Segment;
 pub(crate) use segment::check;

@@ -24,6 +24,7 @@ use crate::{
     storage::{Read, floats, fusable, tensor},
     weight::fusable_weight,
 };
+pub use backward::BACKWARD_BLOCK;
 use forward::{Frozen, Kept};
 
 /// The weights of a decoder layer; matrices are `[in, out]`.
@@ -59,6 +60,7 @@ pub enum Fused {
 
 impl Fused {
     pub const COUNT: usize = 4;
+    pub const ALL: [Self; Self::COUNT] = [Self::Qkv, Self::O, Self::GateUp, Self::Down];
 }
 
 /// Where a layer's keys and values are: in tensors `[capacity, kv_heads, head_dim]`, token i of the call at row `rows[i]`.
@@ -117,8 +119,18 @@ impl DecoderLayer {
         tensor(y, x.shape())
     }
 
+    /// The weight of a product, `[in, out]`.
+    pub fn matrix(&self, product: Fused) -> &Tensor {
+        match product {
+            Fused::Qkv => &self.qkv,
+            Fused::O => &self.o,
+            Fused::GateUp => &self.gate_up,
+            Fused::Down => &self.down,
+        }
+    }
+
     fn is_fusable(&self, x: &Tensor, lora: Option<&LoraFactors>) -> bool {
-        let matrices = [&self.qkv, &self.o, &self.gate_up, &self.down];
+        let matrices = Fused::ALL.map(|product| self.matrix(product));
         let floats = [x, &self.input_norm, &self.post_norm, &self.qkv_bias];
         fusable(&floats)
             && lora.is_none_or(|lora| fusable(&[lora.flat()]))
@@ -139,7 +151,7 @@ impl<'a> Reads<'a> {
         let floats = [&layer.input_norm, &layer.post_norm, &layer.qkv_bias, &rotation.cos, &rotation.sin];
         Self {
             floats: floats.map(Read::new),
-            matrices: [&layer.qkv, &layer.o, &layer.gate_up, &layer.down].map(Read::new),
+            matrices: Fused::ALL.map(|product| Read::new(layer.matrix(product))),
             flat: lora.map(|lora| Read::new(lora.flat())),
         }
     }
@@ -214,7 +226,13 @@ impl CustomOp2 for Op {
         "decoder-layer-lora"
     }
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        storage: &CpuStorage,
+        layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         self.forward(storage, layout)
     }
 

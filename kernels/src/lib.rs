@@ -33,7 +33,7 @@ mod weight;
 
 pub use attention::{Segment, attention, cached_attention};
 pub use cache::copy_rows;
-pub use layer::{Cached, DecoderLayer, Fused};
+pub use layer::{BACKWARD_BLOCK, Cached, DecoderLayer, Fused};
 pub use linear::linear;
 pub use log_probs::{LogProbs, head_rows, log_probs};
 pub use lora::{LoraFactors, LoraPair, Updates};

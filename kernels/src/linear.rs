@@ -41,7 +41,11 @@ pub(crate) fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Re
 struct Linear;
 
 impl Linear {
-    fn forward(x: (&CpuStorage, &Layout), w: (&CpuStorage, &Layout), bias: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
+    fn forward(
+        x: (&CpuStorage, &Layout),
+        w: (&CpuStorage, &Layout),
+        bias: Option<&[f32]>,
+    ) -> Result<(CpuStorage, Shape)> {
         let ((tokens, inputs), weight) = (x.1.shape().dims2()?, Weight::new(w.0, w.1)?);
         if inputs != weight.rows || bias.is_some_and(|bias| bias.len() != weight.cols) {
             candle_core::bail!("linear: input of width {inputs} for a weight of shape {:?}", w.1.shape());

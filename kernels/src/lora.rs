@@ -6,7 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use crate::{
     product::{matmul, product},
@@ -86,6 +86,15 @@ impl LoraFactors {
             places.push(place);
         }
         Ok(Self { flat: Tensor::cat(&tensors, 0)?, places: places.into(), pairs })
+    }
+
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let mut moved = self.clone();
+        for (_, pair) in moved.pairs.iter_mut().flatten() {
+            (pair.a, pair.b) = (pair.a.to_device(device)?, pair.b.to_device(device)?);
+        }
+        moved.flat = moved.flat.to_device(device)?;
+        Ok(moved)
     }
 
     /// The updates of a product.

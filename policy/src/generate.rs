@@ -144,7 +144,7 @@ impl Job<'_> {
         }
         let prompt_tokens: usize = requests.iter().map(|r| r.prompt.tokens.ids.len()).sum();
         let cache = self.language.cache(prompt_tokens + samples * longest)?;
-        let vocab = self.language.head().dim(0)?;
+        let vocab = self.language.head().dim(1)?;
         let mut rows: Vec<Row> = Vec::with_capacity(samples);
         let mut logits = Vec::with_capacity(samples * vocab);
         let mut filled = 0;
@@ -193,7 +193,7 @@ impl Job<'_> {
     ) -> Result<Vec<f32>> {
         let tokens = rows.len();
         let mut packed = Packed::new([(prompt, vec![])]);
-        packed.segments = Arc::new([Segment { query: 0..tokens, prefix: 0..0, own: rows.clone(), causal: true }]);
+        packed.segments = Arc::new([Segment { query: 0..tokens, before: vec![], own: rows.clone(), causal: true }]);
         let rows: Vec<usize> = rows.collect();
         let hidden = packed.hidden_cached(self.language, adapter, cache, &rows)?;
         Ok(self.language.logits(&hidden.narrow(0, tokens - 1, 1)?)?.flatten_all()?.to_vec1()?)
@@ -229,7 +229,7 @@ impl Job<'_> {
         let at: Vec<usize> = rows.iter().map(|row| row.start + last(row)).collect();
         let segment = |(i, row): (usize, &Row)| Segment {
             query: i..i + 1,
-            prefix: row.prompt.clone(),
+            before: vec![row.prompt.clone()],
             own: row.start..at[i] + 1,
             causal: true,
         };

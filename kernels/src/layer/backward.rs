@@ -15,7 +15,7 @@ use crate::{
 
 /// Tokens whose gradients are formed at the same time. Products with transposed weights order them afresh for every
 /// block, so it is a larger one than in the forward pass.
-const BLOCK: usize = 384;
+pub const BACKWARD_BLOCK: usize = 384;
 
 /// Buffers of a thread.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Frozen<'_> {
         let (hidden, wide, heads) = (self.hidden(), self.down.inputs(), self.o.inputs());
         let mut dmiddle = grad.to_vec();
         let mut dattended = vec![0f32; tokens * heads];
-        let blocks = blocks(tokens, BLOCK);
+        let blocks = blocks(tokens, BACKWARD_BLOCK);
         let of_middle = MatMut::new(&mut dmiddle, tokens, hidden).bands(blocks.iter().cloned());
         let of_attended = MatMut::new(&mut dattended, tokens, heads).bands(blocks.iter().cloned());
         let tasks = blocks.iter().cloned().zip(of_middle.zip(of_attended)).collect();
@@ -125,7 +125,7 @@ impl Frozen<'_> {
         dflat: &mut [f32],
     ) -> Option<Vec<f32>> {
         let (hidden, width) = (self.hidden(), self.qkv.outputs());
-        let blocks = blocks(tokens, BLOCK);
+        let blocks = blocks(tokens, BACKWARD_BLOCK);
         let bands = MatMut::new(&mut dx, tokens, hidden).bands(blocks.iter().cloned());
         self.sum(blocks.iter().cloned().zip(bands).collect(), dflat, |(block, dx), dflat, scratch| {
             let rows = block.len();

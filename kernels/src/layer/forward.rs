@@ -106,7 +106,9 @@ impl<'a> Frozen<'a> {
             [(hidden, (heads + 2 * kv_heads) * dim), (heads * dim, hidden), (hidden, 2 * wide), (wide, hidden)];
         let grouped = kv_heads > 0 && heads.is_multiple_of(kv_heads);
         if shapes != expected || self.post_norm.len() != hidden || !grouped {
-            bail!("decoder-layer: weights of shapes {shapes:?}, expected {expected:?}, {heads} heads, {kv_heads} of keys");
+            bail!(
+                "decoder-layer: weights of shapes {shapes:?}, expected {expected:?}, {heads} heads, {kv_heads} of keys"
+            );
         }
         Ok(())
     }

@@ -70,12 +70,8 @@ fn rotation(tokens: usize) -> Result<Rotation> {
 /// A prompt of two thirds of the tokens, and two responses.
 fn segments(tokens: usize) -> Arc<[Segment]> {
     let (a, b) = (tokens * 2 / 3, tokens * 5 / 6);
-    let response = |range: std::ops::Range<usize>| Segment {
-        query: range.clone(),
-        before: vec![0..a],
-        own: range,
-        causal: true,
-    };
+    let response =
+        |range: std::ops::Range<usize>| Segment { query: range.clone(), before: vec![0..a], own: range, causal: true };
     [Segment::alone(0..a, true), response(a..b), response(b..tokens)].into()
 }
 
@@ -147,18 +143,33 @@ fn decoding_over_a_cache_continues_a_prompt() -> Result<()> {
     fn at<'a>(keys: &'a Tensor, values: &'a Tensor, rows: &'a [usize]) -> Cached<'a> {
         Cached { keys, values, rows }
     }
-    let first = layer.forward_cached(&x.narrow(0, 0, 8)?, &rotation(8)?, &[prompt].into(), Some(&lora), at(&keys, &values, &rows))?;
+    let first = layer.forward_cached(
+        &x.narrow(0, 0, 8)?,
+        &rotation(8)?,
+        &[prompt].into(),
+        Some(&lora),
+        at(&keys, &values, &rows),
+    )?;
     assert!(distance(&first, &whole.narrow(0, 0, 8)?)? < 2e-5);
     let angles: Vec<f32> = (0..12 * DIM / 2).map(|i| i as f32 * 0.37).collect();
     for i in 8..12 {
         let rotation = Rotation::new(&angles[i * DIM / 2..(i + 1) * DIM / 2], DIM / 2, &Device::Cpu)?;
         let segment = Segment { query: 0..1, before: vec![20..28], own: 3..i - 4, causal: true };
         let row = [i - 5];
-        let next =
-            layer.forward_cached(&x.narrow(0, i, 1)?, &rotation, &[segment].into(), Some(&lora), at(&keys, &values, &row))?;
+        let next = layer.forward_cached(
+            &x.narrow(0, i, 1)?,
+            &rotation,
+            &[segment].into(),
+            Some(&lora),
+            at(&keys, &values, &row),
+        )?;
         assert!(distance(&next, &whole.narrow(0, i, 1)?)? < 2e-5, "token {i}");
     }
     let segment = Segment { query: 0..1, before: vec![], own: 30..31, causal: true };
-    assert!(layer.forward_cached(&x.narrow(0, 0, 1)?, &rotation(1)?, &[segment].into(), None, at(&keys, &values, &[30])).is_err());
+    assert!(
+        layer
+            .forward_cached(&x.narrow(0, 0, 1)?, &rotation(1)?, &[segment].into(), None, at(&keys, &values, &[30]))
+            .is_err()
+    );
     Ok(())
 }
