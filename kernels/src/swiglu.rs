@@ -23,16 +23,11 @@ pub(crate) fn activate(gate: &[f32], up: &[f32], y: &mut [f32]) {
     }
 }
 
-/// The gradients of some gates and ups, from those of the result, `d`.
+/// The gradients of a gate and its up, from the gate's sigmoid and the gradient `d` of the result.
 #[inline(always)]
-pub(crate) fn gradients([gate, up, d]: [&[f32]; 3], [dgate, dup]: [&mut [f32]; 2]) {
-    let inputs = gate.iter().zip(up).zip(d);
-    for ((dgate, dup), ((&g, &u), &d)) in dgate.iter_mut().zip(dup).zip(inputs) {
-        let sigmoid = 1.0 / (1.0 + exp(-g));
-        let silu = g * sigmoid;
-        *dup = d * silu;
-        *dgate = d * u * (sigmoid + silu * (1.0 - sigmoid));
-    }
+pub(crate) fn gradients(gate: f32, up: f32, sigmoid: f32, d: f32) -> (f32, f32) {
+    let silu = gate * sigmoid;
+    (d * up * (sigmoid + silu * (1.0 - sigmoid)), d * silu)
 }
 
 struct SwiGlu;
@@ -55,7 +50,12 @@ impl CustomOp2 for SwiGlu {
         let (gs, us, ds) = (rg.slice()?, ru.slice()?, rd.slice()?);
         let mut dgate = vec![0f32; gs.len()];
         let mut dup = vec![0f32; gs.len()];
-        vectorised(|| gradients([gs, us, ds], [&mut dgate, &mut dup]));
+        vectorised(|| {
+            let inputs = gs.iter().zip(us).zip(ds);
+            for ((dgate, dup), ((&g, &u), &d)) in dgate.iter_mut().zip(&mut dup).zip(inputs) {
+                (*dgate, *dup) = gradients(g, u, 1.0 / (1.0 + exp(-g)), d);
+            }
+        });
         Ok((Some(tensor(dgate, gate.shape())?), Some(tensor(dup, up.shape())?)))
     }
 }

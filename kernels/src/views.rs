@@ -7,6 +7,10 @@
 
 use std::{marker::PhantomData, ops::Range, ptr::NonNull};
 
+/// Values of a cache line.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 16;
+
 /// A matrix to read.
 #[derive(Clone, Copy)]
 pub struct Mat<'a> {
@@ -43,6 +47,20 @@ impl<'a> Mat<'a> {
     #[inline(always)]
     pub fn row(&self, i: usize) -> &'a [f32] {
         &self.data[i * self.row_stride..][..self.cols]
+    }
+
+    /// Asks for `count` values of row `i` from column `first` on to be brought into the cache, as far as there are any.
+    #[inline(always)]
+    pub fn prefetch(&self, i: usize, first: usize, count: usize) {
+        let start = i * self.row_stride + first;
+        #[cfg(target_arch = "x86_64")]
+        for value in self.data.get(start..start + count).unwrap_or_default().iter().step_by(LINE) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: it is a hint that changes nothing, and every x86-64 processor has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (start, count);
     }
 
     /// The columns `range`.

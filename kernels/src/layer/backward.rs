@@ -7,15 +7,15 @@ use crate::{
     attention::{Heads, Segment, attend_backward},
     norm::denormalise,
     rope::Angles,
-    swiglu::{activate, gradients},
+    swiglu::gradients as swiglu_gradients,
     threads::{serially, threads},
-    vector::vectorised,
+    vector::{exp, vectorised},
     views::{Mat, MatMut},
 };
 
 /// Tokens whose gradients are formed at the same time. Products with transposed weights order them afresh for every
 /// block, so it is a larger one than in the forward pass.
-pub const BACKWARD_BLOCK: usize = 384;
+pub const BACKWARD_BLOCK: usize = 768;
 
 /// Buffers of a thread.
 #[derive(Default)]
@@ -60,10 +60,17 @@ impl Frozen<'_> {
             let (gate_up, middle) = (&kept.gate_up[of(2 * wide)], &kept.middle[of(hidden)]);
             let g = Mat::new(&grad[of(hidden)], rows, hidden);
 
+            // The gates' sigmoids wait where the gradients of the gates will be.
             let activated = sized(&mut scratch.activated, rows * wide);
+            let dgate_up = sized(&mut scratch.gate_up, rows * 2 * wide);
             vectorised(|| {
-                for (row, y) in gate_up.chunks_exact(2 * wide).zip(activated.chunks_exact_mut(wide)) {
-                    activate(&row[..wide], &row[wide..], y);
+                let rows = gate_up.chunks_exact(2 * wide).zip(dgate_up.chunks_exact_mut(2 * wide));
+                for ((row, to), y) in rows.zip(activated.chunks_exact_mut(wide)) {
+                    let (gate, up) = row.split_at(wide);
+                    for ((sigmoid, y), (&gate, &up)) in to.iter_mut().zip(y).zip(gate.iter().zip(up)) {
+                        *sigmoid = 1.0 / (1.0 + exp(-gate));
+                        *y = gate * *sigmoid * up;
+                    }
                 }
             });
             let low = &mut scratch.forward.low;
@@ -71,12 +78,14 @@ impl Frozen<'_> {
             let dst = MatMut::new(dactivated, rows, wide);
             self.down.backward(Some(dst), g, Mat::new(activated, rows, wide), dflat, low);
 
-            let dgate_up = sized(&mut scratch.gate_up, rows * 2 * wide);
             vectorised(|| {
                 let rows = gate_up.chunks_exact(2 * wide).zip(dactivated.chunks_exact(wide));
                 for ((row, d), to) in rows.zip(dgate_up.chunks_exact_mut(2 * wide)) {
                     let (dgate, dup) = to.split_at_mut(wide);
-                    gradients([&row[..wide], &row[wide..], d], [dgate, dup]);
+                    let inputs = row[..wide].iter().zip(&row[wide..]).zip(d);
+                    for ((dgate, dup), ((&gate, &up), &d)) in dgate.iter_mut().zip(dup).zip(inputs) {
+                        (*dgate, *dup) = swiglu_gradients(gate, up, *dgate, d);
+                    }
                 }
             });
             let h = sized(&mut scratch.forward.hidden, rows * hidden);

@@ -245,12 +245,13 @@ impl<'a> Frozen<'a> {
     }
 
     fn blocks(&self, tokens: usize) -> Vec<Range<usize>> {
-        blocks(tokens, (BLOCK / self.gate_up.outputs()).max(FEW))
+        blocks(tokens, (BLOCK / self.gate_up.outputs()).clamp(FEW / 2, FEW - 1))
     }
 }
 
-/// Ranges of `size` tokens; the last may be shorter.
-pub fn blocks(tokens: usize, size: usize) -> Vec<Range<usize>> {
+/// Ranges of at most `most` tokens, as few and as even as can be.
+pub fn blocks(tokens: usize, most: usize) -> Vec<Range<usize>> {
+    let size = tokens.div_ceil(tokens.div_ceil(most).max(1)).max(1);
     (0..tokens).step_by(size).map(|first| first..tokens.min(first + size)).collect()
 }
 

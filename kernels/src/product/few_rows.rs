@@ -1,8 +1,8 @@
-//! Products of a few rows with a matrix that is read as it lies: decoding.
+//! Products of a few rows with a matrix that is read as it lies: decoding, and layers that work by blocks of tokens.
 //!
-//! A general product chooses its blocks, and so its roundings, by all of its sizes. Here an element is one chain of
-//! fused multiply-adds in the order of the inner dimension: it rounds the same way however many rows, columns and
-//! threads there are.
+//! A general product copies its operands into an order that suits it, and chooses its blocks, and so its roundings, by
+//! all of its sizes. Here an element is one chain of fused multiply-adds in the order of the inner dimension: it rounds
+//! the same way however many rows, columns and threads there are.
 
 use std::ops::Range;
 
@@ -12,13 +12,16 @@ use rayon::prelude::*;
 use crate::views::{Mat, MatMut};
 
 /// From this many rows on a general product is faster.
-pub const FEW: usize = 64;
+pub const FEW: usize = 128;
 
 /// Below this many multiplications threads cost more than they give.
 const WORTH_THREADS: usize = 1 << 18;
 
 /// Rows of `b` that stay in a core's own cache while all rows of `a` go over them.
 const DEPTH: usize = 512;
+
+/// Rows of `b` that are asked for ahead of need: they lie too far apart for the processor to foresee them.
+const AHEAD: usize = 16;
 
 /// Rows of a tile, whose sums stay in registers.
 const ROWS: usize = 6;
@@ -131,6 +134,14 @@ impl Piece<'_> {
         }
         let right = self.first + columns.start..self.first + columns.end;
         for k in 0..depth.len() {
+            if row == 0 {
+                // The end of a column of tiles goes on with the beginning of the next one.
+                let (k, column) = match (k + AHEAD).checked_sub(depth.len()) {
+                    None => (k + AHEAD, right.start),
+                    Some(k) => (k, right.end),
+                };
+                self.b.prefetch(depth.start + k, column, VECTORS * S::F32_LANES);
+            }
             let right = load(&self.b.row(depth.start + k)[right.clone()]);
             for i in 0..R {
                 let value = simd.splat_f32s(left[i][k]);

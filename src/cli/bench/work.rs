@@ -10,7 +10,6 @@ use addendum_kernels::{Segment, linear, serially};
 use addendum_policy::{Config, LoraConfig, module::Module, pack::Packed};
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
-use rayon::prelude::*;
 use serde::Serialize;
 
 use super::clock::Laps;
