@@ -1,9 +1,10 @@
 """A GRPO iteration with TRL's GRPOTrainer: the second yardstick for `addendum bench loop`.
 
 The trainer as its users write it, on a CPU at its best settings: Hugging Face `generate` with its dynamic cache (the
-static one takes 15 % longer, vLLM needs a GPU), SDPA attention, LoRA of PEFT on all linear layers, f32, loss of Dr. GRPO with a KL penalty towards the base model, one
-generation per optimiser step, all of its responses in one micro-batch, nothing recomputed, logged, saved or evaluated. The
-reward is the same unigram F1 over token ids. A step is what lies between the ends of two trainer steps.
+static one takes 15 % longer; vLLM needs a GPU), SDPA attention, LoRA of PEFT on all linear layers, f32, the loss of Dr. GRPO
+with a KL penalty towards the base model, one generation per optimiser step, all of its responses in one micro-batch, nothing
+recomputed, logged, saved or evaluated. The reward is the same unigram F1 over token ids. A step is what lies between the
+ends of two trainer steps.
 
 The policy is text only: a Qwen2 model of the language model's shape in config.json (vocabulary, layers, heads), with random
 weights, and prompts of as many tokens as the other loops' prompts have with their images. TRL's path for images needs a
@@ -109,7 +110,9 @@ def main():
             reward_funcs=reward,
             train_dataset=data,
             callbacks=[ends],
-            peft_config=LoraConfig(r=args.lora_rank, lora_alpha=2 * args.lora_rank, target_modules=LINEAR, task_type="CAUSAL_LM"),
+            peft_config=LoraConfig(
+                r=args.lora_rank, lora_alpha=2 * args.lora_rank, target_modules=LINEAR, task_type="CAUSAL_LM"
+            ),
             args=trl.GRPOConfig(
                 output_dir=folder,
                 use_cpu=True,
