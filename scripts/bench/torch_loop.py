@@ -9,8 +9,8 @@ It is meant to be as fast as PyTorch gets without writing kernels:
 
 - a prompt is prefilled once per group; decoding attends to the shared prefix and to a static cache per response;
 - for sampling, the adapter is merged into the weights, and a token of all responses is one compiled graph;
-- sampling multiplies with oneDNN: with 40 rows it reaches 1.5 to 2 times the rate of MKL, which on AMD processors does not
-  use AVX-512; with the thousands of rows of training oneDNN was no faster, and slower in the backward pass;
+- sampling multiplies with oneDNN: with 40 rows it reached 1.5 to 2 times the rate of MKL on an AMD processor; in training,
+  as an operator of its own in the compiled graph, it was no faster than MKL, and slower in the backward pass;
 - q, k, v and gate, up are one product each, with their adapters two more for all of them;
 - training packs a prompt once with all of its responses, and the tokens that an edited copy shares with its source once;
   nothing is recomputed and no gradient of a frozen weight formed; all but attention is compiled;
@@ -38,7 +38,7 @@ from safetensors.torch import load_file
 FUSED = [[f"self_attn.{n}_proj" for n in "qkv"], ["self_attn.o_proj"], ["mlp.gate_proj", "mlp.up_proj"], ["mlp.down_proj"]]
 SENTENCE = 16
 
-# oneDNN's product, which with few rows is faster than MKL's, on AMD above all; without gradients.
+# oneDNN's product, with few rows faster than MKL's; without gradients.
 onednn = torch.ops.mkldnn._linear_pointwise
 library = torch.library.Library("yardstick", "DEF")
 library.define("product(Tensor x, Tensor weight) -> Tensor")

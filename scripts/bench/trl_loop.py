@@ -1,7 +1,7 @@
 """A GRPO iteration with TRL's GRPOTrainer: the second yardstick for `addendum bench loop`.
 
 The trainer as its users write it, on a CPU at its best settings: Hugging Face `generate` with its dynamic cache (the
-static one takes 15 % longer; vLLM needs a GPU), SDPA attention, LoRA of PEFT on all linear layers, f32, the loss of Dr. GRPO
+static one took 15 % longer; vLLM needs a GPU), SDPA attention, LoRA of PEFT on all linear layers, f32, the loss of Dr. GRPO
 with a KL penalty towards the base model, one generation per optimiser step, all of its responses in one micro-batch, nothing
 recomputed, logged, saved or evaluated. The reward is the same unigram F1 over token ids. A step is what lies between the
 ends of two trainer steps.
