@@ -23,8 +23,9 @@ use crate::{
     sampler::{BuildSampler, Engine},
     shelf::Found,
     slot::{Hop, Worth},
-    start::{BuildLearner, chain, claim, find, start_error, start_learner},
+    start::{BuildLearner, chain, claim, find, open_trace, start_error, start_learner},
     supervisor::{Roster, Supervisor, not_started},
+    trace::Trace,
     writer::{Observer, Writer},
 };
 
@@ -41,6 +42,7 @@ pub struct Pipeline<S> {
     observer: Observer,
     identity: Identity,
     folder: Option<PathBuf>,
+    trace: Option<PathBuf>,
     resume: bool,
     stop: Option<Stop>,
 }
@@ -93,6 +95,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             observer: Box::new(|_| {}),
             identity: Identity::new(),
             folder: None,
+            trace: None,
             resume: false,
             stop: None,
         }
@@ -173,6 +176,13 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         self
     }
 
+    /// Writes what every actor does and waits for, and the way of every ticket, into the file at `path`, which
+    /// <https://ui.perfetto.dev> and chrome://tracing open. A file that is there is replaced.
+    pub fn trace(mut self, path: impl Into<PathBuf>) -> Self {
+        self.trace = Some(path.into());
+        self
+    }
+
     /// What binds the run besides the [`RunConfig`], by name: settings, policy, data. Checkpoints keep it, and a resume
     /// is refused if anything differs.
     pub fn identity(mut self, identity: Identity) -> Self {
@@ -204,7 +214,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     /// Starts the run.
     ///
     /// # Errors
-    /// As [`Pipeline::check`]; besides, another run is at work in the folder, the checkpoint does not suit the learner, or
+    /// As [`Pipeline::check`]; besides, the trace's file cannot be created, another run is at work in the folder, the checkpoint does not suit the learner, or
     /// an actor cannot be started.
     pub async fn start(self) -> Result<Running<S>, RunError> {
         self.validate()?;
@@ -215,6 +225,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             Some(folder) => find(folder, &identity)?,
             None => Found::default(),
         };
+        let recorder = Arc::new(Mailbox::default());
+        let trace = self.trace.map_or_else(|| Ok(Trace::default()), |path| open_trace(path, &recorder))?;
         let checkpoint = found.newest;
         let gate_config = self.config.gate(self.dataset.len());
         let gate = match &checkpoint {
@@ -242,9 +254,12 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         let writer = Compute::spawn("recorder", 1, move || Ok::<_, Failure>(Writer::new(log, evaluations, observer)));
         let writer = writer.await.map_err(start_error("recorder"))?;
 
-        let meter = Arc::new(Meter::new(self.config.samplers));
+        if trace.is_on() {
+            let trace = trace.clone();
+            gate.witness(move |ticket, ending| trace.ended(ticket, ending));
+        }
+        let meter = Arc::new(Meter::new(self.config.samplers, trace));
         let buffer = ReplayBuffer::new(&gate);
-        let recorder = Arc::new(Mailbox::default());
         let last = Hop::Buffer(buffer.clone(), self.worth);
         let (pools, first) = chain(self.stages, self.config.threads.stage, last, &meter, &recorder);
         let (outcome, outcomes) = mpsc::unbounded_channel();

@@ -12,3 +12,4 @@ mod resuming;
 mod reward_failures;
 mod sampling;
 mod stages;
+mod tracing;
