@@ -1,15 +1,16 @@
 //! The public face: put a run together and start it.
 
-use std::{future::Future, path::PathBuf, sync::Arc};
+use std::{fs::OpenOptions, future::Future, path::PathBuf, sync::Arc};
 
 use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer, RolloutGroup};
-use addendum_studies::Dataset;
+use addendum_studies::{Dataset, Study};
 use ractor::Actor;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     AsyncSampler, EngineError, Evaluate, Event, Learner, Pool, RunConfig, RunError, RunSummary, Running, Sampler,
-    Stage, StageError,
+    Stage, StageError, Track,
+    ahead::{Ahead, Foresee, Outlook},
     compute::{Compute, Failure},
     context::Context,
     evaluator::BuildEvaluator,
@@ -38,6 +39,7 @@ pub struct Pipeline<S> {
     learner: BuildLearner<S>,
     stages: Vec<Pool>,
     worth: Option<Worth>,
+    foresee: Vec<Foresee>,
     evaluator: Option<BuildEvaluator<S>>,
     observer: Observer,
     identity: Identity,
@@ -91,6 +93,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             learner: Box::new(move || Ok(Box::new(learner()?))),
             stages: Vec::new(),
             worth: None,
+            foresee: Vec::new(),
             evaluator: None,
             observer: Box::new(|_| {}),
             identity: Identity::new(),
@@ -124,6 +127,14 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     /// must depend on the group alone.
     pub fn worth(mut self, worth: Arc<dyn Fn(&RolloutGroup) -> bool + Send + Sync>) -> Self {
         self.worth = Some(worth);
+        self
+    }
+
+    /// Has `get_ready` called, on a thread of its own, with studies whose tickets will be issued soon, up to
+    /// [`RunConfig::prefetch`] tickets ahead, so that what it leaves in a cache need not be waited for. It may be called
+    /// for a study in vain, or not at all, so no result may depend on it; its panics are passed over.
+    pub fn foresee(mut self, get_ready: impl Fn(&Study) + Send + Sync + 'static) -> Self {
+        self.foresee.push(Arc::new(get_ready));
         self
     }
 
@@ -260,6 +271,16 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         }
         let meter = Arc::new(Meter::new(self.config.samplers, trace));
         let buffer = ReplayBuffer::new(&gate);
+        let outlook = Outlook {
+            dataset: self.dataset.clone(),
+            hooks: self.foresee.into_iter().chain(self.stages.iter().filter_map(|pool| pool.foresee.clone())).collect(),
+            distance: self.config.prefetch,
+            threads: self.config.threads.stage,
+            seed: self.config.seed,
+            tickets: self.config.steps.saturating_mul(self.config.batch_groups),
+            track: if self.config.prefetch > 0 { meter.trace.track("ahead") } else { Track::default() },
+        };
+        let ahead = Ahead::start(outlook, gate.state().next).await.map_err(start_error("ahead"))?;
         let last = Hop::Buffer(buffer.clone(), self.worth);
         let (pools, first) = chain(self.stages, self.config.threads.stage, last, &meter, &recorder);
         let (outcome, outcomes) = mpsc::unbounded_channel();
@@ -271,6 +292,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             identity,
             has_folder,
             dataset: self.dataset,
+            ahead,
             gate,
             buffer,
             snapshots,
@@ -310,17 +332,21 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     /// What [`Pipeline::start`] would refuse before it computes or writes anything.
     ///
     /// # Errors
-    /// The configuration is impossible, the folder is another process's, the folder holds another run, or none to resume, or its checkpoints are damaged
-    /// or of another run.
+    /// The configuration is impossible, the folder is another process's, the folder holds another run, or none to
+    /// resume, or its checkpoints are damaged or of another run; the trace's file cannot be written.
     pub fn check(&self) -> Result<(), RunError> {
         self.validate()?;
         match &self.folder {
             Some(folder) if self.resume => {
                 RunLog::is_ours(folder)?;
                 drop(FolderLock::take(folder)?);
-                find(folder, &self.identity_of_run()).map(|_| ())
+                find(folder, &self.identity_of_run())?;
             }
-            Some(folder) => RunLog::is_free(folder),
+            Some(folder) => RunLog::is_free(folder)?,
+            None => {}
+        }
+        match &self.trace {
+            Some(path) => OpenOptions::new().create(true).append(true).open(path).map(drop).map_err(RunError::io(path)),
             None => Ok(()),
         }
     }

@@ -73,6 +73,7 @@ impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
         drop(span);
         context.meter.waited("sampler", waiting.elapsed());
         context.meter.trace.issued(&ticket);
+        context.ahead.issued(ticket.id());
         let assignment = Assignment { ticket, context: context.clone(), capacity: state.capacity, track };
         let (engine, remote) = (state.engine.clone(), state.remote.clone());
         state.under_way.spawn(async move {

@@ -64,7 +64,10 @@ impl<S: Send + Sync + 'static> Assignment<S> {
     fn prepare(&self) -> Result<(Study, Request<S>), EngineError> {
         let Self { ticket, context, .. } = self;
         let span = self.track.span("reading");
-        let study = context.dataset.study(ticket.study())?;
+        let study = match context.ahead.study(ticket.study()) {
+            Some(study) => study,
+            None => context.dataset.study(ticket.study())?,
+        };
         drop(span);
         let version = ticket.snapshot();
         let weights = context.snapshots.get(version).ok_or_else(|| format!("the snapshot {version} is gone"))?;
