@@ -41,8 +41,15 @@ pub(crate) struct Outlook {
 pub(crate) struct Ahead(Option<Working>);
 
 struct Working {
-    thread: Compute<StudyOrder>,
+    thread: Compute<Lookout>,
     shared: Arc<Shared>,
+}
+
+/// What the thread knows of the tickets to come.
+struct Lookout {
+    order: StudyOrder,
+    /// The first ticket that was not foreseen yet.
+    cursor: u64,
 }
 
 struct Shared {
@@ -63,22 +70,21 @@ impl Ahead {
         if distance == 0 {
             return Ok(Self(None));
         }
-        let order = StudyOrder::new(outlook.seed, outlook.dataset.len());
-        let thread = Compute::spawn("ahead", outlook.threads, move || Ok::<_, Failure>(order)).await?;
+        let lookout = Lookout { order: StudyOrder::new(outlook.seed, outlook.dataset.len()), cursor: next.0 };
+        let thread = Compute::spawn("ahead", outlook.threads, move || Ok::<_, Failure>(lookout)).await?;
         let shared = Shared { outlook, next: AtomicU64::new(next.0), read: Mutex::default() };
         let working = Working { thread, shared: Arc::new(shared) };
-        (next.0..next.0.saturating_add(distance)).for_each(|ticket| working.foresee(ticket));
+        (0..distance).for_each(|_| working.foresee());
         Ok(Self(Some(working)))
     }
 
-    /// A ticket left the gate, so that one more is within sight. To be called within the runtime.
+    /// A ticket left the gate, so that more are within sight. To be called within the runtime.
     pub fn issued(&self, ticket: TicketId) {
         let Some(working) = &self.0 else { return };
         let next = ticket.0 + 1;
-        // One that is issued again was seen before.
-        if working.shared.next.fetch_max(next, Ordering::Relaxed) < next {
-            working.foresee(ticket.0.saturating_add(working.shared.outlook.distance));
-        }
+        // Of two samplers the one with the younger ticket may be here first; one that is issued again was seen before.
+        let before = working.shared.next.fetch_max(next, Ordering::Relaxed);
+        (before..next).for_each(|_| working.foresee());
     }
 
     /// The study at this index of the dataset, if it was read ahead.
@@ -99,9 +105,10 @@ impl Drop for Ahead {
 }
 
 impl Working {
-    fn foresee(&self, ticket: u64) {
+    /// Has the next one of the tickets within sight foreseen.
+    fn foresee(&self) {
         let (thread, shared) = (self.thread.clone(), self.shared.clone());
-        tokio::spawn(async move { thread.run(move |order| shared.foresee(ticket, order)).await });
+        tokio::spawn(async move { thread.run(move |lookout| shared.foresee(lookout)).await });
     }
 }
 
@@ -110,11 +117,14 @@ impl Shared {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn foresee(&self, ticket: u64, order: &mut StudyOrder) -> Result<(), Failure> {
+    fn foresee(&self, Lookout { order, cursor }: &mut Lookout) -> Result<(), Failure> {
         let Outlook { dataset, hooks, distance, tickets, track, .. } = &self.outlook;
-        if ticket >= *tickets || ticket < self.next.load(Ordering::Relaxed) {
+        let next = self.next.load(Ordering::Relaxed);
+        let ticket = next.max(*cursor);
+        if ticket >= next.saturating_add(*distance).min(*tickets) {
             return Ok(());
         }
+        *cursor = ticket + 1;
         let _span = track.span("foreseeing").about(|| json!({"ticket": ticket}));
         let index = order.study_of(TicketId(ticket), 0);
         let Ok(study) = dataset.study(index) else { return Ok(()) };

@@ -1,11 +1,12 @@
 //! Work done ahead of need: early, bounded, and without influence.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use addendum_actors::{Pool, RunConfig, Stage, StageError};
@@ -49,23 +50,40 @@ async fn how_far_ahead_it_works_changes_no_bit_of_the_result() {
     }
 }
 
+/// Keeps each group until as many studies were read as may have been by now.
+struct UntilRead(Arc<Mutex<Vec<(String, usize)>>>);
+
+impl Stage for UntilRead {
+    fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
+        let expected = (group.ticket.id().0 as usize + 1 + 4).min(24);
+        let patience = Instant::now() + Duration::from_secs(30);
+        loop {
+            let read: BTreeSet<usize> = self.0.lock().unwrap().iter().map(|(_, index)| *index).collect();
+            match read.len() >= expected {
+                true => return Ok(()),
+                false if Instant::now() > patience => return Err(format!("only {read:?} were read").into()),
+                false => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn studies_are_read_ahead_in_the_order_of_tickets_and_not_again() {
     let reads = Arc::new(Mutex::new(Vec::new()));
-    let trouble = Trouble { delay: Duration::from_millis(8), ..Trouble::default() };
-    let dataset = Watched { studies: studies(7), reads: reads.clone(), damaged: None };
-    run(over(dataset, RunConfig { prefetch: 4, ..config() }, Arc::new(trouble))).await.unwrap();
+    let dataset = Watched { studies: studies(24), reads: reads.clone(), damaged: None };
+    let (config, seen) = (RunConfig { prefetch: 4, staleness: 0, ..config() }, reads.clone());
+    let chain = over(dataset, config, Arc::default()).stage("until_read", 3, move || Ok(UntilRead(seen.clone())));
+    let summary = run(chain).await.unwrap();
+    assert!(summary.dead_letters.is_empty(), "{:?}", summary.dead_letters);
     let reads = reads.lock().unwrap();
     let by = |name: &str| reads.iter().filter(|(thread, _)| thread.starts_with(name)).map(|(_, i)| *i).collect();
     let (ahead, sampler): (Vec<usize>, Vec<usize>) = (by("ahead"), by("sampler"));
-    // Some may be asked for before anything could be done, on a busy machine.
-    assert!(sampler.len() <= 12, "{sampler:?} were read by the sampler");
-    assert!((12..=24).contains(&ahead.len()), "{ahead:?}");
-    assert!(reads.len() <= 30, "{} reads of 24", reads.len());
-    let mut order = StudyOrder::new(config().seed, 7);
+    // Those of the first step may be asked for before anything could be done, another one before it is put down.
+    assert!(sampler.len() <= 5, "{sampler:?} were read by the sampler");
+    let mut order = StudyOrder::new(11, 24);
     let expected: Vec<usize> = (0..24).map(|ticket| order.study_of(TicketId(ticket), 0)).collect();
-    let mut left = expected.iter();
-    assert!(ahead.iter().all(|index| left.any(|next| next == index)), "{ahead:?} is not of {expected:?}");
+    assert!(ahead.ends_with(&expected[3..]), "{ahead:?} do not end as {expected:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +102,7 @@ async fn nothing_is_done_further_ahead_than_it_may_be_nor_anything_at_all_withou
         let (seen, furthest) = (seen.load(Ordering::SeqCst), furthest.load(Ordering::SeqCst));
         match prefetch {
             0 => assert_eq!(seen, 0),
-            _ => assert!(seen >= 12 && furthest <= prefetch + 1, "{seen} seen, up to {furthest} ahead"),
+            _ => assert!(seen > 0 && furthest <= prefetch + 1, "{seen} seen, up to {furthest} ahead"),
         }
     }
 }
@@ -125,5 +143,5 @@ async fn a_stage_may_get_ready_too() {
     });
     let trouble = Trouble { delay: Duration::from_millis(3), ..Trouble::default() };
     run(pipeline(config(), trouble).append(stage)).await.unwrap();
-    assert!(seen.load(Ordering::SeqCst) >= 12);
+    assert!(seen.load(Ordering::SeqCst) > 0);
 }
