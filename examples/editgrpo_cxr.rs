@@ -27,6 +27,9 @@ struct Args {
     /// The run folder; `runs/editgrpo_cxr-N` without it.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Write where time goes into this file, for ui.perfetto.dev and chrome://tracing.
+    #[arg(long, conflicts_with = "compare")]
+    trace: Option<PathBuf>,
     /// Go on with the run in `--out` from its last checkpoint.
     #[arg(long, requires = "out", conflicts_with = "compare")]
     resume: bool,
@@ -56,11 +59,14 @@ async fn main() -> Result<()> {
     if args.compare {
         return compare(&settings, &args.seeds, args.out.as_deref(), &interrupt).await;
     }
-    let training = match args.out {
+    let mut training = match args.out {
         Some(folder) if args.resume => Training::resumed(folder, |started| args.paper.apply(started))?,
         Some(folder) => Training::new(settings).out(folder),
         None => Training::new(settings),
     };
+    if let Some(file) = args.trace {
+        training = training.trace(file);
+    }
     let method = training.settings().method();
     let run = training.name(method).numbered("editgrpo_cxr").interrupt(interrupt).prepare()?;
     let before = run.evaluate(None)?;

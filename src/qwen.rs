@@ -1,5 +1,7 @@
 //! The Qwen2.5-VL policy as the back end of the actors: it samples, learns and tokenizes for them.
 
+mod decoded;
+
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
@@ -18,14 +20,17 @@ use addendum_policy::{
     sampling::TokenSampler,
 };
 use addendum_replay::{Origin, PolicyVersion, Rollout, RolloutGroup};
-use addendum_studies::{ImageSource, Prompt};
+use addendum_studies::{ImageSource, Prompt, Study};
 use dashmap::DashMap;
+
+pub use decoded::Decoded;
 
 /// Encoded prompts, shared by samplers, learner and evaluation: the vision tower is frozen, so a study's images go
 /// through it once per run, as far as the byte budget goes.
 pub struct Prompts {
     policy: Arc<Policy>,
     encoded: DashMap<Key, Arc<EncodedPrompt>>,
+    decoded: Arc<Decoded>,
     budget: usize,
     used: AtomicUsize,
 }
@@ -48,7 +53,30 @@ fn key(study: &str, prompt: &Prompt) -> Key {
 impl Prompts {
     /// `budget` bounds the kept features, in bytes; studies beyond it are encoded whenever they are needed.
     pub fn new(policy: Arc<Policy>, budget: usize) -> Self {
-        Self { policy, encoded: DashMap::new(), budget, used: AtomicUsize::new(0) }
+        Self { policy, encoded: DashMap::new(), decoded: Arc::default(), budget, used: AtomicUsize::new(0) }
+    }
+
+    /// The same, with images that were decoded for several devices.
+    #[must_use]
+    pub fn sharing(self, decoded: Arc<Decoded>) -> Self {
+        Self { decoded, ..self }
+    }
+
+    /// Decodes the images of a study that one of these devices, which share what is decoded, will soon be asked for. Of
+    /// studies that nobody has encoded since, `most` are kept. What cannot be decoded says so when it is needed.
+    pub fn foresee(devices: &[Arc<Self>], study: &Study, most: usize) {
+        let prompt = Prompt::new(study);
+        let key = key(&study.id, &prompt);
+        let encoded = || devices.iter().all(|device| device.encoded.contains_key(&key));
+        let Some(Self { policy, decoded, .. }) = devices.first().map(Arc::as_ref) else { return };
+        if prompt.views.is_empty() || decoded.has(&key) || encoded() {
+            return;
+        }
+        let Ok(tokenised) = policy.tokenise(&prompt) else { return };
+        decoded.put(key.clone(), tokenised, most);
+        if encoded() {
+            decoded.take(&key);
+        }
     }
 
     pub fn policy(&self) -> &Arc<Policy> {
@@ -61,13 +89,18 @@ impl Prompts {
         if let Some(found) = self.encoded.get(&key) {
             return Ok(found.clone());
         }
-        let encoded = Arc::new(self.policy.encode(prompt)?);
+        let encoded = Arc::new(match self.decoded.take(&key) {
+            Some((tokens, images)) => self.policy.encode_tokenised(tokens, &images)?,
+            None => self.policy.encode(prompt)?,
+        });
         let bytes = encoded.features.as_ref().map_or(0, |f| f.elem_count() * f.dtype().size_in_bytes());
         let fits = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.budget;
         // Another thread may have encoded the same prompt meanwhile; it is kept, and counted, once.
-        if !fits || self.encoded.insert(key, encoded.clone()).is_some() {
+        if !fits || self.encoded.insert(key.clone(), encoded.clone()).is_some() {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
         }
+        // It may have been decoded meanwhile, in vain.
+        self.decoded.take(&key);
         Ok(encoded)
     }
 }
@@ -86,7 +119,9 @@ impl Sampler {
 
 impl engine::Sampler<Adapter> for Sampler {
     fn sample(&mut self, request: Request<Adapter>) -> Result<Vec<Sampled>, EngineError> {
+        let span = request.track.span("encoding");
         let prompt = self.prompts.encode(&request.study, &request.prompt)?;
+        drop(span);
         let policy = self.prompts.policy();
         // One study per call: a report must not depend on what else happens to be sampled at the time.
         let requests = [GenerateRequest { prompt, seeds: request.seeds.clone() }];

@@ -254,6 +254,7 @@ fn a_run_is_bound_by_what_decides_about_its_result_and_by_nothing_else() {
         "telemetry.metrics_address=127.0.0.1:9464",
         "run.samplers=3",
         "run.checkpoint_every=5",
+        "run.prefetch=0",
         "run.steps=200",
         "run.evaluate_every=10",
         "evaluation.studies=7",

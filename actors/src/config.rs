@@ -27,7 +27,7 @@ pub struct Threads {
     /// Threads with which each sampler computes, at least 1.
     #[schemars(extend("x-resume" = "rounding"))]
     pub sampler: usize,
-    /// Threads with which each worker of a stage (editor, rewards) computes, at least 1.
+    /// Threads with which each worker of a stage (editor, rewards) computes, and what works ahead of them, at least 1.
     #[schemars(extend("x-resume" = "rounding"))]
     pub stage: usize,
     /// Threads with which the learner computes, at least 1.
@@ -90,6 +90,11 @@ pub struct RunConfig {
     /// Studies drawn for one place in a batch, at least 1: a group that is not worth a step is replaced by another,
     /// until the last one is trained on as it is. 1 never replaces any.
     pub max_draws: u32,
+    /// Studies that are got ready before a sampler asks for them, 0 to 64: read, their images decoded, their references
+    /// annotated, by one more actor with the threads of a stage. Each holds its decoded images in memory. 0 leaves
+    /// everything until it is needed.
+    #[schemars(extend("x-resume" = "free"))]
+    pub prefetch: u64,
     /// Steps between checkpoints; 0 writes only the last one, when the run ends or is stopped.
     #[schemars(extend("x-resume" = "free"))]
     pub checkpoint_every: u64,
@@ -125,6 +130,7 @@ impl Default for RunConfig {
             max_dead_in_a_row: 8,
             max_skipped_in_a_row: 10,
             max_draws: GateConfig::DEFAULT_MAX_DRAWS,
+            prefetch: 4,
             checkpoint_every: 50,
             keep_checkpoints: 2,
             evaluate_first: true,
@@ -137,6 +143,9 @@ impl Default for RunConfig {
 
 /// More would exhaust the threads of a host, not use it.
 const MOST_SAMPLERS: usize = 256;
+
+/// More would fill the memory with images, and gain nothing.
+const MOST_AHEAD: u64 = 64;
 
 impl RunConfig {
     /// # Errors
@@ -166,6 +175,9 @@ impl RunConfig {
         }
         if self.samplers > MOST_SAMPLERS {
             return Err(RunError::config("samplers", self.samplers, "at most 256: each has a thread of its own"));
+        }
+        if self.prefetch > MOST_AHEAD {
+            return Err(RunError::config("prefetch", self.prefetch, "at most 64: each is held in memory"));
         }
         if self.group_size < 2 {
             return Err(RunError::config(
@@ -242,6 +254,7 @@ mod tests {
         assert!(
             message(RunConfig { samplers: 100_000, ..base() }).contains("`samplers` is 100000, expected at most 256")
         );
+        assert!(message(RunConfig { prefetch: 65, ..base() }).contains("`prefetch` is 65, expected at most 64"));
         let swap = RunConfig { swap: true, ..base() };
         assert!(message(swap.clone()).starts_with("config: `swap` is true, expected false"));
         assert!(RunConfig { mode: Mode::Latest, ..swap }.validate().is_ok());

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     RunConfig, RunError,
+    ahead::Ahead,
     compute::Compute,
     engine::Versioned,
     identity::Identity,
@@ -26,6 +27,7 @@ pub(crate) struct Context<S> {
     pub identity: Identity,
     pub has_folder: bool,
     pub dataset: Arc<dyn Dataset>,
+    pub ahead: Ahead,
     pub gate: FreshnessGate,
     pub buffer: ReplayBuffer,
     pub snapshots: Snapshots<S>,

@@ -9,6 +9,8 @@ use addendum_replay::{PolicyVersion, RolloutGroup};
 use addendum_studies::Prompt;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::Track;
+
 /// Any error of an engine; it ends up as the reason of a failed ticket or of the whole run.
 pub type EngineError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -40,13 +42,15 @@ pub struct Request<S> {
     pub policy: Versioned<S>,
     /// One seed per report wanted; a report depends on its own seed only.
     pub seeds: Vec<u64>,
+    /// Where a sampler may show in a trace what it is at: parts of the span that is open there while it samples.
+    pub track: Track,
     newest: Newest<S>,
 }
 
 impl<S> Request<S> {
     /// A request that is sampled with one policy version from the first token to the last.
     pub fn new(study: impl Into<String>, prompt: Arc<Prompt>, policy: Versioned<S>, seeds: Vec<u64>) -> Self {
-        Self { study: study.into(), prompt, policy, seeds, newest: Arc::new(|| None) }
+        Self { study: study.into(), prompt, policy, seeds, track: Track::default(), newest: Arc::new(|| None) }
     }
 
     /// The same request, with somebody to ask for newer versions. They must never be older than the request's own.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde_json::json;
 
 use crate::{
     EngineError, Evaluate, Event,
@@ -36,7 +37,13 @@ impl<S: Send + Sync + 'static> Actor for EvaluatorActor<S> {
 
     async fn handle(&self, _: ActorRef<Mail>, _: Mail, compute: &mut Self::State) -> Result<(), ActorProcessingErr> {
         while let Some(Evaluation { version, snapshot, done }) = self.mailbox.take() {
-            let result = compute.run(move |evaluator| evaluator.evaluate(&snapshot)).await;
+            let track = self.context.meter.trace.track("evaluator");
+            let result = compute
+                .run(move |evaluator| {
+                    let _span = track.span("evaluating").about(|| json!({"version": version.0}));
+                    evaluator.evaluate(&snapshot)
+                })
+                .await;
             telemetry::evaluated(result.as_ref().ok());
             let (event, failure) = match result {
                 Ok(scores) => (Event::Evaluated { version, scores }, None),

@@ -27,6 +27,8 @@ pub enum Event {
     EvaluationFailed { version: PolicyVersion, error: String },
     /// A checkpoint is complete on disk.
     Checkpoint { version: PolicyVersion, path: PathBuf },
+    /// The trace could not be written any further; the run goes on.
+    TraceStopped { path: PathBuf, reason: String },
     /// An actor died and was replaced.
     Restarted { actor: String, reason: String },
 }

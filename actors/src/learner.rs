@@ -10,9 +10,10 @@ use std::{
 
 use addendum_replay::{Batch, GateStats, PolicyVersion};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde_json::json;
 
 use crate::{
-    EngineError, RolloutSample, RunConfig, RunError, StepRecord,
+    EngineError, RolloutSample, RunConfig, RunError, StepRecord, Track,
     compute::{Failure, IntoFailure, guarded},
     context::{Context, FINISHED, Outcome},
     messages::{RecorderMessage, Train},
@@ -24,26 +25,28 @@ pub(crate) struct LearnerActor<S>(pub Arc<Context<S>>);
 
 impl<S: Send + Sync + 'static> Actor for LearnerActor<S> {
     type Msg = Train;
-    type State = ();
+    type State = Track;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<Train>, _: ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<Train>, _: ()) -> Result<Track, ActorProcessingErr> {
         myself.cast(Train)?;
-        Ok(())
+        Ok(self.0.meter.trace.track("learner"))
     }
 
-    async fn handle(&self, myself: ActorRef<Train>, _: Train, _: &mut ()) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, myself: ActorRef<Train>, _: Train, track: &mut Track) -> Result<(), ActorProcessingErr> {
         let Self(context) = self;
-        let waiting = Instant::now();
+        let (waiting, span) = (Instant::now(), track.span("waiting"));
         let Some(batch) = context.buffer.next_batch().await else {
             let _ = context.outcome.send(Outcome::Finished);
             myself.stop(Some(FINISHED.to_string()));
             return Ok(());
         };
+        drop(span);
         context.meter.waited("learner", waiting.elapsed());
-        let shared = context.clone();
+        batch.groups().iter().for_each(|group| context.meter.trace.passed(group, "replay"));
+        let (shared, track) = (context.clone(), track.clone());
         // A panic is reported by returning it: the supervisor replaces this actor and the batch is sampled again.
-        context.trainer.run(move |trainer| train(trainer, batch, &shared)).await?;
+        context.trainer.run(move |trainer| train(trainer, batch, &shared, &track)).await?;
         myself.cast(Train)?;
         Ok(())
     }
@@ -51,8 +54,9 @@ impl<S: Send + Sync + 'static> Actor for LearnerActor<S> {
 
 /// One whole step. Errors of the learner end the run; only a panic within [`Learner::step`](crate::Learner::step) is
 /// worth another attempt.
-fn train<S>(trainer: &mut Trainer<S>, batch: Batch, context: &Context<S>) -> Result<(), Failure> {
+fn train<S>(trainer: &mut Trainer<S>, batch: Batch, context: &Context<S>, track: &Track) -> Result<(), Failure> {
     let step = batch.step();
+    let _span = track.span("step").about(|| json!({"step": step, "groups": batch.groups().len()}));
     let fatal = |reason: String| context.fail(RunError::Learner { step, reason });
     let started = Instant::now();
     match guarded(|| goes_on(trainer, &batch, context)) {
@@ -64,7 +68,10 @@ fn train<S>(trainer: &mut Trainer<S>, batch: Batch, context: &Context<S>) -> Res
         }
     }
     let mut record = StepRecord::of_batch(&batch);
-    match guarded(|| trainer.learner.step(batch.groups())) {
+    let training = track.span("training");
+    let stats = guarded(|| trainer.learner.step(batch.groups()));
+    drop(training);
+    match stats {
         Ok(stats) => record.measured(stats),
         Err(Failure::Crashed(crash)) => {
             trainer.panics += 1;
@@ -80,6 +87,7 @@ fn train<S>(trainer: &mut Trainer<S>, batch: Batch, context: &Context<S>) -> Res
         }
     }
     trainer.panics = 0;
+    let _publishing = track.span("publishing");
     if let Err(failure) = guarded(|| publish(trainer, batch, record, started, context)) {
         fatal(failure.to_string());
     }
@@ -114,6 +122,7 @@ fn publish<S>(
     let samples = RolloutSample::of_batch(&batch, context.config.recorded_groups);
     telemetry::batch(&batch);
     let dead = batch.dead();
+    batch.groups().iter().for_each(|group| context.meter.trace.passed(group, "learner"));
     let version = batch.publish();
     context.snapshots.forget_before(context.gate.oldest_needed());
 

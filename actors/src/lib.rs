@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 pub mod checkpoint;
 pub mod compute;
 mod config;
@@ -42,6 +43,7 @@ pub mod stages;
 mod start;
 mod supervisor;
 pub mod telemetry;
+mod trace;
 mod trainer;
 mod workers;
 mod writer;
@@ -58,3 +60,4 @@ pub use pool::Pool;
 pub use record::{RolloutSample, StepRecord};
 pub use running::{RunSummary, Running};
 pub use stage::{AsyncStage, Stage, StageError};
+pub use trace::{Span, Track};

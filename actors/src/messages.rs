@@ -41,3 +41,14 @@ pub(crate) enum RecorderMessage {
     Checkpoint(Box<Checkpoint>),
     Event(Event),
 }
+
+impl RecorderMessage {
+    /// What writing it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Step { .. } => "step",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Event(_) => "event",
+        }
+    }
+}

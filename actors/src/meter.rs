@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{record::Reading, telemetry};
+use crate::{record::Reading, telemetry, trace::Trace};
 
 /// Shared by all actors of a run.
 pub(crate) struct Meter {
+    pub trace: Trace,
     samplers: usize,
     tally: Mutex<Tally>,
 }
@@ -24,8 +25,8 @@ struct Tally {
 }
 
 impl Meter {
-    pub fn new(samplers: usize) -> Self {
-        Self { samplers, tally: Mutex::new(Tally::new(0)) }
+    pub fn new(samplers: usize, trace: Trace) -> Self {
+        Self { trace, samplers, tally: Mutex::new(Tally::new(0)) }
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {

@@ -1,15 +1,16 @@
 //! The public face: put a run together and start it.
 
-use std::{future::Future, path::PathBuf, sync::Arc};
+use std::{fs::OpenOptions, future::Future, path::PathBuf, sync::Arc};
 
 use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer, RolloutGroup};
-use addendum_studies::Dataset;
+use addendum_studies::{Dataset, Study};
 use ractor::Actor;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     AsyncSampler, EngineError, Evaluate, Event, Learner, Pool, RunConfig, RunError, RunSummary, Running, Sampler,
-    Stage, StageError,
+    Stage, StageError, Track,
+    ahead::{Ahead, Foresee, Outlook},
     compute::{Compute, Failure},
     context::Context,
     evaluator::BuildEvaluator,
@@ -23,8 +24,9 @@ use crate::{
     sampler::{BuildSampler, Engine},
     shelf::Found,
     slot::{Hop, Worth},
-    start::{BuildLearner, chain, claim, find, start_error, start_learner},
+    start::{BuildLearner, chain, claim, find, open_trace, start_error, start_learner},
     supervisor::{Roster, Supervisor, not_started},
+    trace::Trace,
     writer::{Observer, Writer},
 };
 
@@ -37,10 +39,12 @@ pub struct Pipeline<S> {
     learner: BuildLearner<S>,
     stages: Vec<Pool>,
     worth: Option<Worth>,
+    foresee: Vec<Foresee>,
     evaluator: Option<BuildEvaluator<S>>,
     observer: Observer,
     identity: Identity,
     folder: Option<PathBuf>,
+    trace: Option<PathBuf>,
     resume: bool,
     stop: Option<Stop>,
 }
@@ -89,10 +93,12 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             learner: Box::new(move || Ok(Box::new(learner()?))),
             stages: Vec::new(),
             worth: None,
+            foresee: Vec::new(),
             evaluator: None,
             observer: Box::new(|_| {}),
             identity: Identity::new(),
             folder: None,
+            trace: None,
             resume: false,
             stop: None,
         }
@@ -121,6 +127,14 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     /// must depend on the group alone.
     pub fn worth(mut self, worth: Arc<dyn Fn(&RolloutGroup) -> bool + Send + Sync>) -> Self {
         self.worth = Some(worth);
+        self
+    }
+
+    /// Has `get_ready` called, on a thread of its own, with studies whose tickets will be issued soon, up to
+    /// [`RunConfig::prefetch`] tickets ahead, so that what it leaves in a cache need not be waited for. It may be called
+    /// for a study in vain, or not at all, so no result may depend on it; its panics are passed over.
+    pub fn foresee(mut self, get_ready: impl Fn(&Study) + Send + Sync + 'static) -> Self {
+        self.foresee.push(Arc::new(get_ready));
         self
     }
 
@@ -173,6 +187,13 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         self
     }
 
+    /// Writes what every actor does and waits for, and the way of every ticket, into the file at `path`, which
+    /// <https://ui.perfetto.dev> and chrome://tracing open. A file that is there is replaced.
+    pub fn trace(mut self, path: impl Into<PathBuf>) -> Self {
+        self.trace = Some(path.into());
+        self
+    }
+
     /// What binds the run besides the [`RunConfig`], by name: settings, policy, data. Checkpoints keep it, and a resume
     /// is refused if anything differs.
     pub fn identity(mut self, identity: Identity) -> Self {
@@ -204,7 +225,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     /// Starts the run.
     ///
     /// # Errors
-    /// As [`Pipeline::check`]; besides, another run is at work in the folder, the checkpoint does not suit the learner, or
+    /// As [`Pipeline::check`]; besides, the trace's file cannot be created, another run is at work in the folder, the checkpoint does not suit the learner, or
     /// an actor cannot be started.
     pub async fn start(self) -> Result<Running<S>, RunError> {
         self.validate()?;
@@ -215,6 +236,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             Some(folder) => find(folder, &identity)?,
             None => Found::default(),
         };
+        let recorder = Arc::new(Mailbox::default());
+        let trace = self.trace.map_or_else(|| Ok(Trace::default()), |path| open_trace(path, &recorder))?;
         let checkpoint = found.newest;
         let gate_config = self.config.gate(self.dataset.len());
         let gate = match &checkpoint {
@@ -242,9 +265,22 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         let writer = Compute::spawn("recorder", 1, move || Ok::<_, Failure>(Writer::new(log, evaluations, observer)));
         let writer = writer.await.map_err(start_error("recorder"))?;
 
-        let meter = Arc::new(Meter::new(self.config.samplers));
+        if trace.is_on() {
+            let trace = trace.clone();
+            gate.witness(move |ticket, ending| trace.ended(ticket, ending));
+        }
+        let meter = Arc::new(Meter::new(self.config.samplers, trace));
         let buffer = ReplayBuffer::new(&gate);
-        let recorder = Arc::new(Mailbox::default());
+        let outlook = Outlook {
+            dataset: self.dataset.clone(),
+            hooks: self.foresee.into_iter().chain(self.stages.iter().filter_map(|pool| pool.foresee.clone())).collect(),
+            distance: self.config.prefetch,
+            threads: self.config.threads.stage,
+            seed: self.config.seed,
+            tickets: self.config.steps.saturating_mul(self.config.batch_groups),
+            track: if self.config.prefetch > 0 { meter.trace.track("ahead") } else { Track::default() },
+        };
+        let ahead = Ahead::start(outlook, gate.state().next).await.map_err(start_error("ahead"))?;
         let last = Hop::Buffer(buffer.clone(), self.worth);
         let (pools, first) = chain(self.stages, self.config.threads.stage, last, &meter, &recorder);
         let (outcome, outcomes) = mpsc::unbounded_channel();
@@ -256,6 +292,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             identity,
             has_folder,
             dataset: self.dataset,
+            ahead,
             gate,
             buffer,
             snapshots,
@@ -295,17 +332,21 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     /// What [`Pipeline::start`] would refuse before it computes or writes anything.
     ///
     /// # Errors
-    /// The configuration is impossible, the folder is another process's, the folder holds another run, or none to resume, or its checkpoints are damaged
-    /// or of another run.
+    /// The configuration is impossible, the folder is another process's, the folder holds another run, or none to
+    /// resume, or its checkpoints are damaged or of another run; the trace's file cannot be written.
     pub fn check(&self) -> Result<(), RunError> {
         self.validate()?;
         match &self.folder {
             Some(folder) if self.resume => {
                 RunLog::is_ours(folder)?;
                 drop(FolderLock::take(folder)?);
-                find(folder, &self.identity_of_run()).map(|_| ())
+                find(folder, &self.identity_of_run())?;
             }
-            Some(folder) => RunLog::is_free(folder),
+            Some(folder) => RunLog::is_free(folder)?,
+            None => {}
+        }
+        match &self.trace {
+            Some(path) => OpenOptions::new().create(true).append(true).open(path).map(drop).map_err(RunError::io(path)),
             None => Ok(()),
         }
     }

@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use addendum_studies::Study;
+
 use crate::{
     AsyncStage, Stage, StageError,
+    ahead::Foresee,
     shared::{Await, Shared},
 };
 
@@ -45,6 +48,7 @@ pub struct Pool {
     pub(crate) workers: usize,
     pub(crate) kind: Kind,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) foresee: Option<Foresee>,
 }
 
 impl Pool {
@@ -56,7 +60,7 @@ impl Pool {
         build: impl Fn() -> Result<T, StageError> + Send + Sync + 'static,
     ) -> Self {
         let build: BuildStage = Arc::new(move || Ok(Box::new(build()?)));
-        Self { name: name.into(), workers, kind: Kind::Computing(build), timeout: None }
+        Self { name: name.into(), workers, kind: Kind::Computing(build), timeout: None, foresee: None }
     }
 
     /// A stage that waits, for services above all: `in_flight` groups at a time on the runtime. `build` makes the one
@@ -67,7 +71,8 @@ impl Pool {
         build: impl Fn() -> Result<T, StageError> + Send + Sync + 'static,
     ) -> Self {
         let shared = Shared::new(Arc::new(move || Ok(Arc::new(build()?) as Arc<dyn Await>)));
-        Self { name: name.into(), workers: in_flight, kind: Kind::Asynchronous(Arc::new(shared)), timeout: None }
+        let kind = Kind::Asynchronous(Arc::new(shared));
+        Self { name: name.into(), workers: in_flight, kind, timeout: None, foresee: None }
     }
 
     /// How long the stage may take for a group. After that the attempt has failed.
@@ -77,6 +82,13 @@ impl Pool {
     /// beyond that a group waits for one of them to end, no longer than the limit, and then fails in its turn.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
+        self
+    }
+
+    /// Has the stage get ready for studies of which there will be groups soon, such as by annotating their references into
+    /// a cache; see [`Pipeline::foresee`](crate::Pipeline::foresee).
+    pub fn foresee(mut self, get_ready: impl Fn(&Study) + Send + Sync + 'static) -> Self {
+        self.foresee = Some(Arc::new(get_ready));
         self
     }
 

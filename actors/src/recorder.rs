@@ -27,7 +27,9 @@ impl<S: Send + Sync + 'static> Actor for RecorderActor<S> {
 pub(crate) async fn catch_up<S: Send + Sync + 'static>(context: &Arc<Context<S>>) -> Result<(), Failure> {
     let shared = context.clone();
     let written = context.writer.run(move |writer| {
+        let track = shared.meter.trace.track("recorder");
         while let Some(message) = shared.recorder.take() {
+            let _span = track.span(message.name());
             if let Err(error) = writer.write(message) {
                 shared.fail(error);
             }

@@ -7,7 +7,7 @@ use ractor::ActorCell;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
-    task::JoinHandle,
+    task::{JoinHandle, spawn_blocking},
     time::{Duration, Instant},
 };
 
@@ -180,6 +180,12 @@ impl<S: Send + Sync + 'static> Running<S> {
         }
         // What cannot be written fails the run by itself.
         let _ = catch_up(&self.context).await;
+        if self.context.meter.trace.is_on() {
+            let trace = self.context.meter.trace.clone();
+            let _ = spawn_blocking(move || trace.close()).await;
+            // Whether that went well is news too.
+            let _ = catch_up(&self.context).await;
+        }
         let _ = self.context.writer.run(closed).await;
     }
 

@@ -25,6 +25,12 @@ pub(crate) struct SamplerActor<S> {
     pub build: BuildSampler<S>,
 }
 
+impl<S> SamplerActor<S> {
+    fn name(&self) -> String {
+        format!("sampler-{}", self.index)
+    }
+}
+
 /// Dropping it drops the requests under way.
 pub(crate) struct SamplerState<S> {
     engine: Compute<Engine<S>>,
@@ -41,7 +47,7 @@ impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
     async fn pre_start(&self, myself: ActorRef<Next>, _: ()) -> Result<Self::State, ActorProcessingErr> {
         let (build, index) = (self.build.clone(), self.index);
         let threads = self.context.config.threads.sampler;
-        let engine = Compute::spawn(&format!("sampler-{index}"), threads, move || build(index)).await?;
+        let engine = Compute::spawn(&self.name(), threads, move || build(index)).await?;
         let (remote, capacity) = engine.run(|engine| Ok::<_, Failure>((engine.remote(), engine.capacity()?))).await?;
         myself.cast(Next)?;
         Ok(SamplerState { engine, remote, capacity, under_way: JoinSet::new() })
@@ -52,7 +58,8 @@ impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
         while state.under_way.len() >= state.capacity {
             state.under_way.join_next().await.map_or(Ok(()), settle)?;
         }
-        let waiting = Instant::now();
+        let (waiting, track) = (Instant::now(), context.meter.trace.track(&self.name()));
+        let span = track.span("waiting");
         let ticket = loop {
             tokio::select! {
                 ticket = context.gate.issue() => break ticket,
@@ -63,8 +70,11 @@ impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
             myself.stop(Some(FINISHED.to_string()));
             return Ok(());
         };
+        drop(span);
         context.meter.waited("sampler", waiting.elapsed());
-        let assignment = Assignment { ticket, context: context.clone(), capacity: state.capacity };
+        context.meter.trace.issued(&ticket);
+        context.ahead.issued(ticket.id());
+        let assignment = Assignment { ticket, context: context.clone(), capacity: state.capacity, track };
         let (engine, remote) = (state.engine.clone(), state.remote.clone());
         state.under_way.spawn(async move {
             let first = assignment.context.first.clone();

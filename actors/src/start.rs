@@ -11,7 +11,7 @@ use addendum_replay::PolicyVersion;
 use tokio::sync::Semaphore;
 
 use crate::{
-    EngineError, Learner, RunError,
+    EngineError, Event, Learner, RunError,
     checkpoint::Checkpoint,
     compute::{Compute, Failure},
     identity::{Identity, differences},
@@ -24,6 +24,7 @@ use crate::{
     shelf::{self, Found},
     slot::{Hop, Slot},
     snapshots::Snapshots,
+    trace::Trace,
     trainer::Trainer,
     workers::Workers,
 };
@@ -59,6 +60,18 @@ pub(crate) fn find(folder: &Path, identity: &Identity) -> Result<Found, RunError
         }
     }
     Ok(found)
+}
+
+/// A trace into a new file. Should it end early, the recorder hears of it.
+///
+/// # Errors
+/// The file cannot be created.
+pub(crate) fn open_trace(path: PathBuf, recorder: &Arc<Mailbox<RecorderMessage>>) -> Result<Trace, RunError> {
+    let (recorder, named) = (recorder.clone(), path.clone());
+    let stopped = move |error: std::io::Error| {
+        recorder.put(RecorderMessage::Event(Event::TraceStopped { path: named, reason: error.to_string() }));
+    };
+    Trace::create(&path, stopped).map_err(RunError::io(path))
 }
 
 pub(crate) fn start_error(actor: &str) -> impl FnOnce(Failure) -> RunError {

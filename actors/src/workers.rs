@@ -16,10 +16,11 @@ use ractor::{
         worker_builder,
     },
 };
+use serde_json::json;
 use tokio::{sync::Semaphore, time};
 
 use crate::{
-    Event, Stage,
+    Event, Span, Stage, Track,
     compute::{Compute, Failure, guarded, guarded_async},
     mailbox::Mailbox,
     messages::{PoolMessage, RecorderMessage, Work},
@@ -93,6 +94,9 @@ struct StageWorker;
 struct WorkerState {
     seat: Seat,
     stage: Instance,
+    track: Track,
+    /// Until the next group.
+    waiting: Span,
 }
 
 /// What a worker works with.
@@ -113,7 +117,7 @@ impl Worker for StageWorker {
         _: &FactoryRef<TicketId, Work>,
         seat: Seat,
     ) -> Result<WorkerState, ActorProcessingErr> {
-        let Workers { name, pool, threads, .. } = &seat.workers;
+        let Workers { name, pool, threads, meter, .. } = &seat.workers;
         let stage = match &pool.kind {
             Kind::Computing(build) => {
                 let build = build.clone();
@@ -124,7 +128,8 @@ impl Worker for StageWorker {
                 Instance::Asynchronous(shared.clone())
             }
         };
-        Ok(WorkerState { seat, stage })
+        let track = meter.trace.track(&format!("{name}-{worker}"));
+        Ok(WorkerState { waiting: track.span("waiting"), track, seat, stage })
     }
 
     async fn handle(
@@ -132,16 +137,24 @@ impl Worker for StageWorker {
         _: WorkerId,
         _: &FactoryRef<TicketId, Work>,
         job: Job<TicketId, Work>,
-        WorkerState { seat: Seat { workers, crash }, stage }: &mut WorkerState,
+        WorkerState { seat: Seat { workers, crash }, stage, track, waiting }: &mut WorkerState,
     ) -> Result<TicketId, ActorProcessingErr> {
         let Work { group, queued } = job.msg;
         workers.meter.waited(&workers.name, queued.elapsed());
+        drop(std::mem::take(waiting));
+        let ticket = group.ticket.id().0;
+        let span = track.span("processing").about(|| json!({"ticket": ticket}));
         let result = match stage {
             Instance::Computing(compute) => workers.compute(compute, group).await,
             Instance::Asynchronous(shared) => workers.wait_for(shared, group).await.map_err(Given::Up),
         };
+        drop(span);
+        *waiting = track.span("waiting");
         match result {
-            Ok(group) => workers.next.forward(group),
+            Ok(group) => {
+                workers.meter.trace.passed(&group, &workers.name);
+                workers.next.forward(group);
+            }
             Err(given) => {
                 telemetry::stage_failed(&workers.name);
                 if let Given::Up(failure @ Failure::Crashed(_)) | Given::Over(failure) = given {

@@ -70,6 +70,13 @@ impl Editor {
         })
     }
 
+    /// Annotates a reference ahead of the reports that will be corrected towards it; they are corrected as without.
+    ///
+    /// Fails when the extractor does.
+    pub fn foresee(&self, reference: &str) -> Result<()> {
+        self.reference(reference).map(drop)
+    }
+
     /// The sentences of a report with their entities, as the rule sees them.
     ///
     /// Fails when the extractor does.

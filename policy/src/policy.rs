@@ -129,6 +129,11 @@ impl Policy {
     /// A prompt ready for the language model. On the CPU the result does not depend on the calling thread's pool.
     pub fn encode(&self, prompt: &Prompt) -> Result<EncodedPrompt> {
         let (tokens, images) = self.tokenise(prompt)?;
+        self.encode_tokenised(tokens, &images)
+    }
+
+    /// The rest of [`Policy::encode`], after [`Policy::tokenise`].
+    pub fn encode_tokenised(&self, tokens: PromptTokens, images: &[Patches]) -> Result<EncodedPrompt> {
         let features = if images.is_empty() {
             None
         } else {

@@ -1,16 +1,30 @@
 //! What gate, buffer and tickets share: the ledger behind a lock, and those who wait for a change in it.
 
-use std::task::{Context, Waker};
+use std::{
+    fmt,
+    sync::OnceLock,
+    task::{Context, Waker},
+};
 
 use crate::{
     TicketId,
-    ledger::{Fate, Ledger},
+    ledger::{Ending, Fate, Ledger},
     sync::{Mutex, lock},
 };
 
 #[derive(Debug)]
 pub(crate) struct Books {
     pages: Mutex<Pages>,
+    witness: OnceLock<Witness>,
+}
+
+/// Is told what became of a ticket, in the order in which it happens.
+pub(crate) struct Witness(pub Box<dyn Fn(TicketId, Ending) + Send + Sync>);
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
 }
 
 #[derive(Debug)]
@@ -21,7 +35,7 @@ struct Pages {
 
 impl Books {
     pub fn new(ledger: Ledger) -> Self {
-        Self { pages: Mutex::new(Pages { ledger, waiting: Vec::new() }) }
+        Self { pages: Mutex::new(Pages { ledger, waiting: Vec::new() }), witness: OnceLock::new() }
     }
 
     /// Looks into the ledger, or changes what nobody waits for.
@@ -48,6 +62,17 @@ impl Books {
     }
 
     pub fn settle(&self, id: TicketId, fate: Fate) {
-        self.change(|ledger| ledger.settle(id, fate));
+        self.change(|ledger| {
+            let ending = ledger.settle(id, fate);
+            // Under the lock: the ticket may be issued again as soon as it is gone.
+            if let (Some(Witness(tell)), Some(ending)) = (self.witness.get(), ending) {
+                tell(id, ending);
+            }
+        });
+    }
+
+    pub fn set_witness(&self, witness: Witness) {
+        // The first one stays.
+        let _ = self.witness.set(witness);
     }
 }

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, future::poll_fn, sync::Arc, task::Poll};
 
 use crate::{
     ConfigError, DeadLetter, GateConfig, GateState, GateStats, PolicyVersion, Ticket, TicketId,
-    books::Books,
-    ledger::{Fate, Ledger, Next, Permit},
+    books::{Books, Witness},
+    ledger::{Ending, Fate, Ledger, Next, Permit},
 };
 
 /// The gate of one run. Cloning it gives another handle to the same gate.
@@ -77,6 +77,12 @@ impl FreshnessGate {
             }
         })
         .await
+    }
+
+    /// Has `tell` told of every ticket that ends or comes back, before it can be issued again. It must neither block nor
+    /// ask this gate anything. There is one witness; later ones are not heard.
+    pub fn witness(&self, tell: impl Fn(TicketId, Ending) + Send + Sync + 'static) {
+        self.books.set_witness(Witness(Box::new(tell)));
     }
 
     /// Ends the run early: nothing more is issued or batched, and tickets that come back from now on have not failed.

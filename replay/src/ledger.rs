@@ -32,6 +32,25 @@ pub(crate) enum Fate {
     Trained,
 }
 
+/// What became of an attempt at a ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// For good.
+    Trained,
+    /// Its group was not worth a step.
+    Redrawn,
+    /// Its group grew too old.
+    Evicted,
+    /// Whoever held it said no, for this reason.
+    Failed(String),
+    /// Whoever held it is gone.
+    Lost,
+    /// It has failed, or was lost, too often; the reason of the last time.
+    Dead(String),
+    /// The run is being shut down.
+    Closed,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Permit(Permit),
@@ -159,43 +178,42 @@ impl Ledger {
         }
     }
 
-    /// Takes a ticket back from wherever it was dropped.
-    pub fn settle(&mut self, id: TicketId, fate: Fate) {
-        let Some((_, mut open)) = self.in_flight.remove(&id) else {
-            return;
-        };
-        let last = match fate {
-            Fate::Trained => return,
+    /// Takes a ticket back from wherever it was dropped; `None` if it was not out.
+    pub fn settle(&mut self, id: TicketId, fate: Fate) -> Option<Ending> {
+        let (_, mut open) = self.in_flight.remove(&id)?;
+        let (ending, last) = match fate {
+            Fate::Trained => return Some(Ending::Trained),
             Fate::Evicted => {
                 self.evictions += 1;
-                false
+                (Ending::Evicted, false)
             }
             Fate::Redrawn => {
                 self.redraws += 1;
                 open = OpenTicket { draw: open.draw + 1, ..OpenTicket::default() };
-                false
+                (Ending::Redrawn, false)
             }
             // What comes back while the run is being shut down has neither failed nor been lost.
-            Fate::Failed(_) | Fate::Lost if self.closed => false,
+            Fate::Failed(_) | Fate::Lost if self.closed => (Ending::Closed, false),
             Fate::Failed(error) => {
                 open.attempts += 1;
-                open.last_error = Some(error);
-                open.attempts >= self.config.max_attempts
+                open.last_error = Some(error.clone());
+                (Ending::Failed(error), open.attempts >= self.config.max_attempts)
             }
             Fate::Lost => {
                 open.lost += 1;
                 open.last_error = Some("the worker that held it is gone".to_string());
-                open.lost >= self.config.max_losses()
+                (Ending::Lost, open.lost >= self.config.max_losses())
             }
         };
         if last {
             let OpenTicket { draw, attempts, lost, last_error } = open;
             let study = self.order.study_of(id, draw);
-            let letter = DeadLetter { study, attempts, lost, error: last_error.unwrap_or_default() };
-            self.dead.insert(id, letter);
-        } else {
-            self.returned.insert(id, open);
+            let error = last_error.unwrap_or_default();
+            self.dead.insert(id, DeadLetter { study, attempts, lost, error: error.clone() });
+            return Some(Ending::Dead(error));
         }
+        self.returned.insert(id, open);
+        Some(ending)
     }
 
     /// Dead tickets among those of one step.

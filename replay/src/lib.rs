@@ -36,7 +36,7 @@ pub use config::{ConfigError, GateConfig, Mode};
 pub use gate::{FreshnessGate, Issue};
 pub use group::{EditOperation, EditRecord, Origin, Rollout, RolloutGroup, Scored};
 pub use ids::{PolicyVersion, RolloutId, TicketId};
-pub use ledger::GateStats;
+pub use ledger::{Ending, GateStats};
 pub use order::StudyOrder;
 pub use state::{DeadLetter, GateState, OpenTicket};
 pub use stream::{Stream, stream};

@@ -126,6 +126,11 @@ impl<T> Cache<T> {
         }
     }
 
+    /// Whether there is room for anything.
+    pub fn keeps(&self) -> bool {
+        self.entries.capacity() > 0
+    }
+
     pub fn counts(&self) -> CacheCounts {
         CacheCounts { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
     }
@@ -200,6 +205,6 @@ mod tests {
     fn a_cache_without_capacity_keeps_nothing() {
         let cache = Cache::new("test", 0);
         cache.keep("a", Arc::new(1));
-        assert!(cache.is_empty());
+        assert!(cache.is_empty() && !cache.keeps());
     }
 }

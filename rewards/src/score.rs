@@ -10,7 +10,9 @@ mod config;
 mod registered;
 mod reward;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
+
+use addendum_studies::Study;
 
 pub use backends::Backends;
 pub use case::{Case, Report, Score, ScoreError};
@@ -109,15 +111,19 @@ impl Scorer {
     pub fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Reward>> {
         let mut values: Vec<Vec<Weighed>> = vec![Vec::new(); hypotheses.len()];
         for part in &self.parts {
-            let annotate = |reports: &[&str]| annotate(&self.backends, part.backend, reports);
-            let annotate_one = || Ok(annotate(&[reference])?.pop().unwrap_or_default());
-            let reference = part.references.get(reference, annotate_one)?;
-            for (values, hypothesis) in values.iter_mut().zip(annotate(hypotheses)?) {
+            let reference = self.reference(part, reference)?;
+            let hypotheses = annotate(&self.backends, part.backend, hypotheses)?;
+            for (values, hypothesis) in values.iter_mut().zip(hypotheses) {
                 let value = |component| self.parameters.value(component, &hypothesis, &reference);
                 values.extend(part.weights.iter().map(|(&component, &weight)| (component, weight, value(component))));
             }
         }
         values.into_iter().map(Reward::of).collect()
+    }
+
+    fn reference(&self, part: &Part, text: &str) -> Result<Arc<Annotation>> {
+        let annotate = || Ok(annotate(&self.backends, part.backend, &[text])?.pop().unwrap_or_default());
+        part.references.get(text, annotate)
     }
 
     /// How many references were found annotated, and how many were not; each back end looks for itself.
@@ -133,6 +139,13 @@ impl Scorer {
 impl RewardSource for Scorer {
     fn rewards(&self, case: &Case<'_>) -> Result<Vec<Reward>> {
         self.score(case.reference(), &case.texts())
+    }
+
+    /// Annotates the reference, as far as annotations are kept.
+    fn foresee(&self, study: &Study) {
+        for part in self.parts.iter().filter(|part| part.references.keeps()) {
+            let _ = self.reference(part, study.reference.text());
+        }
     }
 }
 
@@ -173,10 +186,7 @@ impl Parameters {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    };
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use proptest::prelude::*;
 
@@ -252,6 +262,41 @@ mod tests {
             self.1.fetch_add(reports.len(), Ordering::SeqCst);
             self.0.label(reports)
         }
+    }
+
+    #[test]
+    fn a_reference_that_was_foreseen_is_not_annotated_again_and_scores_the_same() {
+        let counting = Arc::new(Counting(Lexicon::new(), AtomicUsize::new(0)));
+        let backends = Backends { labeller: counting.clone(), ..Backends::lexicon() };
+        let study = |reference: &str| Study {
+            id: "s".into(),
+            views: Vec::new(),
+            indication: None,
+            technique: None,
+            comparison: None,
+            reference: addendum_studies::Reference::new(reference),
+        };
+        let ready = Scorer::new(backends.clone(), &RewardConfig::default()).unwrap();
+        ready.foresee(&study(REFERENCE));
+        assert_eq!(counting.1.load(Ordering::SeqCst), 1);
+        let rewards = ready.score(REFERENCE, &["Edema."]).unwrap();
+        assert_eq!(counting.1.load(Ordering::SeqCst), 2, "only the report was left to read");
+        assert_eq!(rewards, scorer(&RewardConfig::default()).score(REFERENCE, &["Edema."]).unwrap());
+
+        let forgetful = RewardConfig { cached_references: 0, ..RewardConfig::default() };
+        Scorer::new(backends, &forgetful).unwrap().foresee(&study(REFERENCE));
+        assert_eq!(counting.1.load(Ordering::SeqCst), 2, "annotated to be thrown away");
+    }
+
+    #[test]
+    fn a_back_end_that_fails_ahead_fails_again_when_it_counts() {
+        let backends = Backends { labeller: Arc::new(Broken), ..Backends::lexicon() };
+        let scorer = Scorer::new(backends, &RewardConfig::default()).unwrap();
+        let reference = addendum_studies::Reference::new(REFERENCE);
+        let study =
+            Study { id: "s".into(), views: vec![], indication: None, technique: None, comparison: None, reference };
+        scorer.foresee(&study);
+        assert!(scorer.score(REFERENCE, &[REFERENCE]).is_err());
     }
 
     /// Every component, with weights that make sums round.

@@ -25,6 +25,10 @@ pub struct TrainArgs {
     /// Go on with the run in this folder, under its own settings.
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     resume: Option<PathBuf>,
+    /// Write where time goes into this file, which ui.perfetto.dev and chrome://tracing open: what every actor does and
+    /// waits for, and the way of every ticket. It changes no result.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Check everything that can be checked without computing, print the plan, and stop.
     #[arg(long)]
     dry_run: bool,
@@ -49,7 +53,10 @@ impl TrainArgs {
 }
 
 pub fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
-    let training = beforehand(args.training())?.progress(progress.clone());
+    let mut training = beforehand(args.training())?.progress(progress.clone());
+    if let Some(file) = &args.trace {
+        training = training.trace(file);
+    }
     if args.dry_run {
         let plan = training.plan();
         output::print(&plan.to_string())?;

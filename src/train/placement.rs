@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::settings::Problem;
-use crate::qwen::Prompts;
+use crate::qwen::{Decoded, Prompts};
 
 /// How weight matrices are stored; everything else is f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
@@ -198,6 +198,7 @@ impl Placement {
         let or_all = |names: &'_ [String]| if names.is_empty() { vec![devices.device.clone()] } else { names.to_vec() };
         let (samplers, learner) = (or_all(&devices.sampler_devices), or_all(&devices.learner_devices));
         let mut loaded: BTreeMap<&str, Arc<Prompts>> = BTreeMap::new();
+        let decoded = Arc::new(Decoded::default());
         for name in samplers.iter().chain(&learner) {
             if !loaded.contains_key(name.as_str()) {
                 let policy = Policy::load(dir, devices.dtype.into(), &device(name)?)?;
@@ -205,7 +206,8 @@ impl Placement {
                     Some(limits) => policy.with_pixels(limits)?,
                     None => policy,
                 };
-                loaded.insert(name, Arc::new(Prompts::new(Arc::new(policy), budget)));
+                let prompts = Prompts::new(Arc::new(policy), budget).sharing(decoded.clone());
+                loaded.insert(name, Arc::new(prompts));
             }
         }
         let placed = |names: &[String]| names.iter().map(|name| loaded[name.as_str()].clone()).collect();

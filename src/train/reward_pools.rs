@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use addendum_actors::{Pipeline, stages::RewardStage};
+use addendum_actors::{Pipeline, Pool, stages::RewardStage};
 use addendum_rewards::{Error, Result, RewardSource};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,9 @@ impl RewardPools {
     pub(super) fn append<S: Send + Sync + 'static>(&self, pipeline: Pipeline<S>, sources: Vec<Named>) -> Pipeline<S> {
         sources.into_iter().fold(pipeline, |pipeline, (name, source)| {
             let workers = self.workers.get(&name).copied().unwrap_or(1);
-            pipeline.stage(name, workers, move || Ok(RewardStage::new(source.clone())))
+            let ahead = source.clone();
+            let stage = Pool::computing(name, workers, move || Ok(RewardStage::new(source.clone())));
+            pipeline.append(stage.foresee(move |study| ahead.foresee(study)))
         })
     }
 }

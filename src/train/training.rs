@@ -20,7 +20,9 @@ use std::{
     sync::Arc,
 };
 
-use addendum_actors::{AsyncSampler, EngineError, Pipeline, Sampler as ComputingSampler, stages::EditStage};
+use addendum_actors::{
+    AsyncSampler, EngineError, Pipeline, Pool, Sampler as ComputingSampler, Variant, stages::EditStage,
+};
 use addendum_editor::Editor;
 use addendum_policy::{Adapter, algorithm::Algorithm};
 use addendum_rewards::{Components, Score};
@@ -66,6 +68,7 @@ pub struct Training {
     algorithms: BTreeMap<String, Arc<dyn Algorithm>>,
     changes: Vec<Change>,
     sampling: Option<Sampling>,
+    trace: Option<PathBuf>,
     progress: Progress,
     interrupt: Interrupt,
 }
@@ -83,6 +86,7 @@ impl Training {
             algorithms: BTreeMap::new(),
             changes: Vec::new(),
             sampling: None,
+            trace: None,
             progress: Progress::stderr(),
             interrupt: Interrupt::never(),
         }
@@ -128,6 +132,13 @@ impl Training {
     /// What the folder of a new run is called, before its number, where [`Training::out`] names none.
     pub fn numbered(mut self, name: impl Into<String>) -> Self {
         self.numbered = name.into();
+        self
+    }
+
+    /// Writes where time goes into this file, as [`Pipeline::trace`] does. It is of this process only: neither saved nor
+    /// resumed.
+    pub fn trace(mut self, path: impl Into<PathBuf>) -> Self {
+        self.trace = Some(path.into());
         self
     }
 
@@ -227,6 +238,7 @@ impl Training {
             algorithms,
             changes,
             sampling,
+            trace,
             progress,
             interrupt,
             data,
@@ -257,7 +269,13 @@ impl Training {
         let editing = settings.services.editing(&annotators.editing)?;
         let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &editing)?);
         let (tokenizer, variant) = (Arc::new(Tokenizer(home)), settings.run.variant);
-        pipeline = pipeline.stage("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), variant)));
+        let ahead = (variant != Variant::Grpo && settings.services.edit.is_none()).then(|| editor.clone());
+        let mut stage =
+            Pool::computing("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), variant)));
+        if let Some(editor) = ahead {
+            stage = stage.foresee(move |study| drop(editor.foresee(study.reference.text())));
+        }
+        pipeline = pipeline.append(stage);
         pipeline = settings.append_reward(pipeline, annotators.scoring.clone(), &components)?;
         for change in changes {
             pipeline = change(pipeline)?;
@@ -273,6 +291,9 @@ impl Training {
             Place::New(None) => RunFolder::numbered("runs".as_ref(), &numbered)?,
         };
         pipeline = pipeline.identity(identity).folder(folder.path()).stop_when(interrupt.clone().requested());
+        if let Some(path) = trace {
+            pipeline = pipeline.trace(path);
+        }
         // A run that was ended before its first step has nothing to go on from: it begins.
         let begun = |name| folder.path().join(name).exists();
         if resumed && (begun("metrics.jsonl") || begun("checkpoints")) {
@@ -295,6 +316,7 @@ impl Training {
 fn built_in_sampling() -> Sampling {
     Box::new(|settings, data, prompts, learner| {
         let config = settings.sampling.clone();
+        let (devices, kept) = (prompts.clone(), 2 * settings.run.prefetch as usize);
         let samplers = move |i: usize| {
             let prompts = prompts[i % prompts.len()].clone();
             let mut config = config.clone();
@@ -302,6 +324,7 @@ fn built_in_sampling() -> Sampling {
             Ok(Sampler::new(prompts, config)?)
         };
         Pipeline::new(settings.run.clone(), data, samplers, learner)
+            .foresee(move |study| Prompts::foresee(&devices, study, kept))
     })
 }
 

@@ -8,7 +8,7 @@ use rand::RngCore;
 
 use super::engine::{Ask, Engine, answer};
 use crate::{
-    EngineError, Request, Sampled,
+    EngineError, Request, Sampled, Track,
     compute::{Compute, Failure, guarded},
     context::Context,
     engine::Versioned,
@@ -20,6 +20,7 @@ pub(super) struct Assignment<S> {
     pub context: Arc<Context<S>>,
     /// Assignments that the actor may have at the same time.
     pub capacity: usize,
+    pub track: Track,
 }
 
 impl<S: Send + Sync + 'static> Assignment<S> {
@@ -31,6 +32,7 @@ impl<S: Send + Sync + 'static> Assignment<S> {
             let Engine::Computing(sampler) = engine else {
                 return Err("a sampler to wait for was asked to compute".into());
             };
+            let _span = self.track.span("sampling");
             let reports = sampler.sample(request)?;
             self.check(&reports)?;
             Ok::<_, EngineError>((study, reports))
@@ -48,10 +50,12 @@ impl<S: Send + Sync + 'static> Assignment<S> {
             })
             .await?;
         let drawn = match prepared {
-            Ok((study, request)) => match answer(remote, request).await {
-                Ok(reports) => guarded(|| assignment.check(&reports)).map(|()| (study, reports)),
-                Err(failure) => Err(failure),
-            },
+            Ok((study, request)) => {
+                let span = assignment.track.span("sampling");
+                let answer = answer(remote, request).await;
+                drop(span);
+                answer.and_then(|reports| guarded(|| assignment.check(&reports)).map(|()| (study, reports)))
+            }
             Err(failure) => Err(failure),
         };
         assignment.conclude(drawn, started)
@@ -59,13 +63,19 @@ impl<S: Send + Sync + 'static> Assignment<S> {
 
     fn prepare(&self) -> Result<(Study, Request<S>), EngineError> {
         let Self { ticket, context, .. } = self;
-        let study = context.dataset.study(ticket.study())?;
+        let span = self.track.span("reading");
+        let study = match context.ahead.study(ticket.study()) {
+            Some(study) => study,
+            None => context.dataset.study(ticket.study())?,
+        };
+        drop(span);
         let version = ticket.snapshot();
         let weights = context.snapshots.get(version).ok_or_else(|| format!("the snapshot {version} is gone"))?;
         let wanted = context.config.sampled_per_group() as u64;
         let seeds = (0..wanted).map(|rollout| ticket.stream(Stream::Sample, rollout).next_u64()).collect();
         let prompt = Arc::new(Prompt::new(&study));
         let mut request = Request::new(&study.id, prompt, Versioned { version, weights }, seeds);
+        request.track = self.track.clone();
         if context.config.swap && context.config.mode == Mode::Latest {
             let context = context.clone();
             request = request.swapping(move || context.newest());
@@ -96,7 +106,7 @@ impl<S: Send + Sync + 'static> Assignment<S> {
         drawn: Result<(Study, Vec<Sampled>), Failure>,
         started: Instant,
     ) -> Result<RolloutGroup, Failure> {
-        let Self { ticket, context, capacity } = self;
+        let Self { ticket, context, capacity, .. } = self;
         let (study, reports) = match drawn {
             Ok(drawn) => drawn,
             Err(failure) => {
@@ -117,6 +127,8 @@ impl<S: Send + Sync + 'static> Assignment<S> {
             truncated: report.truncated,
             reward: None,
         });
-        Ok(RolloutGroup { rollouts: rollouts.collect(), study: Arc::new(study), ticket })
+        let group = RolloutGroup { rollouts: rollouts.collect(), study: Arc::new(study), ticket };
+        context.meter.trace.passed(&group, "sampler");
+        Ok(group)
     }
 }

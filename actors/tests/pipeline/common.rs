@@ -20,7 +20,7 @@ use addendum_actors::{
 use addendum_editor::{EditConfig, Editor};
 use addendum_replay::{Origin, PolicyVersion, RolloutGroup};
 use addendum_rewards::{Case, Entity, EntityExtractor, EntityType, Report, Reward, RewardSource};
-use addendum_studies::{Reference, Study};
+use addendum_studies::{Dataset, Reference, Study};
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -389,12 +389,25 @@ pub fn with_learner<L: Learner<Weights> + 'static>(
     trouble: Trouble,
     learner: impl FnOnce(Arc<Trouble>) -> L + Send + 'static,
 ) -> Pipeline<Weights> {
-    let trouble = Arc::new(trouble);
+    chain(config, Arc::new(studies(7)), Arc::new(trouble), learner)
+}
+
+/// As [`pipeline`], over a dataset of one's own.
+pub fn over(dataset: impl Dataset + 'static, config: RunConfig, trouble: Arc<Trouble>) -> Pipeline<Weights> {
+    chain(config, Arc::new(dataset), trouble, ToyLearner::new)
+}
+
+fn chain<L: Learner<Weights> + 'static>(
+    config: RunConfig,
+    dataset: Arc<dyn Dataset>,
+    trouble: Arc<Trouble>,
+    learner: impl FnOnce(Arc<Trouble>) -> L + Send + 'static,
+) -> Pipeline<Weights> {
     let (sampling, learning) = (trouble.clone(), trouble.clone());
     let variant = config.variant;
     let chain = Pipeline::new(
         config,
-        Arc::new(studies(7)),
+        dataset,
         move |index| {
             if index > 0 {
                 std::thread::sleep(sampling.slow_start);

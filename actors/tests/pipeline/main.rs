@@ -1,5 +1,6 @@
 //! Whole pipelines over a policy that fits on a page. One program, because linking is most of what a test costs to build.
 
+mod ahead;
 mod common;
 mod determinism;
 mod draws;
@@ -12,3 +13,4 @@ mod resuming;
 mod reward_failures;
 mod sampling;
 mod stages;
+mod tracing;

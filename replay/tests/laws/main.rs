@@ -1,6 +1,7 @@
 //! The laws of tickets under random schedules, failures, restarts and numbers of samplers.
 
 mod draws;
+mod endings;
 mod versions;
 mod world;
 

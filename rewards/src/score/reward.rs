@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use addendum_studies::Study;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -51,4 +52,8 @@ pub trait RewardSource: Send + Sync {
     /// # Errors
     /// Never a zero reward instead.
     fn rewards(&self, case: &Case<'_>) -> Result<Vec<Reward>>;
+
+    /// Gets ready for reports of this study, if there is something to be known of it beforehand. It changes no reward:
+    /// what fails here fails again when reports are there.
+    fn foresee(&self, _study: &Study) {}
 }

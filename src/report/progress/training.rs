@@ -64,6 +64,9 @@ impl Watch {
             Event::Checkpoint { version, path } => {
                 progress.note(paint.dim(format!("version {}: checkpoint {}", version.0, path.display())));
             }
+            Event::TraceStopped { path, reason } => {
+                progress.note(paint.warning(format!("{}: the trace ends here: {reason}", path.display())));
+            }
             Event::Restarted { actor, reason } => {
                 progress.note(paint.warning(format!("{actor} was restarted: {reason}")));
             }
