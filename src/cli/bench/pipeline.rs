@@ -58,6 +58,10 @@ pub struct Pipeline {
     /// Time of the learner for a step; `balanced` is the mean time in which all samplers have a step's groups ready.
     #[arg(long, value_name = "TIME", default_value = "balanced")]
     learn_time: LearnTime,
+    /// Share of their times that the devices really take, so that long steps can be tried shortly; rates are those of the
+    /// whole times. What the actors take is not shortened, so a small share makes it look larger than it is.
+    #[arg(long, default_value_t = 1., value_parser = share)]
+    time_scale: f64,
     /// `none` takes all times as 0: what is left is the time that the actors take themselves.
     #[arg(long, value_enum, default_value = "simulated")]
     devices: Devices,
@@ -115,7 +119,8 @@ impl Pipeline {
         for (&samplers, &groups, &latency) in self.settings() {
             let first = outcomes.len();
             for &staleness in &self.staleness {
-                outcomes.push(runtime.block_on(self.trial(samplers, groups, latency, staleness).run())?);
+                let outcome = runtime.block_on(self.trial(samplers, groups, latency, staleness).run())?;
+                outcomes.push(outcome.unscaled(self.time_scale));
             }
             let of_setting = &mut outcomes[first..];
             let synchronous = of_setting.iter().find(|outcome| outcome.staleness == 0).map(|it| it.groups_per_second);
@@ -137,11 +142,17 @@ impl Pipeline {
     }
 
     fn trial(&self, samplers: usize, groups: usize, reward_latency: Seconds, staleness: u64) -> Trial {
-        let nothing = self.devices == Devices::None;
-        let time = |time: Seconds| if nothing { Seconds(0.) } else { time };
-        let balanced = || {
-            let group = self.lengths.mean_time(self.group_size / 2).0;
-            Seconds(group * groups as f64 / (samplers * self.slots) as f64)
+        let scale = match self.devices {
+            Devices::Simulated => self.time_scale,
+            Devices::None => 0.,
+        };
+        let time = |time: Seconds| Seconds(scale * time.0);
+        let learn = match self.learn_time {
+            LearnTime::Balanced => {
+                let group = self.lengths.mean_time(self.group_size / 2).0;
+                Seconds(group * groups as f64 / (samplers * self.slots) as f64)
+            }
+            LearnTime::Given(time) => time,
         };
         Trial {
             samplers,
@@ -151,15 +162,12 @@ impl Pipeline {
             staleness,
             mode: self.mode,
             steps: self.steps as u64,
-            lengths: if nothing { self.lengths.without_time() } else { self.lengths.clone() },
+            lengths: self.lengths.scaled(scale),
             editors: self.editors,
             edit: time(self.edit_time),
             reward_latency: time(reward_latency),
             reward_in_flight: self.reward_in_flight,
-            learn: time(match self.learn_time {
-                LearnTime::Balanced => balanced(),
-                LearnTime::Given(time) => time,
-            }),
+            learn: time(learn),
             seed: self.seed,
         }
     }
@@ -173,6 +181,14 @@ impl Pipeline {
             "config": self,
         });
         format!("{report}\n")
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if share > 0. && share <= 1. => Ok(share),
+        Ok(share) => Err(format!("{share} is not above 0 and at most 1")),
+        Err(error) => Err(format!("{error}")),
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Lengths {
     bound: Bound,
     /// Time that a sampler takes for a group of reports of the mean length; others take longer or shorter in proportion.
     #[arg(long, value_name = "TIME", default_value = "20ms")]
-    pub sample_time: Seconds,
+    sample_time: Seconds,
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -92,8 +92,9 @@ impl Lengths {
         Seconds((0..GROUPS).map(group).sum::<f64>() / GROUPS as f64)
     }
 
-    pub fn without_time(&self) -> Self {
-        Self { sample_time: Seconds(0.), ..self.clone() }
+    /// The same lengths on devices that take this share of their time.
+    pub fn scaled(&self, share: f64) -> Self {
+        Self { sample_time: Seconds(share * self.sample_time.0), ..self.clone() }
     }
 }
 

@@ -81,6 +81,19 @@ pub struct Outcome {
     pub processor_overhead: Option<f64>,
 }
 
+impl Outcome {
+    /// The same for devices that take their whole times, if these took the given share of them.
+    pub fn unscaled(self, share: f64) -> Self {
+        Self {
+            reward_latency: Seconds(self.reward_latency.0 / share),
+            learn_time: Seconds(self.learn_time.0 / share),
+            groups_per_second: self.groups_per_second * share,
+            steps_per_hour: self.steps_per_hour * share,
+            ..self
+        }
+    }
+}
+
 impl Trial {
     /// Runs it.
     ///
@@ -128,7 +141,7 @@ impl Trial {
     }
 
     fn outcome(&self, warm_up: usize, lessons: &[Lesson], records: &[Box<StepRecord>]) -> Result<Outcome> {
-        let tickets = self.trained_once(lessons)?;
+        let tickets = trained_once(lessons, self.groups)?;
         let oldest = records.iter().map(|record| record.staleness_max).max().unwrap_or(0);
         ensure!(oldest <= self.staleness, "a group of age {oldest} was trained on, the bound is {}", self.staleness);
         let (before, measured) = lessons.split_at_checked(warm_up).context("the run ended too early")?;
@@ -169,15 +182,15 @@ impl Trial {
             processor_overhead: processor.map(|processor| 1e6 * per_group(processor)),
         })
     }
+}
 
-    /// The number of tickets.
-    fn trained_once(&self, lessons: &[Lesson]) -> Result<u64> {
-        let mut tickets: Vec<u64> = lessons.iter().flat_map(|lesson| lesson.tickets.iter().copied()).collect();
-        tickets.sort_unstable();
-        let all = lessons.len() as u64 * self.groups;
-        ensure!(tickets.into_iter().eq(0..all), "not every ticket was trained on exactly once");
-        Ok(all)
-    }
+/// The number of tickets, `groups` in each step.
+fn trained_once(lessons: &[Lesson], groups: u64) -> Result<u64> {
+    let mut tickets: Vec<u64> = lessons.iter().flat_map(|lesson| lesson.tickets.iter().copied()).collect();
+    tickets.sort_unstable();
+    let all = lessons.len() as u64 * groups;
+    ensure!(tickets.into_iter().eq(0..all), "not every ticket was trained on exactly once");
+    Ok(all)
 }
 
 /// Few, and without images: to read a study is no part of what is measured.
@@ -191,4 +204,33 @@ fn studies() -> Vec<Study> {
         reference: Reference::new("No acute findings."),
     };
     (0..100).map(study).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_ticket_that_is_trained_on_twice_or_not_at_all_is_noticed() {
+        let lesson = |tickets: &[u64]| Lesson {
+            tickets: tickets.to_vec(),
+            sampling: Seconds(0.),
+            ended: Instant::now(),
+            processor: None,
+        };
+        assert_eq!(trained_once(&[lesson(&[1, 0]), lesson(&[3, 2])], 2).unwrap(), 4);
+        for second in [&[1, 2][..], &[2], &[2, 4], &[2, 3, 4]] {
+            assert!(trained_once(&[lesson(&[0, 1]), lesson(second)], 2).is_err(), "{second:?}");
+        }
+    }
+
+    #[test]
+    fn the_bottleneck_is_the_busiest_device_and_of_equals_the_first() {
+        let busy = |samplers, learner, rewards| Busy { samplers, editors: 0., rewards, learner };
+        assert_eq!(busy(0.5, 0.9, 0.1).bottleneck(), Some(("learner", 0.9)));
+        assert_eq!(busy(0.7, 0.7, 0.1).bottleneck(), Some(("samplers", 0.7)));
+        assert_eq!(busy(0., 0., 0.).bottleneck(), None);
+    }
 }
