@@ -2,6 +2,7 @@
 
 mod draws;
 mod versions;
+mod waiting;
 mod world;
 
 use std::collections::BTreeMap;
