@@ -3,7 +3,7 @@
 #
 #   scripts/bench/pipeline.sh [--binary FILE] [OPTIONS OF ALL: --steps 40 --seed 1 ...]
 #
-# Devices sleep, so this takes about twelve minutes on any machine; what else runs on it shows as overhead.
+# Devices sleep, so this takes about a quarter of an hour on any machine; what else runs on it shows as overhead.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
@@ -32,6 +32,6 @@ for host in "1 GPU in turns;1;700ms;4.4s;0" "1 GPU shared;1;2.33s;6.3s;1,2" "4 G
   "8 GPUs, 2 sample;2;700ms;0.78s;0,1,2" "8 GPUs, 3 sample;3;700ms;0.93s;0,1,2"; do
   IFS=';' read -r name samplers sample learn staleness <<< "$host"
   table "A step on $name" --groups 32 --group-size 10 --lengths lognormal --mean-tokens 128 --slots 16 \
-    --edit-time 10ms --editors 4 --reward-latency 500ms --reward-in-flight 64 --time-scale 0.1 --steps 30 \
+    --edit-time 10ms --editors 4 --reward-latency 500ms --reward-in-flight 64 --time-scale 0.2 --steps 30 \
     --samplers "$samplers" --sample-time "$sample" --learn-time "$learn" --staleness "$staleness"
 done
