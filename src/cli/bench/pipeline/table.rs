@@ -2,8 +2,10 @@
 
 use super::trial::Outcome;
 
-/// Their names, and how an outcome fills them.
-const COLUMNS: [(&str, fn(&Outcome) -> String); 15] = [
+/// A column's name, and how an outcome fills it.
+type Column = (&'static str, fn(&Outcome) -> String);
+
+const COLUMNS: [Column; 15] = [
     ("samplers", |outcome| outcome.samplers.to_string()),
     ("groups", |outcome| outcome.groups.to_string()),
     ("η", |outcome| outcome.staleness.to_string()),
