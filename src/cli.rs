@@ -61,7 +61,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Compare a device with the CPU: features, log-probabilities, gradients, tokens and a training step.
     CheckDevice(check_device::CheckArgs),
-    /// Time sampling, a learning step, a whole iteration, or rewards; prints one JSON object.
+    /// Time sampling, a learning step, a whole iteration, rewards, or the actors; prints one JSON object or a table.
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Write a model folder with random weights, for benchmarks.
@@ -100,7 +100,7 @@ impl Command {
             Self::Merge(args) => merge::run(args),
             Self::Doctor(args) => doctor::run(args),
             Self::CheckDevice(args) => check_device::run(args),
-            Self::Bench(bench) => output::print(&format!("{}\n", bench.run()?)),
+            Self::Bench(bench) => output::print(&bench.run()?),
             Self::Init(args) => init::run(args),
             Self::Phantoms(args) => phantoms::run(args),
             Self::Completions(args) => completions::run(args, Cli::command()),

@@ -1,6 +1,6 @@
 //! What this machine and this process say of themselves; most of it on Linux only, elsewhere nothing is known.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 /// The processor's name.
 pub fn cpu_model() -> Option<String> {
@@ -27,6 +27,19 @@ pub fn free_disk(path: &Path) -> Option<u64> {
 /// Bytes that the disk under an existing path can still give to this user.
 #[cfg(not(unix))]
 pub fn free_disk(_: &Path) -> Option<u64> {
+    None
+}
+
+/// Processor time of this process until now, of all of its threads.
+#[cfg(unix)]
+pub fn processor_time() -> Option<Duration> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).ok()
+}
+
+/// Processor time of this process until now, of all of its threads.
+#[cfg(not(unix))]
+pub fn processor_time() -> Option<Duration> {
     None
 }
 

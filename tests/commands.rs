@@ -225,3 +225,70 @@ fn edit_takes_its_settings_from_a_file_and_refuses_impossible_ones() {
     assert!(refused(&[&reports[..], &["--tau", "7"]].concat()).contains("tau is 7, expected a number from 0 to 1"));
     assert!(refused(&[&reports[..], &["--extractor", "bert"]].concat()).contains("expected one of"));
 }
+
+/// What `bench pipeline` says of short runs over simulated devices.
+fn outcomes(arguments: &[&str]) -> Vec<Value> {
+    let common = ["bench", "pipeline", "--json", "--group-size", "4", "--steps", "5"];
+    let report: Value = serde_json::from_str(&printed(&[&common, arguments].concat())).unwrap();
+    assert_eq!(report["bench"], "pipeline");
+    report["outcomes"].as_array().unwrap().clone()
+}
+
+#[test]
+fn bench_pipeline_trains_on_every_ticket_once_at_the_age_it_was_given_and_no_faster_than_its_devices() {
+    let times = ["--sample-time", "2ms", "--edit-time", "100us", "--reward-latency", "0,3ms"];
+    let sweep = ["--samplers", "1,3", "--groups", "4", "--staleness", "0,2"];
+    let outcomes = outcomes(&[&times[..], &sweep].concat());
+    let number = |outcome: &Value, key: &str| outcome[key].as_f64().unwrap();
+    let settings = outcomes.iter().map(|it| ["samplers", "reward_latency", "staleness"].map(|key| number(it, key)));
+    let expected = [1., 3.].map(|samplers| [0., 3e-3].map(|latency| [0., 2.].map(|age| [samplers, latency, age])));
+    assert!(settings.eq(expected.into_iter().flatten().flatten()));
+    for outcome in &outcomes {
+        let staleness = number(outcome, "staleness");
+        // Five steps of four groups, after those that fill the pipeline.
+        assert_eq!(number(outcome, "tickets"), 4. * (5. + staleness + 1.));
+        assert_eq!(number(outcome, "staleness_max"), staleness);
+        assert_eq!(number(outcome, "staleness_mean"), staleness, "measured steps are past the first ones");
+        assert!(number(outcome, "in_flight_max") <= 4. * (staleness + 1.), "{outcome}");
+        let share = number(outcome, "share_of_ideal");
+        assert!(share > 0. && share <= 1., "{outcome}");
+        for device in ["samplers", "editors", "learner"] {
+            let busy = number(&outcome["busy"], device);
+            assert!(busy > 0. && busy <= share, "{device}: {outcome}");
+        }
+        assert!(number(outcome, "wall_overhead") >= 0.);
+        if staleness == 0. {
+            assert_eq!(number(outcome, "speed"), 1.);
+        }
+    }
+}
+
+#[test]
+fn bench_pipeline_without_devices_has_no_ideal_and_the_newest_mode_keeps_the_bound() {
+    let outcomes = outcomes(&["--devices", "none", "--mode", "latest", "--samplers", "4", "--staleness", "3"]);
+    let [outcome] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert!(outcome["share_of_ideal"].is_null() && outcome["bottleneck"].is_null() && outcome["speed"].is_null());
+    assert!(outcome["staleness_max"].as_u64().unwrap() <= 3);
+    assert_eq!(outcome["tickets"], 8 * (5 + 3 + 1));
+}
+
+#[test]
+fn bench_pipeline_prints_a_table_and_refuses_what_is_no_setting() {
+    let table = printed(&["bench", "pipeline", "--devices", "none", "--groups", "2,3", "--steps", "2"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 2 + 4, "a head, a rule, and a row for each setting:\n{table}");
+    assert!(lines[0].contains("| samplers |") && lines[1].starts_with("|--"));
+    let width = lines[0].chars().count();
+    assert!(lines.iter().all(|line| line.chars().count() == width), "{table}");
+    for (arguments, message) in [
+        (["--group-size", "3"], "an even number"),
+        (["--sample-time", "20"], "is not a time such as"),
+        (["--time-scale", "0"], "above 0"),
+        (["--mode", "newest"], "newest"),
+        (["--samplers", "2,0"], "0 is not at least 1"),
+        (["--samplers", "300"], "at most 256"),
+    ] {
+        let refused = refused(&[&["bench", "pipeline"], &arguments[..]].concat());
+        assert!(refused.contains(message), "{refused}");
+    }
+}

@@ -1,8 +1,8 @@
 //! Compute threads: where the work is done that handlers must not do.
 //!
-//! A [`Compute`] is a named OS thread that owns a value (a model, a stage) and a rayon pool of its own. Jobs reach it
-//! over a bounded channel and answer over a oneshot, so an async handler waits without blocking its executor. A
-//! panicking job becomes an error; the thread and its value live on.
+//! A [`Compute`] is a rayon pool of its own, one of whose threads owns a value (a model, a stage) and does nothing but
+//! its jobs. They reach it over a bounded channel and answer over a oneshot, so an async handler waits without blocking
+//! its executor. A panicking job becomes an error; the thread and its value live on.
 
 use std::{
     any::Any,
@@ -12,7 +12,6 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
-    thread,
     time::Duration,
 };
 
@@ -84,10 +83,10 @@ impl IntoFailure for crate::RunError {
 }
 
 impl<T: Send + 'static> Compute<T> {
-    /// Starts a thread called `name` with a pool of `threads` threads and builds its value there.
+    /// Starts a pool of `threads` threads, called `name` and their number, and builds the value on one of them.
     ///
     /// # Errors
-    /// The thread or its pool could not be started, or `build` failed or panicked.
+    /// The pool could not be started, or `build` failed or panicked.
     pub async fn spawn<E: IntoFailure>(
         name: &str,
         threads: usize,
@@ -95,21 +94,20 @@ impl<T: Send + 'static> Compute<T> {
     ) -> Result<Self, Failure> {
         let (jobs, queue) = channel::bounded::<Job<T>>(QUEUE);
         let (ready, started) = oneshot::channel();
-        let pool_name = name.to_string();
-        thread::Builder::new()
-            .name(name.to_string())
-            .spawn(move || match start(pool_name, threads, build) {
-                Ok((pool, mut value)) => {
+        let pool = pool(name, threads)?;
+        pool.clone().spawn(move || {
+            // The other threads of the pool are there as long as this one works.
+            let _pool = pool;
+            match guarded(build) {
+                Ok(mut value) => {
                     let _ = ready.send(Ok(()));
-                    for job in queue {
-                        pool.install(|| job(&mut value));
-                    }
+                    queue.into_iter().for_each(|job| job(&mut value));
                 }
                 Err(failure) => {
                     let _ = ready.send(Err(failure));
                 }
-            })
-            .map_err(|error| Failure::Refused(error.to_string()))?;
+            }
+        });
         let answer = started.await.unwrap_or_else(|_| Err(gone(name)));
         answer.map(|()| Self { name: name.into(), jobs, room: Arc::new(Semaphore::new(QUEUE)) })
     }
@@ -139,18 +137,15 @@ impl<T: Send + 'static> Compute<T> {
     }
 }
 
-fn start<T: Send, E: IntoFailure>(
-    name: String,
-    threads: usize,
-    build: impl FnOnce() -> Result<T, E> + Send,
-) -> Result<(rayon::ThreadPool, T), Failure> {
+fn pool(name: &str, threads: usize) -> Result<Arc<rayon::ThreadPool>, Failure> {
+    let name = name.to_string();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(move |index| format!("{name}.{index}"))
-        .build()
-        .map_err(|error| Failure::Refused(error.to_string()))?;
-    let value = pool.install(|| guarded(build))?;
-    Ok((pool, value))
+        // Jobs are guarded; a value that panics when it is dropped at their end does no harm.
+        .panic_handler(drop)
+        .build();
+    pool.map(Arc::new).map_err(|error| Failure::Refused(error.to_string()))
 }
 
 fn gone(name: &str) -> Failure {
@@ -183,6 +178,8 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[tokio::test]

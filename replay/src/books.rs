@@ -1,4 +1,7 @@
 //! What gate, buffer and tickets share: the ledger behind a lock, and those who wait for a change in it.
+//!
+//! Whoever waits is woken by what may concern it only: with many idle samplers, a group that reaches the buffer must not
+//! wake them all.
 
 use std::{
     fmt,
@@ -7,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    TicketId,
+    PolicyVersion, TicketId,
     ledger::{Ending, Fate, Ledger},
     sync::{Mutex, lock},
 };
@@ -30,12 +33,19 @@ impl fmt::Debug for Witness {
 #[derive(Debug)]
 struct Pages {
     ledger: Ledger,
-    waiting: Vec<Waker>,
+    waiting: [Vec<Waker>; 2],
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum For {
+    Ticket,
+    Batch,
 }
 
 impl Books {
     pub fn new(ledger: Ledger) -> Self {
-        Self { pages: Mutex::new(Pages { ledger, waiting: Vec::new() }), witness: OnceLock::new() }
+        Self { pages: Mutex::new(Pages { ledger, waiting: Default::default() }), witness: OnceLock::new() }
     }
 
     /// Looks into the ledger, or changes what nobody waits for.
@@ -49,26 +59,47 @@ impl Books {
             let mut pages = lock(&self.pages);
             (change(&mut pages.ledger), std::mem::take(&mut pages.waiting))
         };
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().flatten().for_each(Waker::wake);
         answer
     }
 
-    /// Asks to be woken at the next change. Call it before looking, so that no change falls between the two.
-    pub fn watch(&self, cx: &Context<'_>) {
-        let mut pages = lock(&self.pages);
-        if !pages.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            pages.waiting.push(cx.waker().clone());
+    /// Changes what concerns nobody but those who wait for a batch, and wakes them.
+    pub fn change_for_batch(&self, change: impl FnOnce(&mut Ledger)) {
+        let waiting = {
+            let mut pages = lock(&self.pages);
+            change(&mut pages.ledger);
+            std::mem::take(&mut pages.waiting[For::Batch as usize])
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Asks to be woken at the next change that may concern it. Call it before looking, so that no change falls between
+    /// the two.
+    pub fn watch(&self, what: For, cx: &Context<'_>) {
+        let waiting = &mut lock(&self.pages).waiting[what as usize];
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
         }
     }
 
     pub fn settle(&self, id: TicketId, fate: Fate) {
+        self.change(|ledger| self.settle_in(ledger, id, fate));
+    }
+
+    /// Settles the tickets of a batch that was trained on and publishes what was learnt from it, all at once.
+    pub fn publish(&self, trained: Vec<TicketId>, dead: u64) -> PolicyVersion {
         self.change(|ledger| {
-            let ending = ledger.settle(id, fate);
-            // Under the lock: the ticket may be issued again as soon as it is gone.
-            if let (Some(Witness(tell)), Some(ending)) = (self.witness.get(), ending) {
-                tell(id, ending);
-            }
-        });
+            trained.into_iter().for_each(|id| self.settle_in(ledger, id, Fate::Trained));
+            ledger.publish(dead)
+        })
+    }
+
+    fn settle_in(&self, ledger: &mut Ledger, id: TicketId, fate: Fate) {
+        let ending = ledger.settle(id, fate);
+        // Under the lock: the ticket may be issued again as soon as it is gone.
+        if let (Some(Witness(tell)), Some(ending)) = (self.witness.get(), ending) {
+            tell(id, ending);
+        }
     }
 
     pub fn set_witness(&self, witness: Witness) {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::{
-    FreshnessGate, Mode, PolicyVersion, RolloutGroup, RolloutId, TicketId,
-    books::Books,
+    FreshnessGate, GateConfig, Mode, PolicyVersion, RolloutGroup, RolloutId, TicketId,
+    books::{Books, For},
     sync::{Mutex, lock},
 };
 
@@ -19,8 +19,13 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ReplayBuffer {
     books: Arc<Books>,
-    groups: Arc<Mutex<BTreeMap<TicketId, RolloutGroup>>>,
+    config: Arc<GateConfig>,
+    shelves: Arc<Mutex<Shelves>>,
 }
+
+/// Groups by what decides about them, then by ticket: in fixed-lag mode the step that they belong to, in latest mode the
+/// oldest version that they were sampled with. No shelf is empty.
+type Shelves = BTreeMap<u64, BTreeMap<TicketId, RolloutGroup>>;
 
 /// Why a group was not accepted. Its ticket has returned to the gate with this error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +62,7 @@ struct Turn(Arc<Books>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.change(|ledger| ledger.batch_out = false);
+        self.0.change_for_batch(|ledger| ledger.batch_out = false);
     }
 }
 
@@ -70,7 +75,7 @@ enum Attempt {
 
 impl ReplayBuffer {
     pub fn new(gate: &FreshnessGate) -> Self {
-        Self { books: gate.books.clone(), groups: Arc::default() }
+        Self { books: gate.books.clone(), config: Arc::new(gate.config()), shelves: Arc::default() }
     }
 
     /// Takes a scored group.
@@ -82,8 +87,13 @@ impl ReplayBuffer {
             group.fail(&error);
             return Err(error);
         }
-        lock(&self.groups).insert(group.ticket.id(), group);
-        self.books.change(|_| ());
+        let ticket = group.ticket.id();
+        let shelf = match self.config.mode {
+            Mode::FixedLag => self.config.step_of(ticket),
+            Mode::Latest => group.oldest_version().0,
+        };
+        lock(&self.shelves).entry(shelf).or_default().insert(ticket, group);
+        self.books.change_for_batch(|_| ());
         Ok(())
     }
 
@@ -107,10 +117,10 @@ impl ReplayBuffer {
         }
         let expected = group.ticket.snapshot();
         // A sampler may swap in a newer snapshot under way in latest mode, never an older one.
-        let newest = self.books.read(|ledger| match ledger.config.mode {
+        let newest = match self.config.mode {
             Mode::FixedLag => expected,
-            Mode::Latest => ledger.version,
-        });
+            Mode::Latest => self.books.read(|ledger| ledger.version),
+        };
         for (rollout, member) in group.rollouts.iter().enumerate() {
             match &member.reward {
                 None => return Err(PushError::NotScored { ticket, rollout }),
@@ -137,7 +147,7 @@ impl ReplayBuffer {
     /// While a batch is out, no second one is handed out.
     pub async fn next_batch(&self) -> Option<Batch> {
         poll_fn(|cx| {
-            self.books.watch(cx);
+            self.books.watch(For::Batch, cx);
             match self.try_batch() {
                 Attempt::Batch(batch) => Poll::Ready(Some(batch)),
                 Attempt::Finished => Poll::Ready(None),
@@ -157,7 +167,7 @@ impl ReplayBuffer {
 
     /// Groups waiting to be trained on.
     pub fn len(&self) -> usize {
-        lock(&self.groups).len()
+        lock(&self.shelves).values().map(BTreeMap::len).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -166,34 +176,35 @@ impl ReplayBuffer {
 
     /// Drops every group that waits; their tickets return to the gate.
     pub fn clear(&self) {
-        let groups = std::mem::take(&mut *lock(&self.groups));
-        drop(groups);
+        let shelves = std::mem::take(&mut *lock(&self.shelves));
+        drop(shelves);
     }
 
     fn try_batch(&self) -> Attempt {
         // Tickets of evicted groups return to the gate after both locks are released.
         let mut evicted = Vec::new();
         let attempt = {
-            let mut groups = lock(&self.groups);
-            let (config, version, batch_out, closed) =
-                self.books.read(|ledger| (ledger.config.clone(), ledger.version, ledger.batch_out, ledger.closed));
+            let mut shelves = lock(&self.shelves);
+            let GateConfig { steps, staleness, mode, .. } = *self.config;
+            let (version, batch_out, closed) =
+                self.books.read(|ledger| (ledger.version, ledger.batch_out, ledger.closed));
             let step = version.0;
-            if closed || step >= config.steps {
+            if closed || step >= steps {
                 Attempt::Finished
             } else if batch_out {
                 Attempt::Wait
             } else {
-                let chosen = match config.mode {
-                    Mode::FixedLag => self.tickets_of_step(&groups, step, config.batch_groups),
+                let chosen = match mode {
+                    Mode::FixedLag => self.groups_of_step(&mut shelves, step),
                     Mode::Latest => {
-                        evicted = evict(&mut groups, version, config.staleness);
-                        self.oldest_tickets(&groups, config.batch_groups)
+                        evicted = evict(&mut shelves, version, staleness);
+                        self.oldest_groups(&mut shelves)
                     }
                 };
                 match chosen {
-                    Some((ids, dead)) => {
+                    Some((groups, dead)) => {
                         self.books.read(|ledger| ledger.batch_out = true);
-                        let groups = ids.iter().filter_map(|id| groups.remove(id)).collect();
+                        let groups = groups.into_values().collect();
                         Attempt::Batch(Batch { step, groups, dead, turn: Turn(self.books.clone()) })
                     }
                     None => Attempt::Wait,
@@ -205,39 +216,38 @@ impl ReplayBuffer {
     }
 
     /// Fixed lag: exactly the tickets [sB, (s+1)B), each of them ready or dead.
-    fn tickets_of_step(
-        &self,
-        groups: &BTreeMap<TicketId, RolloutGroup>,
-        step: u64,
-        batch_groups: u64,
-    ) -> Option<(Vec<TicketId>, u64)> {
+    fn groups_of_step(&self, shelves: &mut Shelves, step: u64) -> Option<Chosen> {
         let dead = self.books.read(|ledger| ledger.dead_in_step(step));
-        let tickets = TicketId(step * batch_groups)..TicketId((step + 1) * batch_groups);
-        let ready: Vec<_> = groups.range(tickets).map(|(id, _)| *id).collect();
-        (ready.len() + dead.len() == batch_groups as usize).then_some((ready, dead.len() as u64))
+        let ready = shelves.get(&step).map_or(0, BTreeMap::len) as u64;
+        (ready + dead == self.config.batch_groups).then(|| (shelves.remove(&step).unwrap_or_default(), dead))
     }
 
     /// Latest: dead tickets take their places first, then the groups sampled with the oldest versions.
-    fn oldest_tickets(
-        &self,
-        groups: &BTreeMap<TicketId, RolloutGroup>,
-        batch_groups: u64,
-    ) -> Option<(Vec<TicketId>, u64)> {
-        let dead = self.books.read(|ledger| ledger.dead_to_place()).min(batch_groups);
-        let places = (batch_groups - dead) as usize;
-        let mut by_age: Vec<_> = groups.iter().map(|(id, group)| (group.oldest_version(), *id)).collect();
-        by_age.sort_unstable();
-        let mut chosen: Vec<_> = by_age.into_iter().take(places).map(|(_, id)| id).collect();
-        chosen.sort_unstable();
-        (chosen.len() == places).then_some((chosen, dead))
+    fn oldest_groups(&self, shelves: &mut Shelves) -> Option<Chosen> {
+        let dead = self.books.read(|ledger| ledger.dead_to_place()).min(self.config.batch_groups);
+        let places = (self.config.batch_groups - dead) as usize;
+        if shelves.values().map(BTreeMap::len).sum::<usize>() < places {
+            return None;
+        }
+        let mut chosen = BTreeMap::new();
+        while chosen.len() < places {
+            let mut shelf = shelves.first_entry()?;
+            chosen.extend(shelf.get_mut().pop_first());
+            if shelf.get().is_empty() {
+                shelf.remove();
+            }
+        }
+        Some((chosen, dead))
     }
 }
 
+/// The groups of a batch, and the places that dead tickets take in it.
+type Chosen = (BTreeMap<TicketId, RolloutGroup>, u64);
+
 /// Removes the groups whose version lags more than the bound.
-fn evict(groups: &mut BTreeMap<TicketId, RolloutGroup>, now: PolicyVersion, staleness: u64) -> Vec<RolloutGroup> {
-    let too_old = |group: &RolloutGroup| now.lag_of(group.oldest_version()) > staleness;
-    let old: Vec<_> = groups.iter().filter(|(_, group)| too_old(group)).map(|(id, _)| *id).collect();
-    old.iter().filter_map(|id| groups.remove(id)).collect()
+fn evict(shelves: &mut Shelves, now: PolicyVersion, staleness: u64) -> Vec<RolloutGroup> {
+    let fresh = shelves.split_off(&now.0.saturating_sub(staleness));
+    std::mem::replace(shelves, fresh).into_values().flat_map(BTreeMap::into_values).collect()
 }
 
 impl Batch {
@@ -264,7 +274,7 @@ impl Batch {
     /// Ends the tickets of all groups and publishes version step + 1. The new snapshot must be in place before.
     pub fn publish(self) -> PolicyVersion {
         let Self { groups, dead, turn, .. } = self;
-        groups.into_iter().for_each(|group| group.ticket.retire());
-        turn.0.change(|ledger| ledger.publish(dead))
+        let trained: Vec<_> = groups.into_iter().filter_map(|group| group.ticket.retire()).collect();
+        turn.0.publish(trained, dead)
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, future::poll_fn, sync::Arc, task::Poll};
 
 use crate::{
     ConfigError, DeadLetter, GateConfig, GateState, GateStats, PolicyVersion, Ticket, TicketId,
-    books::{Books, Witness},
+    books::{Books, For, Witness},
     ledger::{Ending, Fate, Ledger, Next, Permit},
 };
 
@@ -69,7 +69,7 @@ impl FreshnessGate {
     /// Waits for the next ticket; `None` once no ticket will ever be issued again.
     pub async fn issue(&self) -> Option<Ticket> {
         poll_fn(|cx| {
-            self.books.watch(cx);
+            self.books.watch(For::Ticket, cx);
             match self.try_issue() {
                 Issue::Ticket(ticket) => Poll::Ready(Some(ticket)),
                 Issue::Finished => Poll::Ready(None),

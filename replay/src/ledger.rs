@@ -2,7 +2,7 @@
 //!
 //! A plain state machine without locks, wakers or time; [`FreshnessGate`](crate::FreshnessGate) shares it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use crate::{ConfigError, DeadLetter, GateConfig, GateState, Mode, OpenTicket, PolicyVersion, StudyOrder, TicketId};
 
@@ -83,6 +83,8 @@ pub(crate) struct Ledger {
     pub version: PolicyVersion,
     next: TicketId,
     in_flight: BTreeMap<TicketId, (PolicyVersion, OpenTicket)>,
+    /// Tickets in flight by the version that they are sampled with.
+    sampled_with: BTreeMap<PolicyVersion, u64>,
     returned: BTreeMap<TicketId, OpenTicket>,
     dead: BTreeMap<TicketId, DeadLetter>,
     dead_in_batches: u64,
@@ -114,6 +116,7 @@ impl Ledger {
             version: state.version,
             next: state.next,
             in_flight: BTreeMap::new(),
+            sampled_with: BTreeMap::new(),
             returned: state.open,
             dead: state.dead,
             dead_in_batches: state.dead_in_batches,
@@ -168,6 +171,7 @@ impl Ledger {
             snapshot: self.snapshot(id),
         };
         self.in_flight.insert(id, (permit.snapshot, open));
+        *self.sampled_with.entry(permit.snapshot).or_default() += 1;
         Next::Permit(permit)
     }
 
@@ -180,7 +184,13 @@ impl Ledger {
 
     /// Takes a ticket back from wherever it was dropped; `None` if it was not out.
     pub fn settle(&mut self, id: TicketId, fate: Fate) -> Option<Ending> {
-        let (_, mut open) = self.in_flight.remove(&id)?;
+        let (version, mut open) = self.in_flight.remove(&id)?;
+        if let Entry::Occupied(mut count) = self.sampled_with.entry(version) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
         let (ending, last) = match fate {
             Fate::Trained => return Some(Ending::Trained),
             Fate::Evicted => {
@@ -217,9 +227,9 @@ impl Ledger {
     }
 
     /// Dead tickets among those of one step.
-    pub fn dead_in_step(&self, step: u64) -> BTreeSet<TicketId> {
+    pub fn dead_in_step(&self, step: u64) -> u64 {
         let batch = self.config.batch_groups;
-        self.dead.range(TicketId(step * batch)..TicketId((step + 1) * batch)).map(|(id, _)| *id).collect()
+        self.dead.range(TicketId(step * batch)..TicketId((step + 1) * batch)).count() as u64
     }
 
     /// Dead tickets that have not taken their place in a batch yet (of any step).
@@ -235,15 +245,16 @@ impl Ledger {
 
     /// The oldest version that a ticket may still be sampled with, should the run be given more steps too.
     pub fn oldest_needed(&self) -> PolicyVersion {
-        let returned = self.returned.keys().map(|id| self.snapshot(*id));
+        // No ticket asks for an older version than the one before it.
+        let returned = self.returned.first_key_value().map(|(id, _)| self.snapshot(*id));
         // In fixed-lag mode an in-flight ticket may come back and ask for the same version again.
-        let in_flight = self.in_flight.values().map(|(snapshot, _)| *snapshot);
+        let in_flight = self.sampled_with.first_key_value().map(|(version, _)| *version);
         // All tickets that may ask for the newest version may be dead; it is needed nevertheless, to go on from.
         let newest = self.snapshot(self.next).min(self.version);
         // A dead one whose place is not trained past is open again after a resume.
         let first_untrained = TicketId(self.version.0 * self.config.batch_groups);
-        let dead = self.dead.range(first_untrained..).map(|(id, _)| self.snapshot(*id));
-        returned.chain(in_flight).chain(dead).fold(newest, PolicyVersion::min)
+        let dead = self.dead.range(first_untrained..).next().map(|(id, _)| self.snapshot(*id));
+        [returned, in_flight, dead].into_iter().flatten().fold(newest, PolicyVersion::min)
     }
 
     pub fn dead_letters(&self) -> &BTreeMap<TicketId, DeadLetter> {

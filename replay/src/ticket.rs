@@ -109,9 +109,9 @@ impl Ticket {
         self.fate = Fate::Evicted;
     }
 
-    /// Ends the ticket for good.
-    pub(crate) fn retire(mut self) {
-        self.fate = Fate::Trained;
+    /// Ends the ticket for good, once the ledger is told; nothing if it has come back before.
+    pub(crate) fn retire(self) -> Option<TicketId> {
+        (!self.settled.swap(true, Ordering::SeqCst)).then_some(self.id)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Timing the policy (sampling, a learning step, or a whole GRPO iteration without actors) and the rewards.
+//! Timing the policy (sampling, a learning step, or a whole GRPO iteration without actors), the rewards, and the actors
+//! without either.
 //!
 //! The policy works on token ids, so that a model needs no tokenizer: prompts are random images and random text,
 //! responses have a forced length. What the model says is worthless; what it costs is not.
@@ -7,6 +8,7 @@ mod bed;
 mod clock;
 mod counts;
 mod iteration;
+mod pipeline;
 mod rewards;
 mod trie;
 mod unigram;
@@ -22,6 +24,7 @@ use bed::Bed;
 use clock::{Laps, median_and_shortest};
 use counts::cores;
 use iteration::Iteration;
+use pipeline::Pipeline;
 use rewards::Rewards;
 use work::Work;
 use workload::{Stage, Workload};
@@ -37,20 +40,24 @@ pub enum Bench {
     Loop(Workload),
     /// Reports against references by the networks of CheXbert and RaTEScore, with random weights of the published sizes.
     Rewards(Rewards),
+    /// The actors over simulated devices: how much of the devices' time they use, and how much they take themselves.
+    Pipeline(Pipeline),
 }
 
 impl Bench {
-    /// Runs the benchmark; returns its report, a JSON object.
+    /// Runs the benchmark; returns its report, a JSON object or, of the actors, a table.
     ///
     /// # Errors
     /// A model that cannot be read or written; settings that do not fit it; a failure while computing.
-    pub fn run(&self) -> Result<Value> {
-        match self {
+    pub fn run(&self) -> Result<String> {
+        let report = match self {
             Self::Sample(workload) => run(workload, Stage::Sample),
             Self::Step(workload) => run(workload, Stage::Step),
             Self::Loop(workload) => run(workload, Stage::Loop),
             Self::Rewards(rewards) => rewards.run(),
-        }
+            Self::Pipeline(pipeline) => return pipeline.run(),
+        };
+        Ok(format!("{}\n", report?))
     }
 }
 

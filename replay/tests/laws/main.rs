@@ -3,6 +3,7 @@
 mod draws;
 mod endings;
 mod versions;
+mod waiting;
 mod world;
 
 use std::collections::BTreeMap;

@@ -223,7 +223,8 @@ impl World {
     fn restart(&mut self) {
         let json = serde_json::to_string(&self.gate.state()).unwrap();
         let state: GateState = serde_json::from_str(&json).unwrap();
-        let needed = state.oldest_needed();
+        // A checkpoint has what died before its place was trained past open again.
+        let needed = state.clone().reopened().oldest_needed();
         self.gate = FreshnessGate::resume(self.config.clone(), state).unwrap();
         self.buffer = ReplayBuffer::new(&self.gate);
         self.at_hand.clear();
