@@ -16,6 +16,7 @@ use crate::{
     meter::Meter,
     slot::Hop,
     snapshots::Snapshots,
+    suspects::Suspects,
     trainer::Trainer,
     writer::Writer,
 };
@@ -29,6 +30,7 @@ pub(crate) struct Context<S> {
     pub gate: FreshnessGate,
     pub buffer: ReplayBuffer,
     pub snapshots: Snapshots<S>,
+    pub suspects: Suspects,
     pub meter: Arc<Meter>,
     pub trainer: Compute<Trainer<S>>,
     pub writer: Compute<Writer>,

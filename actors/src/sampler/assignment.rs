@@ -1,12 +1,14 @@
 //! A ticket on its way to a group. If that fails, the ticket returns with the reason.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use addendum_replay::{Mode, Origin, Rollout, RolloutGroup, RolloutId, Stream, Ticket};
 use addendum_studies::{Prompt, Study};
 use rand::RngCore;
 
-use super::engine::{Ask, Engine, answer};
 use crate::{
     EngineError, Request, Sampled,
     compute::{Compute, Failure, guarded},
@@ -16,48 +18,32 @@ use crate::{
 };
 
 pub(super) struct Assignment<S> {
-    pub ticket: Ticket,
-    pub context: Arc<Context<S>>,
-    /// Assignments that the actor may have at the same time.
-    pub capacity: usize,
+    ticket: Ticket,
+    context: Arc<Context<S>>,
+    since: Instant,
+}
+
+/// An assignment whose study was read.
+pub(super) struct Prepared<S> {
+    assignment: Assignment<S>,
+    study: Study,
 }
 
 impl<S: Send + Sync + 'static> Assignment<S> {
-    /// Samples with what computes; to be called on its thread.
-    pub fn compute(self, engine: &mut Engine<S>) -> Result<RolloutGroup, Failure> {
-        let started = Instant::now();
-        let drawn = guarded(|| {
-            let (study, request) = self.prepare()?;
-            let Engine::Computing(sampler) = engine else {
-                return Err("a sampler to wait for was asked to compute".into());
-            };
-            let reports = sampler.sample(request)?;
-            self.check(&reports)?;
-            Ok::<_, EngineError>((study, reports))
-        });
-        self.conclude(drawn, started)
+    pub fn new(ticket: Ticket, context: Arc<Context<S>>) -> Self {
+        Self { ticket, context, since: Instant::now() }
     }
 
-    /// Waits for what somebody else computes. The study is read on the actor's own thread, as always.
-    pub async fn ask(self, engine: &Compute<Engine<S>>, remote: &dyn Ask<S>) -> Result<RolloutGroup, Failure> {
-        let started = Instant::now();
-        let (assignment, prepared) = engine
-            .run(move |_| {
-                let prepared = guarded(|| self.prepare());
-                Ok::<_, Failure>((self, prepared))
-            })
-            .await?;
-        let drawn = match prepared {
-            Ok((study, request)) => match answer(remote, request).await {
-                Ok(reports) => guarded(|| assignment.check(&reports)).map(|()| (study, reports)),
-                Err(failure) => Err(failure),
-            },
-            Err(failure) => Err(failure),
+    /// Reads the study, on a thread where that stops nobody; gives what to sample with it.
+    pub async fn prepare<T: Send + 'static>(self, reader: &Compute<T>) -> Result<(Prepared<S>, Request<S>), Failure> {
+        let prepare = move |_: &mut T| match guarded(|| self.read()) {
+            Ok((study, request)) => Ok((Prepared { assignment: self, study }, request)),
+            Err(failure) => Err(self.fail(failure)),
         };
-        assignment.conclude(drawn, started)
+        reader.run(prepare).await
     }
 
-    fn prepare(&self) -> Result<(Study, Request<S>), EngineError> {
+    fn read(&self) -> Result<(Study, Request<S>), EngineError> {
         let Self { ticket, context, .. } = self;
         let study = context.dataset.study(ticket.study())?;
         let version = ticket.snapshot();
@@ -73,42 +59,40 @@ impl<S: Send + Sync + 'static> Assignment<S> {
         Ok((study, request))
     }
 
-    fn check(&self, reports: &[Sampled]) -> Result<(), EngineError> {
-        let wanted = self.context.config.sampled_per_group();
-        if reports.len() != wanted {
-            return Err(format!("the sampler gave {} reports for {wanted} seeds", reports.len()).into());
-        }
-        for (index, Sampled { tokens, logprobs, versions, .. }) in reports.iter().enumerate() {
-            let (tokens, logprobs, versions) = (tokens.len(), logprobs.len(), versions.len());
-            if tokens == 0 || tokens != logprobs || tokens != versions {
-                return Err(format!(
-                    "sampled report {index} has {tokens} tokens, {logprobs} log-probabilities and {versions} policy \
-                     versions"
-                )
-                .into());
-            }
-        }
-        Ok(())
+    /// Returns the ticket with the reason, which it gives back.
+    fn fail(self, failure: Failure) -> Failure {
+        self.ticket.fail(&failure);
+        failure
+    }
+}
+
+impl<S: Send + Sync + 'static> Prepared<S> {
+    pub fn ticket(&self) -> &Ticket {
+        &self.assignment.ticket
     }
 
-    fn conclude(
-        self,
-        drawn: Result<(Study, Vec<Sampled>), Failure>,
-        started: Instant,
-    ) -> Result<RolloutGroup, Failure> {
-        let Self { ticket, context, capacity } = self;
-        let (study, reports) = match drawn {
-            Ok(drawn) => drawn,
-            Err(failure) => {
-                ticket.fail(&failure);
-                return Err(failure);
-            }
+    pub fn age(&self) -> Duration {
+        self.assignment.since.elapsed()
+    }
+
+    /// Returns the ticket with the reason, which it gives back.
+    pub fn fail(self, failure: Failure) -> Failure {
+        self.assignment.fail(failure)
+    }
+
+    /// The group; or the reason with which the ticket returned.
+    pub fn conclude(self, reports: Result<Vec<Sampled>, Failure>) -> Result<RolloutGroup, Failure> {
+        let wanted = self.assignment.context.config.sampled_per_group();
+        let reports = match reports.and_then(|reports| guarded(|| check(&reports, wanted)).map(|()| reports)) {
+            Ok(reports) => reports,
+            Err(failure) => return Err(self.fail(failure)),
         };
+        let age = self.age();
+        let Self { assignment: Assignment { ticket, context, .. }, study } = self;
         let lengths: Vec<usize> = reports.iter().map(|report| report.tokens.len()).collect();
         let truncated = reports.iter().filter(|report| report.truncated).count();
-        // One of several requests keeps the actor busy for its share of the time.
-        context.meter.sampled(lengths.iter().sum::<usize>() as u64, started.elapsed().div_f64(capacity as f64));
-        telemetry::sampled(&lengths, truncated, started.elapsed());
+        context.meter.sampled(lengths.iter().sum::<usize>() as u64);
+        telemetry::sampled(&lengths, truncated, age);
         let rollouts = (0..).zip(reports).map(|(id, report)| Rollout {
             id: RolloutId(id),
             tokens: report.tokens,
@@ -119,4 +103,20 @@ impl<S: Send + Sync + 'static> Assignment<S> {
         });
         Ok(RolloutGroup { rollouts: rollouts.collect(), study: Arc::new(study), ticket })
     }
+}
+
+fn check(reports: &[Sampled], wanted: usize) -> Result<(), EngineError> {
+    if reports.len() != wanted {
+        return Err(format!("the sampler gave {} reports for {wanted} seeds", reports.len()).into());
+    }
+    for (index, Sampled { tokens, logprobs, versions, .. }) in reports.iter().enumerate() {
+        let (tokens, logprobs, versions) = (tokens.len(), logprobs.len(), versions.len());
+        if tokens == 0 || tokens != logprobs || tokens != versions {
+            return Err(format!(
+                "sampled report {index} has {tokens} tokens, {logprobs} log-probabilities and {versions} policy versions"
+            )
+            .into());
+        }
+    }
+    Ok(())
 }
