@@ -8,17 +8,18 @@ mod clock;
 mod counts;
 mod iteration;
 mod rewards;
+mod stream;
 mod unigram;
 mod workload;
 
 use anyhow::{Context, Result};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use addendum::host;
 use bed::Bed;
 use clock::{Laps, median_and_shortest};
-use counts::cores;
+use counts::{at_least_one, cores};
 use iteration::Iteration;
 use rewards::Rewards;
 use workload::{Stage, Workload};
@@ -27,13 +28,22 @@ use workload::{Stage, Workload};
 #[derive(Subcommand)]
 pub enum Bench {
     /// Responses from prompts.
-    Sample(Workload),
+    Sample(Sample),
     /// One update from given responses.
     Step(Workload),
     /// Sampling, reward, update, and the new adapter in the sampler.
     Loop(Workload),
     /// Reports against references by the networks of CheXbert and RaTEScore, with random weights of the published sizes.
     Rewards(Rewards),
+}
+
+#[derive(Args)]
+pub struct Sample {
+    #[command(flatten)]
+    workload: Workload,
+    /// Sample a stream of four times as many studies, this many at a time, as a sampler of a run does.
+    #[arg(long, value_name = "STUDIES", value_parser = at_least_one)]
+    in_flight: Option<usize>,
 }
 
 impl Bench {
@@ -43,7 +53,11 @@ impl Bench {
     /// A model that cannot be read or written; settings that do not fit it; a failure while computing.
     pub fn run(&self) -> Result<Value> {
         match self {
-            Self::Sample(workload) => run(workload, Stage::Sample),
+            Self::Sample(Sample { workload, in_flight: None }) => run(workload, Stage::Sample),
+            Self::Sample(Sample { workload, in_flight: Some(studies) }) => {
+                let threads = threads(workload)?;
+                pool(threads)?.install(|| stream::run(workload, *studies, threads))
+            }
             Self::Step(workload) => run(workload, Stage::Step),
             Self::Loop(workload) => run(workload, Stage::Loop),
             Self::Rewards(rewards) => rewards.run(),
@@ -52,10 +66,17 @@ impl Bench {
 }
 
 fn run(workload: &Workload, stage: Stage) -> Result<Value> {
-    let threads = workload.threads.map_or_else(cores, Ok)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let (bed, steps) = pool.install(|| time(workload, stage))?;
+    let threads = threads(workload)?;
+    let (bed, steps) = pool(threads)?.install(|| time(workload, stage))?;
     report(workload, stage, &bed, threads, &steps)
+}
+
+fn threads(workload: &Workload) -> Result<usize> {
+    workload.threads.map_or_else(cores, Ok)
+}
+
+fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?)
 }
 
 fn time(workload: &Workload, stage: Stage) -> Result<(Bed, Vec<Laps>)> {

@@ -20,7 +20,9 @@ use std::{
     sync::Arc,
 };
 
-use addendum_actors::{AsyncSampler, EngineError, Pipeline, Sampler as ComputingSampler, stages::EditStage};
+use addendum_actors::{
+    AsyncSampler, BatchSampler, EngineError, Pipeline, Sampler as ComputingSampler, stages::EditStage,
+};
 use addendum_editor::Editor;
 use addendum_policy::{Adapter, algorithm::Algorithm};
 use addendum_rewards::{Components, Score};
@@ -186,6 +188,18 @@ impl Training {
         self
     }
 
+    /// Samplers of one's own that compute many requests together.
+    pub fn batch_sampler<M: BatchSampler<Adapter> + 'static>(
+        mut self,
+        build: impl Fn(usize, Arc<Prompts>) -> Result<M, EngineError> + Send + Sync + 'static,
+    ) -> Self {
+        self.sampling = Some(Box::new(move |settings, data, prompts, learner| {
+            let samplers = move |i: usize| build(i, prompts[i % prompts.len()].clone());
+            Pipeline::with_batch_samplers(settings.run.clone(), data, samplers, learner)
+        }));
+        self
+    }
+
     /// Samplers of one's own that wait: for a service, or an engine with threads of its own.
     pub fn async_sampler<M: AsyncSampler<Adapter> + 'static>(
         mut self,
@@ -294,14 +308,14 @@ impl Training {
 
 fn built_in_sampling() -> Sampling {
     Box::new(|settings, data, prompts, learner| {
-        let config = settings.sampling.clone();
+        let (config, batch) = (settings.sampling.clone(), settings.sampler.clone());
         let samplers = move |i: usize| {
             let prompts = prompts[i % prompts.len()].clone();
             let mut config = config.clone();
             config.suppressed_tokens.extend(prompts.policy().tokenizer().misplaced_tokens());
-            Ok(Sampler::new(prompts, config)?)
+            Ok(Sampler::with(prompts, config, batch.clone())?)
         };
-        Pipeline::new(settings.run.clone(), data, samplers, learner)
+        Pipeline::with_batch_samplers(settings.run.clone(), data, samplers, learner)
     })
 }
 

@@ -1,5 +1,6 @@
 //! Whole pipelines over a policy that fits on a page. One program, because linking is most of what a test costs to build.
 
+mod batching;
 mod common;
 mod determinism;
 mod draws;

@@ -6,7 +6,6 @@ use addendum_policy::{
     Adapter, Learner, LearnerConfig, SamplingConfig,
     algorithm::DrGrpo,
     generate::{GenerateRequest, Sample, generate},
-    image::Patches,
     learner::{StepStats, TrainGroup, TrainResponse},
     objective::ObjectiveConfig,
     pack::EncodedPrompt,
@@ -80,7 +79,7 @@ impl<'a> Iteration<'a> {
     /// One step of the given kind. Only what belongs to it is timed.
     fn step(&mut self, stage: Stage) -> Result<Laps> {
         let mut laps = Laps::default();
-        let (prompts, seconds) = timed(|| self.encode());
+        let (prompts, seconds) = timed(|| self.bed.encode());
         let prompts = prompts?;
         let groups = if stage == Stage::Step {
             prompts.into_iter().map(|prompt| self.given(prompt)).collect::<Result<_>>()?
@@ -100,21 +99,6 @@ impl<'a> Iteration<'a> {
         laps.share_out(seconds, &stats?);
         self.adapter = self.learner.adapter();
         Ok(laps)
-    }
-
-    fn encode(&self) -> Result<Vec<Arc<EncodedPrompt>>> {
-        let encode = |(tokens, images): &(_, Vec<Patches>)| {
-            let images: Vec<&Patches> = images.iter().collect();
-            let features = match images[..] {
-                [] => None,
-                _ => Some(self.bed.model.vision.forward_images(&images, &self.bed.device)?),
-            };
-            Ok(Arc::new(EncodedPrompt { tokens: Clone::clone(tokens), features }))
-        };
-        let prompts = self.bed.prompts.iter().map(encode).collect();
-        // Otherwise the clock would stop before a GPU has begun.
-        self.bed.device.synchronize()?;
-        prompts
     }
 
     /// Of every prompt its samples.
