@@ -77,6 +77,7 @@ impl Prompts {
 pub struct Sampler {
     prompts: Arc<Prompts>,
     batch: Batch<'static>,
+    max_sequences: usize,
     adapters: Arc<OnDevice>,
 }
 
@@ -89,10 +90,10 @@ impl Sampler {
     /// # Errors
     /// Settings out of their range; a cache that the device does not hold.
     pub fn with(prompts: Arc<Prompts>, sampling: SamplingConfig, batch: BatchConfig) -> addendum_policy::Result<Self> {
-        let policy = prompts.policy();
+        let (policy, max_sequences) = (prompts.policy(), batch.max_sequences);
         let batch = policy.batch(&TokenSampler::new(sampling)?, batch)?;
         let adapters = Arc::new(OnDevice { device: policy.device().clone(), copies: Mutex::default() });
-        Ok(Self { prompts, batch, adapters })
+        Ok(Self { prompts, batch, max_sequences, adapters })
     }
 
     fn sampled(&self, samples: Vec<Sample>) -> Vec<Sampled> {
@@ -127,6 +128,11 @@ impl engine::BatchSampler<Adapter> for Sampler {
     fn advance(&mut self) -> Vec<(u64, Result<Vec<Sampled>, EngineError>)> {
         let ended = self.batch.step().into_iter();
         ended.map(|(id, samples)| (id, samples.map(|samples| self.sampled(samples)).map_err(Into::into))).collect()
+    }
+
+    /// On a GPU products choose their ways by the number of their rows.
+    fn mixes(&self) -> Option<usize> {
+        (!self.prompts.policy().device().is_cpu()).then_some(self.max_sequences)
     }
 
     fn load(&self) -> Load {

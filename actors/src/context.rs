@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer};
 use addendum_studies::Dataset;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
     RunConfig, RunError,
@@ -31,6 +31,8 @@ pub(crate) struct Context<S> {
     pub buffer: ReplayBuffer,
     pub snapshots: Snapshots<S>,
     pub suspects: Suspects,
+    /// Held by the sampler that gathers the tickets of a fixed batch.
+    pub gathering: Mutex<()>,
     pub meter: Arc<Meter>,
     pub trainer: Compute<Trainer<S>>,
     pub writer: Compute<Writer>,

@@ -102,6 +102,14 @@ pub trait BatchSampler<S>: Send {
     /// report per seed, in order, or an error as of [`Sampler::sample`].
     fn advance(&mut self) -> Vec<(u64, Result<Vec<Sampled>, EngineError>)>;
 
+    /// The most reports of a batch, if what shares a batch may change how a report is rounded; `None` if a report
+    /// depends on its request alone. In `fixed_lag` mode, tickets are then sampled in fixed batches of so many reports (of one
+    /// ticket at least), all of which are admitted before the first step and advance to their end without others. Asked
+    /// once.
+    fn mixes(&self) -> Option<usize> {
+        None
+    }
+
     /// What it holds at the moment, to be watched.
     fn load(&self) -> Load {
         Load::default()

@@ -5,7 +5,10 @@ use std::{future::Future, path::PathBuf, sync::Arc};
 use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer, RolloutGroup};
 use addendum_studies::Dataset;
 use ractor::Actor;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::Instant,
+};
 
 use crate::{
     AsyncSampler, BatchSampler, EngineError, Evaluate, Event, Learner, Pool, RunConfig, RunError, RunSummary, Running,
@@ -278,6 +281,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             buffer,
             snapshots,
             suspects: Suspects::default(),
+            gathering: Mutex::default(),
             meter,
             trainer,
             writer,

@@ -5,16 +5,19 @@
 mod assignment;
 mod batching;
 mod engine;
+mod fixed;
 mod remote;
+mod under_way;
 
 use std::sync::Arc;
 
+use addendum_replay::Mode;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 pub(crate) use self::engine::{Batch, BuildSampler, OneByOne, Remote};
-use self::{batching::Batching, remote::Waiting};
+use self::{batching::Batching, fixed::Fixed, remote::Waiting};
 use crate::{
-    compute::Compute,
+    compute::{Compute, Failure},
     context::{Context, FINISHED},
     messages::Next,
 };
@@ -28,6 +31,7 @@ pub(crate) struct SamplerActor<S> {
 /// How it samples.
 pub(crate) enum SamplerState<S> {
     Batching(Batching<S>),
+    Fixed(Fixed<S>),
     Waiting(Waiting<S>),
 }
 
@@ -42,7 +46,13 @@ impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
         let state = match self.build.clone() {
             BuildSampler::Batch(build) => {
                 let engine = Compute::spawn(&name, threads, move || build(index)).await?;
-                SamplerState::Batching(Batching::new(index, context, engine).await?)
+                let reader = Compute::spawn(&format!("{name}-reader"), 1, || Ok::<_, Failure>(())).await?;
+                match engine.run(|engine| Ok::<_, Failure>(engine.mixes())).await? {
+                    Some(reports) if context.config.mode == Mode::FixedLag => {
+                        SamplerState::Fixed(Fixed::new(index, context, engine, reader, reports))
+                    }
+                    _ => SamplerState::Batching(Batching::new(index, context, engine, reader)),
+                }
             }
             BuildSampler::Remote(build) => {
                 let engine = Compute::spawn(&name, threads, move || build(index)).await?;
@@ -56,6 +66,7 @@ impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
     async fn handle(&self, myself: ActorRef<Next>, _: Next, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         let goes_on = match state {
             SamplerState::Batching(batching) => batching.turn().await?,
+            SamplerState::Fixed(fixed) => fixed.turn().await?,
             SamplerState::Waiting(waiting) => waiting.turn().await?,
         };
         if goes_on {

@@ -1,27 +1,29 @@
 //! Tickets that were lost together, when a sampler broke over one of them: nobody knows which.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use addendum_replay::TicketId;
 
-/// They are sampled one by one, so that the one to blame fails and the others do not.
+/// How often each of them was lost so. They are sampled one by one, so that the one to blame fails and the others do
+/// not.
 #[derive(Default)]
-pub(crate) struct Suspects(Mutex<BTreeSet<TicketId>>);
+pub(crate) struct Suspects(Mutex<BTreeMap<TicketId, u32>>);
 
 impl Suspects {
-    fn all(&self) -> MutexGuard<'_, BTreeSet<TicketId>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<TicketId, u32>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn contains(&self, id: TicketId) -> bool {
-        self.all().contains(&id)
+    pub fn crashes(&self, id: TicketId) -> u32 {
+        self.all().get(&id).copied().unwrap_or(0)
     }
 
     pub fn add(&self, ids: impl Iterator<Item = TicketId>) {
-        self.all().extend(ids);
+        let mut all = self.all();
+        ids.for_each(|id| *all.entry(id).or_default() += 1);
     }
 
     /// It was sampled.

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use addendum_replay::{Mode, Origin, Rollout, RolloutGroup, RolloutId, Stream, Ticket};
+use addendum_replay::{
+    Mode, Origin, PolicyVersion, Rollout, RolloutGroup, RolloutId, Stream, StudyOrder, Ticket, TicketId, stream,
+};
 use addendum_studies::{Prompt, Study};
 use rand::RngCore;
 
@@ -45,18 +47,9 @@ impl<S: Send + Sync + 'static> Assignment<S> {
 
     fn read(&self) -> Result<(Study, Request<S>), EngineError> {
         let Self { ticket, context, .. } = self;
-        let study = context.dataset.study(ticket.study())?;
-        let version = ticket.snapshot();
-        let weights = context.snapshots.get(version).ok_or_else(|| format!("the snapshot {version} is gone"))?;
         let wanted = context.config.sampled_per_group() as u64;
         let seeds = (0..wanted).map(|rollout| ticket.stream(Stream::Sample, rollout).next_u64()).collect();
-        let prompt = Arc::new(Prompt::new(&study));
-        let mut request = Request::new(&study.id, prompt, Versioned { version, weights }, seeds);
-        if context.config.swap && context.config.mode == Mode::Latest {
-            let context = context.clone();
-            request = request.swapping(move || context.newest());
-        }
-        Ok((study, request))
+        read(context, ticket.study(), ticket.snapshot(), seeds)
     }
 
     /// Returns the ticket with the reason, which it gives back.
@@ -103,6 +96,49 @@ impl<S: Send + Sync + 'static> Prepared<S> {
         });
         Ok(RolloutGroup { rollouts: rollouts.collect(), study: Arc::new(study), ticket })
     }
+}
+
+/// Requests like those of other tickets' first draws, without the tickets.
+pub(super) struct Company {
+    order: StudyOrder,
+}
+
+impl Company {
+    pub fn new<S>(context: &Context<S>) -> Self {
+        Self { order: StudyOrder::new(context.config.seed, context.dataset.len()) }
+    }
+
+    /// Reads the study of a ticket.
+    pub async fn prepare<S: Send + Sync + 'static>(
+        &mut self,
+        id: TicketId,
+        version: PolicyVersion,
+        context: Arc<Context<S>>,
+        reader: &Compute<()>,
+    ) -> Result<Request<S>, Failure> {
+        let study = self.order.study_of(id, 0);
+        let seed = |rollout| stream(context.config.seed, Stream::Sample, id.0, rollout).next_u64();
+        let seeds = (0..context.config.sampled_per_group() as u64).map(seed).collect();
+        reader.run(move |()| read(&context, study, version, seeds).map(|(_, request)| request)).await
+    }
+}
+
+/// A study by its index in the training set, and what to ask for.
+fn read<S: Send + Sync + 'static>(
+    context: &Arc<Context<S>>,
+    study: usize,
+    version: PolicyVersion,
+    seeds: Vec<u64>,
+) -> Result<(Study, Request<S>), EngineError> {
+    let study = context.dataset.study(study)?;
+    let weights = context.snapshots.get(version).ok_or_else(|| format!("the snapshot {version} is gone"))?;
+    let prompt = Arc::new(Prompt::new(&study));
+    let mut request = Request::new(&study.id, prompt, Versioned { version, weights }, seeds);
+    if context.config.swap && context.config.mode == Mode::Latest {
+        let context = context.clone();
+        request = request.swapping(move || context.newest());
+    }
+    Ok((study, request))
 }
 
 fn check(reports: &[Sampled], wanted: usize) -> Result<(), EngineError> {

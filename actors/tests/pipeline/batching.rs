@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::common::{Heard, Trouble, batched, batched_over, calm, config, finish, run, studies};
+use crate::common::{Heard, Trouble, batched, batched_over, calm, config, finish, mixed, pipeline, run, studies};
 use addendum_actors::RunConfig;
 use addendum_studies::{Dataset, Study};
 
@@ -51,7 +51,7 @@ async fn only_the_study_that_breaks_every_batch_fails() {
     let config = RunConfig { staleness: 2, max_dead_in_a_row: 100, ..config() };
     let trouble = Arc::new(Trouble { breaking: vec!["study-3".into()], ..Trouble::default() });
     let unreadable = Trouble { unreadable: vec!["study-3".into()], ..Trouble::default() };
-    let expected = run(crate::common::pipeline(config.clone(), unreadable)).await.unwrap();
+    let expected = run(pipeline(config.clone(), unreadable)).await.unwrap();
     let summary = run(batched(config, trouble.clone())).await.unwrap();
     assert!(trouble.most_under_way.load(Ordering::SeqCst) >= 2, "nothing was ever sampled together");
     assert!(!summary.dead_letters.is_empty());
@@ -120,7 +120,59 @@ async fn reading_a_study_stops_none_that_is_under_way() {
     let (trouble, meanwhile) =
         (Arc::new(Trouble { delay: Duration::from_millis(1), ..Trouble::default() }), Arc::default());
     let data = Slow { inner: studies(7), trouble: trouble.clone(), meanwhile: Arc::clone(&meanwhile) };
-    let summary = run(batched_over(Arc::new(data), config, trouble)).await.unwrap();
+    let summary = run(batched_over(Arc::new(data), config, trouble, false)).await.unwrap();
     assert_eq!(summary.snapshot.bytes(), expected);
     assert!(meanwhile.load(Ordering::SeqCst) > 5, "{meanwhile:?} steps in the time of 24 studies");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_batch_is_not_nothing_to_a_report_the_same_ones_always_share_it() {
+    for staleness in [0, 2] {
+        // Blocks of two tickets, and one of the third of a step.
+        let config = RunConfig { staleness, max_attempts: 1000, ..config() };
+        let expected = run(mixed(config.clone(), Arc::default())).await.unwrap().snapshot.bytes();
+        assert_ne!(expected, calm(config.clone()).await, "what shared a batch was nothing to a report");
+        let delay = Duration::from_millis(1);
+        for samplers in [1, 3] {
+            let config = RunConfig { samplers, ..config.clone() };
+            let slow = mixed(config.clone(), Arc::new(Trouble { delay, ..Trouble::default() }));
+            assert_eq!(run(slow).await.unwrap().snapshot.bytes(), expected, "{samplers} samplers");
+
+            let trouble =
+                Trouble { editor_panics: vec![0, 4, 9], sampler_panics: vec![3, 11], delay, ..Trouble::default() };
+            let summary = run(mixed(config.clone(), Arc::new(trouble))).await.unwrap();
+            assert!(summary.restarts >= 5 && summary.dead_letters.is_empty());
+            assert_eq!(summary.snapshot.bytes(), expected, "{samplers} samplers with failures");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fixed_batches_survive_kills_and_resumes() {
+    let config = RunConfig { samplers: 2, checkpoint_every: 1, ..config() };
+    let expected = run(mixed(config.clone(), Arc::default())).await.unwrap().snapshot.bytes();
+    let folder = tempfile::tempdir().unwrap();
+    let slow = || Arc::new(Trouble { delay: Duration::from_millis(2), ..Trouble::default() });
+    let chain = || mixed(config.clone(), slow()).folder(folder.path());
+    let running = chain().start().await.unwrap();
+    while running.gate().version().0 < 3 {
+        running.actor("sampler-0").unwrap().kill();
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    drop(running);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let resumed = run(chain().resume()).await.unwrap();
+    assert!(resumed.finished && resumed.dead_letters.is_empty());
+    assert_eq!(resumed.snapshot.bytes(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_that_breaks_every_fixed_batch_fails_alone() {
+    let config = RunConfig { staleness: 2, max_dead_in_a_row: 100, ..config() };
+    let breaking = || Arc::new(Trouble { breaking: vec!["study-3".into()], ..Trouble::default() });
+    let first = run(mixed(config.clone(), breaking())).await.unwrap();
+    assert!(!first.dead_letters.is_empty());
+    assert!(first.dead_letters.values().all(|letter| (letter.study, letter.attempts) == (3, 3)));
+    let second = run(mixed(RunConfig { samplers: 3, ..config }, breaking())).await.unwrap();
+    assert_eq!(first.snapshot.bytes(), second.snapshot.bytes());
 }

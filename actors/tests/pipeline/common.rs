@@ -166,6 +166,8 @@ impl AsyncSampler<Weights> for ToyServer {
 struct ToyBatch {
     sampler: ToySampler,
     requests: Vec<(u64, Request<Weights>, u64)>,
+    /// A report depends on all that was under way at any step of its own, as roundings of a GPU may.
+    mixes: bool,
 }
 
 impl BatchSampler<Weights> for ToyBatch {
@@ -184,15 +186,24 @@ impl BatchSampler<Weights> for ToyBatch {
     fn advance(&mut self) -> Vec<(u64, Result<Vec<Sampled>, EngineError>)> {
         self.sampler.0.calls.fetch_add(1, Ordering::SeqCst);
         self.sampler.0.dawdle();
-        self.requests.iter_mut().for_each(|(_, _, steps)| *steps = steps.saturating_sub(1));
+        let seeds = self.requests.iter().flat_map(|(_, request, _)| &request.seeds);
+        let company = seeds.fold(0u64, |company, seed| company.rotate_left(9) ^ seed);
+        for (_, request, steps) in &mut self.requests {
+            *steps -= 1;
+            if self.mixes {
+                request.seeds.iter_mut().for_each(|seed| *seed = seed.rotate_left(1) ^ company);
+            }
+        }
         let ended: Vec<_> = self.requests.extract_if(.., |(_, _, steps)| *steps == 0).collect();
-        ended
-            .into_iter()
-            .map(|(id, request, _)| {
-                self.sampler.0.answered.lock().unwrap().push(id);
-                (id, self.sampler.reports(&request))
-            })
-            .collect()
+        let answer = |(id, request, _): (u64, Request<Weights>, u64)| {
+            self.sampler.0.answered.lock().unwrap().push(id);
+            (id, self.sampler.reports(&request))
+        };
+        ended.into_iter().map(answer).collect()
+    }
+
+    fn mixes(&self) -> Option<usize> {
+        self.mixes.then_some(4)
     }
 }
 
@@ -459,16 +470,26 @@ pub fn served(config: RunConfig, trouble: Arc<Trouble>, longest: Duration) -> Pi
 
 /// As [`pipeline`], with samplers that hold several requests.
 pub fn batched(config: RunConfig, trouble: Arc<Trouble>) -> Pipeline<Weights> {
-    batched_over(Arc::new(studies(7)), config, trouble)
+    batched_over(Arc::new(studies(7)), config, trouble, false)
 }
 
-pub fn batched_over(data: Arc<dyn Dataset>, config: RunConfig, trouble: Arc<Trouble>) -> Pipeline<Weights> {
+/// As [`batched`], where what shares a batch is not nothing to a report.
+pub fn mixed(config: RunConfig, trouble: Arc<Trouble>) -> Pipeline<Weights> {
+    batched_over(Arc::new(studies(7)), config, trouble, true)
+}
+
+pub fn batched_over(
+    data: Arc<dyn Dataset>,
+    config: RunConfig,
+    trouble: Arc<Trouble>,
+    mixes: bool,
+) -> Pipeline<Weights> {
     let (sampling, learning) = (trouble.clone(), trouble.clone());
     let variant = config.variant;
     let chain = Pipeline::with_batch_samplers(
         config,
         data,
-        move |_| Ok(ToyBatch { sampler: ToySampler(sampling.clone()), requests: vec![] }),
+        move |_| Ok(ToyBatch { sampler: ToySampler(sampling.clone()), requests: vec![], mixes }),
         move || Ok(ToyLearner::new(learning)),
     );
     stages(chain, variant, trouble)
