@@ -1,55 +1,27 @@
 //! Sampling reports: a prompt is put into the cache once however many samples are drawn from it, and samples of many
 //! requests advance together, a token at a time, over one [`Batch`].
 //!
-//! On a CPU a sample depends on its prompt, its seed and its adapter alone, bit for bit: a chunk of a prompt is computed by
-//! itself, and a row of a decoding step rounds the same way whatever is beside it and however many threads there are.
+//! On a CPU a sample depends on its prompt, its seed and its adapter alone, bit for bit: a chunk of a prompt is computed
+//! by itself, and a row of a decoding step rounds the same way whatever is beside it and however many threads there are.
 //!
-//! The adapter may change between two tokens. What the cache holds of the tokens before stays
-//! as the older adapter left it, as in PipelineRL (arXiv 2509.19128), and nothing is prefilled again, so a token after a swap is drawn from a mixture: the newer weights
-//! over keys and values of the older ones. Its log-probability is that of the mixture, which is what sampled it, and
-//! not exactly that of either version alone.
+//! The adapter may change between two tokens. What the cache holds of the tokens before stays as the older adapter left
+//! it, as in PipelineRL (arXiv 2509.19128), and nothing is prefilled again, so a token after a swap is drawn from a
+//! mixture: the newer weights over keys and values of the older ones. Its log-probability is that of the mixture, which
+//! is what sampled it, and not exactly that of either version alone.
 
 mod batch;
 mod cut;
 mod group;
 mod passes;
+mod request;
 mod room;
 
 use std::sync::Arc;
 
-use crate::{Adapter, Result, model::Language, pack::EncodedPrompt, sampling::TokenSampler};
+use crate::{Adapter, Result, model::Language, sampling::TokenSampler};
 pub use batch::{Batch, BatchConfig, Ended, Load};
 use cut::Cut;
-
-/// One prompt and the random streams of the samples to draw from it.
-#[derive(Clone, Debug)]
-pub struct GenerateRequest {
-    pub prompt: Arc<EncodedPrompt>,
-    pub seeds: Vec<u64>,
-}
-
-/// A sampled response.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// Ends with an end token unless `truncated`.
-    pub tokens: Vec<u32>,
-    /// Of each token, in the unfiltered distribution at the sampling temperature.
-    pub logprobs: Vec<f32>,
-    /// The version that each token was drawn with, as [`Newest`] told; 0 from [`generate`].
-    pub versions: Vec<u64>,
-    /// The length limit came before the end token.
-    pub truncated: bool,
-}
-
-/// An adapter, and which version of the policy it makes.
-#[derive(Clone, Debug)]
-pub struct Versioned {
-    pub version: u64,
-    pub adapter: Option<Arc<Adapter>>,
-}
-
-/// Answers with the adapter to draw the next token with. Asked for each request under way, once per step.
-pub type Newest<'a> = dyn Fn() -> Result<Versioned> + Sync + 'a;
+pub use request::{GenerateRequest, Newest, Sample, Versioned};
 
 /// Draws the samples of every request, in order.
 pub fn generate(

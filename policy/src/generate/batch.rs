@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    GenerateRequest, Sample, Versioned,
     cut::Cut,
     group::{Ask, Group, Seat},
     passes::Passes,
+    request::{GenerateRequest, Sample, Versioned},
     room::{End, Room},
 };
 use crate::{

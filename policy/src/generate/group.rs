@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{GenerateRequest, Sample, Versioned};
+use super::request::{GenerateRequest, Sample, Versioned};
 use crate::{Error, Result, pack::EncodedPrompt};
 
 /// Answers with the policy to compute with.
