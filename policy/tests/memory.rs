@@ -77,9 +77,13 @@ fn sampling(requests: u64, batch: &BatchConfig) -> (f64, f64) {
         let request = GenerateRequest { prompt: prompt.clone(), seeds: vec![id; 4] };
         sampling.admit(id, request, || Ok(Versioned { version: 0, adapter: None })).unwrap();
     }
-    while !sampling.is_empty() {
-        sampling.step().into_iter().for_each(|(_, samples)| drop(samples.unwrap()));
-    }
+    // With several threads that compute apart there are as many prompts as threads at a time.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        while !sampling.is_empty() {
+            sampling.step().into_iter().for_each(|(_, samples)| drop(samples.unwrap()));
+        }
+    });
     let peak = (ALLOCATED.peak_usage() - before) as f64;
     let memory = Memory::new(&config, DType::F32, &LoraConfig::default());
     let sequences = batch.max_sequences.min(4 * requests as usize);
@@ -93,7 +97,8 @@ fn a_sampler_takes_the_memory_predicted_for_it() {
     for (requests, batch) in [(2, &unlimited), (6, &unlimited), (6, &limited)] {
         let (peak, predicted) = sampling(requests, batch);
         let off = peak / predicted - 1.0;
-        assert!((-0.35..0.15).contains(&off), "{batch:?}: {peak} bytes, {predicted} predicted ({off:+.2})");
+        println!("{batch:?}: {peak} bytes, {predicted} predicted ({off:+.2})");
+        assert!(off.abs() < 0.3, "{batch:?}: {peak} bytes, {predicted} predicted ({off:+.2})");
     }
 }
 

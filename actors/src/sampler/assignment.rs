@@ -31,13 +31,16 @@ pub(super) struct Prepared<S> {
     study: Study,
 }
 
+/// An assignment whose study was read, and what to sample; or why not.
+pub(super) type Read<S> = Result<(Prepared<S>, Request<S>), Failure>;
+
 impl<S: Send + Sync + 'static> Assignment<S> {
     pub fn new(ticket: Ticket, context: Arc<Context<S>>) -> Self {
         Self { ticket, context, since: Instant::now() }
     }
 
     /// Reads the study, on a thread where that stops nobody; gives what to sample with it.
-    pub async fn prepare<T: Send + 'static>(self, reader: &Compute<T>) -> Result<(Prepared<S>, Request<S>), Failure> {
+    pub async fn prepare<T: Send + 'static>(self, reader: &Compute<T>) -> Read<S> {
         let prepare = move |_: &mut T| match guarded(|| self.read()) {
             Ok((study, request)) => Ok((Prepared { assignment: self, study }, request)),
             Err(failure) => Err(self.fail(failure)),

@@ -8,7 +8,7 @@ use addendum_replay::Issue;
 use tokio::task::JoinSet;
 
 use super::{
-    assignment::{Assignment, Prepared},
+    assignment::{Assignment, Prepared, Read},
     engine::Batch,
     under_way::{Joining, UnderWay, failed},
 };
@@ -24,7 +24,7 @@ pub(crate) struct Batching<S> {
     /// Reads studies.
     reader: Compute<()>,
     /// At most one study that is being read.
-    reading: JoinSet<Result<(Prepared<S>, Request<S>), Failure>>,
+    reading: JoinSet<Read<S>>,
     /// What was read and waits until it is alone.
     next: Option<(Prepared<S>, Request<S>)>,
     under_way: UnderWay<S>,

@@ -16,6 +16,9 @@ use crate::{
     telemetry,
 };
 
+/// Steps shorter than this are made several in a row, so that what it costs to ask for one does not show.
+const TURN: Duration = Duration::from_millis(1);
+
 /// Dropping it drops the requests under way.
 pub(super) struct UnderWay<S> {
     index: usize,
@@ -72,7 +75,8 @@ impl<S: Send + Sync + 'static> UnderWay<S> {
             (id, request)
         };
         let requests: Vec<_> = joining.into_iter().map(join).collect();
-        let step = self.engine.run(move |engine| Ok::<_, Failure>(compute(engine.as_mut(), requests))).await;
+        let all = self.requests.len();
+        let step = self.engine.run(move |engine| Ok::<_, Failure>(compute(engine.as_mut(), requests, all))).await;
         let Step { refused, ended, has_room, load, took } = match step {
             Ok(step) => step,
             Err(crash) => return self.broken(crash),
@@ -126,7 +130,7 @@ impl<S: Send + Sync + 'static> UnderWay<S> {
 }
 
 /// Lets requests join, and computes for all of them.
-fn compute<S>(engine: &mut dyn BatchSampler<S>, joining: Vec<(TicketId, Request<S>)>) -> Step {
+fn compute<S>(engine: &mut dyn BatchSampler<S>, joining: Vec<(TicketId, Request<S>)>, all: usize) -> Step {
     let started = Instant::now();
     let (mut refused, mut ended, mut whole) = (vec![], vec![], true);
     for (id, request) in joining {
@@ -139,8 +143,11 @@ fn compute<S>(engine: &mut dyn BatchSampler<S>, joining: Vec<(TicketId, Request<
             }
         }
     }
-    if whole {
+    while whole && ended.is_empty() && refused.len() < all {
         ended = engine.advance();
+        if started.elapsed() >= TURN {
+            break;
+        }
     }
     let ended = ended.into_iter().map(|(id, reports)| (id, reports.map_err(IntoFailure::into_failure))).collect();
     Step { refused, ended, has_room: engine.has_room(), load: engine.load(), took: started.elapsed() }

@@ -12,13 +12,16 @@ use crate::common::{Heard, Trouble, batched, batched_over, calm, config, finish,
 use addendum_actors::RunConfig;
 use addendum_studies::{Dataset, Study};
 
+/// Steps of this length are computed one by one.
+const SLOW: Duration = Duration::from_millis(3);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_join_others_give_the_weights_of_a_sampler_that_takes_one_at_a_time() {
     for staleness in [0, 1, 4] {
         let config = RunConfig { staleness, ..config() };
         let expected = calm(config.clone()).await;
         for samplers in [1, 3] {
-            let trouble = Arc::new(Trouble { delay: Duration::from_micros(300), ..Trouble::default() });
+            let trouble = Arc::new(Trouble { delay: SLOW, ..Trouble::default() });
             let summary = run(batched(RunConfig { samplers, ..config.clone() }, trouble.clone())).await.unwrap();
             assert_eq!(summary.snapshot.bytes(), expected, "{samplers} samplers, staleness {staleness}");
             if samplers == 1 {
@@ -34,7 +37,7 @@ async fn requests_that_join_others_give_the_weights_of_a_sampler_that_takes_one_
 async fn a_batch_that_breaks_is_lost_and_sampled_again() {
     let config = RunConfig { staleness: 2, ..config() };
     let expected = calm(config.clone()).await;
-    let trouble = Arc::new(Trouble { sampler_panics: vec![1, 6, 9], ..Trouble::default() });
+    let trouble = Arc::new(Trouble { sampler_panics: vec![1, 6, 9], delay: SLOW, ..Trouble::default() });
     let heard = Heard::default();
     let running = batched(config, trouble).observer(heard.listen()).start().await.unwrap();
     let gate = running.gate().clone();
@@ -49,7 +52,7 @@ async fn a_batch_that_breaks_is_lost_and_sampled_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_study_that_breaks_every_batch_fails() {
     let config = RunConfig { staleness: 2, max_dead_in_a_row: 100, ..config() };
-    let trouble = Arc::new(Trouble { breaking: vec!["study-3".into()], ..Trouble::default() });
+    let trouble = Arc::new(Trouble { breaking: vec!["study-3".into()], delay: SLOW, ..Trouble::default() });
     let unreadable = Trouble { unreadable: vec!["study-3".into()], ..Trouble::default() };
     let expected = run(pipeline(config.clone(), unreadable)).await.unwrap();
     let summary = run(batched(config, trouble.clone())).await.unwrap();
@@ -66,7 +69,7 @@ async fn only_the_study_that_breaks_every_batch_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_fails_costs_those_beside_it_nothing() {
     let config = RunConfig { staleness: 2, max_dead_in_a_row: 100, ..config() };
-    let trouble = Arc::new(Trouble { unreadable: vec!["study-5".into()], ..Trouble::default() });
+    let trouble = Arc::new(Trouble { unreadable: vec!["study-5".into()], delay: SLOW, ..Trouble::default() });
     let heard = Heard::default();
     let summary = run(batched(config, trouble.clone()).observer(heard.listen())).await.unwrap();
     assert!(!summary.dead_letters.is_empty());
@@ -117,8 +120,7 @@ impl Dataset for Slow {
 async fn reading_a_study_stops_none_that_is_under_way() {
     let config = RunConfig { staleness: 2, ..config() };
     let expected = calm(config.clone()).await;
-    let (trouble, meanwhile) =
-        (Arc::new(Trouble { delay: Duration::from_millis(1), ..Trouble::default() }), Arc::default());
+    let (trouble, meanwhile) = (Arc::new(Trouble { delay: SLOW, ..Trouble::default() }), Arc::default());
     let data = Slow { inner: studies(7), trouble: trouble.clone(), meanwhile: Arc::clone(&meanwhile) };
     let summary = run(batched_over(Arc::new(data), config, trouble, false)).await.unwrap();
     assert_eq!(summary.snapshot.bytes(), expected);
