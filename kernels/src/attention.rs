@@ -20,9 +20,11 @@ use crate::{
     threads::threads,
     views::MatMut,
 };
-use block::{Block, Dims};
+use block::{Block, single};
+pub(crate) use block::{Dims, Heads, Inputs};
 pub(crate) use composed::composed;
 pub use segment::Segment;
+pub(crate) use segment::check;
 use segment::in_order;
 
 /// `q` `[queries, heads, D]`, `k` and `v` `[keys, kv_heads, D]`; returns `[queries, heads, D]`, scaled by `1/sqrt(D)`.
@@ -33,7 +35,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, segments: &Arc<[Segment]>) 
     if v.dims() != k.dims() || kv_dim != dim || kv_heads == 0 || heads % kv_heads != 0 {
         candle_core::bail!("attention: q {:?}, k {:?} and v {:?} do not fit", q.shape(), k.shape(), v.shape());
     }
-    segment::check(segments, queries, keys)?;
+    check(segments, queries, keys)?;
     let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
     if fusable(&[&q, &k, &v]) {
         q.apply_op3(&k, &v, Attention { segments: segments.clone() })
@@ -51,8 +53,81 @@ pub fn cached_attention(q: &Tensor, k: &Tensor, v: &Tensor, segments: &Arc<[Segm
     attention(q, k, v, segments)
 }
 
+/// Attention on slices: fills the rows of `out` `[queries, heads * D]` that are in a segment.
+pub(crate) fn attend(d: &Dims, segments: &[Segment], inputs: Inputs, out: MatMut) {
+    // A task fills the columns of one key head's query heads in its segment's rows.
+    let task = |(segment, kv, mut dst): (&Segment, usize, MatMut), weights: &mut Vec<f32>| {
+        if segment.query.len() == 1 {
+            let group = MatMut::new(dst.row(0), d.group(), d.dim);
+            return single(d, segment, inputs, kv, group, weights);
+        }
+        for i in 0..d.group() {
+            let h = kv * d.group() + i;
+            for block in Block::all(segment) {
+                block.weights(d, inputs, h, weights);
+                let rows = block.query.start - segment.query.start..block.query.end - segment.query.start;
+                block.apply(d, weights, inputs, h, dst.part(rows, i * d.dim..(i + 1) * d.dim));
+            }
+        }
+    };
+    let segments = in_order(segments);
+    let bands = out.bands(segments.iter().map(|s| s.query.clone()));
+    let tasks = segments.iter().zip(bands).flat_map(|(&segment, band)| {
+        band.column_chunks(d.group() * d.dim).enumerate().map(move |(kv, dst)| (segment, kv, dst))
+    });
+    if threads() > 1 {
+        let tasks: Vec<_> = tasks.collect();
+        tasks.into_par_iter().for_each_init(Vec::new, |weights, t| task(t, weights));
+    } else {
+        let mut weights = Vec::new();
+        tasks.for_each(|t| task(t, &mut weights));
+    }
+}
+
+/// The gradients of [`attend`]: `output` and `grad` are `[queries, heads * D]`; `dq` is overwritten, `dk` and `dv` are
+/// added to.
+pub(crate) fn attend_backward(
+    d: &Dims,
+    segments: &[Segment],
+    inputs: Inputs,
+    output: Heads,
+    grad: Heads,
+    [dq, dk, dv]: [MatMut; 3],
+) {
+    // A task owns one key head and its query heads: it visits segments and query heads in a fixed order, so that sums
+    // over them do not depend on the number of threads.
+    let task = |(kv, [mut dq, mut dk, mut dv]): (usize, [MatMut; 3])| {
+        let (mut weights, mut dweights) = (Vec::new(), Vec::new());
+        for segment in segments {
+            for i in 0..d.group() {
+                let h = kv * d.group() + i;
+                for block in Block::all(segment) {
+                    block.weights(d, inputs, h, &mut weights);
+                    let dq = dq.part(block.query.clone(), i * d.dim..(i + 1) * d.dim);
+                    let gradients = [dq, dk.reborrow(), dv.reborrow()];
+                    block.backward(d, h, inputs, [output, grad], [&mut weights, &mut dweights], gradients);
+                }
+            }
+        }
+    };
+    let of_keys = dk.column_chunks(d.dim).zip(dv.column_chunks(d.dim));
+    let tasks = dq.column_chunks(d.group() * d.dim).zip(of_keys).map(|(dq, (dk, dv))| [dq, dk, dv]).enumerate();
+    if threads() > 1 {
+        tasks.collect::<Vec<_>>().into_par_iter().for_each(task);
+    } else {
+        tasks.for_each(task);
+    }
+}
+
 struct Attention {
     segments: Arc<[Segment]>,
+}
+
+/// Sizes, and the inputs of tensors that hold their heads side by side.
+fn inputs<'a>(q: (&'a [f32], &Shape), k: (&'a [f32], &Shape), v: &'a [f32]) -> Result<(Dims, Inputs<'a>)> {
+    let ((_, heads, dim), (_, kv_heads, _)) = (q.1.dims3()?, k.1.dims3()?);
+    let of = |data, heads| Heads { data, stride: heads * dim, dim };
+    Ok((Dims { heads, kv_heads, dim }, Inputs { q: of(q.0, heads), k: of(k.0, kv_heads), v: of(v, kv_heads) }))
 }
 
 impl CustomOp3 for Attention {
@@ -69,30 +144,10 @@ impl CustomOp3 for Attention {
         s3: &CpuStorage,
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (q, k, v) = (floats(s1, l1)?, floats(s2, l2)?, floats(s3, l3)?);
-        let d = Dims::new(l1.shape(), l2.shape())?;
+        let q = floats(s1, l1)?;
+        let (d, inputs) = inputs((q, l1.shape()), (floats(s2, l2)?, l2.shape()), floats(s3, l3)?)?;
         let mut out = vec![0f32; q.len()];
-        // A task fills its head's columns of its segment's rows.
-        let task = |(segment, h, mut dst): (&Segment, usize, MatMut), weights: &mut Vec<f32>| {
-            for block in Block::all(segment) {
-                block.weights(&d, q, k, h, weights);
-                let rows = block.query.start - segment.query.start..block.query.end - segment.query.start;
-                block.apply(&d, weights, v, h / d.group(), dst.part(rows, 0..d.dim));
-            }
-        };
-        let segments = in_order(&self.segments);
-        let bands = MatMut::new(&mut out, d.queries, d.heads * d.dim).bands(segments.iter().map(|s| s.query.clone()));
-        let tasks = segments
-            .iter()
-            .zip(bands)
-            .flat_map(|(&segment, band)| band.column_chunks(d.dim).enumerate().map(move |(h, dst)| (segment, h, dst)));
-        if threads() > 1 {
-            let tasks: Vec<_> = tasks.collect();
-            tasks.into_par_iter().for_each_init(Vec::new, |weights, t| task(t, weights));
-        } else {
-            let mut weights = Vec::new();
-            tasks.for_each(|t| task(t, &mut weights));
-        }
+        attend(&d, &self.segments, inputs, MatMut::new(&mut out, l1.dims()[0], d.heads * d.dim));
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
@@ -105,37 +160,17 @@ impl CustomOp3 for Attention {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let d = Dims::new(q.shape(), k.shape())?;
-        let reads = [q, k, v, out, &grad].map(Read::new);
-        let [qs, ks, vs, os, gs] = [0, 1, 2, 3, 4].map(|i| reads[i].slice());
-        let (qs, ks, vs, os, gs) = (qs?, ks?, vs?, os?, gs?);
-        let mut dq = vec![0f32; qs.len()];
-        let (mut dk, mut dv) = (vec![0f32; ks.len()], vec![0f32; vs.len()]);
-        // A task owns one key head and its query heads: it visits segments and query heads in a fixed order, so that sums
-        // over them do not depend on the number of threads.
-        let task = |(kv, [mut dq, mut dk, mut dv]): (usize, [MatMut; 3])| {
-            let (mut weights, mut dweights) = (Vec::new(), Vec::new());
-            for segment in self.segments.iter() {
-                for i in 0..d.group() {
-                    let h = kv * d.group() + i;
-                    for block in Block::all(segment) {
-                        block.weights(&d, qs, ks, h, &mut weights);
-                        let dq = dq.part(block.query.clone(), i * d.dim..(i + 1) * d.dim);
-                        let gradients = [dq, dk.reborrow(), dv.reborrow()];
-                        block.backward(&d, h, [qs, ks, vs, os, gs], &weights, &mut dweights, gradients);
-                    }
-                }
-            }
-        };
-        let of_queries = MatMut::new(&mut dq, d.queries, d.heads * d.dim).column_chunks(d.group() * d.dim);
-        let [of_keys, of_values] =
-            [&mut dk, &mut dv].map(|grad| MatMut::new(grad, d.keys, d.kv_heads * d.dim).column_chunks(d.dim));
-        let tasks = of_queries.zip(of_keys.zip(of_values)).map(|(dq, (dk, dv))| [dq, dk, dv]).enumerate();
-        if threads() > 1 {
-            tasks.collect::<Vec<_>>().into_par_iter().for_each(task);
-        } else {
-            tasks.for_each(task);
-        }
+        let [rq, rk, rv, ro, rg] = [q, k, v, out, &grad].map(Read::new);
+        let (d, inputs) = inputs((rq.slice()?, q.shape()), (rk.slice()?, k.shape()), rv.slice()?)?;
+        let of = |data| Heads { data, stride: d.heads * d.dim, dim: d.dim };
+        let [mut dq, mut dk, mut dv] = [q, k, v].map(|t| vec![0f32; t.elem_count()]);
+        let (queries, keys) = (q.dim(0)?, k.dim(0)?);
+        let gradients = [
+            MatMut::new(&mut dq, queries, d.heads * d.dim),
+            MatMut::new(&mut dk, keys, d.kv_heads * d.dim),
+            MatMut::new(&mut dv, keys, d.kv_heads * d.dim),
+        ];
+        attend_backward(&d, &self.segments, inputs, of(ro.slice()?), of(rg.slice()?), gradients);
         Ok((Some(tensor(dq, q.shape())?), Some(tensor(dk, k.shape())?), Some(tensor(dv, v.shape())?)))
     }
 }

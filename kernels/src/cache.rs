@@ -1,15 +1,19 @@
 //! Rows of keys and values entering their cache.
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
 
-use crate::storage::{floats, floats_mut, fusable};
+use crate::{
+    storage::{Read, floats_mut, fusable},
+    views::Mat,
+};
 
 /// Overwrites rows of `dst` (`[capacity, ...]`, contiguous) in place: row `rows[i]` becomes row `i` of `src`.
 ///
 /// This is how keys and values enter the cache. No gradient flows through it.
 pub fn copy_rows(dst: &Tensor, src: &Tensor, rows: &[usize]) -> Result<()> {
     if fusable(&[dst, src]) {
-        return dst.inplace_op2(src, &CopyRows { rows });
+        let (read, width) = (Read::new(src), src.elem_count() / src.dim(0)?.max(1));
+        return write_rows(dst, Mat::new(read.slice()?, src.dim(0)?, width), rows);
     }
     // One copy for every run of neighbours.
     let mut first = 0;
@@ -20,23 +24,27 @@ pub fn copy_rows(dst: &Tensor, src: &Tensor, rows: &[usize]) -> Result<()> {
     Ok(())
 }
 
-struct CopyRows<'a> {
+/// [`copy_rows`] of a matrix on a CPU.
+pub(crate) fn write_rows(dst: &Tensor, values: Mat, rows: &[usize]) -> Result<()> {
+    dst.inplace_op1(&WriteRows { values, rows })
+}
+
+struct WriteRows<'a> {
+    values: Mat<'a>,
     rows: &'a [usize],
 }
 
-impl InplaceOp2 for CopyRows<'_> {
+impl InplaceOp1 for WriteRows<'_> {
     fn name(&self) -> &'static str {
-        "copy-rows"
+        "write-rows"
     }
 
-    fn cpu_fwd(&self, dst: &mut CpuStorage, dst_layout: &Layout, src: &CpuStorage, src_layout: &Layout) -> Result<()> {
-        let src = floats(src, src_layout)?;
-        let width = src.len() / self.rows.len().max(1);
-        let dst = floats_mut(dst, dst_layout)?;
-        for (&row, from) in self.rows.iter().zip(src.chunks_exact(width.max(1))) {
+    fn cpu_fwd(&self, dst: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (dst, width) = (floats_mut(dst, layout)?, self.values.cols);
+        for (i, &row) in self.rows.iter().enumerate() {
             match dst.get_mut(row * width..(row + 1) * width) {
-                Some(to) => to.copy_from_slice(from),
-                None => bail!("copy-rows: row {row} is beyond {} values", dst.len()),
+                Some(to) => to.copy_from_slice(self.values.row(i)),
+                None => bail!("write-rows: row {row} is beyond {} values", dst.len()),
             }
         }
         Ok(())

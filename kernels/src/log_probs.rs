@@ -3,22 +3,26 @@
 //! The vocabulary projection, the temperature and the log-softmax are one operation that works on a few rows at a
 //! time; its backward recomputes them. Memory therefore does not grow with vocabulary times length.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use candle_core::{CpuStorage, CustomOp2, D, DType, IndexOp, Layout, Result, Shape, Tensor};
+
+use rayon::prelude::*;
 
 use crate::{
     attach::attach,
     product::matmul,
     storage::{Read, floats, fusable, tensor},
-    threads::parallelism,
+    threads::{parallelism, threads},
     vector::{dot, exp, max, sum, vectorised},
     views::{Mat, MatMut},
     weight::{Weight, fusable_weight},
 };
 
-/// Rows whose logits exist at the same time.
-pub const HEAD_ROWS: usize = 64;
+/// Rows whose logits exist at the same time: as many as stay in a core's own cache, at least 64.
+pub fn head_rows(vocab: usize) -> usize {
+    ((1 << 19) / vocab.max(1)).clamp(64, 512)
+}
 
 /// Both `[tokens]`, in nats, at the temperature of the call.
 pub struct LogProbs {
@@ -26,12 +30,12 @@ pub struct LogProbs {
     pub entropy: Tensor,
 }
 
-/// Row i of `hidden` `[tokens, C]` predicts `targets[i]`; `head` is `[vocab, C]`.
+/// Row i of `hidden` `[tokens, C]` predicts `targets[i]`; `head` is `[C, vocab]`.
 ///
-/// With `z = hidden @ head^T / temperature`: `log p = z[target] - logsumexp(z)`, `H = logsumexp(z) - sum(softmax(z) z)`.
+/// With `z = hidden @ head / temperature`: `log p = z[target] - logsumexp(z)`, `H = logsumexp(z) - sum(softmax(z) z)`.
 /// Both carry gradients.
 pub fn log_probs(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f64) -> Result<LogProbs> {
-    let vocab = head.dim(0)?;
+    let vocab = head.dim(1)?;
     if let Some(bad) = targets.iter().find(|&&t| t as usize >= vocab) {
         candle_core::bail!("target token {bad} is outside the vocabulary of {vocab}");
     }
@@ -49,10 +53,11 @@ pub fn log_probs(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f
 
 /// The same from candle's operations: `[2, tokens]`, log-probabilities and entropies.
 pub(crate) fn composed(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f64) -> Result<Tensor> {
+    let most = head_rows(head.dim(1)?);
     let values = |hidden: &Tensor| -> Result<Tensor> {
         let mut parts = Vec::new();
-        for (i, targets) in targets.chunks(HEAD_ROWS).enumerate() {
-            let rows = hidden.narrow(0, i * HEAD_ROWS, targets.len())?;
+        for (i, targets) in targets.chunks(most).enumerate() {
+            let rows = hidden.narrow(0, i * most, targets.len())?;
             let all = log_softmax(&rows, head, temperature)?;
             let index = Tensor::new(targets, all.device())?.unsqueeze(1)?;
             let chosen = all.gather(&index, 1)?.squeeze(1)?;
@@ -66,8 +71,8 @@ pub(crate) fn composed(hidden: &Tensor, head: &Tensor, targets: &[u32], temperat
     let (frozen, rows, targets) = (head.clone(), hidden.detach(), targets.to_vec());
     attach(hidden, values(&hidden.detach())?, move |grad| {
         let mut parts = Vec::new();
-        for (i, targets) in targets.chunks(HEAD_ROWS).enumerate() {
-            let chunk = |t: &Tensor, dim: usize| t.narrow(dim, i * HEAD_ROWS, targets.len());
+        for (i, targets) in targets.chunks(most).enumerate() {
+            let chunk = |t: &Tensor, dim: usize| t.narrow(dim, i * most, targets.len());
             let all = log_softmax(&chunk(&rows, 0)?, &frozen, temperature)?;
             let p = all.exp()?;
             let entropy = (&p * &all)?.sum_keepdim(D::Minus1)?.neg()?;
@@ -77,14 +82,14 @@ pub(crate) fn composed(hidden: &Tensor, head: &Tensor, targets: &[u32], temperat
             let index = Tensor::new(targets, p.device())?.unsqueeze(1)?;
             let dz = (p * inner)?.neg()?.scatter_add(&index, &gl.contiguous()?, 1)?;
             let dz = (dz / temperature)?.to_dtype(frozen.dtype())?;
-            parts.push(dz.matmul(&frozen)?.to_dtype(DType::F32)?);
+            parts.push(dz.matmul(&frozen.t()?)?.to_dtype(DType::F32)?);
         }
         Tensor::cat(&parts, 0)
     })
 }
 
 fn log_softmax(rows: &Tensor, head: &Tensor, temperature: f64) -> Result<Tensor> {
-    let z = (rows.to_dtype(head.dtype())?.matmul(&head.t()?)?.to_dtype(DType::F32)? / temperature)?;
+    let z = (rows.to_dtype(head.dtype())?.matmul(head)?.to_dtype(DType::F32)? / temperature)?;
     z.broadcast_sub(&z.log_sum_exp(D::Minus1)?.unsqueeze(1)?)
 }
 
@@ -94,15 +99,43 @@ struct Head {
 }
 
 impl Head {
-    /// Calls `f(first_row, rows, logits)` for each chunk; logits `[rows, vocab]` are already scaled.
-    fn chunks(&self, hidden: &[f32], head: &Weight, mut f: impl FnMut(usize, usize, &mut [f32])) {
-        let (vocab, c) = (head.rows, head.cols);
-        let mut logits = vec![0f32; HEAD_ROWS.min(self.targets.len()) * vocab];
-        for first in (0..self.targets.len()).step_by(HEAD_ROWS) {
-            let rows = HEAD_ROWS.min(self.targets.len() - first);
-            let h = Mat::new(&hidden[first * c..], rows, c);
-            head.apply(MatMut::new(&mut logits[..rows * vocab], rows, vocab), false, self.scale, h);
-            f(first, rows, &mut logits[..rows * vocab]);
+    /// Calls `f(first_row, logits)` for each chunk; logits `[rows, vocab]` are already scaled.
+    fn chunks(&self, hidden: &[f32], head: &Weight, mut f: impl FnMut(Range<usize>, &mut [f32])) {
+        let (c, vocab) = (head.rows, head.cols);
+        let most = head_rows(vocab).min(self.targets.len());
+        let mut logits = vec![0f32; most * vocab];
+        for first in (0..self.targets.len()).step_by(most.max(1)) {
+            let rows = first..self.targets.len().min(first + most);
+            let logits = &mut logits[..rows.len() * vocab];
+            let h = Mat::new(&hidden[rows.start * c..rows.end * c], rows.len(), c);
+            head.apply(MatMut::new(logits, rows.len(), vocab), false, h);
+            f(rows, logits);
+        }
+    }
+
+    /// Calls `f(row, logits, out, probabilities)` for every row, with its logits at the temperature, the place of its
+    /// results and room for its probabilities.
+    fn each<T: Send>(
+        &self,
+        logits: &mut [f32],
+        out: &mut [T],
+        f: impl Fn(usize, &mut [f32], &mut T, &mut [f32]) + Sync,
+    ) {
+        let vocab = logits.len() / out.len().max(1);
+        let run = |probabilities: &mut Vec<f32>, (i, (row, out)): (usize, (&mut [f32], &mut T))| {
+            probabilities.resize(vocab, 0.0);
+            vectorised(|| {
+                row.iter_mut().for_each(|z| *z *= self.scale);
+                f(i, row, out, probabilities);
+            });
+        };
+        if threads() > 1 {
+            let rows = logits.par_chunks_exact_mut(vocab).zip(out.par_iter_mut()).enumerate();
+            rows.for_each_init(Vec::new, run);
+        } else {
+            let mut probabilities = Vec::new();
+            let rows = logits.chunks_exact_mut(vocab).zip(out).enumerate();
+            rows.for_each(|row| run(&mut probabilities, row));
         }
     }
 
@@ -130,20 +163,18 @@ impl CustomOp2 for Head {
 
     fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
         let head = Weight::new(s2, l2)?;
-        let vocab = head.rows;
         let tokens = self.targets.len();
-        let mut out = vec![0f32; 2 * tokens];
-        let (logp, entropy) = out.split_at_mut(tokens);
-        let mut probabilities = vec![0f32; vocab];
-        self.chunks(floats(s1, l1)?, &head, |first, _, logits| {
-            vectorised(|| {
-                for (i, row) in (first..).zip(logits.chunks_exact_mut(vocab)) {
-                    let chosen = row[self.targets[i] as usize];
-                    let (lse, h) = Self::normalise(row, &mut probabilities);
-                    (logp[i], entropy[i]) = (chosen - lse, h);
-                }
+        let mut both = vec![(0f32, 0f32); tokens];
+        self.chunks(floats(s1, l1)?, &head, |rows, logits| {
+            let first = rows.start;
+            self.each(logits, &mut both[rows], |i, row, (log_prob, entropy), probabilities| {
+                let chosen = row[self.targets[first + i] as usize];
+                let (lse, h) = Self::normalise(row, probabilities);
+                (*log_prob, *entropy) = (chosen - lse, h);
             });
         });
+        let (mut out, entropies): (Vec<f32>, Vec<f32>) = both.into_iter().unzip();
+        out.extend(entropies);
         Ok((CpuStorage::F32(out), (2, tokens).into()))
     }
 
@@ -158,31 +189,29 @@ impl CustomOp2 for Head {
         let (rh, rw, rg) = (Read::new(hidden), Read::new(head), Read::new(&grad));
         let (h, g) = (rh.slice()?, rg.slice()?);
         let (glogp, gentropy) = g.split_at(self.targets.len());
-        let (vocab, c) = head.dims2()?;
+        let (c, vocab) = head.dims2()?;
         let weight = Weight::read(&rw)?;
         let mut dhidden = vec![0f32; h.len()];
-        let mut dhead = if head.track_op() { vec![0f32; vocab * c] } else { Vec::new() };
-        let mut probabilities = vec![0f32; vocab];
-        self.chunks(h, &weight, |first, rows, logits| {
-            vectorised(|| {
-                for (i, row) in (first..).zip(logits.chunks_exact_mut(vocab)) {
-                    let top = max(row);
-                    let (lse, entropy) = Self::normalise(row, &mut probabilities);
-                    // d log p / dz = onehot - p;  d H / dz_j = -p_j (log p_j + H)
-                    let (gl, ge) = (glogp[i], gentropy[i]);
-                    let offset = top - lse + entropy;
-                    for (z, &p) in row.iter_mut().zip(probabilities.iter()) {
-                        *z = -p * (gl + ge * (*z + offset));
-                    }
-                    row[self.targets[i] as usize] += gl;
+        let mut dhead = if head.track_op() { vec![0f32; c * vocab] } else { Vec::new() };
+        self.chunks(h, &weight, |rows, logits| {
+            let first = rows.start;
+            self.each(logits, &mut vec![(); rows.len()], |i, row, _, probabilities| {
+                let top = max(row);
+                let (lse, entropy) = Self::normalise(row, probabilities);
+                // d log p / dz = onehot - p;  d H / dz_j = -p_j (log p_j + H); z is scaled
+                let (gl, ge) = (glogp[first + i] * self.scale, gentropy[first + i] * self.scale);
+                let offset = top - lse + entropy;
+                for (z, &p) in row.iter_mut().zip(probabilities.iter()) {
+                    *z = -p * (gl + ge * (*z + offset));
                 }
+                row[self.targets[first + i] as usize] += gl;
             });
-            let dlogits = Mat::new(logits, rows, vocab);
-            let dhidden = MatMut::new(&mut dhidden[first * c..(first + rows) * c], rows, c);
-            weight.apply_transposed(dhidden, false, self.scale, dlogits);
+            let dlogits = Mat::new(logits, rows.len(), vocab);
+            let range = rows.start * c..rows.end * c;
+            weight.apply_transposed(MatMut::new(&mut dhidden[range.clone()], rows.len(), c), false, dlogits);
             if !dhead.is_empty() {
-                let h = Mat::new(&h[first * c..], rows, c);
-                matmul(MatMut::new(&mut dhead, vocab, c), true, self.scale, dlogits.t(), h, parallelism());
+                let h = Mat::new(&h[range], rows.len(), c);
+                matmul(MatMut::new(&mut dhead, c, vocab), true, 1.0, h.t(), dlogits, parallelism());
             }
         });
         let dhead = if dhead.is_empty() { None } else { Some(tensor(dhead, head.shape())?) };

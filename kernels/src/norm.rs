@@ -24,11 +24,27 @@ struct RmsNorm {
     eps: f32,
 }
 
-impl RmsNorm {
-    #[inline(always)]
-    fn inverse(&self, x: &[f32]) -> f32 {
-        1.0 / (dot(x, x) / x.len() as f32 + self.eps).sqrt()
+#[inline(always)]
+fn inverse(x: &[f32], eps: f32) -> f32 {
+    1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt()
+}
+
+/// One row.
+#[inline(always)]
+pub(crate) fn normalise(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
+    let inverse = inverse(x, eps);
+    for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
+        *y = x * inverse * w;
     }
+}
+
+/// Turns the gradient `g` of a normalised row into that of `x`, in place.
+#[inline(always)]
+pub(crate) fn denormalise(x: &[f32], weight: &[f32], eps: f32, g: &mut [f32]) {
+    let inverse = inverse(x, eps);
+    g.iter_mut().zip(weight).for_each(|(g, &w)| *g *= w);
+    let along = dot(g, x) * inverse * inverse / x.len() as f32;
+    g.iter_mut().zip(x).for_each(|(g, &x)| *g = (*g - x * along) * inverse);
 }
 
 impl CustomOp2 for RmsNorm {
@@ -41,10 +57,7 @@ impl CustomOp2 for RmsNorm {
         let mut y = vec![0f32; x.len()];
         vectorised(|| {
             for (x, y) in x.chunks_exact(w.len()).zip(y.chunks_exact_mut(w.len())) {
-                let inverse = self.inverse(x);
-                for ((y, &x), &w) in y.iter_mut().zip(x).zip(w) {
-                    *y = x * inverse * w;
-                }
+                normalise(x, w, self.eps, y);
             }
         });
         Ok((CpuStorage::F32(y), l1.shape().clone()))
@@ -55,20 +68,15 @@ impl CustomOp2 for RmsNorm {
         let (rx, rw, rg) = (Read::new(x), Read::new(w), Read::new(&grad));
         let (xs, ws, gs) = (rx.slice()?, rw.slice()?, rg.slice()?);
         let c = ws.len();
-        let mut dx = vec![0f32; xs.len()];
+        let mut dx = gs.to_vec();
         let mut dw = vec![0f32; c];
-        let mut gw = vec![0f32; c];
         vectorised(|| {
-            for ((x, g), dx) in xs.chunks_exact(c).zip(gs.chunks_exact(c)).zip(dx.chunks_exact_mut(c)) {
-                let inverse = self.inverse(x);
-                for (((gw, dw), (&g, &w)), &x) in gw.iter_mut().zip(&mut dw).zip(g.iter().zip(ws)).zip(x) {
-                    *gw = g * w;
+            for (x, g) in xs.chunks_exact(c).zip(dx.chunks_exact_mut(c)) {
+                let inverse = inverse(x, self.eps);
+                for ((dw, &g), &x) in dw.iter_mut().zip(&*g).zip(x) {
                     *dw += g * x * inverse;
                 }
-                let along = dot(&gw, x) * inverse * inverse / c as f32;
-                for ((dx, &x), &gw) in dx.iter_mut().zip(x).zip(&gw) {
-                    *dx = (gw - x * along) * inverse;
-                }
+                denormalise(x, ws, self.eps, g);
             }
         });
         let dw = if w.track_op() { Some(tensor(dw, w.shape())?) } else { None };

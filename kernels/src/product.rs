@@ -2,12 +2,14 @@
 
 #[cfg(feature = "blas")]
 mod blas;
+mod dots;
 mod few_rows;
 
 use gemm::Parallelism;
 
 use crate::views::{Mat, MatMut};
-pub use few_rows::{FEW, FewRows};
+pub use dots::dots;
+pub use few_rows::FEW;
 
 /// `dst = keep * dst + scale * a @ b`; `keep` is 0 or 1.
 ///
@@ -53,11 +55,11 @@ pub fn matmul(mut dst: MatMut, accumulate: bool, scale: f32, a: Mat, b: Mat, par
     }
 }
 
-/// [`matmul`] by the rows of `b`, of which few rows of `a` have their own kind: `dst = keep * dst + scale * a @ b^T`.
-pub fn by_rows(dst: MatMut, accumulate: bool, scale: f32, a: Mat, b: Mat, par: Parallelism) {
+/// `dst = keep * dst + a @ b`, whose rows are contiguous: [`matmul`], of which few rows have their own kind.
+pub fn product(dst: MatMut, accumulate: bool, a: Mat, b: Mat, par: Parallelism) {
     if a.rows >= FEW {
-        return matmul(dst, accumulate, scale, a, b.t(), par);
+        return matmul(dst, accumulate, 1.0, a, b, par);
     }
     let threads = if let Parallelism::Rayon(n) = par { n } else { 1 };
-    FewRows { pairs: &[(a, b)], accumulate, scale }.product(dst, threads);
+    few_rows::few_rows(dst, accumulate, a, b, threads);
 }

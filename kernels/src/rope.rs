@@ -13,8 +13,8 @@ use crate::{
 /// Cosines and sines, each `[tokens, head_dim / 2]`.
 #[derive(Clone, Debug)]
 pub struct Rotation {
-    cos: Tensor,
-    sin: Tensor,
+    pub(crate) cos: Tensor,
+    pub(crate) sin: Tensor,
 }
 
 impl Rotation {
@@ -57,28 +57,41 @@ struct Rope {
 
 impl Rope {
     fn rotate(&self, x: &[f32], heads: usize, dim: usize) -> Result<Vec<f32>> {
-        let half = dim / 2;
         let (cos, sin) = (Read::new(&self.rotation.cos), Read::new(&self.rotation.sin));
-        let (cos, sin) = (cos.slice()?, sin.slice()?);
-        if cos.len() * heads * 2 != x.len() {
-            candle_core::bail!("rope: {} angles for {} values in {heads} heads of {dim}", cos.len(), x.len());
+        let angles = Angles { cos: cos.slice()?, sin: sin.slice()?, sign: self.sign };
+        if angles.cos.len() * heads * 2 != x.len() {
+            candle_core::bail!("rope: {} angles for {} values in {heads} heads of {dim}", angles.cos.len(), x.len());
         }
-        let mut y = vec![0f32; x.len()];
-        let tokens = x.chunks_exact(heads * dim).zip(y.chunks_exact_mut(heads * dim));
+        let mut y = x.to_vec();
         vectorised(|| {
-            for ((x, y), (c, s)) in tokens.zip(cos.chunks_exact(half).zip(sin.chunks_exact(half))) {
-                for (x, y) in x.chunks_exact(dim).zip(y.chunks_exact_mut(dim)) {
-                    let ((a, b), (ya, yb)) = (x.split_at(half), y.split_at_mut(half));
-                    let inputs = a.iter().zip(b).zip(c.iter().zip(s));
-                    for ((ya, yb), ((&a, &b), (&cos, &sin))) in ya.iter_mut().zip(yb).zip(inputs) {
-                        let sin = sin * self.sign;
-                        *ya = a * cos - b * sin;
-                        *yb = b * cos + a * sin;
-                    }
-                }
-            }
+            y.chunks_exact_mut(heads * dim).enumerate().for_each(|(token, row)| angles.rotate(token, row, dim))
         });
         Ok(y)
+    }
+}
+
+/// The table of a rotation on a CPU.
+#[derive(Clone, Copy)]
+pub(crate) struct Angles<'a> {
+    pub cos: &'a [f32],
+    pub sin: &'a [f32],
+    /// -1 turns backwards, which is the transpose.
+    pub sign: f32,
+}
+
+impl Angles<'_> {
+    /// Rotates the heads of a token, one after the other in `row`.
+    #[inline(always)]
+    pub fn rotate(&self, token: usize, row: &mut [f32], dim: usize) {
+        let half = dim / 2;
+        let (cos, sin) = (&self.cos[token * half..][..half], &self.sin[token * half..][..half]);
+        for head in row.chunks_exact_mut(dim) {
+            let (a, b) = head.split_at_mut(half);
+            for ((a, b), (&cos, &sin)) in a.iter_mut().zip(b).zip(cos.iter().zip(sin)) {
+                let sin = sin * self.sign;
+                (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+            }
+        }
     }
 }
 

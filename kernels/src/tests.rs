@@ -64,28 +64,17 @@ fn rope_agrees_with_its_composition() -> Result<()> {
 
 #[test]
 fn linear_layers_agree_with_their_compositions() -> Result<()> {
-    let (x, w, bias) = (random(&[9, 20], 1)?, random(&[12, 20], 2)?, random(&[12], 3)?);
-    agree(&[&x, &w], || linear(&x, &w, None), || x.matmul(&w.t()?))?;
-    agree(&[&x, &w, &bias], || linear(&x, &w, Some(&bias)), || x.matmul(&w.t()?)?.broadcast_add(&bias))?;
-    let (a, b) = (random(&[4, 20], 4)?, random(&[12, 4], 5)?);
-    let lora = LoraPair { a: a.as_tensor().clone(), b: b.as_tensor().clone(), scale: 2.5 };
-    let plain = || {
-        let low = (x.matmul(&a.t()?)?.matmul(&b.t()?)? * 2.5)?;
-        x.matmul(&w.t()?)?.broadcast_add(&bias)? + low
-    };
-    agree(&[&x, &a, &b], || lora_linear(&x, &w, Some(&bias), &lora), plain)
+    let (x, w, bias) = (random(&[9, 20], 1)?, random(&[20, 12], 2)?, random(&[12], 3)?);
+    agree(&[&x, &w], || linear(&x, &w, None), || x.matmul(&w))?;
+    agree(&[&x, &w, &bias], || linear(&x, &w, Some(&bias)), || x.matmul(&w)?.broadcast_add(&bias))
 }
 
 /// Frozen weights are what other devices run without a fused kernel.
 #[test]
 fn frozen_layers_and_heads_agree_with_their_composition_for_other_devices() -> Result<()> {
-    let (x, w) = (random(&[70, 20], 1)?, random(&[53, 20], 2)?.as_detached_tensor());
+    let (x, w) = (random(&[70, 20], 1)?, random(&[20, 53], 2)?.as_detached_tensor());
     let bias = random(&[53], 3)?.as_detached_tensor();
     agree(&[&x], || linear(&x, &w, Some(&bias)), || super::linear::composed(&x, &w, Some(&bias)))?;
-    let (a, b) = (random(&[4, 20], 4)?, random(&[53, 4], 5)?);
-    let lora = LoraPair { a: a.as_tensor().clone(), b: b.as_tensor().clone(), scale: 2.5 };
-    let plain = || super::linear::composed_lora(&x, &w, Some(&bias), &lora);
-    agree(&[&x, &a, &b], || lora_linear(&x, &w, Some(&bias), &lora), plain)?;
     let targets: Vec<u32> = (0..70).map(|i| (i * 7) % 53).collect();
     let fused = || {
         let LogProbs { log_probs, entropy } = super::log_probs(&x, &w, &targets, 0.7)?;
@@ -98,10 +87,8 @@ fn frozen_layers_and_heads_agree_with_their_composition_for_other_devices() -> R
 #[test]
 fn weights_in_half_precision_act_like_their_values_in_single() -> Result<()> {
     // More rows and columns than one tile has.
-    let (x, wide) = (random(&[9, 600], 1)?, random(&[300, 600], 2)?);
-    let bias = random(&[300], 3)?.as_detached_tensor();
-    let (a, b) = (random(&[4, 600], 4)?, random(&[300, 4], 5)?);
-    let lora = LoraPair { a: a.as_tensor().clone(), b: b.as_tensor().clone(), scale: 0.5 };
+    let (x, wide) = (random(&[9, 300], 1)?, random(&[300, 600], 2)?);
+    let bias = random(&[600], 3)?.as_detached_tensor();
     let targets: Vec<u32> = (0..9).map(|i| i * 31).collect();
     let near = |half: Tensor, single: Tensor, vars: &[&Var]| -> Result<()> {
         assert!(distance(&half, &single)? < 1e-4, "values differ by {}", distance(&half, &single)?);
@@ -122,8 +109,6 @@ fn weights_in_half_precision_act_like_their_values_in_single() -> Result<()> {
             pool.install(|| -> Result<()> {
                 near(linear(&x, &half, None)?, linear(&x, &single, None)?, &[&x])?;
                 near(linear(&x, &half, Some(&bias))?, linear(&x, &single, Some(&bias))?, &[&x])?;
-                let adapted = |w: &Tensor| lora_linear(&x, w, Some(&bias), &lora);
-                near(adapted(&half)?, adapted(&single)?, &[&x, &a, &b])?;
                 let log_probs =
                     |w: &Tensor| Ok::<_, candle_core::Error>(super::log_probs(&x, w, &targets, 0.7)?.log_probs);
                 near(log_probs(&half)?, log_probs(&single)?, &[&x])
@@ -135,10 +120,10 @@ fn weights_in_half_precision_act_like_their_values_in_single() -> Result<()> {
 
 #[test]
 fn log_probs_and_entropy_agree_with_log_softmax() -> Result<()> {
-    let (h, w) = (random(&[70, 16], 1)?, (random(&[53, 16], 2)?));
+    let (h, w) = (random(&[70, 16], 1)?, (random(&[16, 53], 2)?));
     let targets: Vec<u32> = (0..70).map(|i| (i * 7) % 53).collect();
     let plain = |entropy: bool| {
-        let z = (h.matmul(&w.t()?)? / 0.7)?;
+        let z = (h.matmul(&w)? / 0.7)?;
         let all = z.broadcast_sub(&z.log_sum_exp(1)?.unsqueeze(1)?)?;
         if entropy {
             (all.exp()? * &all)?.sum(1)?.neg()
@@ -150,8 +135,8 @@ fn log_probs_and_entropy_agree_with_log_softmax() -> Result<()> {
     agree(&[&h, &w], || Ok(super::log_probs(&h, &w, &targets, 0.7)?.entropy), || plain(true))
 }
 
-fn segment(query: (usize, usize), prefix: (usize, usize), own: (usize, usize), causal: bool) -> Segment {
-    Segment { query: query.0..query.1, prefix: prefix.0..prefix.1, own: own.0..own.1, causal }
+fn segment(query: (usize, usize), before: (usize, usize), own: (usize, usize), causal: bool) -> Segment {
+    Segment { query: query.0..query.1, before: vec![before.0..before.1], own: own.0..own.1, causal }
 }
 
 #[test]
@@ -161,7 +146,9 @@ fn attention_agrees_with_its_composition_on_every_kind_of_segment() -> Result<()
         segment((0, 70), (0, 0), (0, 70), true),
         segment((70, 78), (0, 70), (70, 78), true),
         segment((78, 79), (0, 70), (78, 79), true),
-        segment((79, 90), (0, 0), (79, 90), false),
+        segment((79, 88), (0, 0), (79, 88), false),
+        // A response that goes on from a prompt and the beginning of another one.
+        Segment { query: 88..90, before: vec![0..70, 70..73], own: 88..90, causal: true },
     ];
     let (q, k, v) = (random(&[90, 4, 16], 1)?, random(&[90, 2, 16], 2)?, random(&[90, 2, 16], 3)?);
     let segments: Arc<[Segment]> = packed.into();
@@ -219,11 +206,11 @@ fn copied_rows_land_where_they_should() -> Result<()> {
 #[test]
 fn products_of_few_rows_agree_with_the_plain_product_and_round_by_row() -> Result<()> {
     // Rows and columns that fill no tile, lengths that fill no vector, and enough work for several threads.
-    for (rows, inputs, outputs) in [(1, 1, 1), (5, 37, 6), (3, 256, 401), (63, 40, 203), (61, 48, 96)] {
-        let (x, w) = (random(&[rows, inputs], 1)?.as_detached_tensor(), random(&[outputs, inputs], 2)?);
+    for (rows, inputs, outputs) in [(1, 1, 1), (5, 37, 6), (3, 256, 401), (63, 40, 203), (61, 1100, 96)] {
+        let (x, w) = (random(&[rows, inputs], 1)?.as_detached_tensor(), random(&[inputs, outputs], 2)?);
         let w = w.as_detached_tensor();
         let bias = random(&[outputs], 3)?.as_detached_tensor();
-        let plain = x.matmul(&w.t()?)?.broadcast_add(&bias)?;
+        let plain = x.matmul(&w)?.broadcast_add(&bias)?;
         let pool = |n: usize| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
         let y = pool(3).install(|| linear(&x, &w, Some(&bias)))?;
         assert!(distance(&y, &plain)? < 5e-5, "{rows} x {inputs} x {outputs}: {}", distance(&y, &plain)?);

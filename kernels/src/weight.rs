@@ -11,7 +11,7 @@ use half::{bf16, f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
 use crate::{
-    product::{by_rows, matmul},
+    product::{matmul, product},
     storage::Read,
     threads::{parallelism, threads},
     vector::vectorised,
@@ -43,7 +43,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// A weight `[rows, cols]`.
+/// A weight `[inputs, outputs]`: rows are inputs, because products of few rows read it in this order.
 #[derive(Clone, Copy)]
 pub struct Weight<'a> {
     pub values: Values<'a>,
@@ -63,32 +63,30 @@ impl<'a> Weight<'a> {
         Self::new(storage, layout)
     }
 
-    /// `dst (+)= scale * x @ self^T`: `x` `[tokens, cols]`, `dst` `[tokens, rows]`.
-    pub fn apply(&self, dst: MatMut, accumulate: bool, scale: f32, x: Mat) {
+    /// `dst (+)= x @ self`: `x` `[tokens, inputs]`, `dst` `[tokens, outputs]`.
+    pub fn apply(&self, dst: MatMut, accumulate: bool, x: Mat) {
         if let Values::F32(data) = self.values {
-            let w = Mat::new(data, self.rows, self.cols);
-            return by_rows(dst, accumulate, scale, x, w, parallelism());
-        }
-        in_chunks(dst, TILE[0], |rows, mut dst, tile| {
-            for first in (0..self.cols).step_by(TILE[1]) {
-                let cols = first..self.cols.min(first + TILE[1]);
-                let w = self.widen(tile, rows.clone(), cols.clone());
-                by_rows(dst.reborrow(), accumulate || first > 0, scale, x.columns(cols), w, Parallelism::None);
-            }
-        });
-    }
-
-    /// `dst (+)= scale * g @ self`: `g` `[tokens, rows]`, `dst` `[tokens, cols]`.
-    pub fn apply_transposed(&self, dst: MatMut, accumulate: bool, scale: f32, g: Mat) {
-        if let Values::F32(data) = self.values {
-            let w = Mat::new(data, self.rows, self.cols);
-            return matmul(dst, accumulate, scale, g, w, parallelism());
+            return product(dst, accumulate, x, Mat::new(data, self.rows, self.cols), parallelism());
         }
         in_chunks(dst, TILE[1], |cols, mut dst, tile| {
             for first in (0..self.rows).step_by(TILE[0]) {
                 let rows = first..self.rows.min(first + TILE[0]);
                 let w = self.widen(tile, rows.clone(), cols.clone());
-                matmul(dst.reborrow(), accumulate || first > 0, scale, g.columns(rows), w, Parallelism::None);
+                product(dst.reborrow(), accumulate || first > 0, x.columns(rows), w, Parallelism::None);
+            }
+        });
+    }
+
+    /// `dst (+)= g @ self^T`: `g` `[tokens, outputs]`, `dst` `[tokens, inputs]`.
+    pub fn apply_transposed(&self, dst: MatMut, accumulate: bool, g: Mat) {
+        if let Values::F32(data) = self.values {
+            return matmul(dst, accumulate, 1.0, g, Mat::new(data, self.rows, self.cols).t(), parallelism());
+        }
+        in_chunks(dst, TILE[0], |rows, mut dst, tile| {
+            for first in (0..self.cols).step_by(TILE[1]) {
+                let cols = first..self.cols.min(first + TILE[1]);
+                let w = self.widen(tile, rows.clone(), cols.clone());
+                matmul(dst.reborrow(), accumulate || first > 0, 1.0, g.columns(cols), w.t(), Parallelism::None);
             }
         });
     }

@@ -24,7 +24,7 @@ use crate::{
     optim::{AdamW, Step, Tensors},
 };
 
-pub use config::{LearnerConfig, Recompute};
+pub use config::{LearnerConfig, Recompute, SharedPrefix};
 pub(crate) use gradient::{Forward, Live, collect_gradients};
 use group::Lesson;
 pub use group::{TrainGroup, TrainResponse};

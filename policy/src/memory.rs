@@ -3,7 +3,7 @@
 //! Counted are the tensors that exist at the same time at the peak, in bytes; the allocator and the program itself are
 //! not. Activations are f32, and so are the adapter and the optimiser; weight matrices have the model's type.
 
-use addendum_kernels::HEAD_ROWS;
+use addendum_kernels::{BACKWARD_BLOCK, head_rows};
 use candle_core::DType;
 use serde::Serialize;
 
@@ -117,7 +117,8 @@ impl Memory {
 
     /// A training step that runs its micro-batches one after another.
     pub fn step(&self, shape: StepShape) -> StepMemory {
-        let activations = shape.tokens as u64 * self.per_token(shape.recompute) + self.head(shape.response_tokens);
+        let activations = shape.tokens as u64 * self.per_token(shape.recompute);
+        let activations = activations + self.scratch() + self.head(shape.response_tokens);
         StepMemory { weights: self.weights(), trained: 8 * self.adapter(), activations }
     }
 
@@ -140,15 +141,23 @@ impl Memory {
     fn layer(&self) -> u64 {
         let t = &self.config.text;
         let (q, kv) = (t.heads * t.head_dim(), t.kv_heads * t.head_dim());
-        // Two norms, two projections back to the residual stream, two sums; queries before and after rotation and
-        // attended values; keys before and after rotation and values; gate, up and their product.
-        (6 * t.hidden_size + 3 * q + 3 * kv + 3 * t.intermediate_size) as u64 * F32
+        // Hidden states before the layer and between attention and MLP; queries and what they attend to; keys and values;
+        // gate and up.
+        (2 * t.hidden_size + 2 * q + 2 * kv + 2 * t.intermediate_size) as u64 * F32
     }
 
-    /// Gradients of a token that exist together: in the MLP, those of gate, up, their product and the stream.
+    /// Gradients of a token that exist together: of the layer's output and of its stream, of what queries attend to, and
+    /// of queries, keys and values.
     fn layer_backward(&self) -> u64 {
         let t = &self.config.text;
-        (3 * t.hidden_size + 3 * t.intermediate_size) as u64 * F32
+        let (q, kv) = (t.heads * t.head_dim(), t.kv_heads * t.head_dim());
+        (2 * t.hidden_size + 2 * q + 2 * kv) as u64 * F32
+    }
+
+    /// What a layer's backward pass computes a block of tokens with.
+    fn scratch(&self) -> u64 {
+        let t = &self.config.text;
+        (BACKWARD_BLOCK * (3 * t.hidden_size + 4 * t.intermediate_size)) as u64 * F32
     }
 
     /// A token's activations when nothing is kept.
@@ -159,7 +168,8 @@ impl Memory {
 
     /// The head: logits of a chunk of rows, and hidden states of the rows with their gradients.
     fn head(&self, rows: usize) -> u64 {
-        let logits = (rows.min(HEAD_ROWS) * self.config.text.vocab_size) as u64 * F32;
+        let vocab = self.config.text.vocab_size;
+        let logits = (rows.min(head_rows(vocab)) * vocab) as u64 * F32;
         logits + rows as u64 * self.head_per_token()
     }
 

@@ -4,6 +4,8 @@ pub mod language;
 mod linear;
 pub mod vision;
 
+use std::path::Path;
+
 pub use language::{KvCache, Language, Rows};
 pub use vision::Vision;
 
@@ -18,7 +20,20 @@ pub struct Model {
 }
 
 impl Model {
+    /// A model with these weights, which it holds in the layout of the products that read them.
     pub fn new(config: &Config, weights: &Weights) -> Result<Self> {
-        Ok(Self { vision: Vision::new(&config.vision, weights)?, language: Language::new(config, weights)? })
+        Self::taking(config, weights.clone())
+    }
+
+    /// The same, without ever holding two copies of all weights.
+    pub fn taking(config: &Config, mut weights: Weights) -> Result<Self> {
+        Ok(Self { vision: Vision::new(&config.vision, &mut weights)?, language: Language::new(config, &mut weights)? })
+    }
+
+    /// The weights by published name, as views.
+    pub fn weights(&self) -> Result<Weights> {
+        let mut weights = self.vision.weights()?;
+        weights.extend(self.language.weights()?);
+        Ok(Weights::new(weights, Path::new("the model")))
     }
 }

@@ -1,5 +1,8 @@
 //! The linear layers of a decoder layer: their names and shapes.
 
+use std::ops::Range;
+
+use addendum_kernels::Fused;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +59,22 @@ impl Module {
             Self::Gate | Self::Up => (c, i),
             Self::Down => (i, c),
         }
+    }
+
+    /// The product that computes it, and its columns of the product's outputs.
+    pub fn place(self, config: &TextConfig) -> (Fused, Range<usize>) {
+        let (_, outputs) = self.shape(config);
+        let (q, kv) = (config.heads * config.head_dim(), config.kv_heads * config.head_dim());
+        let (product, first) = match self {
+            Self::Q => (Fused::Qkv, 0),
+            Self::K => (Fused::Qkv, q),
+            Self::V => (Fused::Qkv, q + kv),
+            Self::O => (Fused::O, 0),
+            Self::Gate => (Fused::GateUp, 0),
+            Self::Up => (Fused::GateUp, config.intermediate_size),
+            Self::Down => (Fused::Down, 0),
+        };
+        (product, first..first + outputs)
     }
 
     pub fn has_bias(self) -> bool {

@@ -2,9 +2,11 @@
 //!
 //! A prompt stands once, however many responses share it: every response attends to its prompt and to itself only, and
 //! its positions start after the prompt. This is exact, and with P prompt and R response tokens costs
-//! (P + GR) / (G (P + R)) of the usual forward pass.
+//! (P + GR) / (G (P + R)) of the usual forward pass. Responses that begin alike share their beginning in the same way.
 
-use std::sync::Arc;
+mod trie;
+
+use std::{ops::Range, sync::Arc};
 
 use addendum_kernels::{LogProbs, Segment, log_probs};
 use candle_core::Tensor;
@@ -14,6 +16,7 @@ use crate::{
     model::{KvCache, Language, Rows},
     positions::{Position, prompt_positions},
 };
+use trie::Trie;
 
 /// The tokens of a prompt and where its images go.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,29 +50,36 @@ pub struct EncodedPrompt {
 }
 
 /// Prompts with their responses, as one sequence.
+#[derive(Default)]
 pub struct Packed {
     pub ids: Vec<u32>,
     pub positions: Vec<Position>,
     pub segments: Arc<[Segment]>,
     features: Vec<Tensor>,
     image_at: Vec<usize>,
-    /// Row whose hidden state predicts each target; targets of all responses, one after the other.
+    /// Every target that is predicted, with the row whose hidden state predicts it.
     rows: Vec<u32>,
     targets: Vec<u32>,
+    /// Of every response token, one response after the other, its place among the targets.
+    places: Vec<u32>,
 }
 
 impl Packed {
-    /// Each prompt with its responses; a response holds its end token.
+    /// Each prompt with its responses, which share it and what they have in common; a response holds its end token.
     pub fn new<'a>(groups: impl IntoIterator<Item = (&'a EncodedPrompt, Vec<&'a [u32]>)>) -> Self {
-        let mut packed = Self {
-            ids: vec![],
-            positions: vec![],
-            segments: Arc::new([]),
-            features: vec![],
-            image_at: vec![],
-            rows: vec![],
-            targets: vec![],
-        };
+        Self::with(groups, Trie::new)
+    }
+
+    /// The same, but that responses share nothing but their prompt.
+    pub fn apart<'a>(groups: impl IntoIterator<Item = (&'a EncodedPrompt, Vec<&'a [u32]>)>) -> Self {
+        Self::with(groups, Trie::apart)
+    }
+
+    fn with<'a>(
+        groups: impl IntoIterator<Item = (&'a EncodedPrompt, Vec<&'a [u32]>)>,
+        trie: impl Fn(&[&'a [u32]]) -> Trie<'a>,
+    ) -> Self {
+        let mut packed = Self::default();
         let mut segments = Vec::new();
         for (prompt, responses) in groups {
             let tokens = &prompt.tokens;
@@ -78,24 +88,40 @@ impl Packed {
             packed.features.extend(prompt.features.clone());
             packed.ids.extend(&tokens.ids);
             packed.positions.extend(&tokens.positions);
-            let end = packed.ids.len();
-            segments.push(Segment { query: start..end, prefix: 0..0, own: start..end, causal: true });
-            for response in responses.into_iter().filter(|r| !r.is_empty()) {
-                // The last token is predicted but never read.
-                let own = packed.ids.len();
-                packed.ids.extend(&response[..response.len() - 1]);
-                packed.positions.extend((tokens.next_position..).take(response.len() - 1).map(|p| [p; 3]));
-                packed.rows.push(end as u32 - 1);
-                packed.rows.extend(own as u32..packed.ids.len() as u32);
-                packed.targets.extend(response);
-                let own = own..packed.ids.len();
-                if !own.is_empty() {
-                    segments.push(Segment { query: own.clone(), prefix: start..end, own, causal: true });
-                }
-            }
+            let prompt = start..packed.ids.len();
+            segments.push(Segment::alone(prompt.clone(), true));
+            packed.add(&trie(&responses), prompt, tokens.next_position, &mut segments);
         }
         packed.segments = segments.into();
         packed
+    }
+
+    /// The responses to a prompt, as runs.
+    fn add(&mut self, trie: &Trie, prompt: Range<usize>, next_position: u32, segments: &mut Vec<Segment>) {
+        // Of every run its rows in the sequence, and its places among the targets.
+        let (mut rows, mut places) = (Vec::<Range<usize>>::new(), Vec::<Range<u32>>::new());
+        for (i, run) in trie.runs.iter().enumerate() {
+            let own = self.ids.len()..self.ids.len() + run.read();
+            self.ids.extend(&run.tokens[..run.read()]);
+            self.positions.extend((next_position + run.depth as u32..).take(run.read()).map(|p| [p; 3]));
+            let last = run.parent.map_or(prompt.end, |parent| rows[parent].end) as u32 - 1;
+            let first = self.targets.len() as u32;
+            self.rows.extend([last].into_iter().chain(own.start as u32..own.end as u32).take(run.tokens.len()));
+            self.targets.extend(run.tokens);
+            places.push(first..self.targets.len() as u32);
+            if !own.is_empty() {
+                let before = trie.ancestors(i).into_iter().map(|run| rows[run].clone());
+                let before = joined([prompt.clone()].into_iter().chain(before));
+                segments.push(Segment { query: own.clone(), before, own: own.clone(), causal: true });
+            }
+            rows.push(own);
+        }
+        self.places.extend(trie.paths.iter().flatten().flat_map(|&run| places[run].clone()));
+    }
+
+    /// Tokens that are predicted, those that responses share counted once.
+    pub fn targets(&self) -> usize {
+        self.targets.len()
     }
 
     /// Log-probabilities and entropies of all response tokens, in order, at `temperature`.
@@ -105,8 +131,17 @@ impl Packed {
 
     /// The same from final hidden states `[tokens, hidden]`.
     pub fn head_log_probs(&self, language: &Language, hidden: &Tensor, temperature: f64) -> Result<LogProbs> {
-        let rows = hidden.index_select(&Tensor::new(self.rows.as_slice(), hidden.device())?, 0)?;
-        Ok(log_probs(&rows, language.head(), &self.targets, temperature)?)
+        let device = hidden.device();
+        let rows = hidden.index_select(&Tensor::new(self.rows.as_slice(), device)?, 0)?;
+        let each = log_probs(&rows, language.head(), &self.targets, temperature)?;
+        if self.places.iter().copied().eq(0..self.targets.len() as u32) {
+            return Ok(each);
+        }
+        let places = Tensor::new(self.places.as_slice(), device)?;
+        Ok(LogProbs {
+            log_probs: each.log_probs.index_select(&places, 0)?,
+            entropy: each.entropy.index_select(&places, 0)?,
+        })
     }
 
     /// Final hidden states `[tokens, hidden]`.
@@ -136,4 +171,16 @@ impl Packed {
         let features = if self.features.is_empty() { None } else { Some(Tensor::cat(&self.features, 0)?) };
         language.embed(&self.ids, features.as_ref().map(|f| (f, self.image_at.as_slice())))
     }
+}
+
+/// Ranges with neighbours that touch made one.
+fn joined(ranges: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => joined.push(range),
+        }
+    }
+    joined
 }

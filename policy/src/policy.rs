@@ -29,7 +29,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Policy {
     processor: Processor,
-    weights: Weights,
     model: Model,
     device: Device,
 }
@@ -46,8 +45,8 @@ impl Policy {
     }
 
     fn of(processor: Processor, weights: Weights, device: Device) -> Result<Self> {
-        let model = Model::new(processor.config(), &weights)?;
-        Ok(Self { processor, weights, model, device })
+        let model = Model::taking(processor.config(), weights)?;
+        Ok(Self { processor, model, device })
     }
 
     /// Loads a checkpoint folder in the published layout: `config.json`, `model.safetensors` (or shards),
@@ -76,13 +75,14 @@ impl Policy {
     /// Writes a checkpoint folder that [`Policy::load`] and transformers read. `config.json` is written last.
     pub fn save(&self, dir: &Path) -> Result<()> {
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-        save_weights(&self.weights, &dir.join(checkpoint::SINGLE))?;
+        let weights = self.weights()?;
+        save_weights(&weights, &dir.join(checkpoint::SINGLE))?;
         write_whole(&dir.join(TOKENIZER), self.tokenizer().to_json()?.as_bytes())?;
         write_json(&dir.join(TOKENIZER_CONFIG), &folder::tokenizer_config(self.tokenizer()))?;
         write_json(&dir.join(GENERATION), &folder::generation_config(self.tokenizer()))?;
         write_json(&dir.join(IMAGES), &folder::image_config(self.images())?)?;
         let mut config = self.config().to_json();
-        config["torch_dtype"] = match self.weights.tensors().get("model.embed_tokens.weight").map(Tensor::dtype) {
+        config["torch_dtype"] = match weights.tensors().get("model.embed_tokens.weight").map(Tensor::dtype) {
             Some(DType::BF16) => "bfloat16",
             Some(DType::F16) => "float16",
             _ => "float32",
@@ -95,8 +95,9 @@ impl Policy {
         self.processor.config()
     }
 
-    pub fn weights(&self) -> &Weights {
-        &self.weights
+    /// The weights by published name, as views.
+    pub fn weights(&self) -> Result<Weights> {
+        self.model.weights()
     }
 
     pub fn model(&self) -> &Model {

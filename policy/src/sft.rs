@@ -140,7 +140,7 @@ impl SftTrainer {
         let (parameters, frozen) = match trainable {
             Trainable::All(weights) => (weights.tensors().clone(), None),
             Trainable::Lora(weights, adapter) => {
-                (adapter.tensors().clone(), Some((Model::new(model, &weights)?, adapter)))
+                (adapter.tensors().clone(), Some((Model::taking(model, weights)?, adapter)))
             }
         };
         let optimizer = AdamW::new(config.optimizer.clone(), &parameters)?;

@@ -27,10 +27,14 @@ impl Weights {
         Self { tensors, origin: origin.into() }
     }
 
-    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let tensor = self.tensors.get(name);
-        match (misfit(name, tensor.map(Tensor::dims), shape), tensor) {
-            (None, Some(tensor)) => Ok(tensor.clone()),
+    /// The tensor of this name, which must have this shape; it is no longer among the weights.
+    ///
+    /// # Errors
+    /// Names the file: a tensor that is missing or of another shape.
+    pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self.tensors.remove(name);
+        match (misfit(name, tensor.as_ref().map(Tensor::dims), shape), tensor) {
+            (None, Some(tensor)) => Ok(tensor),
             (reason, _) => Err(Error::file(&self.origin, reason.unwrap_or_default())),
         }
     }

@@ -28,10 +28,11 @@ fn config() -> Config {
 }
 
 fn group(prompt: usize, responses: &[usize]) -> TrainGroup {
-    let tokens = |count: usize| (0..count as u32).map(|i| i * 7 % 1000).collect::<Vec<_>>();
-    let prompt = PromptTokens::new(tokens(prompt), 19_999, &[], 2).unwrap();
+    // No two begin alike.
+    let tokens = |first: usize, count: usize| (0..count).map(|i| ((first + i) * 7 % 1000) as u32).collect::<Vec<_>>();
+    let prompt = PromptTokens::new(tokens(0, prompt), 19_999, &[], 2).unwrap();
     let response =
-        |(i, &n): (usize, &usize)| TrainResponse { tokens: tokens(n), reward: i as f64, ..TrainResponse::default() };
+        |(i, &n): (usize, &usize)| TrainResponse { tokens: tokens(i, n), reward: i as f64, ..TrainResponse::default() };
     TrainGroup {
         prompt: Arc::new(EncodedPrompt { tokens: prompt, features: None }),
         responses: responses.iter().enumerate().map(response).collect(),
@@ -43,7 +44,7 @@ fn step(dtype: DType, recompute: Recompute, groups: &[TrainGroup], limit: Option
     let before = ALLOCATED.current_usage();
     let config = config();
     let weights = Weights::random(&config, 0, dtype, &Device::Cpu).unwrap();
-    let language = Model::new(&config, &weights).unwrap().language;
+    let language = Model::taking(&config, weights).unwrap().language;
     let lora = LoraConfig::default();
     let adapter = Adapter::new(&config, lora.clone(), 0, &Device::Cpu).unwrap();
     let settings = LearnerConfig { recompute, memory_limit: limit, ..LearnerConfig::default() };

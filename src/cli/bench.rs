@@ -9,7 +9,9 @@ mod counts;
 mod iteration;
 mod rewards;
 mod stream;
+mod trie;
 mod unigram;
+mod work;
 mod workload;
 
 use anyhow::{Context, Result};
@@ -22,6 +24,7 @@ use clock::{Laps, median_and_shortest};
 use counts::{at_least_one, cores};
 use iteration::Iteration;
 use rewards::Rewards;
+use work::Work;
 use workload::{Stage, Workload};
 
 /// What is timed.
@@ -55,8 +58,7 @@ impl Bench {
         match self {
             Self::Sample(Sample { workload, in_flight: None }) => run(workload, Stage::Sample),
             Self::Sample(Sample { workload, in_flight: Some(studies) }) => {
-                let threads = threads(workload)?;
-                pool(threads)?.install(|| stream::run(workload, *studies, threads))
+                pool(workload)?.install(|| stream::run(workload, *studies))
             }
             Self::Step(workload) => run(workload, Stage::Step),
             Self::Loop(workload) => run(workload, Stage::Loop),
@@ -66,37 +68,41 @@ impl Bench {
 }
 
 fn run(workload: &Workload, stage: Stage) -> Result<Value> {
-    let threads = threads(workload)?;
-    let (bed, steps) = pool(threads)?.install(|| time(workload, stage))?;
-    report(workload, stage, &bed, threads, &steps)
+    anyhow::ensure!(stage == Stage::Step || !workload.trie, "--trie is of learning steps: addendum bench step --trie");
+    pool(workload)?.install(|| {
+        let bed = Bed::new(workload)?;
+        if workload.trie {
+            return trie::compare(&bed, workload);
+        }
+        let steps = Iteration::new(&bed, workload)?.repeat(stage, workload.repeat)?;
+        report(workload, stage, &bed, &steps)
+    })
 }
 
-fn threads(workload: &Workload) -> Result<usize> {
-    workload.threads.map_or_else(cores, Ok)
-}
-
-fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+/// The threads that compute.
+fn pool(workload: &Workload) -> Result<rayon::ThreadPool> {
+    let threads = workload.threads.map_or_else(cores, Ok)?;
     Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?)
 }
 
-fn time(workload: &Workload, stage: Stage) -> Result<(Bed, Vec<Laps>)> {
-    let bed = Bed::new(workload)?;
-    let steps = Iteration::new(&bed, workload)?.repeat(stage, workload.repeat)?;
-    Ok((bed, steps))
-}
-
-fn report(workload: &Workload, stage: Stage, bed: &Bed, threads: usize, steps: &[Laps]) -> Result<Value> {
-    let (median, shortest) = median_and_shortest(steps).context("no step was timed")?;
+/// To be called by a thread of the pool that computed the steps.
+fn report(workload: &Workload, stage: Stage, bed: &Bed, steps: &[(Laps, Work)]) -> Result<Value> {
+    let laps: Vec<Laps> = steps.iter().map(|(laps, _)| *laps).collect();
+    let (median, shortest) = median_and_shortest(&laps).context("no step was timed")?;
+    // A GPU's peak is not known here.
+    let peak = if bed.device.is_cpu() { Some(work::peak()?) } else { None };
     Ok(json!({
         "bench": stage,
         "seconds_per_step": median.total(),
         "split": median,
+        "share_of_peak": peak.map(|peak| Work::mean(steps.iter().map(|(_, work)| work)).shares(&median, peak)),
+        "peak_gflops": peak.map(|peak| peak / 1e9),
         "tokens_per_second": workload.response_tokens() as f64 / median.total(),
         "shortest_step_seconds": shortest.total(),
-        "step_seconds": steps.iter().map(Laps::total).collect::<Vec<_>>(),
+        "step_seconds": laps.iter().map(Laps::total).collect::<Vec<_>>(),
         "peak_rss_bytes": host::peak_resident(),
         "cpu": host::cpu_model(),
-        "threads": threads,
+        "threads": rayon::current_num_threads(),
         "parameters": bed.parameters(),
         "response_tokens": workload.response_tokens(),
         "tokens_per_prompt": bed.prompt_tokens(),

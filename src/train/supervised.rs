@@ -119,7 +119,7 @@ pub fn train(
         },
         ..SftConfig::default()
     };
-    let weights = policy.weights().clone();
+    let weights = policy.weights()?;
     let trainable = match &plan.lora {
         None => Trainable::All(weights),
         Some(lora) => {

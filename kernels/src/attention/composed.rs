@@ -13,11 +13,9 @@ pub fn composed(q: &Tensor, k: &Tensor, v: &Tensor, segments: &[Segment]) -> Res
     let mut filled = 1;
     for s in segments.iter().filter(|s| !s.query.is_empty()) {
         let gather = |t: &Tensor| -> Result<Tensor> {
-            let own = t.narrow(0, s.own.start, s.own.len())?;
-            let all = match s.prefix.len() {
-                0 => own,
-                n => Tensor::cat(&[&t.narrow(0, s.prefix.start, n)?, &own], 0)?,
-            };
+            let ranges = s.before.iter().chain([&s.own]).filter(|range| !range.is_empty());
+            let parts = ranges.map(|range| t.narrow(0, range.start, range.len())).collect::<Result<Vec<_>>>()?;
+            let all = Tensor::cat(&parts, 0)?;
             let keys = all.dim(0)?;
             all.unsqueeze(2)?
                 .expand((keys, kv_heads, heads / kv_heads, dim))?
@@ -30,7 +28,7 @@ pub fn composed(q: &Tensor, k: &Tensor, v: &Tensor, segments: &[Segment]) -> Res
         let scores = (q.matmul(&k.t()?)? * scale)?.to_dtype(DType::F32)?;
         let keys = k.dim(1)?;
         let mask: Vec<f32> = (0..s.query.len())
-            .flat_map(|j| (0..keys).map(move |i| if i < s.prefix.len() + s.seen(j) { 0.0 } else { f32::NEG_INFINITY }))
+            .flat_map(|j| (0..keys).map(move |i| if i < s.shared() + s.seen(j) { 0.0 } else { f32::NEG_INFINITY }))
             .collect();
         let mask = Tensor::from_vec(mask, (s.query.len(), keys), q.device())?;
         let scores = scores.broadcast_add(&mask)?;

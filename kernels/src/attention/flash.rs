@@ -15,11 +15,11 @@ pub fn flash_attention(q: &Tensor, k: &Tensor, v: &Tensor, segments: &Arc<[Segme
     let (mut most_queries, mut most_keys) = (0, 0);
     for s in segments.iter().filter(|s| !s.query.is_empty()) {
         queries.extend(s.query.clone().map(|i| i as u32));
-        keys.extend(s.prefix.clone().chain(s.own.clone()).map(|i| i as u32));
+        keys.extend(s.before.iter().cloned().flatten().chain(s.own.clone()).map(|i| i as u32));
         query_ends.push(queries.len() as u32);
         key_ends.push(keys.len() as u32);
         most_queries = most_queries.max(s.query.len());
-        most_keys = most_keys.max(s.prefix.len() + s.own.len());
+        most_keys = most_keys.max(s.shared() + s.own.len());
     }
     let device = q.device();
     let rows = |t: &Tensor, rows: Vec<u32>| t.index_select(&Tensor::new(rows, device)?, 0)?.to_dtype(DType::BF16);

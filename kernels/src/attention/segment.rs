@@ -4,20 +4,31 @@ use std::ops::Range;
 
 use candle_core::{Result, bail};
 
-/// A run of queries and the keys it sees: all of `prefix`, then `own`, causally if asked to (the last query sees all
-/// of `own`, each earlier one a key less).
+/// A run of queries and the keys it sees: all of `before`, then `own`, causally if asked to (the last query sees all of
+/// `own`, each earlier one a key less).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     pub query: Range<usize>,
-    pub prefix: Range<usize>,
+    /// What the whole run goes on from: a prompt, and the shared beginnings of responses.
+    pub before: Vec<Range<usize>>,
     pub own: Range<usize>,
     pub causal: bool,
 }
 
 impl Segment {
+    /// A run that sees itself only.
+    pub fn alone(tokens: Range<usize>, causal: bool) -> Self {
+        Self { query: tokens.clone(), before: vec![], own: tokens, causal }
+    }
+
     /// Keys of `own` that query `j` of the segment sees.
     pub(super) fn seen(&self, j: usize) -> usize {
         if self.causal { self.own.len() + j + 1 - self.query.len() } else { self.own.len() }
+    }
+
+    /// Keys that all queries see.
+    pub(super) fn shared(&self) -> usize {
+        self.before.iter().map(Range::len).sum()
     }
 }
 
@@ -29,10 +40,10 @@ pub(super) fn in_order(segments: &[Segment]) -> Vec<&Segment> {
 }
 
 /// Refuses segments that reach beyond the tensors, share a query or have a query without a key.
-pub(super) fn check(segments: &[Segment], queries: usize, keys: usize) -> Result<()> {
+pub(crate) fn check(segments: &[Segment], queries: usize, keys: usize) -> Result<()> {
     for s in segments.iter() {
-        let ends = s.query.end <= queries && s.prefix.end <= keys && s.own.end <= keys;
-        let seen = s.prefix.len() + s.own.len() > 0 || s.query.is_empty();
+        let ends = s.query.end <= queries && s.own.end <= keys && s.before.iter().all(|range| range.end <= keys);
+        let seen = s.shared() + s.own.len() > 0 || s.query.is_empty();
         if !ends || !seen || (s.causal && s.own.len() < s.query.len()) {
             bail!("attention: segment {s:?} does not fit {queries} queries and {keys} keys");
         }

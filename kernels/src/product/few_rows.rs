@@ -1,52 +1,49 @@
-//! Products of a few rows with matrices whose rows are the columns of the product: decoding.
+//! Products of a few rows with a matrix that is read as it lies: decoding.
 //!
-//! A general product first copies its operands into an order that suits it, which for few rows costs more than the
-//! product. Here every element is the dot product of contiguous rows, a matrix is read once, as it lies, and an element
-//! rounds the same way however many rows and threads there are.
+//! A general product chooses its blocks, and so its roundings, by all of its sizes. Here an element is one chain of
+//! fused multiply-adds in the order of the inner dimension: it rounds the same way however many rows, columns and
+//! threads there are.
+
+use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::views::{Mat, MatMut};
 
-/// From this many rows on copying pays.
+/// From this many rows on a general product is faster.
 pub const FEW: usize = 64;
 
 /// Below this many multiplications threads cost more than they give.
 const WORTH_THREADS: usize = 1 << 18;
 
-/// `dst = keep * dst + scale * (a1 @ b1^T + a2 @ b2^T + ...)`, where `keep` is 0 or 1. Rows of all operands are contiguous.
-pub struct FewRows<'a> {
-    pub pairs: &'a [(Mat<'a>, Mat<'a>)],
-    pub accumulate: bool,
-    pub scale: f32,
-}
+/// Rows of `b` that stay in a core's own cache while all rows of `a` go over them.
+const DEPTH: usize = 512;
 
-impl FewRows<'_> {
-    pub fn product(&self, dst: MatMut, threads: usize) {
-        let (rows, columns) = (dst.rows(), dst.cols());
-        for (a, b) in self.pairs {
-            assert!(a.rows == rows && b.rows == columns && a.cols == b.cols && a.col_stride == 1 && b.col_stride == 1);
-        }
-        let work: usize = self.pairs.iter().map(|(a, _)| rows * columns * a.cols).sum();
-        let pieces = if work < WORTH_THREADS { 1 } else { threads.max(1) };
-        let width = columns.div_ceil(pieces).next_multiple_of(COLUMNS);
-        let piece = |(i, dst)| Arch::new().dispatch(Piece { sum: self, first: i * width, dst });
-        let chunks = dst.column_chunks(width).enumerate();
-        if columns <= width {
-            chunks.for_each(piece);
-        } else {
-            chunks.collect::<Vec<_>>().into_par_iter().for_each(piece);
-        }
+/// Rows of a tile, whose sums stay in registers.
+const ROWS: usize = 6;
+
+/// `dst = keep * dst + a @ b`, where `keep` is 0 or 1. Rows of all operands are contiguous.
+pub fn few_rows(dst: MatMut, accumulate: bool, a: Mat, b: Mat, threads: usize) {
+    let (rows, columns) = (dst.rows(), dst.cols());
+    assert!(a.rows == rows && b.cols == columns && a.cols == b.rows && a.col_stride == 1 && b.col_stride == 1);
+    let pieces = if rows * columns * a.cols < WORTH_THREADS { 1 } else { threads.max(1) };
+    // Whole tiles, of whatever width.
+    let width = columns.div_ceil(pieces).next_multiple_of(64);
+    let piece = |(i, dst)| Arch::new().dispatch(Piece { a, b, accumulate, first: i * width, dst });
+    let chunks = dst.column_chunks(width).enumerate();
+    if columns <= width {
+        chunks.for_each(piece);
+    } else {
+        chunks.collect::<Vec<_>>().into_par_iter().for_each(piece);
     }
 }
 
-/// Columns of a tile, whose sums stay in registers; it has as many rows.
-const COLUMNS: usize = 4;
-
 /// Some columns of a product.
 struct Piece<'a> {
-    sum: &'a FewRows<'a>,
+    a: Mat<'a>,
+    b: Mat<'a>,
+    accumulate: bool,
     /// The column of the product where `dst` begins.
     first: usize,
     dst: MatMut<'a>,
@@ -56,63 +53,98 @@ impl WithSimd for Piece<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let columns = self.dst.cols();
-        for column in (0..columns).step_by(COLUMNS) {
-            match columns - column {
-                1 => self.column::<S, 1>(simd, column),
-                2 => self.column::<S, 2>(simd, column),
-                3 => self.column::<S, 3>(simd, column),
-                _ => self.column::<S, COLUMNS>(simd, column),
-            }
+    fn with_simd<S: Simd>(self, simd: S) {
+        // As many vectors side by side as leave registers for the operands.
+        if S::F32_LANES >= 16 {
+            self.product::<S, 4>(simd);
+        } else {
+            self.product::<S, 2>(simd);
         }
     }
 }
 
 impl Piece<'_> {
     #[inline(always)]
-    fn column<S: Simd, const C: usize>(&mut self, simd: S, column: usize) {
-        let rows = self.dst.rows();
-        for row in (0..rows).step_by(4) {
-            match rows - row {
-                1 => self.tile::<S, 1, C>(simd, row, column),
-                2 => self.tile::<S, 2, C>(simd, row, column),
-                3 => self.tile::<S, 3, C>(simd, row, column),
-                _ => self.tile::<S, 4, C>(simd, row, column),
+    fn product<S: Simd, const VECTORS: usize>(mut self, simd: S) {
+        let (columns, wide) = (self.dst.cols(), VECTORS * S::F32_LANES);
+        if self.a.cols == 0 && !self.accumulate {
+            (0..self.dst.rows()).for_each(|i| self.dst.row(i).fill(0.0));
+        }
+        for first in (0..self.a.cols).step_by(DEPTH) {
+            let depth = first..self.a.cols.min(first + DEPTH);
+            let mut column = 0;
+            while column + wide <= columns {
+                self.column::<S, VECTORS, false>(simd, column..column + wide, depth.clone());
+                column += wide;
+            }
+            while column < columns {
+                let end = columns.min(column + S::F32_LANES);
+                self.column::<S, 1, true>(simd, column..end, depth.clone());
+                column = end;
             }
         }
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const C: usize>(&mut self, simd: S, row: usize, column: usize) {
-        let mut sums = [[simd.splat_f32s(0.0); C]; R];
-        let mut tails = [[0f32; C]; R];
-        for (a, b) in self.sum.pairs {
-            let a: [(&[S::f32s], &[f32]); R] = std::array::from_fn(|i| S::as_simd_f32s(a.row(row + i)));
-            let b: [(&[S::f32s], &[f32]); C] = std::array::from_fn(|j| S::as_simd_f32s(b.row(self.first + column + j)));
-            let depth = a[0].0.len();
-            let left: [&[S::f32s]; R] = a.map(|(head, _)| &head[..depth]);
-            let right: [&[S::f32s]; C] = b.map(|(head, _)| &head[..depth]);
-            for k in 0..depth {
-                let right: [S::f32s; C] = right.map(|b| b[k]);
-                for i in 0..R {
-                    let left = left[i][k];
-                    for j in 0..C {
-                        sums[i][j] = simd.mul_add_f32s(left, right[j], sums[i][j]);
-                    }
-                }
+    fn column<S: Simd, const VECTORS: usize, const PARTIAL: bool>(
+        &mut self,
+        simd: S,
+        columns: Range<usize>,
+        depth: Range<usize>,
+    ) {
+        let rows = self.dst.rows();
+        for row in (0..rows).step_by(ROWS) {
+            let (c, d) = (columns.clone(), depth.clone());
+            match rows - row {
+                1 => self.tile::<S, 1, VECTORS, PARTIAL>(simd, row, c, d),
+                2 => self.tile::<S, 2, VECTORS, PARTIAL>(simd, row, c, d),
+                3 => self.tile::<S, 3, VECTORS, PARTIAL>(simd, row, c, d),
+                4 => self.tile::<S, 4, VECTORS, PARTIAL>(simd, row, c, d),
+                5 => self.tile::<S, 5, VECTORS, PARTIAL>(simd, row, c, d),
+                _ => self.tile::<S, ROWS, VECTORS, PARTIAL>(simd, row, c, d),
             }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const VECTORS: usize, const PARTIAL: bool>(
+        &mut self,
+        simd: S,
+        row: usize,
+        columns: Range<usize>,
+        depth: Range<usize>,
+    ) {
+        let load = |row: &[f32]| -> [S::f32s; VECTORS] {
+            if PARTIAL {
+                return [simd.partial_load_f32s(row); VECTORS];
+            }
+            let (vectors, _) = S::as_simd_f32s(row);
+            std::array::from_fn(|j| vectors[j])
+        };
+        let left: [&[f32]; R] = std::array::from_fn(|i| &self.a.row(row + i)[depth.clone()]);
+        let left = left.map(|values| &values[..depth.len()]);
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; R];
+        if self.accumulate || depth.start > 0 {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                *sums = load(&self.dst.row(row + i)[columns.clone()]);
+            }
+        }
+        let right = self.first + columns.start..self.first + columns.end;
+        for k in 0..depth.len() {
+            let right = load(&self.b.row(depth.start + k)[right.clone()]);
             for i in 0..R {
-                for j in 0..C {
-                    tails[i][j] += a[i].1.iter().zip(b[j].1).map(|(x, y)| x * y).sum::<f32>();
+                let value = simd.splat_f32s(left[i][k]);
+                for j in 0..VECTORS {
+                    sums[i][j] = simd.mul_add_f32s(value, right[j], sums[i][j]);
                 }
             }
         }
-        for i in 0..R {
-            let dst = &mut self.dst.row(row + i)[column..column + C];
-            for (j, dst) in dst.iter_mut().enumerate() {
-                let value = self.sum.scale * (simd.reduce_sum_f32s(sums[i][j]) + tails[i][j]);
-                *dst = if self.sum.accumulate { *dst + value } else { value };
+        for (i, sums) in sums.into_iter().enumerate() {
+            let dst = &mut self.dst.row(row + i)[columns.clone()];
+            if PARTIAL {
+                simd.partial_store_f32s(dst, sums[0]);
+            } else {
+                S::as_mut_simd_f32s(dst).0.copy_from_slice(&sums);
             }
         }
     }

@@ -46,7 +46,7 @@ impl Passes<'_> {
         let (tokens, first) = (&shared.prompt.tokens, shared.at.start);
         let at: Vec<usize> = chunk.clone().map(|token| first + token).collect();
         let own = first..first + chunk.end;
-        let segments = Arc::new([Segment { query: 0..chunk.len(), prefix: 0..0, own, causal: true }]);
+        let segments = Arc::new([Segment { query: 0..chunk.len(), before: vec![], own, causal: true }]);
         let positions = &tokens.positions[chunk.clone()];
         let x = embed(self.language, &shared.prompt, chunk)?;
         let adapter = shared.policy.adapter.as_deref();
@@ -92,7 +92,7 @@ impl Passes<'_> {
         let at: Vec<usize> = seats.iter().map(|(_, row)| row.at.start + last(row)).collect();
         let segment = |(i, (shared, row)): (usize, &Seat)| Segment {
             query: i..i + 1,
-            prefix: shared.at.clone(),
+            before: vec![shared.at.clone()],
             own: row.at.start..at[i] + 1,
             causal: true,
         };

@@ -16,6 +16,19 @@ pub enum Recompute {
     Always,
 }
 
+/// What responses of a group that begin alike have in common when they go through the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedPrefix {
+    /// Every response goes behind its own copy of the prompt.
+    None,
+    /// The prompt.
+    Prompt,
+    /// The prompt, and every beginning that responses have in common.
+    #[default]
+    Trie,
+}
+
 /// How the policy is trained on scored groups.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -37,10 +50,10 @@ pub struct LearnerConfig {
     /// Groups go through the network together up to this many packed tokens, at least 1. Less takes less memory.
     #[schemars(extend("x-resume" = "rounding"))]
     pub micro_batch_tokens: usize,
-    /// The responses of a group are packed behind one copy of their prompt; otherwise each behind its own, which gives
-    /// the same gradient more slowly.
+    /// What goes through the network once for all responses of a group: "trie" the prompt and every beginning that
+    /// responses have in common, "prompt" the prompt alone, "none" nothing. The gradient is the same, but slower.
     #[schemars(extend("x-resume" = "rounding"))]
-    pub shared_prefix: bool,
+    pub shared_prefix: SharedPrefix,
     /// Bytes that a step may take, frozen weights included, as predicted from the model's shape. Micro-batches become
     /// smaller until they fit, down to one response; the gradient stays the same. Without it, nothing is asked.
     #[schemars(extend("x-resume" = "rounding"))]
@@ -61,7 +74,7 @@ impl Default for LearnerConfig {
             minibatches: 1,
             epochs: 1,
             micro_batch_tokens: 2048,
-            shared_prefix: true,
+            shared_prefix: SharedPrefix::default(),
             memory_limit: None,
             recompute: Recompute::default(),
         }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::{
     batches::{self, Piece},
-    config::{LearnerConfig, Recompute},
+    config::{LearnerConfig, Recompute, SharedPrefix},
     gradient::{Forward, Live},
     group::{Kept, Lesson, TrainGroup, Weighed},
 };
@@ -95,7 +95,7 @@ impl<'a> Passes<'a> {
         let mut sum = Gradient::default();
         let part = |pieces: &[Piece], replica: usize| {
             let (language, live) = (&self.replicas[replica], &self.live[replica]);
-            let packed = pack(pieces);
+            let packed = self.pack(pieces);
             let mut clock = Clock::default();
             let reference = self.reference(&packed, language)?;
             let reference_seconds = clock.lap();
@@ -130,7 +130,8 @@ impl<'a> Passes<'a> {
 
     fn plan<'l>(&self, lessons: &'l [Lesson<'l>]) -> Result<Plan<'l>> {
         let always = self.config.recompute == Recompute::Always;
-        let (replicas, shared) = (self.replicas.len(), self.config.shared_prefix);
+        let replicas = self.replicas.len();
+        let shared = self.config.shared_prefix != SharedPrefix::None;
         let groups = || lessons.iter().map(|lesson| lesson.group);
         let tokens: usize = groups().map(TrainGroup::tokens).sum();
         let together = match replicas {
@@ -168,7 +169,7 @@ impl<'a> Passes<'a> {
         recompute: bool,
     ) -> Result<Gradient> {
         let (language, live) = (&self.replicas[replica], &self.live[replica]);
-        let packed = pack(pieces);
+        let packed = self.pack(pieces);
         let known: Option<Vec<Kept>> = responses(pieces).map(|r| r.kept.clone()).collect();
         let mut clock = Clock::default();
         let reference = if known.is_some() { None } else { self.reference(&packed, language)? };
@@ -222,6 +223,17 @@ impl<'a> Passes<'a> {
         })
     }
 
+    fn pack(&self, pieces: &[Piece]) -> Packed {
+        let groups = pieces.iter().map(|piece| {
+            let responses = piece.responses.iter().map(|r| r.response.tokens.as_slice());
+            (piece.prompt, responses.collect())
+        });
+        match self.config.shared_prefix {
+            SharedPrefix::Trie => Packed::new(groups),
+            SharedPrefix::Prompt | SharedPrefix::None => Packed::apart(groups),
+        }
+    }
+
     /// Log-probabilities under the base, unless the objective does without.
     fn reference(&self, packed: &Packed, language: &Language) -> Result<Option<Vec<f32>>> {
         if self.config.objective.kl_coefficient == 0.0 {
@@ -259,10 +271,6 @@ pub fn live(model: &Config, adapter: &Adapter, device: &Device) -> Result<Live> 
     let trained = of(vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect())?;
     let frozen = of(vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect())?;
     Ok(Live { vars, trained, frozen })
-}
-
-fn pack(pieces: &[Piece]) -> Packed {
-    Packed::new(pieces.iter().map(|p| (p.prompt, p.responses.iter().map(|r| r.response.tokens.as_slice()).collect())))
 }
 
 fn responses<'p>(pieces: &'p [Piece]) -> impl Iterator<Item = &'p Weighed<'p>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use addendum_kernels::LoraPair;
+use addendum_kernels::{Fused, LoraFactors, LoraPair, Updates};
 use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -14,13 +14,32 @@ use crate::{
     optim::{Tensors, sum_of_squares},
 };
 
-/// The adapted layers of one decoder layer.
-#[derive(Clone, Debug, Default)]
-pub struct LayerAdapter([Option<LoraPair>; Module::COUNT]);
+/// The updates of one decoder layer.
+#[derive(Clone, Debug)]
+pub struct LayerAdapter {
+    pairs: [Option<LoraPair>; Module::COUNT],
+    factors: LoraFactors,
+}
 
 impl LayerAdapter {
+    fn new(model: &Config, pairs: [Option<LoraPair>; Module::COUNT]) -> Result<Self> {
+        let mut updates: Vec<Updates> = vec![vec![]; Fused::COUNT];
+        for module in Module::ALL {
+            if let Some(pair) = &pairs[module as usize] {
+                let (product, columns) = module.place(&model.text);
+                updates[product as usize].push((columns, pair.clone()));
+            }
+        }
+        Ok(Self { factors: LoraFactors::new(updates)?, pairs })
+    }
+
     pub fn get(&self, module: Module) -> Option<&LoraPair> {
-        self.0[module as usize].as_ref()
+        self.pairs[module as usize].as_ref()
+    }
+
+    /// All of them, as the layer's products read them.
+    pub fn factors(&self) -> &LoraFactors {
+        &self.factors
     }
 }
 
@@ -60,9 +79,10 @@ impl Adapter {
     /// An adapter made of these tensors, which must be exactly those that `config` asks for.
     pub fn from_tensors(model: &Config, config: LoraConfig, tensors: Tensors) -> Result<Self> {
         config.validate()?;
-        let mut layers = vec![LayerAdapter::default(); model.text.layers];
+        let mut layers = Vec::with_capacity(model.text.layers);
         let mut expected = 0;
-        for (index, layer) in layers.iter_mut().enumerate() {
+        for index in 0..model.text.layers {
+            let mut pairs = [const { None }; Module::COUNT];
             for &module in &config.target_modules {
                 let (inputs, outputs) = module.shape(&model.text);
                 let [a_name, b_name] = tensor_names(index, module);
@@ -76,9 +96,10 @@ impl Adapter {
                 };
                 let a = get(&a_name, [config.rank, inputs])?;
                 let b = get(&b_name, [outputs, config.rank])?;
-                layer.0[module as usize] = Some(LoraPair { a, b, scale: config.scale() });
+                pairs[module as usize] = Some(LoraPair { a, b, scale: config.scale() });
                 expected += 2;
             }
+            layers.push(LayerAdapter::new(model, pairs)?);
         }
         if tensors.len() != expected {
             let known: BTreeSet<_> = (0..layers.len())
@@ -119,8 +140,11 @@ impl Adapter {
         for tensor in moved.tensors.values_mut() {
             *tensor = tensor.to_device(device)?;
         }
-        for pair in moved.layers.iter_mut().flat_map(|layer| layer.0.iter_mut().flatten()) {
-            (pair.a, pair.b) = (pair.a.to_device(device)?, pair.b.to_device(device)?);
+        for layer in &mut moved.layers {
+            for pair in layer.pairs.iter_mut().flatten() {
+                (pair.a, pair.b) = (pair.a.to_device(device)?, pair.b.to_device(device)?);
+            }
+            layer.factors = layer.factors.to_device(device)?;
         }
         Ok(moved)
     }

@@ -1,17 +1,14 @@
 //! The language model: a decoder with grouped-query attention, M-RoPE, RMSNorm and SwiGLU.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use addendum_kernels::{
-    Rotation, Segment, attention, cached_attention, copy_rows, linear, lora_linear, rms_norm, rope, swiglu,
-};
+use addendum_kernels::{Cached, DecoderLayer, Fused, Rotation, Segment, linear, rms_norm};
 use candle_core::{DType, Device, Tensor};
 
-use super::linear::Linear;
+use super::linear::transposed;
 use crate::{
-    Config, Result,
+    Adapter, Config, Result,
     config::TextConfig,
-    lora::{Adapter, LayerAdapter},
     module::Module,
     positions::{Position, angles},
     weights::Weights,
@@ -20,18 +17,23 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Language {
     config: TextConfig,
-    embed: Tensor,
-    layers: Vec<Layer>,
+    /// `[vocab, hidden]`; `None` where embeddings are the head's columns.
+    embed: Option<Tensor>,
+    layers: Vec<DecoderLayer>,
     norm: Tensor,
+    /// `[hidden, vocab]`
     head: Tensor,
 }
 
-#[derive(Clone, Debug)]
-struct Layer {
-    input_norm: Tensor,
-    post_norm: Tensor,
-    /// By `Module as usize`.
-    linears: [Linear; Module::COUNT],
+const EMBED: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
+const NORM: &str = "model.norm.weight";
+const INPUT_NORM: &str = "input_layernorm";
+const POST_NORM: &str = "post_attention_layernorm";
+
+/// What a tensor of a decoder layer is called.
+fn name(layer: usize, part: &str) -> String {
+    format!("model.layers.{layer}.{part}")
 }
 
 /// Keys and values of every layer, `[capacity, kv_heads, head_dim]` each, written in place.
@@ -64,48 +66,90 @@ pub enum Rows<'a> {
 }
 
 impl Language {
-    pub fn new(config: &Config, weights: &Weights) -> Result<Self> {
+    pub fn new(config: &Config, weights: &mut Weights) -> Result<Self> {
         let t = &config.text;
-        let embed = weights.get("model.embed_tokens.weight", &[t.vocab_size, t.hidden_size])?;
-        let head = if config.tie_word_embeddings {
-            embed.clone()
-        } else {
-            weights.get("lm_head.weight", &[t.vocab_size, t.hidden_size])?
+        let table = [t.vocab_size, t.hidden_size];
+        let (embed, head) = match weights.take(EMBED, &table)? {
+            tied if config.tie_word_embeddings => (None, tied),
+            own => (Some(own), weights.take(HEAD, &table)?),
         };
-        let layer = |i: usize| -> Result<Layer> {
-            let linear = |m: Module| {
-                let (inputs, outputs) = m.shape(t);
-                Linear::new(weights, &format!("model.layers.{i}.{}", m.path()), inputs, outputs, m.has_bias())
+        let mut layer = |i: usize| -> Result<DecoderLayer> {
+            let mut take = |part: &str, shape: &[usize]| weights.take(&name(i, part), shape);
+            let norms = [INPUT_NORM, POST_NORM].map(|part| take(&format!("{part}.weight"), &[t.hidden_size]));
+            let mut fused = |modules: &[Module]| -> Result<Tensor> {
+                let matrix = |&m: &Module| {
+                    let (inputs, outputs) = m.shape(t);
+                    take(&format!("{}.weight", m.path()), &[outputs, inputs])
+                };
+                transposed(&Tensor::cat(&modules.iter().map(matrix).collect::<Result<Vec<_>>>()?, 0)?)
             };
-            let norm = |n: &str| weights.get(&format!("model.layers.{i}.{n}.weight"), &[t.hidden_size]);
-            let [q, k, v, o, gate, up, down] = Module::ALL.map(linear);
-            Ok(Layer {
-                input_norm: norm("input_layernorm")?,
-                post_norm: norm("post_attention_layernorm")?,
-                linears: [q?, k?, v?, o?, gate?, up?, down?],
+            let qkv = [Module::Q, Module::K, Module::V];
+            let matrices = [&qkv[..], &[Module::O], &[Module::Gate, Module::Up], &[Module::Down]].map(&mut fused);
+            let bias = qkv.map(|m| take(&format!("{}.bias", m.path()), &[m.shape(t).1]));
+            let ([input_norm, post_norm], [qkv, o, gate_up, down]) = (norms, matrices);
+            Ok(DecoderLayer {
+                heads: t.heads,
+                kv_heads: t.kv_heads,
+                head_dim: t.head_dim(),
+                eps: t.rms_norm_eps,
+                input_norm: input_norm?,
+                post_norm: post_norm?,
+                qkv: qkv?,
+                qkv_bias: Tensor::cat(&bias.into_iter().collect::<Result<Vec<_>>>()?, 0)?,
+                o: o?,
+                gate_up: gate_up?,
+                down: down?,
             })
         };
         Ok(Self {
-            layers: (0..t.layers).map(layer).collect::<Result<_>>()?,
-            norm: weights.get("model.norm.weight", &[t.hidden_size])?,
+            layers: (0..t.layers).map(&mut layer).collect::<Result<_>>()?,
+            norm: weights.take(NORM, &[t.hidden_size])?,
             config: t.clone(),
             embed,
-            head,
+            head: transposed(&head)?,
         })
+    }
+
+    /// The weights by published name, as views.
+    pub fn weights(&self) -> Result<BTreeMap<String, Tensor>> {
+        let mut weights = BTreeMap::from([(NORM.to_string(), self.norm.clone())]);
+        let head = self.head.t()?;
+        match &self.embed {
+            None => drop(weights.insert(EMBED.to_string(), head)),
+            Some(embed) => {
+                weights.insert(EMBED.to_string(), embed.clone());
+                weights.insert(HEAD.to_string(), head);
+            }
+        }
+        for (i, layer) in self.layers.iter().enumerate() {
+            for (part, norm) in [(INPUT_NORM, &layer.input_norm), (POST_NORM, &layer.post_norm)] {
+                weights.insert(name(i, &format!("{part}.weight")), norm.clone());
+            }
+            for module in Module::ALL {
+                let (product, columns) = module.place(&self.config);
+                let part = |t: &Tensor| t.narrow(t.rank() - 1, columns.start, columns.len());
+                let weight = part(layer.matrix(product))?.t()?;
+                weights.insert(name(i, &format!("{}.weight", module.path())), weight);
+                if module.has_bias() {
+                    weights.insert(name(i, &format!("{}.bias", module.path())), part(&layer.qkv_bias)?);
+                }
+            }
+        }
+        Ok(weights)
     }
 
     pub fn device(&self) -> &Device {
         self.head.device()
     }
 
-    /// The vocabulary projection, `[vocab, hidden]`.
+    /// The vocabulary projection, `[hidden, vocab]`.
     pub fn head(&self) -> &Tensor {
         &self.head
     }
 
     pub fn cache(&self, capacity: usize) -> Result<KvCache> {
         let shape = (capacity, self.config.kv_heads, self.config.head_dim());
-        let empty = || Tensor::zeros(shape, DType::F32, self.embed.device());
+        let empty = || Tensor::zeros(shape, DType::F32, self.device());
         Ok(KvCache { layers: (0..self.layers.len()).map(|_| Ok((empty()?, empty()?))).collect::<Result<_>>()? })
     }
 
@@ -117,8 +161,13 @@ impl Language {
 
     /// `[tokens, hidden]`: embeddings, where the tokens `at` are replaced by the rows of `features`.
     pub fn embed(&self, ids: &[u32], features: Option<(&Tensor, &[usize])>) -> Result<Tensor> {
-        let device = self.embed.device();
-        let words = self.embed.index_select(&Tensor::new(ids, device)?, 0)?.to_dtype(DType::F32)?;
+        let device = self.device();
+        let index = Tensor::new(ids, device)?;
+        let words = match &self.embed {
+            Some(embed) => embed.index_select(&index, 0)?,
+            None => transposed(&self.head.index_select(&index, 1)?)?,
+        };
+        let words = words.to_dtype(DType::F32)?;
         let Some((features, at)) = features.filter(|(_, at)| !at.is_empty()) else { return Ok(words) };
         let mut order: Vec<u32> = (0..ids.len() as u32).collect();
         for (i, &at) in at.iter().enumerate() {
@@ -142,8 +191,8 @@ impl Language {
 
     /// Of the weight matrices that every token goes through.
     pub fn bytes(&self) -> usize {
-        let linears = self.layers.iter().flat_map(|layer| &layer.linears).map(|linear| &linear.weight);
-        linears.chain([&self.head]).map(|w| w.elem_count() * w.dtype().size_in_bytes()).sum()
+        let matrices = self.layers.iter().flat_map(|l| Fused::ALL.map(|product| l.matrix(product)));
+        matrices.chain([&self.head]).map(|w| w.elem_count() * w.dtype().size_in_bytes()).sum()
     }
 
     pub fn layers(&self) -> usize {
@@ -169,12 +218,14 @@ impl Language {
         let rotation = Rotation::new(&angles, self.config.head_dim() / 2, x.device())?;
         let mut x = x.clone();
         for i in range {
-            let adapter = adapter.and_then(|a| a.layer(i));
-            let cache = match &rows {
-                Rows::Own => None,
-                Rows::Cached(cache, rows) => Some((&cache.layers[i], *rows)),
+            let (layer, lora) = (&self.layers[i], adapter.and_then(|a| a.layer(i)).map(|layer| layer.factors()));
+            x = match &rows {
+                Rows::Own => layer.forward(&x, &rotation, segments, lora)?,
+                Rows::Cached(cache, rows) => {
+                    let (keys, values) = &cache.layers[i];
+                    layer.forward_cached(&x, &rotation, segments, lora, Cached { keys, values, rows })?
+                }
             };
-            x = self.layers[i].forward(&self.config, &x, &rotation, segments, adapter, cache)?;
         }
         Ok(x)
     }
@@ -182,42 +233,5 @@ impl Language {
     /// Logits in f32 `[tokens, vocab]` of a few final hidden states.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         Ok(linear(hidden, &self.head, None)?)
-    }
-}
-
-impl Layer {
-    fn forward(
-        &self,
-        config: &TextConfig,
-        x: &Tensor,
-        rotation: &Rotation,
-        segments: &Arc<[Segment]>,
-        adapter: Option<&LayerAdapter>,
-        cache: Option<(&(Tensor, Tensor), &[usize])>,
-    ) -> Result<Tensor> {
-        let apply = |m: Module, x: &Tensor| -> Result<Tensor> {
-            let linear = &self.linears[m as usize];
-            match adapter.and_then(|a| a.get(m)) {
-                Some(pair) => Ok(lora_linear(x, &linear.weight, linear.bias.as_ref(), pair)?),
-                None => linear.forward(x),
-            }
-        };
-        let (tokens, dim) = (x.dim(0)?, config.head_dim());
-        let h = rms_norm(x, &self.input_norm, config.rms_norm_eps)?;
-        let q = rope(&apply(Module::Q, &h)?.reshape((tokens, config.heads, dim))?, rotation)?;
-        let k = rope(&apply(Module::K, &h)?.reshape((tokens, config.kv_heads, dim))?, rotation)?;
-        let v = apply(Module::V, &h)?.reshape((tokens, config.kv_heads, dim))?;
-        let attended = match cache {
-            None => attention(&q, &k, &v, segments)?,
-            Some(((keys, values), rows)) => {
-                copy_rows(keys, &k, rows)?;
-                copy_rows(values, &v, rows)?;
-                cached_attention(&q, keys, values, segments)?
-            }
-        };
-        let x = (x + apply(Module::O, &attended.reshape((tokens, config.heads * dim))?)?)?;
-        let h = rms_norm(&x, &self.post_norm, config.rms_norm_eps)?;
-        let h = swiglu(&apply(Module::Gate, &h)?, &apply(Module::Up, &h)?)?;
-        Ok((x + apply(Module::Down, &h)?)?)
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Most blocks attend within windows; so the patch groups are permuted into window order first and back last.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use addendum_kernels::{Rotation, Segment, attention, rms_norm, rope, swiglu};
 use candle_core::{Device, Tensor};
 
-use super::linear::Linear;
+use super::linear::{Linear, transposed};
 use crate::{Error, Result, config::VisionConfig, image::Patches, weights::Weights};
 
 /// The norms' epsilon, a constant of the architecture.
@@ -83,8 +83,7 @@ impl WindowPlan {
     }
 
     fn segments(bounds: &[usize]) -> Arc<[Segment]> {
-        let segment = |b: &[usize]| Segment { query: b[0]..b[1], prefix: 0..0, own: b[0]..b[1], causal: false };
-        bounds.windows(2).map(segment).collect()
+        bounds.windows(2).map(|bounds| Segment::alone(bounds[0]..bounds[1], false)).collect()
     }
 
     /// Patch order of the windows, from that of the merged patches.
@@ -104,13 +103,13 @@ impl WindowPlan {
 }
 
 impl Vision {
-    pub fn new(config: &VisionConfig, weights: &Weights) -> Result<Self> {
+    pub fn new(config: &VisionConfig, weights: &mut Weights) -> Result<Self> {
         let c = config.hidden_size;
-        let block = |i: usize| -> Result<Block> {
+        let mut block = |i: usize| -> Result<Block> {
             let name = |part: &str| format!("visual.blocks.{i}.{part}");
             Ok(Block {
-                norm1: weights.get(&name("norm1.weight"), &[c])?,
-                norm2: weights.get(&name("norm2.weight"), &[c])?,
+                norm1: weights.take(&name("norm1.weight"), &[c])?,
+                norm2: weights.take(&name("norm2.weight"), &[c])?,
                 qkv: Linear::new(weights, &name("attn.qkv"), c, 3 * c, true)?,
                 proj: Linear::new(weights, &name("attn.proj"), c, c, true)?,
                 gate: Linear::new(weights, &name("mlp.gate_proj"), c, config.intermediate_size, true)?,
@@ -118,17 +117,40 @@ impl Vision {
                 down: Linear::new(weights, &name("mlp.down_proj"), config.intermediate_size, c, true)?,
             })
         };
+        let blocks = (0..config.depth).map(&mut block).collect::<Result<_>>()?;
         let merged = c * config.spatial_merge_size * config.spatial_merge_size;
         let (t, p) = (config.temporal_patch_size, config.patch_size);
-        let patch = weights.get("visual.patch_embed.proj.weight", &[c, config.in_channels, t, p, p])?;
+        let patch = weights.take("visual.patch_embed.proj.weight", &[c, config.in_channels, t, p, p])?;
         Ok(Self {
-            patch_embed: Linear { weight: patch.reshape((c, config.patch_dim()))?, bias: None },
-            blocks: (0..config.depth).map(block).collect::<Result<_>>()?,
-            merger_norm: weights.get("visual.merger.ln_q.weight", &[c])?,
+            patch_embed: Linear { weight: transposed(&patch.reshape((c, config.patch_dim()))?)?, bias: None },
+            blocks,
+            merger_norm: weights.take("visual.merger.ln_q.weight", &[c])?,
             merger_in: Linear::new(weights, "visual.merger.mlp.0", merged, merged, true)?,
             merger_out: Linear::new(weights, "visual.merger.mlp.2", merged, config.out_hidden_size, true)?,
             config: config.clone(),
         })
+    }
+
+    /// The weights by published name, as views.
+    pub fn weights(&self) -> Result<BTreeMap<String, Tensor>> {
+        let c = &self.config;
+        let patch = [c.hidden_size, c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size];
+        let mut weights = BTreeMap::from([
+            ("visual.patch_embed.proj.weight".to_string(), self.patch_embed.weight.t()?.reshape(&patch)?),
+            ("visual.merger.ln_q.weight".to_string(), self.merger_norm.clone()),
+        ]);
+        for (name, linear) in [("mlp.0", &self.merger_in), ("mlp.2", &self.merger_out)] {
+            linear.publish(&format!("visual.merger.{name}"), &mut weights)?;
+        }
+        for (i, block) in self.blocks.iter().enumerate() {
+            for (norm, weight) in [("norm1", &block.norm1), ("norm2", &block.norm2)] {
+                weights.insert(format!("visual.blocks.{i}.{norm}.weight"), weight.clone());
+            }
+            for (name, linear) in block.linears() {
+                linear.publish(&format!("visual.blocks.{i}.{name}"), &mut weights)?;
+            }
+        }
+        Ok(weights)
     }
 
     /// `patches` `[sum of t·h·w, patch_dim]` of images with the given grids; returns `[patches / merge², out_hidden]`
@@ -202,6 +224,16 @@ impl Vision {
 }
 
 impl Block {
+    fn linears(&self) -> [(&'static str, &Linear); 5] {
+        [
+            ("attn.qkv", &self.qkv),
+            ("attn.proj", &self.proj),
+            ("mlp.gate_proj", &self.gate),
+            ("mlp.up_proj", &self.up),
+            ("mlp.down_proj", &self.down),
+        ]
+    }
+
     fn forward(&self, x: &Tensor, rotation: &Rotation, segments: &Arc<[Segment]>, heads: usize) -> Result<Tensor> {
         let (tokens, c) = x.dims2()?;
         let qkv = self.qkv.forward(&rms_norm(x, &self.norm1, EPS)?)?;

@@ -51,7 +51,7 @@ fn sharded(policy: &Policy) -> TempDir {
     fs::remove_file(path("generation_config.json")).unwrap();
     let mut shards = [BTreeMap::new(), BTreeMap::new()];
     let mut map = BTreeMap::new();
-    for (i, (name, tensor)) in policy.weights().tensors().iter().enumerate() {
+    for (i, (name, tensor)) in policy.weights().unwrap().tensors().iter().enumerate() {
         let name = match name.strip_prefix("model.") {
             Some(rest) => format!("model.language_model.{rest}"),
             None => format!("model.{name}"),

@@ -6,7 +6,7 @@ use addendum_policy::{
     Adapter, Config, LearnerConfig, LoraConfig,
     algorithm::AlgorithmConfig,
     generate::{GenerateRequest, generate},
-    learner::{Learner, LearnerState, Recompute, TrainGroup, TrainResponse},
+    learner::{Learner, LearnerState, Recompute, SharedPrefix, TrainGroup, TrainResponse},
     memory::Memory,
     model::{Model, Weights},
     optim::Tensors,
@@ -187,7 +187,8 @@ fn every_way_to_cut_or_recompute_a_batch_gives_its_gradient() {
     let ways = [
         ("groups", LearnerConfig { micro_batch_tokens: 1, ..plain() }),
         ("responses", LearnerConfig { memory_limit: Some(limit(longest, false)), ..plain() }),
-        ("a prompt each", LearnerConfig { shared_prefix: false, ..plain() }),
+        ("a prompt each", LearnerConfig { shared_prefix: SharedPrefix::None, ..plain() }),
+        ("a shared prompt", LearnerConfig { shared_prefix: SharedPrefix::Prompt, ..plain() }),
         ("recomputed", LearnerConfig { recompute: Recompute::Always, ..plain() }),
         ("recomputed groups", LearnerConfig { recompute: Recompute::Always, micro_batch_tokens: 1, ..plain() }),
         ("recomputed responses", LearnerConfig { memory_limit: Some(limit(longest, true)), ..plain() }),
@@ -198,6 +199,61 @@ fn every_way_to_cut_or_recompute_a_batch_gives_its_gradient() {
         assert!((whole.entropy - stats.entropy).abs() < 1e-5 * (1.0 + whole.entropy), "{name}");
         let gap = difference(&expected, &gradient);
         assert!(gap < 1e-4, "{name}: gradients differ by {gap}");
+    }
+}
+
+/// Responses with common beginnings: of few different tokens, and edited copies of one another.
+fn alike() -> impl Strategy<Value = Vec<Vec<u32>>> {
+    let sampled = prop::collection::vec(prop::collection::vec(1u32..3, 1..12), 1..4);
+    (sampled, prop::collection::vec((0usize..12, prop::collection::vec(1u32..40, 0..6)), 0..4)).prop_map(
+        |(mut responses, edits)| {
+            for (i, (at, tail)) in edits.into_iter().enumerate() {
+                let source = &responses[i % responses.len()];
+                let mut edited = source[..at.min(source.len())].to_vec();
+                edited.extend(tail);
+                edited.push(0);
+                responses.push(edited);
+            }
+            responses
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn common_beginnings_computed_once_give_the_same_values_and_gradients(
+        each in prop::collection::vec(alike(), 1..3),
+        seed in 0u64..1000,
+    ) {
+        let prompts: Vec<_> = (0..each.len() as u64).map(|i| prompt(4, i == 0, seed + i)).collect();
+        let pairs = || prompts.iter().zip(&each).map(|(p, r)| (p, r.iter().map(Vec::as_slice).collect()));
+        let (trie, apart) = (Packed::new(pairs()), Packed::apart(pairs()));
+        let prefixes: usize = each.iter().map(|responses| {
+            let mut read: Vec<&[u32]> =
+                responses.iter().flat_map(|r| (1..r.len()).map(move |n| &r[..n])).collect();
+            read.sort();
+            read.dedup();
+            read.len()
+        }).sum();
+        let text: usize = prompts.iter().map(|p| p.tokens.ids.len()).sum();
+        prop_assert_eq!(trie.ids.len(), text + prefixes);
+
+        let (model, adapter) = (model(), adapter());
+        let values = |packed: &Packed| {
+            let both = packed.log_probs(&model.language, Some(&adapter), 0.8).unwrap();
+            Tensor::stack(&[both.log_probs, both.entropy], 0).unwrap()
+        };
+        let gap = (values(&trie) - values(&apart)).unwrap().abs().unwrap().max_all().unwrap();
+        prop_assert!(gap.to_scalar::<f32>().unwrap() < 1e-4);
+
+        let groups: Vec<_> = prompts.iter().zip(&each).map(|(p, r)| group(p, r)).collect();
+        let gradient = |shared_prefix| {
+            learner_with(LearnerConfig { shared_prefix, ..LearnerConfig::default() }).gradient(&groups).unwrap().1
+        };
+        let gap = difference(&gradient(SharedPrefix::Prompt), &gradient(SharedPrefix::Trie));
+        prop_assert!(gap < 2e-4, "gradients differ by {}", gap);
     }
 }
 

@@ -160,7 +160,7 @@ fn parity_logits_of_every_decoding_step_with_a_cache() {
         for (step, &token) in generated[..generated.len() - 1].iter().enumerate() {
             let at = tokens + step;
             let segments: Arc<[Segment]> =
-                vec![Segment { query: 0..1, prefix: 0..0, own: 0..at + 1, causal: true }].into();
+                vec![Segment { query: 0..1, before: vec![], own: 0..at + 1, causal: true }].into();
             let x = language.embed(&[token as u32], None).unwrap();
             let position = [prompt.tokens.next_position + step as u32; 3];
             let hidden = language.forward(&x, &[position], &segments, None, Rows::Cached(&cache, &[at])).unwrap();

@@ -8,7 +8,7 @@ use std::sync::{
 use addendum_policy::{
     Adapter, Error, LearnerConfig, LoraConfig, Policy, Result,
     algorithm::{Algorithm, AlgorithmConfig, DrGrpo, Member},
-    learner::{Learner, LearnerState, TrainGroup, TrainResponse},
+    learner::{Learner, LearnerState, SharedPrefix, TrainGroup, TrainResponse},
     objective::{Batch, Objective, ObjectiveOutput, ResponseTerms},
     pack::{EncodedPrompt, Packed, PromptTokens},
 };
@@ -191,8 +191,8 @@ fn several_updates_are_the_same_however_they_are_cut() {
             learner_of(&policy, DrGrpo, LearnerConfig { micro_batch_tokens, shared_prefix, ..config(2, 2) });
         learner.step(&groups).unwrap().loss
     };
-    let whole = run(100_000, true);
-    for other in [run(1, true), run(40, true), run(100_000, false)] {
+    let whole = run(100_000, SharedPrefix::Trie);
+    for other in [run(1, SharedPrefix::Trie), run(40, SharedPrefix::Prompt), run(100_000, SharedPrefix::None)] {
         assert_close(other, whole, 2e-3, 1e-5, "loss");
     }
 }

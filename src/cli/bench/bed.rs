@@ -44,7 +44,7 @@ impl Bed {
             (None, None) => anyhow::bail!("neither a model nor a config"),
         };
         let parameters = weights.tensors().values().map(|t| t.elem_count()).sum();
-        let model = Model::new(&config, &weights)?;
+        let model = Model::taking(&config, weights)?;
         let mut rng = ChaCha8Rng::seed_from_u64(workload.seed);
         let prompts = (0..workload.groups).map(|_| prompt(&config, workload, &mut rng)).collect::<Result<_>>()?;
         Ok(Self { config, model, device, prompts, parameters })

@@ -6,9 +6,9 @@ use addendum_policy::{
     Adapter, Learner, LearnerConfig, SamplingConfig,
     algorithm::DrGrpo,
     generate::{GenerateRequest, Sample, generate},
-    learner::{StepStats, TrainGroup, TrainResponse},
+    learner::{SharedPrefix, StepStats, TrainGroup, TrainResponse},
     objective::ObjectiveConfig,
-    pack::EncodedPrompt,
+    pack::{EncodedPrompt, Packed},
     sampling::TokenSampler,
     schedule::Schedule,
 };
@@ -20,8 +20,12 @@ use super::{
     bed::{self, Bed},
     clock::{Laps, timed},
     unigram::unigram_f1,
+    work::{Costs, Work},
     workload::{Stage, Workload},
 };
+
+/// Tokens of a response that an edit replaces together.
+const SENTENCE: usize = 16;
 
 /// What goes from step to step.
 pub struct Iteration<'a> {
@@ -32,6 +36,9 @@ pub struct Iteration<'a> {
     learner: Learner,
     /// What responses are compared with, one per prompt.
     references: Vec<Vec<u32>>,
+    costs: Costs,
+    /// Of the last step that encoded them.
+    encoded: Option<Vec<Arc<EncodedPrompt>>>,
     rng: ChaCha8Rng,
 }
 
@@ -48,7 +55,7 @@ impl<'a> Iteration<'a> {
             },
             schedule: Schedule { learning_rate: 1e-4, ..Schedule::default() },
             micro_batch_tokens: workload.micro_batch_tokens,
-            shared_prefix: !workload.no_shared_prefix,
+            shared_prefix: workload.shared_prefix(),
             ..LearnerConfig::default()
         };
         Ok(Self {
@@ -64,32 +71,38 @@ impl<'a> Iteration<'a> {
             references: (0..workload.groups)
                 .map(|_| bed::tokens(&bed.config, workload.new_tokens, &mut rng))
                 .collect::<Result<_>>()?,
+            costs: Costs::new(&bed.config, &workload.lora()),
+            encoded: None,
             bed,
             workload,
             rng,
         })
     }
 
-    /// The times of `count` steps, after one that warms up.
-    pub fn repeat(mut self, stage: Stage, count: usize) -> Result<Vec<Laps>> {
+    /// The times and the work of `count` steps, after one that warms up.
+    pub fn repeat(mut self, stage: Stage, count: usize) -> Result<Vec<(Laps, Work)>> {
         self.step(stage)?;
         (0..count).map(|_| self.step(stage)).collect()
     }
 
     /// One step of the given kind. Only what belongs to it is timed.
-    fn step(&mut self, stage: Stage) -> Result<Laps> {
-        let mut laps = Laps::default();
-        let (prompts, seconds) = timed(|| self.bed.encode());
+    pub fn step(&mut self, stage: Stage) -> Result<(Laps, Work)> {
+        let (mut laps, mut work) = (Laps::default(), Work::default());
+        let (prompts, seconds) = timed(|| self.prompts());
         let prompts = prompts?;
         let groups = if stage == Stage::Step {
-            prompts.into_iter().map(|prompt| self.given(prompt)).collect::<Result<_>>()?
+            prompts.into_iter().map(|prompt| self.given(prompt)).collect::<Result<Vec<_>>>()?
         } else {
             laps.encoding = seconds;
             let (sampled, seconds) = timed(|| self.sample(&prompts));
             let sampled = sampled?;
             laps.sampling = seconds;
+            let each = |p: &Arc<EncodedPrompt>| {
+                self.costs.sampling(p.tokens.ids.len(), self.workload.sampled(), self.workload.new_tokens)
+            };
+            work.sampling = prompts.iter().map(each).sum();
             if stage == Stage::Sample {
-                return Ok(laps);
+                return Ok((laps, work));
             }
             let (groups, seconds) = timed(|| self.score(prompts, sampled));
             laps.reward = seconds;
@@ -97,15 +110,44 @@ impl<'a> Iteration<'a> {
         };
         let (stats, seconds) = timed(|| self.learner.step(&groups));
         laps.share_out(seconds, &stats?);
+        for group in &groups {
+            work += self.costs.training(&self.pack(group), self.workload.beta != 0.0);
+        }
         self.adapter = self.learner.adapter();
-        Ok(laps)
+        Ok((laps, work))
+    }
+
+    /// A group as it goes through the network, unless it is cut.
+    fn pack(&self, group: &TrainGroup) -> Packed {
+        let responses = group.responses.iter().map(|r| r.tokens.as_slice());
+        let together = |responses: Vec<_>| (&*group.prompt, responses);
+        match self.workload.shared_prefix() {
+            SharedPrefix::Trie => Packed::new([together(responses.collect())]),
+            SharedPrefix::Prompt => Packed::apart([together(responses.collect())]),
+            SharedPrefix::None => Packed::apart(responses.map(|response| together(vec![response]))),
+        }
+    }
+
+    /// Tokens that go through the network in a step, in the mean over its groups.
+    pub fn packed_tokens(&mut self) -> Result<f64> {
+        let prompts = self.prompts()?;
+        let groups = prompts.into_iter().map(|prompt| self.given(prompt)).collect::<Result<Vec<_>>>()?;
+        let tokens: usize = groups.iter().map(|group| self.pack(group).ids.len()).sum();
+        Ok(tokens as f64 / groups.len() as f64)
+    }
+
+    fn prompts(&mut self) -> Result<Vec<Arc<EncodedPrompt>>> {
+        if let (true, Some(encoded)) = (self.workload.vision_cache, &self.encoded) {
+            return Ok(encoded.clone());
+        }
+        Ok(self.encoded.insert(self.bed.encode()?).clone())
     }
 
     /// Of every prompt its samples.
     fn sample(&mut self, prompts: &[Arc<EncodedPrompt>]) -> Result<Vec<Vec<Sample>>> {
         let mut requests = Vec::new();
         for prompt in prompts {
-            let seeds: Vec<u64> = (0..self.workload.group_size).map(|_| self.rng.random()).collect();
+            let seeds: Vec<u64> = (0..self.workload.sampled()).map(|_| self.rng.random()).collect();
             if self.workload.no_shared_prefix {
                 let alone = |seed| GenerateRequest { prompt: prompt.clone(), seeds: vec![seed] };
                 requests.extend(seeds.into_iter().map(alone));
@@ -114,15 +156,21 @@ impl<'a> Iteration<'a> {
             }
         }
         // No token ends a response.
-        let samples = generate(&self.bed.model.language, Some(&self.adapter), &requests, &self.sampler, &[])?;
-        let mut samples = samples.into_iter().flatten();
-        Ok(prompts.iter().map(|_| samples.by_ref().take(self.workload.group_size).collect()).collect())
+        let together = if self.workload.one_study_at_a_time { 1 } else { requests.len() };
+        let mut samples = Vec::new();
+        for requests in requests.chunks(together) {
+            let each = generate(&self.bed.model.language, Some(&self.adapter), requests, &self.sampler, &[])?;
+            samples.extend(each.into_iter().flatten());
+        }
+        let mut samples = samples.into_iter();
+        Ok(prompts.iter().map(|_| samples.by_ref().take(self.workload.sampled()).collect()).collect())
     }
 
-    fn score(&self, prompts: Vec<Arc<EncodedPrompt>>, sampled: Vec<Vec<Sample>>) -> Vec<TrainGroup> {
-        let group = |((prompt, samples), reference): ((_, Vec<Sample>), &Vec<u32>)| TrainGroup {
-            prompt,
-            responses: samples
+    fn score(&mut self, prompts: Vec<Arc<EncodedPrompt>>, sampled: Vec<Vec<Sample>>) -> Vec<TrainGroup> {
+        let (edit, size) = (self.workload.edit, self.workload.group_size);
+        let mut groups = Vec::new();
+        for ((prompt, samples), reference) in prompts.into_iter().zip(sampled).zip(&self.references) {
+            let mut responses: Vec<TrainResponse> = samples
                 .into_iter()
                 .map(|sample| TrainResponse {
                     reward: unigram_f1(&sample.tokens, reference),
@@ -130,19 +178,43 @@ impl<'a> Iteration<'a> {
                     behaviour: Some(sample.logprobs),
                     truncated: sample.truncated,
                 })
-                .collect(),
-        };
-        prompts.into_iter().zip(sampled).zip(&self.references).map(group).collect()
+                .collect();
+            if edit {
+                for i in 0..size - responses.len() {
+                    let tokens = edited(&responses[i].tokens, reference, &mut self.rng);
+                    let reward = unigram_f1(&tokens, reference);
+                    responses.push(TrainResponse { tokens, reward, ..TrainResponse::default() });
+                }
+            }
+            groups.push(TrainGroup { prompt, responses });
+        }
+        groups
     }
 
-    /// A group of random responses.
+    /// A group of random responses, half of them edited copies if that is asked for.
     fn given(&mut self, prompt: Arc<EncodedPrompt>) -> Result<TrainGroup> {
-        let response = |_| {
-            let tokens = bed::tokens(&self.bed.config, self.workload.new_tokens, &mut self.rng)?;
-            Ok(TrainResponse { tokens, reward: self.rng.random(), ..TrainResponse::default() })
-        };
-        Ok(TrainGroup { prompt, responses: (0..self.workload.group_size).map(response).collect::<Result<_>>()? })
+        let mut responses = Vec::new();
+        for i in 0..self.workload.group_size {
+            let tokens = match i.checked_sub(self.workload.sampled()) {
+                None => bed::tokens(&self.bed.config, self.workload.new_tokens, &mut self.rng)?,
+                Some(source) => {
+                    let responses: &Vec<TrainResponse> = &responses;
+                    edited(&responses[source].tokens, &self.references[0], &mut self.rng)
+                }
+            };
+            responses.push(TrainResponse { tokens, reward: self.rng.random(), ..TrainResponse::default() });
+        }
+        Ok(TrainGroup { prompt, responses })
     }
+}
+
+/// A copy in which one run of tokens, any with the same chance, is the reference's.
+fn edited(source: &[u32], reference: &[u32], rng: &mut ChaCha8Rng) -> Vec<u32> {
+    let first = SENTENCE * rng.random_range(0..source.len().div_ceil(SENTENCE));
+    let range = first..source.len().min(first + SENTENCE);
+    let mut tokens = source.to_vec();
+    tokens[range.clone()].copy_from_slice(&reference[range]);
+    tokens
 }
 
 impl Laps {

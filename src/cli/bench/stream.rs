@@ -20,7 +20,7 @@ use super::{bed::Bed, clock::timed, workload::Workload};
 const TURNS: usize = 4;
 
 /// Samples a stream of studies, `in_flight` of them at a time, again and again; returns the report.
-pub fn run(workload: &Workload, in_flight: usize, threads: usize) -> Result<Value> {
+pub fn run(workload: &Workload, in_flight: usize) -> Result<Value> {
     let bed = Bed::new(workload)?;
     let prompts = bed.encode()?;
     let adapter = Arc::new(Adapter::new(&bed.config, workload.lora(), workload.seed, &bed.device)?);
@@ -45,7 +45,7 @@ pub fn run(workload: &Workload, in_flight: usize, threads: usize) -> Result<Valu
         "steps": steps,
         "peak_rss_bytes": host::peak_resident(),
         "cpu": host::cpu_model(),
-        "threads": threads,
+        "threads": rayon::current_num_threads(),
         "parameters": bed.parameters(),
         "tokens_per_prompt": bed.prompt_tokens(),
         "config": workload,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use addendum::train::placement::WeightType;
-use addendum_policy::{LearnerConfig, LoraConfig};
+use addendum_policy::{LearnerConfig, LoraConfig, learner::SharedPrefix};
 use clap::Args;
 use serde::Serialize;
 
@@ -55,9 +55,26 @@ pub struct Workload {
     /// Packed tokens that go through the network together.
     #[arg(long, default_value_t = LearnerConfig::default().micro_batch_tokens)]
     pub micro_batch_tokens: usize,
+    /// Half of each group is edited, as in EditGRPO: a copy of a response in which a run of 16 tokens, one of those that
+    /// it divides into, is the reference's.
+    #[arg(long)]
+    pub edit: bool,
+    /// Images go through the vision tower once, as in training, not in every step.
+    #[arg(long)]
+    pub vision_cache: bool,
+    /// Prompts are sampled one after the other instead of together.
+    #[arg(long)]
+    pub one_study_at_a_time: bool,
     /// Every response carries its own copy of the prompt, in sampling and in training.
     #[arg(long)]
     pub no_shared_prefix: bool,
+    /// Time learning steps on groups whose second half are edited copies, with and without sharing what responses begin
+    /// with, in turns; for `step`.
+    #[arg(long, conflicts_with_all = ["no_trie", "no_shared_prefix"])]
+    pub trie: bool,
+    /// Responses share nothing but their prompt in training.
+    #[arg(long)]
+    pub no_trie: bool,
     /// How weight matrices are stored; everything else is f32.
     #[arg(long, value_enum, default_value = "f32")]
     pub dtype: WeightType,
@@ -74,6 +91,19 @@ pub struct Workload {
 impl Workload {
     pub fn lora(&self) -> LoraConfig {
         LoraConfig { rank: self.lora_rank, alpha: 2.0 * self.lora_rank as f64, ..LoraConfig::default() }
+    }
+
+    pub fn shared_prefix(&self) -> SharedPrefix {
+        match (self.no_shared_prefix, self.no_trie) {
+            (true, _) => SharedPrefix::None,
+            (false, true) => SharedPrefix::Prompt,
+            (false, false) => SharedPrefix::Trie,
+        }
+    }
+
+    /// Responses of a group that are sampled.
+    pub fn sampled(&self) -> usize {
+        if self.edit { self.group_size.div_ceil(2) } else { self.group_size }
     }
 
     pub fn response_tokens(&self) -> usize {

@@ -91,7 +91,7 @@ impl SmallModel {
             tensors.insert(name.clone(), Tensor::from_vec(values, tensor.shape(), device)?);
         }
         let adapter = Adapter::from_tensors(config, fresh.config().clone(), tensors)?;
-        let model = Model::new(config, &weights)?;
+        let model = Model::taking(config, weights)?;
         Ok(Self { config: config.clone(), model, device: device.clone(), adapter })
     }
 

@@ -130,7 +130,7 @@ impl Plan {
         }
         let mut clock = Instant::now();
         let mut lap = || std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
-        let model = Model::new(&self.config, &Weights::random(&self.config, 0, self.dtype, device)?)?;
+        let model = Model::taking(&self.config, Weights::random(&self.config, 0, self.dtype, device)?)?;
         let build_seconds = lap();
 
         let mut rng = ChaCha8Rng::seed_from_u64(0);

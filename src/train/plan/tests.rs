@@ -77,7 +77,8 @@ fn a_plan_counts_the_tokens_that_the_policy_is_given() {
         }
     }
     assert_eq!(plan.prompts.unwrap().longest, longest);
-    let weights: usize = policy.weights().tensors().values().map(|t| t.elem_count() * t.dtype().size_in_bytes()).sum();
+    let weights: usize =
+        policy.weights().unwrap().tensors().values().map(|t| t.elem_count() * t.dtype().size_in_bytes()).sum();
     assert_eq!(plan.devices[0].weights, weights as u64);
 }
 
