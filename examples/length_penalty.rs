@@ -57,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
     let prompts = Arc::new(Prompts::new(policy, 1 << 28));
     let to_sample = prompts.clone();
 
-    Pipeline::new(
+    Pipeline::with_batch_samplers(
         settings.run,
         Arc::new(Phantom::new(PhantomConfig::default())?),
         move |_| Ok(Sampler::new(to_sample.clone(), sampling.clone())?),

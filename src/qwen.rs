@@ -5,22 +5,23 @@ mod decoded;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use addendum_actors::{EngineError, Request, Sampled, StepStats, engine};
+use addendum_actors::{BatchSampler as _, EngineError, Load, Request, Sampled, StepStats, engine};
 use addendum_policy::{
     Adapter, LearnerConfig, Policy, SamplingConfig,
     algorithm::{Algorithm, Member},
-    generate::{GenerateRequest, Versioned},
+    generate::{self, Batch, BatchConfig, GenerateRequest, Sample, Versioned},
     learner::{self, LearnerState, TrainGroup, TrainResponse},
     pack::EncodedPrompt,
     sampling::TokenSampler,
 };
 use addendum_replay::{Origin, PolicyVersion, Rollout, RolloutGroup};
 use addendum_studies::{ImageSource, Prompt, Study};
+use candle_core::Device;
 use dashmap::DashMap;
 
 pub use decoded::Decoded;
@@ -105,48 +106,104 @@ impl Prompts {
     }
 }
 
-/// Samples reports.
+/// Samples reports, those of many studies together.
 pub struct Sampler {
     prompts: Arc<Prompts>,
-    sampler: TokenSampler,
+    batch: Batch<'static>,
+    max_sequences: usize,
+    adapters: Arc<OnDevice>,
 }
 
 impl Sampler {
+    /// One with the default [`BatchConfig`].
     pub fn new(prompts: Arc<Prompts>, sampling: SamplingConfig) -> addendum_policy::Result<Self> {
-        Ok(Self { prompts, sampler: TokenSampler::new(sampling)? })
+        Self::with(prompts, sampling, BatchConfig::default())
     }
-}
 
-impl engine::Sampler<Adapter> for Sampler {
-    fn sample(&mut self, request: Request<Adapter>) -> Result<Vec<Sampled>, EngineError> {
-        let span = request.track.span("encoding");
-        let prompt = self.prompts.encode(&request.study, &request.prompt)?;
-        drop(span);
-        let policy = self.prompts.policy();
-        // One study per call: a report must not depend on what else happens to be sampled at the time.
-        let requests = [GenerateRequest { prompt, seeds: request.seeds.clone() }];
-        let on_device = |newest: engine::Versioned<Adapter>| {
-            let adapter = newest.weights.to_device(policy.device())?;
-            Ok::<_, addendum_policy::Error>(Versioned { version: newest.version.0, adapter: Some(Arc::new(adapter)) })
-        };
-        let held = Mutex::new(on_device(request.policy.clone())?);
-        let newest = || {
-            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-            let newest = request.newest();
-            if newest.version.0 != held.version {
-                *held = on_device(newest)?;
-            }
-            Ok(held.clone())
-        };
-        let samples = policy.generate_swapping(&newest, &requests, &self.sampler)?;
-        let sampled = samples.into_iter().flatten().map(|sample| Sampled {
-            text: policy.tokenizer().decode(&sample.tokens),
+    /// # Errors
+    /// Settings out of their range; a cache that the device does not hold.
+    pub fn with(prompts: Arc<Prompts>, sampling: SamplingConfig, batch: BatchConfig) -> addendum_policy::Result<Self> {
+        let (policy, max_sequences) = (prompts.policy(), batch.max_sequences);
+        let batch = policy.batch(&TokenSampler::new(sampling)?, batch)?;
+        let adapters = Arc::new(OnDevice { device: policy.device().clone(), copies: Mutex::default() });
+        Ok(Self { prompts, batch, max_sequences, adapters })
+    }
+
+    fn sampled(&self, samples: Vec<Sample>) -> Vec<Sampled> {
+        let tokenizer = self.prompts.policy().tokenizer();
+        let sampled = samples.into_iter().map(|sample| Sampled {
+            text: tokenizer.decode(&sample.tokens),
             versions: sample.versions.into_iter().map(PolicyVersion).collect(),
             tokens: sample.tokens,
             logprobs: sample.logprobs,
             truncated: sample.truncated,
         });
-        Ok(sampled.collect())
+        sampled.collect()
+    }
+}
+
+impl engine::BatchSampler<Adapter> for Sampler {
+    fn has_room(&self) -> bool {
+        self.batch.has_room()
+    }
+
+    fn admit(&mut self, id: u64, request: Request<Adapter>) -> Result<(), EngineError> {
+        let span = request.track.span("encoding");
+        let prompt = self.prompts.encode(&request.study, &request.prompt)?;
+        drop(span);
+        let wanted = GenerateRequest { prompt, seeds: request.seeds.clone() };
+        let adapters = self.adapters.clone();
+        let newest = move || {
+            let newest = request.newest();
+            Ok(Versioned { version: newest.version.0, adapter: Some(adapters.copy(&newest.weights)?) })
+        };
+        self.batch.admit(id, wanted, newest).map_err(|error| format!("sampler.{error}").into())
+    }
+
+    fn advance(&mut self) -> Vec<(u64, Result<Vec<Sampled>, EngineError>)> {
+        let ended = self.batch.step().into_iter();
+        ended.map(|(id, samples)| (id, samples.map(|samples| self.sampled(samples)).map_err(Into::into))).collect()
+    }
+
+    /// On a GPU products choose their ways by the number of their rows.
+    fn mixes(&self) -> Option<usize> {
+        (!self.prompts.policy().device().is_cpu()).then_some(self.max_sequences)
+    }
+
+    fn load(&self) -> Load {
+        let generate::Load { sequences, rows, capacity, .. } = self.batch.load();
+        Load { sequences, cache: rows as f64 / capacity as f64 }
+    }
+}
+
+impl engine::Sampler<Adapter> for Sampler {
+    fn sample(&mut self, request: Request<Adapter>) -> Result<Vec<Sampled>, EngineError> {
+        self.admit(0, request)?;
+        loop {
+            if let Some((_, sampled)) = self.advance().pop() {
+                return sampled;
+            }
+        }
+    }
+}
+
+/// Adapters on the device of a sampler: one copy of each, which all requests of its version share.
+struct OnDevice {
+    device: Device,
+    copies: Mutex<Vec<(Arc<Adapter>, Weak<Adapter>)>>,
+}
+
+impl OnDevice {
+    fn copy(&self, adapter: &Arc<Adapter>) -> addendum_policy::Result<Arc<Adapter>> {
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.retain(|(_, copy)| copy.strong_count() > 0);
+        let found = copies.iter().find(|(of, _)| Arc::ptr_eq(of, adapter));
+        if let Some(copy) = found.and_then(|(_, copy)| copy.upgrade()) {
+            return Ok(copy);
+        }
+        let copy = Arc::new(adapter.to_device(&self.device)?);
+        copies.push((adapter.clone(), Arc::downgrade(&copy)));
+        Ok(copy)
     }
 }
 

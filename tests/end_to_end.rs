@@ -89,11 +89,12 @@ fn unscored(
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let prompts = Arc::new(Prompts::new(policy.clone(), 1 << 24));
     let algorithm = settings.algorithm.build(settings.sampling.max_new_tokens).unwrap();
-    let (sampling, samplers, variant) = (settings.sampling.clone(), prompts.clone(), settings.run.variant);
-    Pipeline::new(
+    let (sampling, batch) = (settings.sampling.clone(), settings.sampler.clone());
+    let (samplers, variant) = (prompts.clone(), settings.run.variant);
+    Pipeline::with_batch_samplers(
         settings.run,
         studies.clone(),
-        move |_| Ok(Sampler::new(samplers.clone(), sampling.clone())?),
+        move |_| Ok(Sampler::with(samplers.clone(), sampling.clone(), batch.clone())?),
         move || Ok(Learner::new(&[prompts], adapter, algorithm, settings.learner)?),
     )
     .stage("editor", 2, move || Ok(Delayed(EditStage::new(editor.clone(), tokenizer.clone(), variant), delay)))
@@ -150,6 +151,42 @@ async fn one_seed_gives_one_adapter_whatever_the_samplers_the_timing_and_the_dea
     let mut other = settings();
     other.run.seed = 6;
     assert_ne!(bytes(&finish(pipeline(&policy, &studies, other, Duration::ZERO)).await), expected, "another seed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_adapter_is_the_same_whatever_the_samplers_hold_at_a_time() {
+    let studies = studies(40);
+    let policy = policy(&*studies);
+    let base = || {
+        let mut settings = settings();
+        (settings.run.staleness, settings.run.batch_groups, settings.run.threads.sampler) = (2, 3, 2);
+        settings
+    };
+    let longest =
+        (0..40).map(|i| policy.encode(&Prompt::new(&studies.study(i).unwrap())).unwrap().tokens.ids.len()).max();
+    let room = (longest.unwrap() + 2 * base().sampling.max_new_tokens) as u64;
+    let cache_bytes = Some(room * policy.model().language.cache_row_bytes());
+    let adapter = async |max_sequences, cache_bytes| {
+        let mut settings = base();
+        (settings.sampler.max_sequences, settings.sampler.cache_bytes) = (max_sequences, cache_bytes);
+        bytes(&finish(pipeline(&policy, &studies, settings, Duration::ZERO)).await)
+    };
+    let expected = adapter(64, None).await;
+    for (max_sequences, cache_bytes) in [(1, None), (4, None), (5, cache_bytes), (64, cache_bytes)] {
+        assert_eq!(adapter(max_sequences, cache_bytes).await, expected, "{max_sequences} sequences, {cache_bytes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_that_no_cache_holds_is_a_dead_letter_that_says_how_much_it_needs() {
+    let studies = studies(8);
+    let policy = policy(&*studies);
+    let mut settings = settings();
+    settings.sampler.cache_bytes = Some(1 << 10);
+    settings.run.max_dead_in_a_row = 1;
+    let run = pipeline(&policy, &studies, settings, Duration::ZERO).run();
+    let error = tokio::time::timeout(WATCHDOG, run).await.expect("the run waits forever").unwrap_err().to_string();
+    assert!(error.contains("sampler.cache_bytes: is 1024; a prompt of "), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

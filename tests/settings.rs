@@ -67,6 +67,8 @@ fn every_kind_of_mistake_is_named_with_its_place_and_its_remedy() {
         ("[lora]\ntarget_modules = [\"query\"]", "run.toml:6:", &["lora.target_modules", "q_proj"]),
         ("[sampling]\ntop_p = 2.0", "run.toml:6:1", &["sampling.top_p: 2"]),
         ("[sampling]\nmax_new_tokens = 0", "run.toml:6:1", &["sampling.max_new_tokens: 0"]),
+        ("[sampler]\nmax_sequences = 0", "run.toml:6:1", &["sampler.max_sequences: 0"]),
+        ("[sampler]\nprefill_tokens = 0", "run.toml:6:1", &["sampler.prefill_tokens: 0"]),
         ("[edit]\ntau = 1.5", "run.toml:6:1", &["edit.tau: is 1.5", "from 0 to 1"]),
         ("[reward.weights]\nradgraf = 1.0", "run.toml:6:1", &["reward.weights.radgraf", "`radgraph`"]),
         ("[reward.weights]\nrate = -1.0", "run.toml:6:1", &["reward.weights.rate", "-1"]),
@@ -259,11 +261,15 @@ fn a_run_is_bound_by_what_decides_about_its_result_and_by_nothing_else() {
         "run.evaluate_every=10",
         "evaluation.studies=7",
         "run.max_attempts=9",
+        "sampler.max_sequences=4",
+        "sampler.cache_bytes=1073741824",
     ] {
         assert_eq!(differences(free), Default::default(), "{free}");
     }
-    let rounding = differences("policy.device=cuda:0");
-    assert!(rounding.binding.is_empty() && rounding.rounding.len() == 1, "{rounding:?}");
+    for rounding in ["policy.device=cuda:0", "sampler.prefill_tokens=64"] {
+        let found = differences(rounding);
+        assert!(found.binding.is_empty() && found.rounding.len() == 1, "{rounding}: {found:?}");
+    }
 }
 
 /// The code of all crates, without tests and comments.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer};
 use addendum_studies::Dataset;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
     RunConfig, RunError,
@@ -17,6 +17,7 @@ use crate::{
     meter::Meter,
     slot::Hop,
     snapshots::Snapshots,
+    suspects::Suspects,
     trainer::Trainer,
     writer::Writer,
 };
@@ -31,6 +32,9 @@ pub(crate) struct Context<S> {
     pub gate: FreshnessGate,
     pub buffer: ReplayBuffer,
     pub snapshots: Snapshots<S>,
+    pub suspects: Suspects,
+    /// Held by the sampler that gathers the tickets of a fixed batch.
+    pub gathering: Mutex<()>,
     pub meter: Arc<Meter>,
     pub trainer: Compute<Trainer<S>>,
     pub writer: Compute<Writer>,

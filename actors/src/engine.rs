@@ -87,8 +87,50 @@ pub trait Sampler<S>: Send {
     fn sample(&mut self, request: Request<S>) -> Result<Vec<Sampled>, EngineError>;
 }
 
-/// Samples reports by waiting for somebody who computes them, such as a server or an engine that decodes many requests
-/// together. One instance per sampler actor, for several requests at a time.
+/// Samples reports of many studies together, by computing a token of each in turn: studies join while others are under
+/// way. One instance per sampler actor, on a thread of its own.
+///
+/// A panic in it loses all requests under way. It is built anew, their tickets are issued again, and each of them is
+/// sampled alone, so that only the one that it broke over fails.
+pub trait BatchSampler<S>: Send {
+    /// Whether it could begin another request now; it can if nothing is under way. Asked before a ticket is taken.
+    fn has_room(&self) -> bool;
+
+    /// Takes a request; `id` names it in what [`BatchSampler::advance`] returns. Asked for one whenever there is room.
+    ///
+    /// # Errors
+    /// As [`Sampler::sample`].
+    fn admit(&mut self, id: u64, request: Request<S>) -> Result<(), EngineError>;
+
+    /// Computes for a short while, such as a token of every report under way. Returns the requests that ended, with one
+    /// report per seed, in order, or an error as of [`Sampler::sample`].
+    fn advance(&mut self) -> Vec<(u64, Result<Vec<Sampled>, EngineError>)>;
+
+    /// The most reports of a batch, if what shares a batch may change how a report is rounded; `None` if a report
+    /// depends on its request alone. In `fixed_lag` mode, tickets are then sampled in fixed batches of so many reports (of one
+    /// ticket at least), all of which are admitted before the first step and advance to their end without others. Asked
+    /// once.
+    fn mixes(&self) -> Option<usize> {
+        None
+    }
+
+    /// What it holds at the moment, to be watched.
+    fn load(&self) -> Load {
+        Load::default()
+    }
+}
+
+/// What a [`BatchSampler`] holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Load {
+    /// Reports under way.
+    pub sequences: usize,
+    /// Share of the cache of keys and values that is taken, in [0, 1].
+    pub cache: f64,
+}
+
+/// Samples reports by waiting for somebody who computes them, such as a server or an engine with threads
+/// of its own. One instance per sampler actor, for several requests at a time.
 ///
 /// ```
 /// use addendum_actors::{AsyncSampler, EngineError, Request, Sampled};

@@ -42,6 +42,7 @@ mod stage;
 pub mod stages;
 mod start;
 mod supervisor;
+mod suspects;
 pub mod telemetry;
 mod trace;
 mod trainer;
@@ -50,7 +51,8 @@ mod writer;
 
 pub use config::{RunConfig, Threads, Variant};
 pub use engine::{
-    AsyncSampler, EngineError, Evaluate, Learner, Request, Sampled, Sampler, Scores, StepStats, Tokenize, Versioned,
+    AsyncSampler, BatchSampler, EngineError, Evaluate, Learner, Load, Request, Sampled, Sampler, Scores, StepStats,
+    Tokenize, Versioned,
 };
 pub use error::RunError;
 pub use event::Event;

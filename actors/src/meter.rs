@@ -33,10 +33,13 @@ impl Meter {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn sampled(&self, tokens: u64, busy: Duration) {
-        let mut tally = self.tally();
-        tally.tokens += tokens;
-        tally.sampling += busy;
+    pub fn sampled(&self, tokens: u64) {
+        self.tally().tokens += tokens;
+    }
+
+    /// A sampler was at work for so long.
+    pub fn sampling(&self, busy: Duration) {
+        self.tally().sampling += busy;
     }
 
     pub fn learned(&self, busy: Duration) {

@@ -5,11 +5,14 @@ use std::{fs::OpenOptions, future::Future, path::PathBuf, sync::Arc};
 use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer, RolloutGroup};
 use addendum_studies::{Dataset, Study};
 use ractor::Actor;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::Instant,
+};
 
 use crate::{
-    AsyncSampler, EngineError, Evaluate, Event, Learner, Pool, RunConfig, RunError, RunSummary, Running, Sampler,
-    Stage, StageError, Track,
+    AsyncSampler, BatchSampler, EngineError, Evaluate, Event, Learner, Pool, RunConfig, RunError, RunSummary, Running,
+    Sampler, Stage, StageError, Track,
     ahead::{Ahead, Foresee, Outlook},
     compute::{Compute, Failure},
     context::Context,
@@ -21,11 +24,12 @@ use crate::{
     meter::Meter,
     run_log::RunLog,
     running::Stop,
-    sampler::{BuildSampler, Engine},
+    sampler::{Batch, BuildSampler, OneByOne, Remote},
     shelf::Found,
     slot::{Hop, Worth},
     start::{BuildLearner, chain, claim, find, open_trace, start_error, start_learner},
     supervisor::{Roster, Supervisor, not_started},
+    suspects::Suspects,
     trace::Trace,
     writer::{Observer, Writer},
 };
@@ -63,7 +67,23 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         M: Sampler<S> + 'static,
         L: Learner<S> + 'static,
     {
-        Self::with(config, dataset, Arc::new(move |index| Ok(Engine::Computing(Box::new(samplers(index)?)))), learner)
+        let build = move |index| -> Result<Batch<S>, EngineError> { Ok(Box::new(OneByOne::new(samplers(index)?))) };
+        Self::with(config, dataset, BuildSampler::Batch(Arc::new(build)), learner)
+    }
+
+    /// As [`Pipeline::new`], with samplers that compute many requests together.
+    pub fn with_batch_samplers<M, L>(
+        config: RunConfig,
+        dataset: Arc<dyn Dataset>,
+        samplers: impl Fn(usize) -> Result<M, EngineError> + Send + Sync + 'static,
+        learner: impl FnOnce() -> Result<L, EngineError> + Send + 'static,
+    ) -> Self
+    where
+        M: BatchSampler<S> + 'static,
+        L: Learner<S> + 'static,
+    {
+        let build = move |index| -> Result<Batch<S>, EngineError> { Ok(Box::new(samplers(index)?)) };
+        Self::with(config, dataset, BuildSampler::Batch(Arc::new(build)), learner)
     }
 
     /// As [`Pipeline::new`], with samplers that wait for what others compute, several requests at a time.
@@ -77,7 +97,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         M: AsyncSampler<S> + 'static,
         L: Learner<S> + 'static,
     {
-        Self::with(config, dataset, Arc::new(move |index| Ok(Engine::Remote(Arc::new(samplers(index)?)))), learner)
+        let build = move |index| -> Result<Remote<S>, EngineError> { Ok(Arc::new(samplers(index)?)) };
+        Self::with(config, dataset, BuildSampler::Remote(Arc::new(build)), learner)
     }
 
     fn with<L: Learner<S> + 'static>(
@@ -296,6 +317,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             gate,
             buffer,
             snapshots,
+            suspects: Suspects::default(),
+            gathering: Mutex::default(),
             meter,
             trainer,
             writer,

@@ -1,22 +1,25 @@
 //! The sampler actor: takes tickets, has their studies sampled, hands each group to the first stage when it is ready.
 //!
-//! There is one per device or server. It asks for a ticket only while it has room for one, so a slow device takes fewer.
+//! There is one per device or server. It takes a ticket only while it has room for one, so a slow device takes fewer.
 
 mod assignment;
+mod batching;
 mod engine;
+mod fixed;
+mod remote;
+mod under_way;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
+use addendum_replay::Mode;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::task::{JoinError, JoinSet};
 
-pub(crate) use self::engine::{BuildSampler, Engine};
-use self::{assignment::Assignment, engine::Remote};
+pub(crate) use self::engine::{Batch, BuildSampler, OneByOne, Remote};
+use self::{batching::Batching, fixed::Fixed, remote::Waiting};
 use crate::{
     compute::{Compute, Failure},
     context::{Context, FINISHED},
     messages::Next,
-    telemetry,
 };
 
 pub(crate) struct SamplerActor<S> {
@@ -25,18 +28,11 @@ pub(crate) struct SamplerActor<S> {
     pub build: BuildSampler<S>,
 }
 
-impl<S> SamplerActor<S> {
-    fn name(&self) -> String {
-        format!("sampler-{}", self.index)
-    }
-}
-
-/// Dropping it drops the requests under way.
-pub(crate) struct SamplerState<S> {
-    engine: Compute<Engine<S>>,
-    remote: Option<Remote<S>>,
-    capacity: usize,
-    under_way: JoinSet<Result<(), Failure>>,
+/// How it samples.
+pub(crate) enum SamplerState<S> {
+    Batching(Batching<S>),
+    Fixed(Fixed<S>),
+    Waiting(Waiting<S>),
 }
 
 impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
@@ -45,58 +41,44 @@ impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<Next>, _: ()) -> Result<Self::State, ActorProcessingErr> {
-        let (build, index) = (self.build.clone(), self.index);
-        let threads = self.context.config.threads.sampler;
-        let engine = Compute::spawn(&self.name(), threads, move || build(index)).await?;
-        let (remote, capacity) = engine.run(|engine| Ok::<_, Failure>((engine.remote(), engine.capacity()?))).await?;
+        let (index, context) = (self.index, self.context.clone());
+        let (name, threads) = (named(index), context.config.threads.sampler);
+        let state = match self.build.clone() {
+            BuildSampler::Batch(build) => {
+                let engine = Compute::spawn(&name, threads, move || build(index)).await?;
+                let reader = Compute::spawn(&format!("{name}-reader"), 1, || Ok::<_, Failure>(())).await?;
+                match engine.run(|engine| Ok::<_, Failure>(engine.mixes())).await? {
+                    Some(reports) if context.config.mode == Mode::FixedLag => {
+                        SamplerState::Fixed(Fixed::new(index, context, engine, reader, reports))
+                    }
+                    _ => SamplerState::Batching(Batching::new(index, context, engine, reader)),
+                }
+            }
+            BuildSampler::Remote(build) => {
+                let engine = Compute::spawn(&name, threads, move || build(index)).await?;
+                SamplerState::Waiting(Waiting::new(index, context, engine).await?)
+            }
+        };
         myself.cast(Next)?;
-        Ok(SamplerState { engine, remote, capacity, under_way: JoinSet::new() })
+        Ok(state)
     }
 
     async fn handle(&self, myself: ActorRef<Next>, _: Next, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        let context = &self.context;
-        while state.under_way.len() >= state.capacity {
-            state.under_way.join_next().await.map_or(Ok(()), settle)?;
-        }
-        let (waiting, track) = (Instant::now(), context.meter.trace.track(&self.name()));
-        let span = track.span("waiting");
-        let ticket = loop {
-            tokio::select! {
-                ticket = context.gate.issue() => break ticket,
-                Some(done) = state.under_way.join_next() => settle(done)?,
-            }
+        let goes_on = match state {
+            SamplerState::Batching(batching) => batching.turn().await?,
+            SamplerState::Fixed(fixed) => fixed.turn().await?,
+            SamplerState::Waiting(waiting) => waiting.turn().await?,
         };
-        let Some(ticket) = ticket else {
+        if goes_on {
+            myself.cast(Next)?;
+        } else {
             myself.stop(Some(FINISHED.to_string()));
-            return Ok(());
-        };
-        drop(span);
-        context.meter.waited("sampler", waiting.elapsed());
-        context.meter.trace.issued(&ticket);
-        context.ahead.issued(ticket.id());
-        let assignment = Assignment { ticket, context: context.clone(), capacity: state.capacity, track };
-        let (engine, remote) = (state.engine.clone(), state.remote.clone());
-        state.under_way.spawn(async move {
-            let first = assignment.context.first.clone();
-            let group = match remote {
-                None => engine.run(|engine| assignment.compute(engine)).await,
-                Some(remote) => assignment.ask(&engine, remote.as_ref()).await,
-            };
-            group.map(|group| first.forward(group))
-        });
-        myself.cast(Next)?;
+        }
         Ok(())
     }
 }
 
-/// What a request left behind. Only a crash concerns the actor: what it samples with may be broken.
-fn settle(done: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {
-    let done = done.unwrap_or_else(|error| Err(Failure::Crashed(error.to_string())));
-    if done.is_err() {
-        telemetry::stage_failed("sampler");
-    }
-    match done {
-        Err(Failure::Refused(_)) => Ok(()),
-        other => other,
-    }
+/// The actor's name.
+fn named(index: usize) -> String {
+    format!("sampler-{index}")
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use addendum_replay::{Batch, Origin};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::{Scores, StepRecord};
+use crate::{Load, Scores, StepRecord};
 
 /// Bucket bounds by metric name, for exporters that want histograms instead of summaries.
 pub const BUCKETS: &[(&str, &[f64])] = &[
@@ -38,6 +38,8 @@ fn describe_sampling() {
     describe_counter!("addendum_sampler_truncated_rollouts_total", "Sampled reports that hit the length limit");
     describe_gauge!("addendum_sampler_truncated_ratio", "Share of the last batch's sampled reports that hit the limit");
     describe_gauge!("addendum_sampler_swapped_ratio", "Share of the last batch's tokens from swapped-in weights");
+    describe_gauge!("addendum_sampler_under_way_sequences", "Reports that a sampler writes at the moment");
+    describe_gauge!("addendum_sampler_cache_used_ratio", "Share of a sampler's cache that is taken");
     describe_gauge!("addendum_sampler_busy_ratio", "Share of the time that samplers compute");
     describe_gauge!("addendum_sampler_throughput_tokens_per_second", "Tokens sampled per second over the last step");
     describe_histogram!("addendum_sampler_group_duration_seconds", Unit::Seconds, "Time to sample a group");
@@ -93,6 +95,13 @@ fn describe_running() {
     describe_counter!("addendum_supervisor_restarts_total", "Actors restarted");
     describe_counter!("addendum_recorder_checkpoints_total", "Checkpoints written");
     describe_counter!("addendum_recorder_observer_panics_total", "Events at which the observer panicked");
+}
+
+/// What the sampler with the given index holds.
+pub(crate) fn holds(sampler: usize, load: Load) {
+    let sampler = sampler.to_string();
+    gauge!("addendum_sampler_under_way_sequences", "sampler" => sampler.clone()).set(load.sequences as f64);
+    gauge!("addendum_sampler_cache_used_ratio", "sampler" => sampler).set(load.cache);
 }
 
 pub(crate) fn sampled(tokens: &[usize], truncated: usize, duration: Duration) {

@@ -43,7 +43,7 @@ async fn exposition() -> String {
 }
 
 /// What the project promises to measure.
-const PROMISED: [&str; 34] = [
+const PROMISED: [&str; 36] = [
     "addendum_sampler_rollouts_total",
     "addendum_sampler_tokens_total",
     "addendum_editor_edits_total",
@@ -73,6 +73,8 @@ const PROMISED: [&str; 34] = [
     "addendum_learner_policy_version",
     "addendum_stage_queue_wait_seconds",
     "addendum_sampler_busy_ratio",
+    "addendum_sampler_under_way_sequences",
+    "addendum_sampler_cache_used_ratio",
     "addendum_learner_busy_ratio",
     "addendum_learner_step_duration_seconds",
     "addendum_stage_failures_total",

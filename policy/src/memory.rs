@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::{
     Config, LoraConfig,
+    generate::BatchConfig,
     weights::{shapes, weight_dtype},
 };
 
@@ -95,6 +96,23 @@ impl Memory {
         let logits = (samples * t.vocab_size) as u64 * 2 * F32;
         let cache = self.cache(prompt_tokens + samples * new_tokens);
         self.weights() + self.adapter() + cache + logits + prompt_tokens as u64 * self.forward_per_token()
+    }
+
+    /// Sampling as [`Batch`](crate::generate::Batch) does, where `sequences` samples are under way together, those of a
+    /// group of `group` with one prompt: weights, the adapter, the cache, logits, and the widest layer of a prefill.
+    pub fn batch(
+        &self,
+        config: &BatchConfig,
+        prompt_tokens: usize,
+        [sequences, group]: [usize; 2],
+        new_tokens: usize,
+    ) -> u64 {
+        let prompts = sequences.div_ceil(group.max(1));
+        let grown = self.cache(prompts * prompt_tokens + sequences * new_tokens);
+        let cache = config.cache_bytes.unwrap_or(grown);
+        let logits = (sequences * 2 + prompts) as u64 * self.config.text.vocab_size as u64 * F32;
+        let prefill = config.prefill_tokens.min(prompt_tokens) as u64 * self.forward_per_token();
+        self.weights() + self.adapter() + cache + logits + prefill
     }
 
     /// A training step that runs its micro-batches one after another.

@@ -14,7 +14,7 @@ use crate::{
         folder::{self, CONFIG, GENERATION, IMAGES, TOKENIZER, TOKENIZER_CONFIG, write_json},
         load_weights, save_weights, write_whole,
     },
-    generate::{GenerateRequest, Newest, Sample, generate, generate_swapping},
+    generate::{Batch, BatchConfig, GenerateRequest, Sample, generate},
     image::{ImageConfig, Patches, PixelLimits},
     learner::{Learner, LearnerConfig},
     model::Model,
@@ -154,15 +154,13 @@ impl Policy {
         generate(&self.model.language, adapter, requests, &sampler, self.tokenizer().stop_tokens())
     }
 
-    /// As [`Policy::generate`], with the newest adapter that there is at each token; see [`generate_swapping`].
-    pub fn generate_swapping(
-        &self,
-        newest: &Newest,
-        requests: &[GenerateRequest],
-        sampler: &TokenSampler,
-    ) -> Result<Vec<Vec<Sample>>> {
+    /// A batch to sample with; see [`Batch`]. No token of images or videos is ever drawn.
+    ///
+    /// # Errors
+    /// As [`Batch::new`].
+    pub fn batch(&self, sampler: &TokenSampler, config: BatchConfig) -> Result<Batch<'static>> {
         let sampler = sampler.without(&self.tokenizer().special().vision());
-        generate_swapping(&self.model.language, newest, requests, &sampler, self.tokenizer().stop_tokens())
+        Batch::new(self.model.language.clone(), sampler, self.tokenizer().stop_tokens(), config)
     }
 
     /// A learner of `adapter` over these frozen weights.

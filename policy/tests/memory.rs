@@ -1,15 +1,17 @@
-//! What a training step takes is what was predicted for it. Alone in its file, because it counts all allocations of the
+//! What a training step and a sampler take is what was predicted for them. Alone in its file, because it counts all allocations of the
 //! process.
 
 use std::sync::Arc;
 
 use addendum_policy::{
-    Adapter, Config, Learner, LearnerConfig, LoraConfig,
+    Adapter, Config, Learner, LearnerConfig, LoraConfig, SamplingConfig,
     algorithm::AlgorithmConfig,
+    generate::{Batch, BatchConfig, GenerateRequest, Versioned},
     learner::{Recompute, TrainGroup, TrainResponse},
     memory::{Memory, StepShape},
     model::{Model, Weights},
     pack::{EncodedPrompt, PromptTokens},
+    sampling::TokenSampler,
 };
 use candle_core::{DType, Device};
 use peak_alloc::PeakAlloc;
@@ -61,8 +63,48 @@ fn step(dtype: DType, recompute: Recompute, groups: &[TrainGroup], limit: Option
     (peak, Memory::new(&config, dtype, &lora).step(shape).total() as f64)
 }
 
+/// Peak and prediction of a sampler, in bytes besides the weights, with `requests` prompts of 300 tokens that are sampled
+/// four times each.
+fn sampling(requests: u64, batch: &BatchConfig) -> (f64, f64) {
+    let config = config();
+    let weights = Weights::random(&config, 0, DType::F32, &Device::Cpu).unwrap();
+    let language = Model::new(&config, &weights).unwrap().language;
+    let (prompt, tokens) = (group(300, &[]).prompt, 50);
+    let sampler = TokenSampler::new(SamplingConfig { max_new_tokens: tokens, ..SamplingConfig::default() }).unwrap();
+    let before = ALLOCATED.current_usage();
+    ALLOCATED.reset_peak_usage();
+    let mut sampling = Batch::new(language, sampler, &[], batch.clone()).unwrap();
+    for id in 0..requests {
+        let request = GenerateRequest { prompt: prompt.clone(), seeds: vec![id; 4] };
+        sampling.admit(id, request, || Ok(Versioned { version: 0, adapter: None })).unwrap();
+    }
+    // With several threads that compute apart there are as many prompts as threads at a time.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        while !sampling.is_empty() {
+            sampling.step().into_iter().for_each(|(_, samples)| drop(samples.unwrap()));
+        }
+    });
+    let peak = (ALLOCATED.peak_usage() - before) as f64;
+    let memory = Memory::new(&config, DType::F32, &LoraConfig::default());
+    let sequences = batch.max_sequences.min(4 * requests as usize);
+    let predicted = memory.batch(batch, 300, [sequences, 4], tokens) - memory.weights() - memory.adapter();
+    (peak, predicted as f64)
+}
+
+fn a_sampler_takes_the_memory_predicted_for_it() {
+    let unlimited = BatchConfig { max_sequences: 16, ..BatchConfig::default() };
+    let limited = BatchConfig { cache_bytes: Some(20 << 20), ..unlimited.clone() };
+    for (requests, batch) in [(2, &unlimited), (6, &unlimited), (6, &limited)] {
+        let (peak, predicted) = sampling(requests, batch);
+        let off = peak / predicted - 1.0;
+        assert!(off.abs() < 0.2, "{batch:?}: {peak} bytes, {predicted} predicted ({off:+.2})");
+    }
+}
+
 #[test]
-fn a_step_takes_the_memory_predicted_for_it() {
+fn a_step_and_a_sampler_take_the_memory_predicted_for_them() {
+    a_sampler_takes_the_memory_predicted_for_it();
     let groups = [group(300, &[100, 90, 110])];
     for dtype in [DType::F32, DType::BF16] {
         for recompute in [Recompute::Never, Recompute::Always] {

@@ -10,19 +10,20 @@ mod counts;
 mod iteration;
 mod pipeline;
 mod rewards;
+mod stream;
 mod trie;
 mod unigram;
 mod work;
 mod workload;
 
 use anyhow::{Context, Result};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use addendum::host;
 use bed::Bed;
 use clock::{Laps, median_and_shortest};
-use counts::cores;
+use counts::{at_least_one, cores};
 use iteration::Iteration;
 use pipeline::Pipeline;
 use rewards::Rewards;
@@ -33,7 +34,7 @@ use workload::{Stage, Workload};
 #[derive(Subcommand)]
 pub enum Bench {
     /// Responses from prompts.
-    Sample(Workload),
+    Sample(Sample),
     /// One update from given responses.
     Step(Workload),
     /// Sampling, reward, update, and the new adapter in the sampler.
@@ -44,6 +45,15 @@ pub enum Bench {
     Pipeline(Pipeline),
 }
 
+#[derive(Args)]
+pub struct Sample {
+    #[command(flatten)]
+    workload: Workload,
+    /// Sample a stream of four times as many studies, this many at a time, as a sampler of a run does.
+    #[arg(long, value_name = "STUDIES", value_parser = at_least_one)]
+    in_flight: Option<usize>,
+}
+
 impl Bench {
     /// Runs the benchmark; returns its report, a JSON object or, of the actors, a table.
     ///
@@ -51,7 +61,10 @@ impl Bench {
     /// A model that cannot be read or written; settings that do not fit it; a failure while computing.
     pub fn run(&self) -> Result<String> {
         let report = match self {
-            Self::Sample(workload) => run(workload, Stage::Sample),
+            Self::Sample(Sample { workload, in_flight: None }) => run(workload, Stage::Sample),
+            Self::Sample(Sample { workload, in_flight: Some(studies) }) => {
+                pool(workload)?.install(|| stream::run(workload, *studies))
+            }
             Self::Step(workload) => run(workload, Stage::Step),
             Self::Loop(workload) => run(workload, Stage::Loop),
             Self::Rewards(rewards) => rewards.run(),
@@ -63,9 +76,7 @@ impl Bench {
 
 fn run(workload: &Workload, stage: Stage) -> Result<Value> {
     anyhow::ensure!(stage == Stage::Step || !workload.trie, "--trie is of learning steps: addendum bench step --trie");
-    let threads = workload.threads.map_or_else(cores, Ok)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    pool.install(|| {
+    pool(workload)?.install(|| {
         let bed = Bed::new(workload)?;
         if workload.trie {
             return trie::compare(&bed, workload);
@@ -73,6 +84,12 @@ fn run(workload: &Workload, stage: Stage) -> Result<Value> {
         let steps = Iteration::new(&bed, workload)?.repeat(stage, workload.repeat)?;
         report(workload, stage, &bed, &steps)
     })
+}
+
+/// The threads that compute.
+fn pool(workload: &Workload) -> Result<rayon::ThreadPool> {
+    let threads = workload.threads.map_or_else(cores, Ok)?;
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?)
 }
 
 /// To be called by a thread of the pool that computed the steps.

@@ -79,7 +79,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     writeln!(out, "memory")?;
     writeln!(out, "  weights           {:>12}", gib(estimate.weights))?;
     writeln!(out, "  encoding a study  {:>12}", gib(estimate.vision))?;
-    writeln!(out, "  sampling a group  {:>12}", gib(estimate.sampling))?;
+    writeln!(out, "  sampling          {:>12}", gib(estimate.sampling))?;
     let how = if estimate.step.recompute { ", layers computed again" } else { "" };
     let (step, parts) = (estimate.step.memory.total(), estimate.step.micro_batches);
     writeln!(out, "  training step     {:>12}  ({parts} micro-batches{how})", gib(step))?;

@@ -14,6 +14,7 @@ use addendum_editor::EditConfig;
 use addendum_policy::{
     LearnerConfig, LoraConfig, SamplingConfig,
     algorithm::{Algorithm, AlgorithmConfig},
+    generate::BatchConfig,
     objective::Aggregation,
     schedule::Decay,
 };
@@ -99,6 +100,8 @@ pub struct Settings {
     pub learner: LearnerConfig,
     /// How reports are sampled.
     pub sampling: SamplingConfig,
+    /// How much a sampler holds at a time.
+    pub sampler: BatchConfig,
     /// The edit rule.
     pub edit: EditConfig,
     /// What a report is rewarded for.
@@ -176,6 +179,7 @@ impl Settings {
         })?;
         self.lora.validate().map_err(policy("lora"))?;
         self.sampling.validate().map_err(policy("sampling"))?;
+        self.sampler.validate().map_err(policy("sampler"))?;
         let longest = self.sampling.max_new_tokens;
         match algorithm {
             Some(own) => self.algorithm.around(own.clone(), longest).map(drop),
@@ -270,6 +274,7 @@ mod tests {
             message(|s| s.learner.schedule.learning_rate = f64::NAN).starts_with("learner.schedule.learning_rate: NaN")
         );
         assert!(message(|s| s.sampling.top_p = 2.0).starts_with("sampling.top_p: 2"));
+        assert!(message(|s| s.sampler.max_sequences = 0).starts_with("sampler.max_sequences: 0"));
         assert!(message(|s| s.edit.tau = -1.0).starts_with("edit.tau: is -1"));
         assert!(message(|s| s.reward.negation_weight = 2.0).starts_with("reward.negation_weight: "));
     }

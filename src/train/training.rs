@@ -21,7 +21,7 @@ use std::{
 };
 
 use addendum_actors::{
-    AsyncSampler, EngineError, Pipeline, Pool, Sampler as ComputingSampler, Variant, stages::EditStage,
+    AsyncSampler, BatchSampler, EngineError, Pipeline, Pool, Sampler as ComputingSampler, Variant, stages::EditStage,
 };
 use addendum_editor::Editor;
 use addendum_policy::{Adapter, algorithm::Algorithm};
@@ -197,6 +197,18 @@ impl Training {
         self
     }
 
+    /// Samplers of one's own that compute many requests together.
+    pub fn batch_sampler<M: BatchSampler<Adapter> + 'static>(
+        mut self,
+        build: impl Fn(usize, Arc<Prompts>) -> Result<M, EngineError> + Send + Sync + 'static,
+    ) -> Self {
+        self.sampling = Some(Box::new(move |settings, data, prompts, learner| {
+            let samplers = move |i: usize| build(i, prompts[i % prompts.len()].clone());
+            Pipeline::with_batch_samplers(settings.run.clone(), data, samplers, learner)
+        }));
+        self
+    }
+
     /// Samplers of one's own that wait: for a service, or an engine with threads of its own.
     pub fn async_sampler<M: AsyncSampler<Adapter> + 'static>(
         mut self,
@@ -315,15 +327,15 @@ impl Training {
 
 fn built_in_sampling() -> Sampling {
     Box::new(|settings, data, prompts, learner| {
-        let config = settings.sampling.clone();
+        let (config, batch) = (settings.sampling.clone(), settings.sampler.clone());
         let (devices, kept) = (prompts.clone(), 2 * settings.run.prefetch as usize);
         let samplers = move |i: usize| {
             let prompts = prompts[i % prompts.len()].clone();
             let mut config = config.clone();
             config.suppressed_tokens.extend(prompts.policy().tokenizer().misplaced_tokens());
-            Ok(Sampler::new(prompts, config)?)
+            Ok(Sampler::with(prompts, config, batch.clone())?)
         };
-        Pipeline::new(settings.run.clone(), data, samplers, learner)
+        Pipeline::with_batch_samplers(settings.run.clone(), data, samplers, learner)
             .foresee(move |study| Prompts::foresee(&devices, study, kept))
     })
 }

@@ -1,14 +1,19 @@
 //! A ticket on its way to a group. If that fails, the ticket returns with the reason.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use addendum_replay::{Mode, Origin, Rollout, RolloutGroup, RolloutId, Stream, Ticket};
+use addendum_replay::{
+    Mode, Origin, PolicyVersion, Rollout, RolloutGroup, RolloutId, Stream, StudyOrder, Ticket, TicketId, stream,
+};
 use addendum_studies::{Prompt, Study};
 use rand::RngCore;
 
-use super::engine::{Ask, Engine, answer};
+use super::named;
 use crate::{
-    EngineError, Request, Sampled, Track,
+    EngineError, Request, Sampled, Span, Track,
     compute::{Compute, Failure, guarded},
     context::Context,
     engine::Versioned,
@@ -16,109 +21,89 @@ use crate::{
 };
 
 pub(super) struct Assignment<S> {
-    pub ticket: Ticket,
-    pub context: Arc<Context<S>>,
-    /// Assignments that the actor may have at the same time.
-    pub capacity: usize,
-    pub track: Track,
+    ticket: Ticket,
+    context: Arc<Context<S>>,
+    since: Instant,
+    track: Track,
 }
 
+/// An assignment whose study was read.
+pub(super) struct Prepared<S> {
+    assignment: Assignment<S>,
+    study: Study,
+    /// Until the reports are there.
+    sampling: Span,
+}
+
+/// An assignment whose study was read, and what to sample; or why not.
+pub(super) type Read<S> = Result<(Prepared<S>, Request<S>), Failure>;
+
 impl<S: Send + Sync + 'static> Assignment<S> {
-    /// Samples with what computes; to be called on its thread.
-    pub fn compute(self, engine: &mut Engine<S>) -> Result<RolloutGroup, Failure> {
-        let started = Instant::now();
-        let drawn = guarded(|| {
-            let (study, request) = self.prepare()?;
-            let Engine::Computing(sampler) = engine else {
-                return Err("a sampler to wait for was asked to compute".into());
-            };
-            let _span = self.track.span("sampling");
-            let reports = sampler.sample(request)?;
-            self.check(&reports)?;
-            Ok::<_, EngineError>((study, reports))
-        });
-        self.conclude(drawn, started)
+    /// A ticket that the sampler with this index took.
+    pub fn new(ticket: Ticket, context: Arc<Context<S>>, index: usize) -> Self {
+        context.meter.trace.issued(&ticket);
+        context.ahead.issued(ticket.id());
+        let track = context.meter.trace.track(&named(index));
+        Self { ticket, context, since: Instant::now(), track }
     }
 
-    /// Waits for what somebody else computes. The study is read on the actor's own thread, as always.
-    pub async fn ask(self, engine: &Compute<Engine<S>>, remote: &dyn Ask<S>) -> Result<RolloutGroup, Failure> {
-        let started = Instant::now();
-        let (assignment, prepared) = engine
-            .run(move |_| {
-                let prepared = guarded(|| self.prepare());
-                Ok::<_, Failure>((self, prepared))
-            })
-            .await?;
-        let drawn = match prepared {
+    /// Reads the study, on a thread where that stops nobody; gives what to sample with it.
+    pub async fn prepare<T: Send + 'static>(self, reader: &Compute<T>) -> Read<S> {
+        let prepare = move |_: &mut T| match guarded(|| self.read()) {
             Ok((study, request)) => {
-                let span = assignment.track.span("sampling");
-                let answer = answer(remote, request).await;
-                drop(span);
-                answer.and_then(|reports| guarded(|| assignment.check(&reports)).map(|()| (study, reports)))
+                let sampling = self.track.span("sampling");
+                Ok((Prepared { assignment: self, study, sampling }, request))
             }
-            Err(failure) => Err(failure),
+            Err(failure) => Err(self.fail(failure)),
         };
-        assignment.conclude(drawn, started)
+        reader.run(prepare).await
     }
 
-    fn prepare(&self) -> Result<(Study, Request<S>), EngineError> {
+    fn read(&self) -> Result<(Study, Request<S>), EngineError> {
         let Self { ticket, context, .. } = self;
-        let span = self.track.span("reading");
-        let study = match context.ahead.study(ticket.study()) {
-            Some(study) => study,
-            None => context.dataset.study(ticket.study())?,
-        };
-        drop(span);
-        let version = ticket.snapshot();
-        let weights = context.snapshots.get(version).ok_or_else(|| format!("the snapshot {version} is gone"))?;
         let wanted = context.config.sampled_per_group() as u64;
         let seeds = (0..wanted).map(|rollout| ticket.stream(Stream::Sample, rollout).next_u64()).collect();
-        let prompt = Arc::new(Prompt::new(&study));
-        let mut request = Request::new(&study.id, prompt, Versioned { version, weights }, seeds);
+        let _span = self.track.span("reading");
+        let (study, mut request) = read(context, ticket.study(), ticket.snapshot(), seeds)?;
         request.track = self.track.clone();
-        if context.config.swap && context.config.mode == Mode::Latest {
-            let context = context.clone();
-            request = request.swapping(move || context.newest());
-        }
         Ok((study, request))
     }
 
-    fn check(&self, reports: &[Sampled]) -> Result<(), EngineError> {
-        let wanted = self.context.config.sampled_per_group();
-        if reports.len() != wanted {
-            return Err(format!("the sampler gave {} reports for {wanted} seeds", reports.len()).into());
-        }
-        for (index, Sampled { tokens, logprobs, versions, .. }) in reports.iter().enumerate() {
-            let (tokens, logprobs, versions) = (tokens.len(), logprobs.len(), versions.len());
-            if tokens == 0 || tokens != logprobs || tokens != versions {
-                return Err(format!(
-                    "sampled report {index} has {tokens} tokens, {logprobs} log-probabilities and {versions} policy \
-                     versions"
-                )
-                .into());
-            }
-        }
-        Ok(())
+    /// Returns the ticket with the reason, which it gives back.
+    fn fail(self, failure: Failure) -> Failure {
+        self.ticket.fail(&failure);
+        failure
+    }
+}
+
+impl<S: Send + Sync + 'static> Prepared<S> {
+    pub fn ticket(&self) -> &Ticket {
+        &self.assignment.ticket
     }
 
-    fn conclude(
-        self,
-        drawn: Result<(Study, Vec<Sampled>), Failure>,
-        started: Instant,
-    ) -> Result<RolloutGroup, Failure> {
-        let Self { ticket, context, capacity, .. } = self;
-        let (study, reports) = match drawn {
-            Ok(drawn) => drawn,
-            Err(failure) => {
-                ticket.fail(&failure);
-                return Err(failure);
-            }
+    pub fn age(&self) -> Duration {
+        self.assignment.since.elapsed()
+    }
+
+    /// Returns the ticket with the reason, which it gives back.
+    pub fn fail(self, failure: Failure) -> Failure {
+        self.assignment.fail(failure)
+    }
+
+    /// The group; or the reason with which the ticket returned.
+    pub fn conclude(self, reports: Result<Vec<Sampled>, Failure>) -> Result<RolloutGroup, Failure> {
+        let wanted = self.assignment.context.config.sampled_per_group();
+        let reports = match reports.and_then(|reports| guarded(|| check(&reports, wanted)).map(|()| reports)) {
+            Ok(reports) => reports,
+            Err(failure) => return Err(self.fail(failure)),
         };
+        let age = self.age();
+        let Self { assignment: Assignment { ticket, context, .. }, study, sampling } = self;
+        drop(sampling);
         let lengths: Vec<usize> = reports.iter().map(|report| report.tokens.len()).collect();
         let truncated = reports.iter().filter(|report| report.truncated).count();
-        // One of several requests keeps the actor busy for its share of the time.
-        context.meter.sampled(lengths.iter().sum::<usize>() as u64, started.elapsed().div_f64(capacity as f64));
-        telemetry::sampled(&lengths, truncated, started.elapsed());
+        context.meter.sampled(lengths.iter().sum::<usize>() as u64);
+        telemetry::sampled(&lengths, truncated, age);
         let rollouts = (0..).zip(reports).map(|(id, report)| Rollout {
             id: RolloutId(id),
             tokens: report.tokens,
@@ -131,4 +116,66 @@ impl<S: Send + Sync + 'static> Assignment<S> {
         context.meter.trace.passed(&group, "sampler");
         Ok(group)
     }
+}
+
+/// Requests like those of other tickets' first draws, without the tickets.
+pub(super) struct Company {
+    order: StudyOrder,
+}
+
+impl Company {
+    pub fn new<S>(context: &Context<S>) -> Self {
+        Self { order: StudyOrder::new(context.config.seed, context.dataset.len()) }
+    }
+
+    /// Reads the study of a ticket.
+    pub async fn prepare<S: Send + Sync + 'static>(
+        &mut self,
+        id: TicketId,
+        version: PolicyVersion,
+        context: Arc<Context<S>>,
+        reader: &Compute<()>,
+    ) -> Result<Request<S>, Failure> {
+        let study = self.order.study_of(id, 0);
+        let seed = |rollout| stream(context.config.seed, Stream::Sample, id.0, rollout).next_u64();
+        let seeds = (0..context.config.sampled_per_group() as u64).map(seed).collect();
+        reader.run(move |()| read(&context, study, version, seeds).map(|(_, request)| request)).await
+    }
+}
+
+/// A study by its index in the training set, and what to ask for.
+fn read<S: Send + Sync + 'static>(
+    context: &Arc<Context<S>>,
+    study: usize,
+    version: PolicyVersion,
+    seeds: Vec<u64>,
+) -> Result<(Study, Request<S>), EngineError> {
+    let study = match context.ahead.study(study) {
+        Some(study) => study,
+        None => context.dataset.study(study)?,
+    };
+    let weights = context.snapshots.get(version).ok_or_else(|| format!("the snapshot {version} is gone"))?;
+    let prompt = Arc::new(Prompt::new(&study));
+    let mut request = Request::new(&study.id, prompt, Versioned { version, weights }, seeds);
+    if context.config.swap && context.config.mode == Mode::Latest {
+        let context = context.clone();
+        request = request.swapping(move || context.newest());
+    }
+    Ok((study, request))
+}
+
+fn check(reports: &[Sampled], wanted: usize) -> Result<(), EngineError> {
+    if reports.len() != wanted {
+        return Err(format!("the sampler gave {} reports for {wanted} seeds", reports.len()).into());
+    }
+    for (index, Sampled { tokens, logprobs, versions, .. }) in reports.iter().enumerate() {
+        let (tokens, logprobs, versions) = (tokens.len(), logprobs.len(), versions.len());
+        if tokens == 0 || tokens != logprobs || tokens != versions {
+            return Err(format!(
+                "sampled report {index} has {tokens} tokens, {logprobs} log-probabilities and {versions} policy versions"
+            )
+            .into());
+        }
+    }
+    Ok(())
 }

@@ -8,37 +8,55 @@ use std::{
 };
 
 use crate::{
-    AsyncSampler, EngineError, Request, Sampled, Sampler,
+    AsyncSampler, BatchSampler, EngineError, Request, Sampled, Sampler,
     compute::{Failure, IntoFailure, guarded},
 };
 
-/// Builds what the actor with the given index samples with.
-pub(crate) type BuildSampler<S> = Arc<dyn Fn(usize) -> Result<Engine<S>, EngineError> + Send + Sync>;
+/// Builds a `T` for the actor with the given index.
+type Build<T> = Arc<dyn Fn(usize) -> Result<T, EngineError> + Send + Sync>;
 
+pub(crate) type Batch<S> = Box<dyn BatchSampler<S>>;
 pub(crate) type Remote<S> = Arc<dyn Ask<S>>;
 
-pub(crate) enum Engine<S> {
-    Computing(Box<dyn Sampler<S>>),
-    Remote(Remote<S>),
+/// Builds what the actors sample with.
+pub(crate) enum BuildSampler<S> {
+    Batch(Build<Batch<S>>),
+    Remote(Build<Remote<S>>),
 }
 
-impl<S> Engine<S> {
-    pub fn remote(&self) -> Option<Remote<S>> {
+impl<S> Clone for BuildSampler<S> {
+    fn clone(&self) -> Self {
         match self {
-            Self::Computing(_) => None,
-            Self::Remote(remote) => Some(remote.clone()),
+            Self::Batch(build) => Self::Batch(build.clone()),
+            Self::Remote(build) => Self::Remote(build.clone()),
         }
     }
+}
 
-    /// Requests under way at the same time.
-    pub fn capacity(&self) -> Result<usize, Failure> {
-        match self {
-            Self::Computing(_) => Ok(1),
-            Self::Remote(remote) => match remote.capacity() {
-                0 => Err(Failure::Refused("the sampler's capacity is 0, expected at least 1".to_string())),
-                capacity => Ok(capacity),
-            },
-        }
+/// A [`Sampler`] as a batch of one request.
+pub(crate) struct OneByOne<S, M> {
+    sampler: M,
+    next: Option<(u64, Request<S>)>,
+}
+
+impl<S, M> OneByOne<S, M> {
+    pub fn new(sampler: M) -> Self {
+        Self { sampler, next: None }
+    }
+}
+
+impl<S: Send + Sync, M: Sampler<S>> BatchSampler<S> for OneByOne<S, M> {
+    fn has_room(&self) -> bool {
+        self.next.is_none()
+    }
+
+    fn admit(&mut self, id: u64, request: Request<S>) -> Result<(), EngineError> {
+        self.next = Some((id, request));
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Vec<(u64, Result<Vec<Sampled>, EngineError>)> {
+        self.next.take().into_iter().map(|(id, request)| (id, self.sampler.sample(request))).collect()
     }
 }
 

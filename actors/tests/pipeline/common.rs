@@ -13,8 +13,8 @@ use std::{
 };
 
 use addendum_actors::{
-    AsyncSampler, EngineError, Event, Learner, Pipeline, Request, RunConfig, RunError, RunSummary, Running, Sampled,
-    Sampler, Stage, StageError, StepRecord, StepStats, Tokenize, Variant,
+    AsyncSampler, BatchSampler, EngineError, Event, Learner, Pipeline, Request, RunConfig, RunError, RunSummary,
+    Running, Sampled, Sampler, Stage, StageError, StepRecord, StepStats, Tokenize, Variant,
     stages::{EditStage, RewardStage},
 };
 use addendum_editor::{EditConfig, Editor};
@@ -52,8 +52,10 @@ pub struct Trouble {
     pub editor_panics: Vec<u64>,
     pub reward_panics: Vec<u64>,
     pub learner_panics: Vec<u64>,
-    /// Studies that cannot be sampled, and studies whose reward stage panics, always.
+    /// Studies that cannot be sampled, studies over which the sampler panics, and studies whose reward stage panics,
+    /// always.
     pub unreadable: Vec<String>,
+    pub breaking: Vec<String>,
     pub unscorable: Vec<String>,
     /// A step that returns an error, always.
     pub learner_error: Option<u64>,
@@ -67,7 +69,7 @@ pub struct Trouble {
     pub stepped: AtomicU64,
     /// What the sampler does before every token: the version to draw it with.
     pub between_tokens: fn(&Request<Weights>) -> PolicyVersion,
-    /// Of the server: requests so far, those under way, the most at a time, and the order of the answers.
+    /// Of the server and the batch: requests so far, those under way, the most at a time, and the order of the answers.
     pub calls: AtomicU64,
     pub under_way: AtomicU64,
     pub most_under_way: AtomicU64,
@@ -82,6 +84,7 @@ impl Default for Trouble {
             reward_panics: vec![],
             learner_panics: vec![],
             unreadable: vec![],
+            breaking: vec![],
             unscorable: vec![],
             learner_error: None,
             delay: Duration::ZERO,
@@ -123,6 +126,7 @@ impl ToySampler {
         if self.0.unreadable.contains(&request.study) {
             return Err(format!("study {}: the image cannot be decoded", request.study).into());
         }
+        assert!(!self.0.breaking.contains(&request.study), "the sampler broke over {}", request.study);
         assert!(!request.prompt.text.contains("reference"), "the reference reached the prompt");
         let digest = request.policy.weights.0.iter().fold(0u64, |digest, w| digest.rotate_left(7) ^ w.to_bits());
         Ok(request.seeds.iter().map(|seed| report(seed ^ digest, || (self.0.between_tokens)(request))).collect())
@@ -155,6 +159,51 @@ impl AsyncSampler<Weights> for ToyServer {
         tokio::time::sleep(self.longest.mul_f64(if call.is_multiple_of(2) { 1.0 } else { 0.1 })).await;
         self.sampler.0.answered.lock().unwrap().push(call);
         self.sampler.reports(&request)
+    }
+}
+
+/// Holds four requests, each of which takes as many steps as its seed says.
+struct ToyBatch {
+    sampler: ToySampler,
+    requests: Vec<(u64, Request<Weights>, u64)>,
+    /// A report depends on all that was under way at any step of its own, as roundings of a GPU may.
+    mixes: bool,
+}
+
+impl BatchSampler<Weights> for ToyBatch {
+    fn has_room(&self) -> bool {
+        self.requests.len() < 4
+    }
+
+    fn admit(&mut self, id: u64, request: Request<Weights>) -> Result<(), EngineError> {
+        assert!(self.has_room(), "there was no room for ticket {id}");
+        let steps = 2 + request.seeds[0] % 6;
+        self.requests.push((id, request, steps));
+        self.sampler.0.most_under_way.fetch_max(self.requests.len() as u64, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Vec<(u64, Result<Vec<Sampled>, EngineError>)> {
+        self.sampler.0.calls.fetch_add(1, Ordering::SeqCst);
+        self.sampler.0.dawdle();
+        let seeds = self.requests.iter().flat_map(|(_, request, _)| &request.seeds);
+        let company = seeds.fold(0u64, |company, seed| company.rotate_left(9) ^ seed);
+        for (_, request, steps) in &mut self.requests {
+            *steps -= 1;
+            if self.mixes {
+                request.seeds.iter_mut().for_each(|seed| *seed = seed.rotate_left(1) ^ company);
+            }
+        }
+        let ended: Vec<_> = self.requests.extract_if(.., |(_, _, steps)| *steps == 0).collect();
+        let answer = |(id, request, _): (u64, Request<Weights>, u64)| {
+            self.sampler.0.answered.lock().unwrap().push(id);
+            (id, self.sampler.reports(&request))
+        };
+        ended.into_iter().map(answer).collect()
+    }
+
+    fn mixes(&self) -> Option<usize> {
+        self.mixes.then_some(4)
     }
 }
 
@@ -427,6 +476,33 @@ pub fn served(config: RunConfig, trouble: Arc<Trouble>, longest: Duration) -> Pi
         config,
         Arc::new(studies(7)),
         move |_| Ok(ToyServer { sampler: ToySampler(sampling.clone()), longest }),
+        move || Ok(ToyLearner::new(learning)),
+    );
+    stages(chain, variant, trouble)
+}
+
+/// As [`pipeline`], with samplers that hold several requests.
+pub fn batched(config: RunConfig, trouble: Arc<Trouble>) -> Pipeline<Weights> {
+    batched_over(Arc::new(studies(7)), config, trouble, false)
+}
+
+/// As [`batched`], where what shares a batch is not nothing to a report.
+pub fn mixed(config: RunConfig, trouble: Arc<Trouble>) -> Pipeline<Weights> {
+    batched_over(Arc::new(studies(7)), config, trouble, true)
+}
+
+pub fn batched_over(
+    data: Arc<dyn Dataset>,
+    config: RunConfig,
+    trouble: Arc<Trouble>,
+    mixes: bool,
+) -> Pipeline<Weights> {
+    let (sampling, learning) = (trouble.clone(), trouble.clone());
+    let variant = config.variant;
+    let chain = Pipeline::with_batch_samplers(
+        config,
+        data,
+        move |_| Ok(ToyBatch { sampler: ToySampler(sampling.clone()), requests: vec![], mixes }),
         move || Ok(ToyLearner::new(learning)),
     );
     stages(chain, variant, trouble)

@@ -1,6 +1,7 @@
 //! Whole pipelines over a policy that fits on a page. One program, because linking is most of what a test costs to build.
 
 mod ahead;
+mod batching;
 mod common;
 mod determinism;
 mod draws;

@@ -42,6 +42,21 @@ pub struct KvCache {
     layers: Vec<(Tensor, Tensor)>,
 }
 
+impl KvCache {
+    /// Makes room for at least `capacity` tokens; what is in the cache stays where it is.
+    pub fn grow(&mut self, capacity: usize) -> Result<()> {
+        for rows in self.layers.iter_mut().flat_map(|(keys, values)| [keys, values]) {
+            let (held, heads, dim) = rows.dims3()?;
+            if held < capacity {
+                let wider = Tensor::zeros((capacity, heads, dim), rows.dtype(), rows.device())?;
+                wider.slice_set(rows, 0, 0)?;
+                *rows = wider;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Where a forward pass keeps its keys and values.
 pub enum Rows<'a> {
     /// Nowhere: segments count the tokens of this pass.
@@ -136,6 +151,12 @@ impl Language {
         let shape = (capacity, self.config.kv_heads, self.config.head_dim());
         let empty = || Tensor::zeros(shape, DType::F32, self.device());
         Ok(KvCache { layers: (0..self.layers.len()).map(|_| Ok((empty()?, empty()?))).collect::<Result<_>>()? })
+    }
+
+    /// Bytes that a token takes in a cache.
+    pub fn cache_row_bytes(&self) -> u64 {
+        let values = 2 * self.layers.len() * self.config.kv_heads * self.config.head_dim();
+        (values * DType::F32.size_in_bytes()) as u64
     }
 
     /// `[tokens, hidden]`: embeddings, where the tokens `at` are replaced by the rows of `features`.

@@ -2,6 +2,7 @@
 //! a test costs to build.
 
 mod adapters;
+mod batching;
 mod common;
 mod malformed;
 mod not_finite;

@@ -18,7 +18,7 @@ use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-fn policy() -> Policy {
+pub fn policy() -> Policy {
     let tokenizer = ReportTokenizer::train(["The lungs are clear.", "The heart is large."], 270).unwrap();
     let special = tokenizer.special();
     let mut config = Config::tiny(tokenizer.vocab_size());
@@ -30,13 +30,13 @@ fn policy() -> Policy {
     Policy::new(config, weights, tokenizer, ImageConfig::default(), Device::Cpu).unwrap()
 }
 
-fn request(length: u32, seeds: impl IntoIterator<Item = u64>) -> GenerateRequest {
+pub fn request(length: u32, seeds: impl IntoIterator<Item = u64>) -> GenerateRequest {
     let ids = (0..length).map(|i| (i * 7 + length) % 100).collect();
     let tokens = PromptTokens::new(ids, u32::MAX, &[], 2).unwrap();
     GenerateRequest { prompt: Arc::new(EncodedPrompt { tokens, features: None }), seeds: seeds.into_iter().collect() }
 }
 
-fn sampler(max_new_tokens: usize) -> TokenSampler {
+pub fn sampler(max_new_tokens: usize) -> TokenSampler {
     TokenSampler::new(SamplingConfig { max_new_tokens, ..SamplingConfig::default() }).unwrap()
 }
 
@@ -72,7 +72,7 @@ fn a_sample_depends_on_its_prompt_and_seed_alone() {
 }
 
 /// An adapter whose every weight is random.
-fn adapter(policy: &Policy, seed: u64) -> Adapter {
+pub fn adapter(policy: &Policy, seed: u64) -> Adapter {
     let config = LoraConfig { rank: 4, ..LoraConfig::default() };
     let fresh = Adapter::new(policy.config(), config, 2, &Device::Cpu).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -87,34 +87,39 @@ fn adapter(policy: &Policy, seed: u64) -> Adapter {
 fn tokens_before_a_swap_are_those_of_the_old_adapter_and_every_token_names_its_version() {
     let policy = policy();
     let (old, new) = (adapter(&policy, 1), adapter(&policy, 2));
-    let requests = [request(9, [1, 2, 3]), request(17, [4])];
-    // Without an end no sample leaves before the others.
-    let language = &policy.model().language;
-    let (alone, length, swap_at) = (|adapter| generate(language, Some(adapter), &requests, &sampler(12), &[]), 12, 5);
-    let (of_old, of_new) = (alone(&old).unwrap(), alone(&new).unwrap());
-    assert!(of_old.iter().flatten().all(|sample| sample.versions == vec![0; length]));
+    let (language, length, swap_at) = (&policy.model().language, 12, 5);
+    for request in [request(9, [1, 2, 3]), request(17, [4])] {
+        let requests = [request];
+        // Without an end no sample leaves before the others.
+        let alone = |adapter| generate(language, Some(adapter), &requests, &sampler(length), &[]);
+        let (of_old, of_new) = (alone(&old).unwrap(), alone(&new).unwrap());
+        assert!(of_old.iter().flatten().all(|sample| sample.versions == vec![0; length]));
 
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let swapping = |swap_at: usize| {
-        let asked = AtomicUsize::new(0);
-        let (old, new) = (Arc::new(old.clone()), Arc::new(new.clone()));
-        let newest = || {
-            let step = asked.fetch_add(1, Ordering::SeqCst) % length;
-            let (version, adapter) = if step < swap_at { (7, &old) } else { (8, &new) };
-            Ok(Versioned { version, adapter: Some(adapter.clone()) })
+        let swapping = |swap_at: usize| {
+            let asked = AtomicUsize::new(0);
+            let (old, new) = (Arc::new(old.clone()), Arc::new(new.clone()));
+            let newest = || {
+                // The first step draws two tokens: that after the prompt, and the next one.
+                let token = match asked.fetch_add(1, Ordering::SeqCst) {
+                    0 => 0,
+                    step => step + 1,
+                };
+                let (version, adapter) = if token < swap_at { (7, &old) } else { (8, &new) };
+                Ok(Versioned { version, adapter: Some(adapter.clone()) })
+            };
+            generate_swapping(language, &newest, &requests, &sampler(length), &[]).unwrap()
         };
-        pool.install(|| generate_swapping(language, &newest, &requests, &sampler(length), &[])).unwrap()
-    };
-    let mixed = swapping(swap_at);
-    for (mixed, old) in mixed.iter().flatten().zip(of_old.iter().flatten()) {
-        assert_eq!(mixed.tokens[..swap_at], old.tokens[..swap_at]);
-        assert_eq!(mixed.logprobs[..swap_at], old.logprobs[..swap_at]);
-        assert_ne!(mixed.logprobs[swap_at], old.logprobs[swap_at], "the new adapter changed nothing");
-        assert_eq!(mixed.versions, [vec![7; swap_at], vec![8; length - swap_at]].concat());
+        let mixed = swapping(swap_at);
+        for (mixed, old) in mixed.iter().flatten().zip(of_old.iter().flatten()) {
+            assert_eq!(mixed.tokens[..swap_at], old.tokens[..swap_at]);
+            assert_eq!(mixed.logprobs[..swap_at], old.logprobs[..swap_at]);
+            assert_ne!(mixed.logprobs[swap_at], old.logprobs[swap_at], "the new adapter changed nothing");
+            assert_eq!(mixed.versions, [vec![7; swap_at], vec![8; length - swap_at]].concat());
+        }
+        let unversioned = |samples: Vec<Vec<Sample>>| -> Vec<Sample> {
+            samples.into_iter().flatten().map(|sample| Sample { versions: vec![], ..sample }).collect()
+        };
+        assert_eq!(unversioned(swapping(length)), unversioned(of_old), "no swap, another outcome");
+        assert_eq!(unversioned(swapping(0)), unversioned(of_new), "an early swap, another outcome");
     }
-    let unversioned = |samples: Vec<Vec<Sample>>| -> Vec<Sample> {
-        samples.into_iter().flatten().map(|sample| Sample { versions: vec![], ..sample }).collect()
-    };
-    assert_eq!(unversioned(swapping(length)), unversioned(of_old), "no swap, another outcome");
-    assert_eq!(unversioned(swapping(0)), unversioned(of_new), "an early swap, another outcome");
 }

@@ -1,12 +1,14 @@
 //! The model under test and what it is fed: images of noise and prompts of random tokens.
 
+use std::sync::Arc;
+
 use addendum_policy::{
     Config,
     checkpoint::load_weights,
     device::device,
     image::Patches,
     model::{Model, Weights},
-    pack::PromptTokens,
+    pack::{EncodedPrompt, PromptTokens},
 };
 use anyhow::{Context, Result};
 use candle_core::Device;
@@ -46,6 +48,22 @@ impl Bed {
         let mut rng = ChaCha8Rng::seed_from_u64(workload.seed);
         let prompts = (0..workload.groups).map(|_| prompt(&config, workload, &mut rng)).collect::<Result<_>>()?;
         Ok(Self { config, model, device, prompts, parameters })
+    }
+
+    /// The prompts with their images through the vision tower.
+    pub fn encode(&self) -> Result<Vec<Arc<EncodedPrompt>>> {
+        let encode = |(tokens, images): &(PromptTokens, Vec<Patches>)| {
+            let images: Vec<&Patches> = images.iter().collect();
+            let features = match images[..] {
+                [] => None,
+                _ => Some(self.model.vision.forward_images(&images, &self.device)?),
+            };
+            Ok(Arc::new(EncodedPrompt { tokens: tokens.clone(), features }))
+        };
+        let prompts = self.prompts.iter().map(encode).collect();
+        // Otherwise the clock would stop before a GPU has begun.
+        self.device.synchronize()?;
+        prompts
     }
 
     /// Tokens of one prompt, those of its images included.

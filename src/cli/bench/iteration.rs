@@ -6,7 +6,6 @@ use addendum_policy::{
     Adapter, Learner, LearnerConfig, SamplingConfig,
     algorithm::DrGrpo,
     generate::{GenerateRequest, Sample, generate},
-    image::Patches,
     learner::{SharedPrefix, StepStats, TrainGroup, TrainResponse},
     objective::ObjectiveConfig,
     pack::{EncodedPrompt, Packed},
@@ -141,22 +140,7 @@ impl<'a> Iteration<'a> {
         if let (true, Some(encoded)) = (self.workload.vision_cache, &self.encoded) {
             return Ok(encoded.clone());
         }
-        Ok(self.encoded.insert(self.encode()?).clone())
-    }
-
-    fn encode(&self) -> Result<Vec<Arc<EncodedPrompt>>> {
-        let encode = |(tokens, images): &(_, Vec<Patches>)| {
-            let images: Vec<&Patches> = images.iter().collect();
-            let features = match images[..] {
-                [] => None,
-                _ => Some(self.bed.model.vision.forward_images(&images, &self.bed.device)?),
-            };
-            Ok(Arc::new(EncodedPrompt { tokens: Clone::clone(tokens), features }))
-        };
-        let prompts = self.bed.prompts.iter().map(encode).collect();
-        // Otherwise the clock would stop before a GPU has begun.
-        self.bed.device.synchronize()?;
-        prompts
+        Ok(self.encoded.insert(self.bed.encode()?).clone())
     }
 
     /// Of every prompt its samples.

@@ -10,6 +10,7 @@ use addendum::{
 use addendum_policy::{
     Adapter, Config, Error, Learner, LearnerConfig, LoraConfig, Result,
     algorithm::DrGrpo,
+    generate::BatchConfig,
     image::Patches,
     learner::{Recompute, TrainGroup, TrainResponse},
     memory::Memory,
@@ -48,7 +49,7 @@ pub struct Estimate {
     pub weights: u64,
     /// The vision tower's pass over a study, weights included.
     pub vision: u64,
-    /// Sampling a group, weights included.
+    /// Sampling as many reports at a time as a sampler does by default, weights included.
     pub sampling: u64,
     /// The training step, weights included.
     pub step: Step,
@@ -99,7 +100,9 @@ impl Plan {
         let parameters = Parameters::of(&self.config);
         let weights = memory.weights();
         let vision = weights + memory.vision(patches);
-        let sampling = memory.sampling(prompt_tokens, self.group_size, self.response_tokens);
+        let batch = BatchConfig::default();
+        let sampled = [batch.max_sequences, self.group_size];
+        let sampling = memory.batch(&batch, prompt_tokens, sampled, self.response_tokens);
         let features = memory.features(image_tokens);
         let peak = vision.max(sampling + features).max(step.memory.total() + features);
         Ok(Estimate {

@@ -70,6 +70,13 @@ pub fn check(
         let reason = format!("is {limit}; a prompt of {prompt} tokens and a report of {response} need {needed} bytes");
         findings.problem("learner.memory_limit", reason);
     }
+    let smallest = memory.cache(group.prompt_tokens + group.response_tokens);
+    if let Some(bytes) = settings.sampler.cache_bytes.filter(|bytes| *bytes < smallest) {
+        let (prompt, response) = (group.prompt_tokens, group.response_tokens);
+        let reason =
+            format!("is {bytes}; a prompt of {prompt} tokens and a report of {response} need {smallest} bytes");
+        findings.problem("sampler.cache_bytes", reason);
+    }
     let needs = Needs { settings, memory, sample, group, step, learners: learner.len() };
     let planned = |(name, samplers): (&String, usize)| {
         needs.of(name, samplers, learner.contains(name), learner.first() == Some(name))
@@ -104,7 +111,7 @@ impl Needs<'_> {
         let beside = |prompts: usize, reports: usize, tokens: usize| {
             memory.sampling(prompts * group.prompt_tokens, reports, tokens) - weights
         };
-        let sampling = beside(1, settings.run.sampled_per_group(), group.response_tokens).max(encoding);
+        let sampling = self.sampling().max(encoding);
         let evaluates = home && settings.run.evaluate_every > 0;
         let evaluation = beside(BATCH, BATCH, settings.evaluation.max_new_tokens).max(encoding);
         let mut plan = DevicePlan {
@@ -121,6 +128,16 @@ impl Needs<'_> {
         };
         plan.total = plan.weights + plan.features + plan.sampling + plan.learning + plan.evaluation;
         plan
+    }
+
+    /// A sampler besides the weights. No more studies are under way than the staleness bound lets be.
+    fn sampling(&self) -> u64 {
+        let Self { settings, memory, group, .. } = self;
+        let (run, config) = (&settings.run, &settings.sampler);
+        let sampled = run.sampled_per_group();
+        let studies = run.batch_groups.saturating_mul(run.staleness.saturating_add(1));
+        let sequences = config.max_sequences.min(sampled.saturating_mul(studies as usize));
+        memory.batch(config, group.prompt_tokens, [sequences, sampled], group.response_tokens) - memory.weights()
     }
 
     /// Small groups go through the network together; on a single device without a limit, several micro-batches at a time.

@@ -164,6 +164,27 @@ fn all_problems_are_told_together() {
 }
 
 #[test]
+fn the_sampler_s_cache_is_counted_and_one_too_small_for_a_study_is_a_problem() {
+    let data = studies(3);
+    let sampling = |change: fn(&mut Settings)| {
+        let mut settings = settings(data.path());
+        change(&mut settings);
+        let plan = planned(settings, data.path());
+        (plan.devices[0].sampling, told(&plan.problems))
+    };
+    let (few, none) = sampling(|settings| settings.sampler.max_sequences = 4);
+    let (more, _) = sampling(|settings| settings.sampler.max_sequences = 32);
+    assert!(none.is_empty() && few < more, "{none:?}: {few} and {more}");
+    let (bounded, _) = sampling(|settings| settings.sampler.cache_bytes = Some(1 << 30));
+    assert!(bounded > more && bounded > 1 << 30, "{bounded}");
+    let (_, problems) = sampling(|settings| settings.sampler.cache_bytes = Some(1000));
+    assert!(
+        problems.len() == 1 && problems[0].starts_with("sampler.cache_bytes: is 1000; a prompt of "),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn weights_of_another_shape_than_the_config_says_are_told_without_reading_them() {
     let (data, other) = (studies(1), tempfile::tempdir().unwrap());
     for entry in std::fs::read_dir(checkpoint()).unwrap() {
