@@ -9,8 +9,9 @@ mod composed;
 #[cfg(feature = "flash-attn")]
 mod flash;
 mod segment;
+mod transposed;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -26,6 +27,7 @@ pub(crate) use composed::composed;
 pub use segment::Segment;
 pub(crate) use segment::check;
 use segment::in_order;
+use transposed::Transposed;
 
 /// `q` `[queries, heads, D]`, `k` and `v` `[keys, kv_heads, D]`; returns `[queries, heads, D]`, scaled by `1/sqrt(D)`.
 ///
@@ -55,6 +57,7 @@ pub fn cached_attention(q: &Tensor, k: &Tensor, v: &Tensor, segments: &Arc<[Segm
 
 /// Attention on slices: fills the rows of `out` `[queries, heads * D]` that are in a segment.
 pub(crate) fn attend(d: &Dims, segments: &[Segment], inputs: Inputs, out: MatMut) {
+    let keys_by_dim = Transposed::new(d, inputs.k, extent(segments.iter().filter(|s| s.query.len() > 1)));
     // A task fills the columns of one key head's query heads in its segment's rows.
     let task = |(segment, kv, mut dst): (&Segment, usize, MatMut), weights: &mut Vec<f32>| {
         if segment.query.len() == 1 {
@@ -64,7 +67,7 @@ pub(crate) fn attend(d: &Dims, segments: &[Segment], inputs: Inputs, out: MatMut
         for i in 0..d.group() {
             let h = kv * d.group() + i;
             for block in Block::all(segment) {
-                block.weights(d, inputs, h, weights);
+                block.weights(d, inputs.q, &keys_by_dim, h, weights);
                 let rows = block.query.start - segment.query.start..block.query.end - segment.query.start;
                 block.apply(d, weights, inputs, h, dst.part(rows, i * d.dim..(i + 1) * d.dim));
             }
@@ -94,6 +97,8 @@ pub(crate) fn attend_backward(
     grad: Heads,
     [dq, dk, dv]: [MatMut; 3],
 ) {
+    let all = extent(segments.iter());
+    let [keys_by_dim, values_by_dim] = [inputs.k, inputs.v].map(|heads| Transposed::new(d, heads, all.clone()));
     // A task owns one key head and its query heads: it visits segments and query heads in a fixed order, so that sums
     // over them do not depend on the number of threads.
     let task = |(kv, [mut dq, mut dk, mut dv]): (usize, [MatMut; 3])| {
@@ -102,10 +107,11 @@ pub(crate) fn attend_backward(
             for i in 0..d.group() {
                 let h = kv * d.group() + i;
                 for block in Block::all(segment) {
-                    block.weights(d, inputs, h, &mut weights);
+                    block.weights(d, inputs.q, &keys_by_dim, h, &mut weights);
                     let dq = dq.part(block.query.clone(), i * d.dim..(i + 1) * d.dim);
                     let gradients = [dq, dk.reborrow(), dv.reborrow()];
-                    block.backward(d, h, inputs, [output, grad], [&mut weights, &mut dweights], gradients);
+                    let scratch = [&mut weights, &mut dweights];
+                    block.backward(d, h, inputs, &values_by_dim, [output, grad], scratch, gradients);
                 }
             }
         }
@@ -117,6 +123,12 @@ pub(crate) fn attend_backward(
     } else {
         tasks.for_each(task);
     }
+}
+
+/// From the first to the last key that is seen.
+fn extent<'a>(segments: impl Iterator<Item = &'a Segment>) -> Range<usize> {
+    let ranges = segments.flat_map(|s| s.before.iter().chain([&s.own])).filter(|range| !range.is_empty());
+    ranges.cloned().reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
 }
 
 struct Attention {

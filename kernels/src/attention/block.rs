@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use gemm::Parallelism;
 
-use super::segment::Segment;
+use super::{segment::Segment, transposed::Transposed};
 use crate::{
     product::{dots, matmul, product},
     vector::{dot, softmax, vectorised},
@@ -126,15 +126,15 @@ impl<'a> Block<'a> {
     }
 
     /// The softmax weights `[queries, keys]`.
-    pub fn weights(&self, d: &Dims, inputs: Inputs, h: usize, out: &mut Vec<f32>) {
+    pub fn weights(&self, d: &Dims, q: Heads, keys_by_dim: &Transposed, h: usize, out: &mut Vec<f32>) {
         let (rows, keys) = (self.query.len(), self.keys());
         out.clear();
         out.resize(rows * keys, 0.0);
-        let q = inputs.q.rows(h, &self.query);
+        let q = q.rows(h, &self.query);
         let mut scores = MatMut::new(out, rows, keys);
         for (range, at) in self.parts() {
-            let k = inputs.k.rows(h / d.group(), &range);
-            matmul(scores.part(0..rows, at..at + range.len()), false, 1.0, q, k.t(), Parallelism::None);
+            let k = keys_by_dim.columns(h / d.group(), &range);
+            product(scores.part(0..rows, at..at + range.len()), false, q, k, Parallelism::None);
         }
         vectorised(|| {
             for (j, row) in out.chunks_exact_mut(keys).enumerate() {
@@ -151,7 +151,7 @@ impl<'a> Block<'a> {
         let (rows, keys) = (self.query.len(), self.keys());
         for (range, at) in self.parts() {
             let weights = Mat::strided(&weights[at..], rows, range.len(), keys);
-            matmul(dst.reborrow(), at > 0, 1.0, weights, inputs.v.rows(h / d.group(), &range), Parallelism::None);
+            product(dst.reborrow(), at > 0, weights, inputs.v.rows(h / d.group(), &range), Parallelism::None);
         }
     }
 
@@ -163,6 +163,7 @@ impl<'a> Block<'a> {
         d: &Dims,
         h: usize,
         inputs: Inputs,
+        values_by_dim: &Transposed,
         [output, grad]: [Heads; 2],
         [weights, dweights]: [&mut Vec<f32>; 2],
         [mut dq, mut dk, mut dv]: [MatMut; 3],
@@ -173,8 +174,8 @@ impl<'a> Block<'a> {
         dweights.resize(rows * keys, 0.0);
         let mut dp = MatMut::new(dweights, rows, keys);
         for (range, at) in self.parts() {
-            let v = inputs.v.rows(kv, &range);
-            matmul(dp.part(0..rows, at..at + range.len()), false, 1.0, g, v.t(), Parallelism::None);
+            let v = values_by_dim.columns(kv, &range);
+            product(dp.part(0..rows, at..at + range.len()), false, g, v, Parallelism::None);
         }
         vectorised(|| {
             for (j, (p, dp)) in weights.chunks_exact(keys).zip(dweights.chunks_exact_mut(keys)).enumerate() {
@@ -186,7 +187,7 @@ impl<'a> Block<'a> {
         for (range, at) in self.parts() {
             let ds = Mat::strided(&dweights[at..], rows, range.len(), keys);
             let p = Mat::strided(&weights[at..], rows, range.len(), keys);
-            matmul(dq.reborrow(), at > 0, 1.0, ds, inputs.k.rows(kv, &range), Parallelism::None);
+            product(dq.reborrow(), at > 0, ds, inputs.k.rows(kv, &range), Parallelism::None);
             matmul(dk.part(range.clone(), 0..d.dim), true, 1.0, ds.t(), q, Parallelism::None);
             matmul(dv.part(range.clone(), 0..d.dim), true, 1.0, p.t(), g, Parallelism::None);
         }

@@ -75,15 +75,15 @@ impl Piece<'_> {
         }
         for first in (0..self.a.cols).step_by(DEPTH) {
             let depth = first..self.a.cols.min(first + DEPTH);
-            let mut column = 0;
-            while column + wide <= columns {
-                self.column::<S, VECTORS, false>(simd, column..column + wide, depth.clone());
-                column += wide;
-            }
-            while column < columns {
-                let end = columns.min(column + S::F32_LANES);
-                self.column::<S, 1, true>(simd, column..end, depth.clone());
-                column = end;
+            for first in (0..columns).step_by(wide) {
+                let (columns, depth) = (first..columns.min(first + wide), depth.clone());
+                match (columns.len().div_ceil(S::F32_LANES), columns.len().is_multiple_of(S::F32_LANES)) {
+                    (VECTORS, true) => self.column::<S, VECTORS, false>(simd, columns, depth),
+                    (1, _) => self.column::<S, 1, true>(simd, columns, depth),
+                    (2, _) => self.column::<S, 2, true>(simd, columns, depth),
+                    (3, _) => self.column::<S, 3, true>(simd, columns, depth),
+                    _ => self.column::<S, 4, true>(simd, columns, depth),
+                }
             }
         }
     }
@@ -118,11 +118,12 @@ impl Piece<'_> {
         depth: Range<usize>,
     ) {
         let load = |row: &[f32]| -> [S::f32s; VECTORS] {
-            if PARTIAL {
-                return [simd.partial_load_f32s(row); VECTORS];
-            }
-            let (vectors, _) = S::as_simd_f32s(row);
-            std::array::from_fn(|j| vectors[j])
+            let (vectors, rest) = S::as_simd_f32s(row);
+            std::array::from_fn(|j| match PARTIAL && j + 1 == VECTORS {
+                true if rest.is_empty() => vectors[j],
+                true => simd.partial_load_f32s(rest),
+                false => vectors[j],
+            })
         };
         let left: [&[f32]; R] = std::array::from_fn(|i| &self.a.row(row + i)[depth.clone()]);
         let left = left.map(|values| &values[..depth.len()]);
@@ -152,10 +153,10 @@ impl Piece<'_> {
         }
         for (i, sums) in sums.into_iter().enumerate() {
             let dst = &mut self.dst.row(row + i)[columns.clone()];
-            if PARTIAL {
-                simd.partial_store_f32s(dst, sums[0]);
-            } else {
-                S::as_mut_simd_f32s(dst).0.copy_from_slice(&sums);
+            let (vectors, rest) = S::as_mut_simd_f32s(dst);
+            vectors.copy_from_slice(&sums[..vectors.len()]);
+            if PARTIAL && !rest.is_empty() {
+                simd.partial_store_f32s(rest, sums[VECTORS - 1]);
             }
         }
     }

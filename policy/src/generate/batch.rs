@@ -24,12 +24,12 @@ use crate::{
 pub struct BatchConfig {
     /// Reports that a sampler writes at the same time, those of several studies together, at least 1. On a CPU no
     /// report depends on it; on a GPU it decides which reports are computed together, and so how they are rounded.
-    #[schemars(extend("x-resume" = "free"))]
+    #[schemars(extend("x-resume" = "rounding"))]
     pub max_sequences: usize,
     /// Bytes of a sampler's cache of keys and values, at least those of the longest prompt and a report of full
     /// length; studies wait until they fit. Without it the cache grows to what the reports under way need. On a CPU
     /// no report depends on it; on a GPU roundings may.
-    #[schemars(extend("x-resume" = "free"))]
+    #[schemars(extend("x-resume" = "rounding"))]
     pub cache_bytes: Option<u64>,
     /// Tokens of a prompt that are computed between two tokens of the reports under way, at least 1; long prompts
     /// take several turns.
