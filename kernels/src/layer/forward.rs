@@ -152,11 +152,14 @@ impl<'a> Frozen<'a> {
             let rows = Mat::strided(&qkv[at..], tokens, d.kv_heads * d.dim, width);
             write_rows(cache, rows, cached.rows)?;
         }
-        let (keys, values) = (Read::new(cached.keys), Read::new(cached.values));
-        let of_cache = |data| Heads { data, stride: d.kv_heads * d.dim, dim: d.dim };
-        let inputs = Inputs { k: of_cache(keys.slice()?), v: of_cache(values.slice()?), ..self.inputs(&qkv) };
         let mut attended = vec![0f32; tokens * first];
-        attend(d, segments, inputs, MatMut::new(&mut attended, tokens, first));
+        {
+            // No longer than needed: others write their rows meanwhile.
+            let (keys, values) = (Read::new(cached.keys), Read::new(cached.values));
+            let of_cache = |data| Heads { data, stride: d.kv_heads * d.dim, dim: d.dim };
+            let inputs = Inputs { k: of_cache(keys.slice()?), v: of_cache(values.slice()?), ..self.inputs(&qkv) };
+            attend(d, segments, inputs, MatMut::new(&mut attended, tokens, first));
+        }
         Ok(self.mlp(self.middle(x, &attended, tokens), tokens, None))
     }
 
