@@ -163,6 +163,7 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
             "\"k1\"",
             "\"token-mask\"",
             "\"always\"",
+            "\"none\"",
             "\"report\"",
             "\"radgraph\"",
             "\"1.2.3.4:5\"",
@@ -261,12 +262,15 @@ fn a_run_is_bound_by_what_decides_about_its_result_and_by_nothing_else() {
         "run.evaluate_every=10",
         "evaluation.studies=7",
         "run.max_attempts=9",
-        "sampler.max_sequences=4",
-        "sampler.cache_bytes=1073741824",
     ] {
         assert_eq!(differences(free), Default::default(), "{free}");
     }
-    for rounding in ["policy.device=cuda:0", "sampler.prefill_tokens=64"] {
+    for rounding in [
+        "policy.device=cuda:0",
+        "sampler.prefill_tokens=64",
+        "sampler.max_sequences=4",
+        "sampler.cache_bytes=1073741824",
+    ] {
         let found = differences(rounding);
         assert!(found.binding.is_empty() && found.rounding.len() == 1, "{rounding}: {found:?}");
     }

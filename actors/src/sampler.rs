@@ -15,7 +15,7 @@ use addendum_replay::Mode;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 pub(crate) use self::engine::{Batch, BuildSampler, OneByOne, Remote};
-use self::{batching::Batching, fixed::Fixed, remote::Waiting};
+use self::{assignment::named, batching::Batching, fixed::Fixed, remote::Waiting};
 use crate::{
     compute::{Compute, Failure},
     context::{Context, FINISHED},
@@ -76,9 +76,4 @@ impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
         }
         Ok(())
     }
-}
-
-/// The actor's name.
-fn named(index: usize) -> String {
-    format!("sampler-{index}")
 }

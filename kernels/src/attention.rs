@@ -8,6 +8,7 @@ mod block;
 mod composed;
 #[cfg(feature = "flash-attn")]
 mod flash;
+mod heads;
 mod segment;
 mod transposed;
 
@@ -22,8 +23,8 @@ use crate::{
     views::MatMut,
 };
 use block::{Block, single};
-pub(crate) use block::{Dims, Heads, Inputs};
 pub(crate) use composed::composed;
+pub(crate) use heads::{Dims, Heads, Inputs};
 pub use segment::Segment;
 pub(crate) use segment::check;
 use segment::in_order;

@@ -9,6 +9,7 @@ mod backward;
 mod composed;
 mod forward;
 mod product;
+mod weights;
 
 #[cfg(test)]
 mod tests;
@@ -26,50 +27,7 @@ use crate::{
 };
 pub use backward::BACKWARD_BLOCK;
 use forward::{Frozen, Kept};
-
-/// The weights of a decoder layer; matrices are `[in, out]`.
-#[derive(Clone, Debug)]
-pub struct DecoderLayer {
-    pub heads: usize,
-    pub kv_heads: usize,
-    pub head_dim: usize,
-    pub eps: f64,
-    /// `[hidden]`
-    pub input_norm: Tensor,
-    /// `[hidden]`
-    pub post_norm: Tensor,
-    /// `[hidden, (heads + 2 kv_heads) * head_dim]`: queries, keys, values.
-    pub qkv: Tensor,
-    pub qkv_bias: Tensor,
-    /// `[heads * head_dim, hidden]`
-    pub o: Tensor,
-    /// `[hidden, 2 * intermediate]`: gates, ups.
-    pub gate_up: Tensor,
-    /// `[intermediate, hidden]`
-    pub down: Tensor,
-}
-
-/// The fused products of a layer; their updates stand in [`LoraFactors`] in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fused {
-    Qkv,
-    O,
-    GateUp,
-    Down,
-}
-
-impl Fused {
-    pub const COUNT: usize = 4;
-    pub const ALL: [Self; Self::COUNT] = [Self::Qkv, Self::O, Self::GateUp, Self::Down];
-}
-
-/// Where a layer's keys and values are: in tensors `[capacity, kv_heads, head_dim]`, token i of the call at row `rows[i]`.
-#[derive(Clone, Copy)]
-pub struct Cached<'a> {
-    pub keys: &'a Tensor,
-    pub values: &'a Tensor,
-    pub rows: &'a [usize],
-}
+pub use weights::{Cached, DecoderLayer, Fused};
 
 impl DecoderLayer {
     /// Hidden states `[tokens, hidden]` after the layer, from those before it. Segments count the tokens of this call.
@@ -117,16 +75,6 @@ impl DecoderLayer {
         let frozen = Reads::new(self, rotation, lora);
         let y = frozen.frozen(self, lora)?.forward_cached(read.slice()?, segments, cached)?;
         tensor(y, x.shape())
-    }
-
-    /// The weight of a product, `[in, out]`.
-    pub fn matrix(&self, product: Fused) -> &Tensor {
-        match product {
-            Fused::Qkv => &self.qkv,
-            Fused::O => &self.o,
-            Fused::GateUp => &self.gate_up,
-            Fused::Down => &self.down,
-        }
     }
 
     fn is_fusable(&self, x: &Tensor, lora: Option<&LoraFactors>) -> bool {

@@ -15,7 +15,7 @@ mod tags;
 mod template;
 mod train;
 
-use std::path::Path;
+use std::{panic::catch_unwind, path::Path};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -118,7 +118,10 @@ impl ReportTokenizer {
         // The library panics where the JSON breaks off inside some sections.
         let outline: Outline = serde_json::from_slice(json).map_err(|e| Error::invalid("tokenizer", e.to_string()))?;
         outline.check()?;
-        let inner = Tokenizer::from_bytes(json).map_err(invalid)?;
+        // The library panics over some of what it cannot read.
+        let inner = catch_unwind(|| Tokenizer::from_bytes(json))
+            .map_err(|_| Error::invalid("tokenizer", "its model cannot be read: the reader gave up"))?
+            .map_err(invalid)?;
         Self::new(inner)
     }
 

@@ -115,7 +115,7 @@ fn a_step_and_a_sampler_take_the_memory_predicted_for_them() {
     }
     let (plain, _) = step(DType::BF16, Recompute::Never, &groups, None);
     let (recomputed, _) = step(DType::BF16, Recompute::Always, &groups, None);
-    assert!(recomputed < 0.6 * plain, "{recomputed} against {plain}");
+    assert!(recomputed < 0.75 * plain, "{recomputed} against {plain}");
 
     // A limit between the two is kept to, with layers computed again and in parts.
     for limit in [0.9 * plain, 0.95 * recomputed] {

@@ -79,7 +79,11 @@ fn run(workload: &Workload, stage: Stage) -> Result<Value> {
     pool(workload)?.install(|| {
         let bed = Bed::new(workload)?;
         if workload.trie {
-            return trie::compare(&bed, workload);
+            let workload = Workload { edit: true, ..workload.clone() };
+            let (steps, beside) = trie::compare(&bed, &workload)?;
+            let mut report = report(&workload, stage, &bed, &steps)?;
+            report["trie"] = beside;
+            return Ok(report);
         }
         let steps = Iteration::new(&bed, workload)?.repeat(stage, workload.repeat)?;
         report(workload, stage, &bed, &steps)

@@ -11,7 +11,6 @@ use addendum_replay::{
 use addendum_studies::{Prompt, Study};
 use rand::RngCore;
 
-use super::named;
 use crate::{
     EngineError, Request, Sampled, Span, Track,
     compute::{Compute, Failure, guarded},
@@ -178,4 +177,9 @@ fn check(reports: &[Sampled], wanted: usize) -> Result<(), EngineError> {
         }
     }
     Ok(())
+}
+
+/// What the sampler actor with this index is called.
+pub(crate) fn named(index: usize) -> String {
+    format!("sampler-{index}")
 }

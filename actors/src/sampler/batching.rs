@@ -8,9 +8,8 @@ use addendum_replay::Issue;
 use tokio::task::JoinSet;
 
 use super::{
-    assignment::{Assignment, Prepared, Read},
+    assignment::{Assignment, Prepared, Read, named},
     engine::Batch,
-    named,
     under_way::{Joining, UnderWay, failed},
 };
 use crate::{

@@ -11,9 +11,8 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Instant};
 use addendum_replay::{Issue, Ticket, TicketId};
 
 use super::{
-    assignment::{Assignment, Company},
+    assignment::{Assignment, Company, named},
     engine::Batch,
-    named,
     under_way::{Joining, UnderWay, failed},
 };
 use crate::{

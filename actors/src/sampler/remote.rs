@@ -5,9 +5,8 @@ use std::{sync::Arc, time::Instant};
 use tokio::task::{JoinError, JoinSet};
 
 use super::{
-    assignment::Assignment,
+    assignment::{Assignment, named},
     engine::{Remote, answer},
-    named,
 };
 use crate::{
     compute::{Compute, Failure},

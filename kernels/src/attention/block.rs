@@ -4,7 +4,11 @@ use std::ops::Range;
 
 use gemm::Parallelism;
 
-use super::{segment::Segment, transposed::Transposed};
+use super::{
+    heads::{Dims, Heads, Inputs},
+    segment::Segment,
+    transposed::Transposed,
+};
 use crate::{
     product::{dots, matmul, product},
     vector::{dot, softmax, vectorised},
@@ -13,57 +17,6 @@ use crate::{
 
 /// Queries whose scores exist at the same time.
 const BLOCK: usize = 64;
-
-/// Sizes of one call.
-#[derive(Clone, Copy)]
-pub struct Dims {
-    pub heads: usize,
-    pub kv_heads: usize,
-    pub dim: usize,
-}
-
-impl Dims {
-    /// Query heads that share a key head.
-    pub fn group(&self) -> usize {
-        self.heads / self.kv_heads
-    }
-
-    fn scale(&self) -> f32 {
-        1.0 / (self.dim as f32).sqrt()
-    }
-}
-
-/// Queries, keys or values: head `h` of token `t` is the `dim` values from `t * stride + h * dim` on.
-#[derive(Clone, Copy)]
-pub struct Heads<'a> {
-    pub data: &'a [f32],
-    pub stride: usize,
-    pub dim: usize,
-}
-
-impl<'a> Heads<'a> {
-    /// Tokens `range` of head `h`.
-    fn rows(self, h: usize, range: &Range<usize>) -> Mat<'a> {
-        Mat::strided(&self.data[range.start * self.stride + h * self.dim..], range.len(), self.dim, self.stride)
-    }
-
-    /// `count` heads of one token from head `h` on, a row each.
-    fn of_token(self, token: usize, h: usize, count: usize) -> Mat<'a> {
-        Mat::new(&self.data[token * self.stride + h * self.dim..], count, self.dim)
-    }
-
-    fn at(self, token: usize, h: usize) -> &'a [f32] {
-        &self.data[token * self.stride + h * self.dim..][..self.dim]
-    }
-}
-
-/// What attention is computed from.
-#[derive(Clone, Copy)]
-pub struct Inputs<'a> {
-    pub q: Heads<'a>,
-    pub k: Heads<'a>,
-    pub v: Heads<'a>,
-}
 
 /// Attention of one query and all query heads of key head `kv`, which read its keys together. `dst` is `[group, D]`.
 pub fn single(d: &Dims, segment: &Segment, inputs: Inputs, kv: usize, mut dst: MatMut, weights: &mut Vec<f32>) {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Dims, Heads};
+use super::heads::{Dims, Heads};
 use crate::views::Mat;
 
 /// Tokens that are copied together, so that they are still in the cache when their next value is.

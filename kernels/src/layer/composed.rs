@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use candle_core::{Result, Tensor};
 
-use super::{Cached, DecoderLayer, Fused};
+use super::weights::{Cached, DecoderLayer, Fused};
 use crate::{
     attention::{Segment, attention, cached_attention},
     cache::copy_rows,

@@ -5,7 +5,10 @@ use std::ops::Range;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
-use super::{Cached, DecoderLayer, Fused, product::Product};
+use super::{
+    product::Product,
+    weights::{Cached, DecoderLayer, Fused},
+};
 use crate::{
     attention::{Dims, Heads, Inputs, Segment, attend},
     cache::write_rows,

@@ -78,7 +78,7 @@ impl Piece<'_> {
             for first in (0..columns).step_by(wide) {
                 let (columns, depth) = (first..columns.min(first + wide), depth.clone());
                 match (columns.len().div_ceil(S::F32_LANES), columns.len().is_multiple_of(S::F32_LANES)) {
-                    (VECTORS, true) => self.column::<S, VECTORS, false>(simd, columns, depth),
+                    (count, true) if count == VECTORS => self.column::<S, VECTORS, false>(simd, columns, depth),
                     (1, _) => self.column::<S, 1, true>(simd, columns, depth),
                     (2, _) => self.column::<S, 2, true>(simd, columns, depth),
                     (3, _) => self.column::<S, 3, true>(simd, columns, depth),
@@ -154,7 +154,11 @@ impl Piece<'_> {
         for (i, sums) in sums.into_iter().enumerate() {
             let dst = &mut self.dst.row(row + i)[columns.clone()];
             let (vectors, rest) = S::as_mut_simd_f32s(dst);
-            vectors.copy_from_slice(&sums[..vectors.len()]);
+            for (j, sum) in sums.iter().enumerate() {
+                if j < vectors.len() {
+                    vectors[j] = *sum;
+                }
+            }
             if PARTIAL && !rest.is_empty() {
                 simd.partial_store_f32s(rest, sums[VECTORS - 1]);
             }

@@ -7,19 +7,17 @@ use super::{
     bed::Bed,
     clock::{Laps, median_and_shortest},
     iteration::Iteration,
-    report,
+    work::Work,
     workload::{Stage, Workload},
 };
 
-/// Groups whose second half are edited copies of the first. Returns the report of the steps that share, with what the
-/// others took beside it.
-pub fn compare(bed: &Bed, workload: &Workload) -> Result<Value> {
-    let shared = Workload { edit: true, no_trie: false, ..workload.clone() };
+/// Steps that share, of groups whose second half are edited copies of the first, and what those that do not took.
+pub fn compare(bed: &Bed, shared: &Workload) -> Result<(Vec<(Laps, Work)>, Value)> {
     let apart = Workload { no_trie: true, ..shared.clone() };
-    let mut with = Iteration::new(bed, &shared)?;
+    let mut with = Iteration::new(bed, shared)?;
     let mut without = Iteration::new(bed, &apart)?;
     let (mut shared_steps, mut apart_steps) = (Vec::new(), Vec::new());
-    for i in 0..=workload.repeat {
+    for i in 0..=shared.repeat {
         let pair = (with.step(Stage::Step)?, without.step(Stage::Step)?);
         // The first ones warm up.
         if i > 0 {
@@ -31,13 +29,12 @@ pub fn compare(bed: &Bed, workload: &Workload) -> Result<Value> {
         let laps: Vec<Laps> = steps.iter().map(|(laps, _)| *laps).collect();
         median_and_shortest(&laps).map(|(median, _)| median.total())
     };
-    let mut report = report(&shared, Stage::Step, bed, &shared_steps)?;
     let times = seconds(&shared_steps).zip(seconds(&apart_steps));
-    report["trie"] = json!({
+    let beside = json!({
         "packed_tokens": with.packed_tokens()?,
         "packed_tokens_apart": without.packed_tokens()?,
         "seconds_per_step_apart": times.map(|(_, apart)| apart),
         "speedup": times.map(|(shared, apart)| apart / shared),
     });
-    Ok(report)
+    Ok((shared_steps, beside))
 }

@@ -1,0 +1,59 @@
+//! What a decoder layer is made of.
+
+use candle_core::Tensor;
+
+/// The weights of a decoder layer; matrices are `[in, out]`.
+#[derive(Clone, Debug)]
+pub struct DecoderLayer {
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    pub eps: f64,
+    /// `[hidden]`
+    pub input_norm: Tensor,
+    /// `[hidden]`
+    pub post_norm: Tensor,
+    /// `[hidden, (heads + 2 kv_heads) * head_dim]`: queries, keys, values.
+    pub qkv: Tensor,
+    pub qkv_bias: Tensor,
+    /// `[heads * head_dim, hidden]`
+    pub o: Tensor,
+    /// `[hidden, 2 * intermediate]`: gates, ups.
+    pub gate_up: Tensor,
+    /// `[intermediate, hidden]`
+    pub down: Tensor,
+}
+
+/// The fused products of a layer; their updates stand in [`LoraFactors`] in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fused {
+    Qkv,
+    O,
+    GateUp,
+    Down,
+}
+
+impl Fused {
+    pub const COUNT: usize = 4;
+    pub const ALL: [Self; Self::COUNT] = [Self::Qkv, Self::O, Self::GateUp, Self::Down];
+}
+
+/// Where a layer's keys and values are: in tensors `[capacity, kv_heads, head_dim]`, token i of the call at row `rows[i]`.
+#[derive(Clone, Copy)]
+pub struct Cached<'a> {
+    pub keys: &'a Tensor,
+    pub values: &'a Tensor,
+    pub rows: &'a [usize],
+}
+
+impl DecoderLayer {
+    /// The weight of a product, `[in, out]`.
+    pub fn matrix(&self, product: Fused) -> &Tensor {
+        match product {
+            Fused::Qkv => &self.qkv,
+            Fused::O => &self.o,
+            Fused::GateUp => &self.gate_up,
+            Fused::Down => &self.down,
+        }
+    }
+}
