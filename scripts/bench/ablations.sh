@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 known=$("$binary" bench loop --help)
 flags=()
-for flag in --no-trie --no-shared-prefix --no-vision-cache --one-study-at-a-time; do
+for flag in --no-trie --no-shared-prefix --vision-cache --one-study-at-a-time; do
   if grep -q -- "^ *$flag\b" <<< "$known"; then flags+=("$flag"); else echo "$binary does not know $flag: no row" >&2; fi
 done
 "$binary" init --config scripts/bench/config.json --out "$work/model"
