@@ -118,15 +118,20 @@ impl Memory {
     /// A training step that runs its micro-batches one after another.
     pub fn step(&self, shape: StepShape) -> StepMemory {
         let activations = shape.tokens as u64 * self.per_token(shape.recompute);
-        let activations = activations + self.scratch() + self.head(shape.response_tokens);
+        let scratch = shape.tokens.min(BACKWARD_BLOCK) as u64 * self.scratch_per_token();
+        let activations = activations + scratch + self.head(shape.response_tokens);
         StepMemory { weights: self.weights(), trained: 8 * self.adapter(), activations }
     }
 
     /// The largest micro-batch, in packed tokens, whose step takes no more than `limit` bytes.
     pub fn tokens_within(&self, limit: u64, recompute: bool) -> usize {
         let fixed = self.step(StepShape { tokens: 0, response_tokens: 0, recompute }).total();
-        let per_token = self.per_token(recompute) + self.head_per_token();
-        (limit.saturating_sub(fixed) / per_token) as usize
+        let (left, per_token) = (limit.saturating_sub(fixed), self.per_token(recompute) + self.head_per_token());
+        let within_block = left / (per_token + self.scratch_per_token());
+        if within_block <= BACKWARD_BLOCK as u64 {
+            return within_block as usize;
+        }
+        ((left - BACKWARD_BLOCK as u64 * self.scratch_per_token()) / per_token) as usize
     }
 
     /// Activations of a token during a training step.
@@ -154,10 +159,10 @@ impl Memory {
         (2 * t.hidden_size + 2 * q + 2 * kv) as u64 * F32
     }
 
-    /// What a layer's backward pass computes a block of tokens with.
-    fn scratch(&self) -> u64 {
+    /// What a layer's backward pass computes with, for each token of its block.
+    fn scratch_per_token(&self) -> u64 {
         let t = &self.config.text;
-        (BACKWARD_BLOCK * (3 * t.hidden_size + 4 * t.intermediate_size)) as u64 * F32
+        (3 * t.hidden_size + 4 * t.intermediate_size) as u64 * F32
     }
 
     /// A token's activations when nothing is kept.
