@@ -22,7 +22,7 @@ use crate::{
     threads::threads,
     views::MatMut,
 };
-use block::{Block, single};
+use block::{Block, Known, single};
 pub(crate) use composed::composed;
 pub(crate) use heads::{Dims, Heads, Inputs};
 pub use segment::Segment;
@@ -100,6 +100,7 @@ pub(crate) fn attend_backward(
 ) {
     let all = extent(segments.iter());
     let [keys_by_dim, values_by_dim] = [inputs.k, inputs.v].map(|heads| Transposed::new(d, heads, all.clone()));
+    let known = Known { inputs, values_by_dim: &values_by_dim, output, grad };
     // A task owns one key head and its query heads: it visits segments and query heads in a fixed order, so that sums
     // over them do not depend on the number of threads.
     let task = |(kv, [mut dq, mut dk, mut dv]): (usize, [MatMut; 3])| {
@@ -112,7 +113,7 @@ pub(crate) fn attend_backward(
                     let dq = dq.part(block.query.clone(), i * d.dim..(i + 1) * d.dim);
                     let gradients = [dq, dk.reborrow(), dv.reborrow()];
                     let scratch = [&mut weights, &mut dweights];
-                    block.backward(d, h, inputs, &values_by_dim, [output, grad], scratch, gradients);
+                    block.backward(d, h, &known, scratch, gradients);
                 }
             }
         }

@@ -136,7 +136,8 @@ fn log_probs_and_entropy_agree_with_log_softmax() -> Result<()> {
 }
 
 fn segment(query: (usize, usize), before: (usize, usize), own: (usize, usize), causal: bool) -> Segment {
-    Segment { query: query.0..query.1, before: vec![before.0..before.1], own: own.0..own.1, causal }
+    let before = before.0..before.1;
+    Segment { query: query.0..query.1, before: vec![before], own: own.0..own.1, causal }
 }
 
 #[test]

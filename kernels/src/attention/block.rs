@@ -50,6 +50,15 @@ fn parts(segment: &Segment, own: Range<usize>) -> impl Iterator<Item = (Range<us
     })
 }
 
+/// What gradients are computed from, besides the weights of a block.
+pub struct Known<'a> {
+    pub inputs: Inputs<'a>,
+    pub values_by_dim: &'a Transposed,
+    pub output: Heads<'a>,
+    /// Of the output.
+    pub grad: Heads<'a>,
+}
+
 /// One block of queries of a segment.
 pub struct Block<'a> {
     pub query: Range<usize>,
@@ -115,32 +124,30 @@ impl<'a> Block<'a> {
         &self,
         d: &Dims,
         h: usize,
-        inputs: Inputs,
-        values_by_dim: &Transposed,
-        [output, grad]: [Heads; 2],
+        known: &Known,
         [weights, dweights]: [&mut Vec<f32>; 2],
         [mut dq, mut dk, mut dv]: [MatMut; 3],
     ) {
         let (rows, keys, kv) = (self.query.len(), self.keys(), h / d.group());
-        let (g, q) = (grad.rows(h, &self.query), inputs.q.rows(h, &self.query));
+        let (g, q) = (known.grad.rows(h, &self.query), known.inputs.q.rows(h, &self.query));
         dweights.clear();
         dweights.resize(rows * keys, 0.0);
         let mut dp = MatMut::new(dweights, rows, keys);
         for (range, at) in self.parts() {
-            let v = values_by_dim.columns(kv, &range);
+            let v = known.values_by_dim.columns(kv, &range);
             product(dp.part(0..rows, at..at + range.len()), false, g, v, Parallelism::None);
         }
         vectorised(|| {
             for (j, (p, dp)) in weights.chunks_exact(keys).zip(dweights.chunks_exact_mut(keys)).enumerate() {
                 let query = self.query.start + j;
-                let along = dot(grad.at(query, h), output.at(query, h));
+                let along = dot(known.grad.at(query, h), known.output.at(query, h));
                 p.iter().zip(dp).for_each(|(&p, dp)| *dp = p * (*dp - along) * d.scale());
             }
         });
         for (range, at) in self.parts() {
             let ds = Mat::strided(&dweights[at..], rows, range.len(), keys);
             let p = Mat::strided(&weights[at..], rows, range.len(), keys);
-            product(dq.reborrow(), at > 0, ds, inputs.k.rows(kv, &range), Parallelism::None);
+            product(dq.reborrow(), at > 0, ds, known.inputs.k.rows(kv, &range), Parallelism::None);
             matmul(dk.part(range.clone(), 0..d.dim), true, 1.0, ds.t(), q, Parallelism::None);
             matmul(dv.part(range.clone(), 0..d.dim), true, 1.0, p.t(), g, Parallelism::None);
         }

@@ -38,15 +38,15 @@ impl Frozen<'_> {
     ) -> (Option<Vec<f32>>, Vec<f32>) {
         let tokens = x.len() / self.hidden();
         let mut dflat = vec![0f32; self.factors];
-        let (dmiddle, dattended) = self.until_attention(grad, &kept, tokens, &mut dflat);
+        let (dmiddle, dattended) = self.after_attention(grad, &kept, tokens, &mut dflat);
         let dqkv = self.through_attention(&kept, segments, &dattended, tokens);
         drop((kept, dattended));
-        let dx = self.from_attention(x, dmiddle, &dqkv, tokens, of_input, &mut dflat);
+        let dx = self.before_attention(x, dmiddle, &dqkv, tokens, of_input, &mut dflat);
         (dx, dflat)
     }
 
     /// The gradients of the hidden states between attention and MLP, and of what attention gives.
-    fn until_attention(&self, grad: &[f32], kept: &Kept, tokens: usize, dflat: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
+    fn after_attention(&self, grad: &[f32], kept: &Kept, tokens: usize, dflat: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
         let (hidden, wide, heads) = (self.hidden(), self.down.inputs(), self.o.inputs());
         let mut dmiddle = grad.to_vec();
         let mut dattended = vec![0f32; tokens * heads];
@@ -124,7 +124,8 @@ impl Frozen<'_> {
         dqkv
     }
 
-    fn from_attention(
+    /// The gradient of the input, if asked for.
+    fn before_attention(
         &self,
         x: &[f32],
         mut dx: Vec<f32>,

@@ -70,8 +70,13 @@ fn rotation(tokens: usize) -> Result<Rotation> {
 /// A prompt of two thirds of the tokens, and two responses.
 fn segments(tokens: usize) -> Arc<[Segment]> {
     let (a, b) = (tokens * 2 / 3, tokens * 5 / 6);
-    let response =
-        |range: std::ops::Range<usize>| Segment { query: range.clone(), before: vec![0..a], own: range, causal: true };
+    let prompt = 0..a;
+    let response = |range: std::ops::Range<usize>| Segment {
+        query: range.clone(),
+        before: vec![prompt.clone()],
+        own: range,
+        causal: true,
+    };
     [Segment::alone(0..a, true), response(a..b), response(b..tokens)].into()
 }
 
@@ -154,7 +159,8 @@ fn decoding_over_a_cache_continues_a_prompt() -> Result<()> {
     let angles: Vec<f32> = (0..12 * DIM / 2).map(|i| i as f32 * 0.37).collect();
     for i in 8..12 {
         let rotation = Rotation::new(&angles[i * DIM / 2..(i + 1) * DIM / 2], DIM / 2, &Device::Cpu)?;
-        let segment = Segment { query: 0..1, before: vec![20..28], own: 3..i - 4, causal: true };
+        let prompt = 20..28;
+        let segment = Segment { query: 0..1, before: vec![prompt], own: 3..i - 4, causal: true };
         let row = [i - 5];
         let next = layer.forward_cached(
             &x.narrow(0, i, 1)?,

@@ -24,7 +24,7 @@ pub struct DecoderLayer {
     pub down: Tensor,
 }
 
-/// The fused products of a layer; their updates stand in [`LoraFactors`] in this order.
+/// The fused products of a layer; their updates stand in [`LoraFactors`](crate::LoraFactors) in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fused {
     Qkv,

@@ -134,6 +134,7 @@ impl Piece<'_> {
             }
         }
         let right = self.first + columns.start..self.first + columns.end;
+        #[expect(clippy::needless_range_loop, reason = "k counts along every row")]
         for k in 0..depth.len() {
             if row == 0 {
                 // The end of a column of tiles goes on with the beginning of the next one.
