@@ -30,8 +30,8 @@ pub(crate) struct SamplerActor<S> {
 
 /// How it samples.
 pub(crate) enum SamplerState<S> {
-    Batching(Batching<S>),
-    Fixed(Fixed<S>),
+    Batching(Box<Batching<S>>),
+    Fixed(Box<Fixed<S>>),
     Waiting(Waiting<S>),
 }
 
@@ -49,9 +49,9 @@ impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
                 let reader = Compute::spawn(&format!("{name}-reader"), 1, || Ok::<_, Failure>(())).await?;
                 match engine.run(|engine| Ok::<_, Failure>(engine.mixes())).await? {
                     Some(reports) if context.config.mode == Mode::FixedLag => {
-                        SamplerState::Fixed(Fixed::new(index, context, engine, reader, reports))
+                        SamplerState::Fixed(Box::new(Fixed::new(index, context, engine, reader, reports)))
                     }
-                    _ => SamplerState::Batching(Batching::new(index, context, engine, reader)),
+                    _ => SamplerState::Batching(Box::new(Batching::new(index, context, engine, reader))),
                 }
             }
             BuildSampler::Remote(build) => {
