@@ -15,7 +15,7 @@ use addendum_replay::Mode;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 pub(crate) use self::engine::{Batch, BuildSampler, OneByOne, Remote};
-use self::{assignment::named, batching::Batching, fixed::Fixed, remote::Waiting};
+use self::{batching::Batching, fixed::Fixed, remote::Waiting};
 use crate::{
     compute::{Compute, Failure},
     context::{Context, FINISHED},
@@ -42,21 +42,21 @@ impl<S: Send + Sync + 'static> Actor for SamplerActor<S> {
 
     async fn pre_start(&self, myself: ActorRef<Next>, _: ()) -> Result<Self::State, ActorProcessingErr> {
         let (index, context) = (self.index, self.context.clone());
-        let (name, threads) = (named(index), context.config.threads.sampler);
+        let (name, threads) = (format!("sampler-{index}"), context.config.threads.sampler);
         let state = match self.build.clone() {
             BuildSampler::Batch(build) => {
                 let engine = Compute::spawn(&name, threads, move || build(index)).await?;
                 let reader = Compute::spawn(&format!("{name}-reader"), 1, || Ok::<_, Failure>(())).await?;
                 match engine.run(|engine| Ok::<_, Failure>(engine.mixes())).await? {
                     Some(reports) if context.config.mode == Mode::FixedLag => {
-                        SamplerState::Fixed(Box::new(Fixed::new(index, context, engine, reader, reports)))
+                        SamplerState::Fixed(Box::new(Fixed::new(index, &name, context, engine, reader, reports)))
                     }
-                    _ => SamplerState::Batching(Box::new(Batching::new(index, context, engine, reader))),
+                    _ => SamplerState::Batching(Box::new(Batching::new(index, &name, context, engine, reader))),
                 }
             }
             BuildSampler::Remote(build) => {
                 let engine = Compute::spawn(&name, threads, move || build(index)).await?;
-                SamplerState::Waiting(Waiting::new(index, context, engine).await?)
+                SamplerState::Waiting(Waiting::new(&name, context, engine).await?)
             }
         };
         myself.cast(Next)?;

@@ -207,7 +207,9 @@ fn copied_rows_land_where_they_should() -> Result<()> {
 #[test]
 fn products_of_few_rows_agree_with_the_plain_product_and_round_by_row() -> Result<()> {
     // Rows and columns that fill no tile, lengths that fill no vector, and enough work for several threads.
-    for (rows, inputs, outputs) in [(1, 1, 1), (5, 37, 6), (3, 256, 401), (63, 40, 203), (61, 1100, 96)] {
+    for (rows, inputs, outputs) in
+        [(1, 1, 1), (5, 37, 6), (3, 256, 401), (63, 40, 203), (61, 1100, 96), (127, 300, 130)]
+    {
         let (x, w) = (random(&[rows, inputs], 1)?.as_detached_tensor(), random(&[inputs, outputs], 2)?);
         let w = w.as_detached_tensor();
         let bias = random(&[outputs], 3)?.as_detached_tensor();

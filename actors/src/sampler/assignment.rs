@@ -38,11 +38,11 @@ pub(super) struct Prepared<S> {
 pub(super) type Read<S> = Result<(Prepared<S>, Request<S>), Failure>;
 
 impl<S: Send + Sync + 'static> Assignment<S> {
-    /// A ticket that the sampler with this index took.
-    pub fn new(ticket: Ticket, context: Arc<Context<S>>, index: usize) -> Self {
+    /// A ticket that the sampler of this name took.
+    pub fn new(ticket: Ticket, context: Arc<Context<S>>, sampler: &str) -> Self {
         context.meter.trace.issued(&ticket);
         context.ahead.issued(ticket.id());
-        let track = context.meter.trace.track(&named(index));
+        let track = context.meter.trace.track(sampler);
         Self { ticket, context, since: Instant::now(), track }
     }
 
@@ -177,9 +177,4 @@ fn check(reports: &[Sampled], wanted: usize) -> Result<(), EngineError> {
         }
     }
     Ok(())
-}
-
-/// What the sampler actor with this index is called.
-pub(crate) fn named(index: usize) -> String {
-    format!("sampler-{index}")
 }

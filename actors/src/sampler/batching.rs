@@ -8,7 +8,7 @@ use addendum_replay::Issue;
 use tokio::task::JoinSet;
 
 use super::{
-    assignment::{Assignment, Prepared, Read, named},
+    assignment::{Assignment, Prepared, Read},
     engine::Batch,
     under_way::{Joining, UnderWay, failed},
 };
@@ -20,7 +20,7 @@ use crate::{
 
 /// Dropping it drops the requests under way.
 pub(crate) struct Batching<S> {
-    index: usize,
+    name: String,
     context: Arc<Context<S>>,
     /// Reads studies.
     reader: Compute<()>,
@@ -32,9 +32,15 @@ pub(crate) struct Batching<S> {
 }
 
 impl<S: Send + Sync + 'static> Batching<S> {
-    pub fn new(index: usize, context: Arc<Context<S>>, engine: Compute<Batch<S>>, reader: Compute<()>) -> Self {
+    pub fn new(
+        index: usize,
+        name: &str,
+        context: Arc<Context<S>>,
+        engine: Compute<Batch<S>>,
+        reader: Compute<()>,
+    ) -> Self {
         let under_way = UnderWay::new(index, context.clone(), engine);
-        Self { index, context, reader, reading: JoinSet::new(), next: None, under_way }
+        Self { name: name.to_string(), context, reader, reading: JoinSet::new(), next: None, under_way }
     }
 
     /// Takes a ticket if there is room for one, and computes a step for those under way; whether there will be more.
@@ -44,7 +50,7 @@ impl<S: Send + Sync + 'static> Batching<S> {
             match self.ticket().await {
                 Issue::Ticket(ticket) => {
                     let (assignment, reader) =
-                        (Assignment::new(ticket, self.context.clone(), self.index), self.reader.clone());
+                        (Assignment::new(ticket, self.context.clone(), &self.name), self.reader.clone());
                     self.reading.spawn(async move { assignment.prepare(&reader).await });
                 }
                 Issue::Wait => {}
@@ -76,7 +82,7 @@ impl<S: Send + Sync + 'static> Batching<S> {
             return self.context.gate.try_issue();
         }
         let waiting = Instant::now();
-        let span = self.context.meter.trace.track(&named(self.index)).span("waiting");
+        let span = self.context.meter.trace.track(&self.name).span("waiting");
         let ticket = self.context.gate.issue().await;
         drop(span);
         self.context.meter.waited("sampler", waiting.elapsed());

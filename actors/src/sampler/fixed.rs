@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Instant};
 use addendum_replay::{Issue, Ticket, TicketId};
 
 use super::{
-    assignment::{Assignment, Company, named},
+    assignment::{Assignment, Company},
     engine::Batch,
     under_way::{Joining, UnderWay, failed},
 };
@@ -25,7 +25,7 @@ const CRASHES: u32 = 2;
 
 /// Dropping it drops the requests under way.
 pub(crate) struct Fixed<S> {
-    index: usize,
+    name: String,
     context: Arc<Context<S>>,
     /// Reads studies.
     reader: Compute<()>,
@@ -41,6 +41,7 @@ impl<S: Send + Sync + 'static> Fixed<S> {
     /// `reports` are as many as one batch holds.
     pub fn new(
         index: usize,
+        name: &str,
         context: Arc<Context<S>>,
         engine: Compute<Batch<S>>,
         reader: Compute<()>,
@@ -49,7 +50,7 @@ impl<S: Send + Sync + 'static> Fixed<S> {
         let size = (reports / context.config.sampled_per_group()).max(1) as u64;
         let under_way = UnderWay::new(index, context.clone(), engine);
         let company = Company::new(&context);
-        Self { index, context, reader, size, spare: None, company, under_way }
+        Self { name: name.to_string(), context, reader, size, spare: None, company, under_way }
     }
 
     /// Samples a block, or goes on with it; whether there will be more.
@@ -81,7 +82,7 @@ impl<S: Send + Sync + 'static> Fixed<S> {
         // One sampler at a time, so that they do not share out a block.
         let _turn = self.context.gathering.lock().await;
         let waiting = Instant::now();
-        let span = self.context.meter.trace.track(&named(self.index)).span("waiting");
+        let span = self.context.meter.trace.track(&self.name).span("waiting");
         let first = match self.spare.take() {
             Some(ticket) => ticket,
             None => self.context.gate.issue().await?,
@@ -113,7 +114,7 @@ impl<S: Send + Sync + 'static> Fixed<S> {
         for id in block.map(TicketId) {
             let read = match tickets.remove(&id) {
                 Some(ticket) => {
-                    let read = Assignment::new(ticket, self.context.clone(), self.index).prepare(&self.reader).await;
+                    let read = Assignment::new(ticket, self.context.clone(), &self.name).prepare(&self.reader).await;
                     read.map(|(prepared, request)| Joining { id, prepared: Some(prepared), request })
                 }
                 None => {

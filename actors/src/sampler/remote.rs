@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use tokio::task::{JoinError, JoinSet};
 
 use super::{
-    assignment::{Assignment, named},
+    assignment::Assignment,
     engine::{Remote, answer},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 
 /// Dropping it drops the requests under way.
 pub(crate) struct Waiting<S> {
-    index: usize,
+    name: String,
     context: Arc<Context<S>>,
     /// The thread that built what is waited for, and reads studies.
     engine: Compute<Remote<S>>,
@@ -26,12 +26,12 @@ pub(crate) struct Waiting<S> {
 }
 
 impl<S: Send + Sync + 'static> Waiting<S> {
-    pub async fn new(index: usize, context: Arc<Context<S>>, engine: Compute<Remote<S>>) -> Result<Self, Failure> {
+    pub async fn new(name: &str, context: Arc<Context<S>>, engine: Compute<Remote<S>>) -> Result<Self, Failure> {
         let (remote, capacity) = engine.run(|remote| Ok::<_, Failure>((remote.clone(), remote.capacity()))).await?;
         if capacity == 0 {
             return Err(Failure::Refused("the sampler's capacity is 0, expected at least 1".to_string()));
         }
-        Ok(Self { index, context, engine, remote, capacity, under_way: JoinSet::new() })
+        Ok(Self { name: name.to_string(), context, engine, remote, capacity, under_way: JoinSet::new() })
     }
 
     /// Asks for what the next ticket wants; whether there was one.
@@ -41,7 +41,7 @@ impl<S: Send + Sync + 'static> Waiting<S> {
             self.under_way.join_next().await.map_or(Ok(()), settle)?;
         }
         let waiting = Instant::now();
-        let span = self.context.meter.trace.track(&named(self.index)).span("waiting");
+        let span = self.context.meter.trace.track(&self.name).span("waiting");
         let ticket = loop {
             tokio::select! {
                 ticket = context.gate.issue() => break ticket,
@@ -51,7 +51,7 @@ impl<S: Send + Sync + 'static> Waiting<S> {
         let Some(ticket) = ticket else { return Ok(false) };
         drop(span);
         context.meter.waited("sampler", waiting.elapsed());
-        let assignment = Assignment::new(ticket, context.clone(), self.index);
+        let assignment = Assignment::new(ticket, context.clone(), &self.name);
         let (context, engine, remote) = (context.clone(), self.engine.clone(), self.remote.clone());
         let capacity = self.capacity as f64;
         self.under_way.spawn(async move {

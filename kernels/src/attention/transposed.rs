@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::heads::{Dims, Heads};
-use crate::views::Mat;
+use crate::{threads::threads, views::Mat};
 
 /// Tokens that are copied together, so that they are still in the cache when their next value is.
 const TOKENS: usize = 16;
@@ -20,16 +22,22 @@ impl Transposed {
     pub fn new(d: &Dims, heads: Heads, tokens: Range<usize>) -> Self {
         let (dim, count) = (d.dim, tokens.len());
         let mut data = vec![0f32; d.kv_heads * dim * count];
-        for first in (0..count).step_by(TOKENS) {
-            let some = first..count.min(first + TOKENS);
-            for h in 0..d.kv_heads {
-                for (i, row) in data[h * dim * count..][..dim * count].chunks_exact_mut(count).enumerate() {
-                    let from = tokens.start + some.start;
-                    for (t, value) in (from..).zip(&mut row[some.clone()]) {
+        let head = |(h, head): (usize, &mut [f32])| {
+            for first in (0..count).step_by(TOKENS) {
+                let some = first..count.min(first + TOKENS);
+                for (i, row) in head.chunks_exact_mut(count).enumerate() {
+                    for (t, value) in (tokens.start + first..).zip(&mut row[some.clone()]) {
                         *value = heads.data[t * heads.stride + h * dim + i];
                     }
                 }
             }
+        };
+        // Without tokens there is nothing to divide into heads.
+        let size = (dim * count).max(1);
+        if threads() > 1 {
+            data.par_chunks_exact_mut(size).enumerate().for_each(head);
+        } else {
+            data.chunks_exact_mut(size).enumerate().for_each(head);
         }
         Self { data, dim, tokens }
     }

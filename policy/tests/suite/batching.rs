@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use addendum_kernels::FEW;
 use addendum_policy::{
     Adapter, Config, Error, Policy, Result,
     generate::{Batch, BatchConfig, GenerateRequest, Sample, Versioned},
@@ -135,7 +136,8 @@ fn large_weights_and_more_samples_than_a_pass_takes_change_no_bit() {
     let weights = Weights::random(&config, 1, DType::F32, &Device::Cpu).unwrap();
     let language = Model::new(&config, &weights).unwrap().language;
     let samples = |seeds: Vec<u64>| {
-        let mut batch = Batch::new(language.clone(), sampler(2), &[], BatchConfig::default()).unwrap();
+        let config = BatchConfig { max_sequences: 2 * FEW, ..BatchConfig::default() };
+        let mut batch = Batch::new(language.clone(), sampler(2), &[], config).unwrap();
         batch.admit(0, request(5, seeds), || Ok(Versioned { version: 0, adapter: None })).unwrap();
         let mut ended = vec![];
         while ended.is_empty() {
@@ -144,8 +146,8 @@ fn large_weights_and_more_samples_than_a_pass_takes_change_no_bit() {
         ended.remove(0).1.unwrap()
     };
     assert!(language.bytes() > 64 << 20);
-    let together = samples((0..66).collect());
-    for seed in [0, 31, 65] {
+    let together = samples((0..FEW as u64 + 2).collect());
+    for seed in [0, FEW / 2, FEW + 1] {
         assert_eq!(together[seed], samples(vec![seed as u64])[0]);
     }
 }
