@@ -132,9 +132,17 @@ proptest! {
 
 #[test]
 fn large_weights_and_more_samples_than_a_pass_takes_change_no_bit() {
-    let config = Config::tiny(140_000);
+    // Wide enough that a general product adds up in blocks, as one of few rows does not.
+    let mut config = Config::tiny(17_000);
+    (config.text.hidden_size, config.text.layers, config.vision.out_hidden_size) = (1024, 1, 1024);
+    (config.text.heads, config.text.kv_heads, config.text.mrope_section) = (8, 2, [16, 24, 24]);
+    // Logits so large that a difference in their last bits shows in log-probabilities.
     let weights = Weights::random(&config, 1, DType::F32, &Device::Cpu).unwrap();
-    let language = Model::new(&config, &weights).unwrap().language;
+    let larger = weights.tensors().iter().map(|(name, t)| {
+        let factor = if t.rank() > 1 { 20.0 } else { 1.0 };
+        (name.clone(), (t * factor).unwrap())
+    });
+    let language = Model::new(&config, &Weights::new(larger.collect(), "test".as_ref())).unwrap().language;
     let samples = |seeds: Vec<u64>| {
         let config = BatchConfig { max_sequences: 2 * FEW, ..BatchConfig::default() };
         let mut batch = Batch::new(language.clone(), sampler(2), &[], config).unwrap();
