@@ -10,6 +10,8 @@ mod composed;
 mod flash;
 mod heads;
 mod segment;
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod tiles;
 mod transposed;
 
 use std::{ops::Range, sync::Arc};
@@ -41,10 +43,13 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, segments: &Arc<[Segment]>) 
     check(segments, queries, keys)?;
     let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
     if fusable(&[&q, &k, &v]) {
-        q.apply_op3(&k, &v, Attention { segments: segments.clone() })
-    } else {
-        composed(&q, &k, &v, segments)
+        return q.apply_op3(&k, &v, Attention { segments: segments.clone() });
     }
+    #[cfg(feature = "cuda")]
+    if crate::cuda::attention_applies([&q, &k, &v]) {
+        return crate::cuda::attention([&q, &k, &v], segments);
+    }
+    composed(&q, &k, &v, segments)
 }
 
 /// [`attention`] of causal segments over a cache, for sampling: faster on a GPU where the feature `flash-attn` is on.

@@ -40,6 +40,10 @@ impl DecoderLayer {
     ) -> Result<Tensor> {
         check(segments, x.dim(0)?, x.dim(0)?)?;
         let x = x.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if self.resident.is_there() {
+            return crate::cuda::forward(self, &x, rotation, segments, lora);
+        }
         if !self.is_fusable(&x, lora) {
             return composed::forward(self, &x, rotation, segments, lora, None);
         }
@@ -68,6 +72,10 @@ impl DecoderLayer {
     ) -> Result<Tensor> {
         check(segments, x.dim(0)?, cached.keys.dim(0)?)?;
         let x = x.contiguous()?.detach();
+        #[cfg(feature = "cuda")]
+        if self.resident.is_there() {
+            return crate::cuda::forward_cached(self, &x, rotation, segments, lora, cached);
+        }
         if !self.is_fusable(&x, lora) || !fusable(&[cached.keys, cached.values]) {
             return composed::forward(self, &x, rotation, segments, lora, Some(cached));
         }

@@ -16,6 +16,9 @@
 mod attach;
 mod attention;
 mod cache;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+mod device;
 pub mod encoder;
 mod layer;
 mod linear;
@@ -33,6 +36,7 @@ mod weight;
 
 pub use attention::{Segment, attention, cached_attention};
 pub use cache::copy_rows;
+pub use device::copy_to;
 pub use layer::{BACKWARD_BLOCK, Cached, DecoderLayer, Fused};
 pub use linear::linear;
 pub use log_probs::{LogProbs, head_rows, log_probs};

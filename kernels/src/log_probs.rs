@@ -47,6 +47,11 @@ pub fn log_probs(hidden: &Tensor, head: &Tensor, targets: &[u32], temperature: f
         let both = hidden.apply_op2(head, Head { targets: targets.into(), scale: (1.0 / temperature) as f32 })?;
         return Ok(LogProbs { log_probs: both.i(0)?, entropy: both.i(1)? });
     }
+    #[cfg(feature = "cuda")]
+    if crate::cuda::log_probs_apply(&hidden, head) {
+        let both = crate::cuda::log_probs(&hidden, head, targets, (1.0 / temperature) as f32)?;
+        return Ok(LogProbs { log_probs: both.i(0)?, entropy: both.i(1)? });
+    }
     let both = composed(&hidden, head, targets, temperature)?;
     Ok(LogProbs { log_probs: both.i(0)?, entropy: both.i(1)? })
 }

@@ -9,6 +9,7 @@ use std::{ops::Range, sync::Arc};
 use candle_core::{Device, Result, Tensor};
 
 use crate::{
+    device::copy_to,
     product::{matmul, product},
     threads::parallelism,
     vector::vectorised,
@@ -45,17 +46,18 @@ pub struct LoraFactors {
 /// Where the factors of a product lie.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    a: Range<usize>,
-    ranks: usize,
-    parts: Vec<Part>,
+    pub a: Range<usize>,
+    /// Of all parts together.
+    pub ranks: usize,
+    pub parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug)]
-struct Part {
-    columns: Range<usize>,
-    ranks: Range<usize>,
-    b: Range<usize>,
-    scale: f32,
+pub(crate) struct Part {
+    pub columns: Range<usize>,
+    pub ranks: Range<usize>,
+    pub b: Range<usize>,
+    pub scale: f32,
 }
 
 impl LoraFactors {
@@ -91,9 +93,9 @@ impl LoraFactors {
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         let mut moved = self.clone();
         for (_, pair) in moved.pairs.iter_mut().flatten() {
-            (pair.a, pair.b) = (pair.a.to_device(device)?, pair.b.to_device(device)?);
+            (pair.a, pair.b) = (copy_to(&pair.a, device)?, copy_to(&pair.b, device)?);
         }
-        moved.flat = moved.flat.to_device(device)?;
+        moved.flat = copy_to(&moved.flat, device)?;
         Ok(moved)
     }
 

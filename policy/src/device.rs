@@ -13,11 +13,17 @@ pub fn device(name: &str) -> Result<Device> {
     let Some(index) = name.strip_prefix("cuda:").and_then(|index| index.parse().ok()) else {
         return Err(Error::invalid("device", format!("{name:?}; expected cpu or cuda:N")));
     };
-    if !cfg!(feature = "cuda") {
-        return Err(Error::invalid("device", format!("{name}: this build lacks the feature `cuda`")));
-    }
-    // Its own stream would make tensors of two handles on one GPU strangers to each other.
-    Device::new_cuda(index).map_err(|e| Error::invalid("device", format!("{name}: {e}")))
+    open(index).map_err(|reason| Error::invalid("device", format!("{name}: {reason}")))
+}
+
+#[cfg(feature = "cuda")]
+fn open(index: usize) -> std::result::Result<Device, String> {
+    addendum_kernels::cuda::open(index).map_err(|e| e.to_string())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open(_: usize) -> std::result::Result<Device, String> {
+    Err("this build lacks the feature `cuda`".to_string())
 }
 
 #[cfg(test)]

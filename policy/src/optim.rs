@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 mod update;
 
 use update::{Moving, Update};
-pub(crate) use update::{all_finite, sum_of_squares};
+pub(crate) use update::{all_finite, sums_of_squares};
 
 /// Tensors by name, in the order of their names.
 pub type Tensors = BTreeMap<String, Tensor>;
@@ -149,12 +149,15 @@ impl AdamW {
             let [gradient, first, second] = [gradients, &self.first, &self.second].map(|tensors| &tensors[name]);
             let now = Moving { parameter: parameter.clone(), first: first.clone(), second: second.clone() };
             let next = update.apply(&now, gradient)?;
-            if !next.is_finite()? {
-                return Ok(Step::Skipped { gradient_norm });
-            }
             updated.insert(name.clone(), next.parameter);
             optimizer.first.insert(name.clone(), next.first);
             optimizer.second.insert(name.clone(), next.second);
+        }
+        let all = [&updated, &optimizer.first, &optimizer.second];
+        let all: Vec<&Tensor> = all.into_iter().flat_map(BTreeMap::values).collect();
+        // A sum of squares of f32 in f64 is finite where all of them are.
+        if !sums_of_squares(&all)?.iter().all(|sum| sum.is_finite()) {
+            return Ok(Step::Skipped { gradient_norm });
         }
         Ok(Step::Taken { parameters: updated, optimizer, gradient_norm })
     }
@@ -243,11 +246,8 @@ fn finite(prefix: &str, name: &str, moment: &Tensor) -> Result<()> {
 /// # Errors
 /// A failing tensor operation.
 pub fn global_norm(tensors: &Tensors) -> Result<f64> {
-    let mut squares = 0.0;
-    for tensor in tensors.values() {
-        squares += sum_of_squares(tensor)?;
-    }
-    Ok(squares.sqrt())
+    let all: Vec<&Tensor> = tensors.values().collect();
+    Ok(sums_of_squares(&all)?.iter().sum::<f64>().sqrt())
 }
 
 fn same_tensors(what: &str, found: &Tensors, expected: &Tensors) -> Result<()> {

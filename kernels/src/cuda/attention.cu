@@ -230,7 +230,7 @@ extern "C" __global__ void combine(const float* parts, const float* weights, bf1
         total += share * weights[at * 2 + 1];
         if (d < HEAD_DIM) sum += share * parts[at * HEAD_DIM + d];
     }
-    if (d < HEAD_DIM) out[(u64)token * out_ld + head * HEAD_DIM + d] = narrow(sum / total);
+    if (d < HEAD_DIM) out[(u64)token * out_ld + head * HEAD_DIM + d] = narrow(total > 0 ? sum / total : 0);
 }
 
 // grid: tokens * heads / 4, a warp each. delta = sum over dimensions of out times its gradient.

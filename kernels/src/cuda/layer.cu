@@ -118,27 +118,23 @@ extern "C" __global__ void swiglu(const bf16* gate_up, bf16* y, int width, int l
     }
 }
 
-__device__ inline void swiglu_gradients(float gate, float up, float d, float* y, float* dgate, float* dup) {
+__device__ inline void swiglu_gradients(float gate, float up, float d, float* dgate, float* dup) {
     float sigmoid = 1 / (1 + __expf(-gate)), silu = gate * sigmoid;
-    *y = silu * up;
     *dgate = d * up * (sigmoid + silu * (1 - sigmoid));
     *dup = d * silu;
 }
 
-// grid: tokens. From the gradient `dy` [tokens, ld] of y, y itself and the gradients of gates and ups [tokens, 2 width].
-extern "C" __global__ void swiglu_backward(const bf16* gate_up, const bf16* dy, bf16* y, bf16* dgate_up, int width,
-                                           int ld) {
+// grid: tokens. From the gradient `dy` [tokens, ld] of y, the gradients of gates and ups [tokens, 2 width].
+extern "C" __global__ void swiglu_backward(const bf16* gate_up, const bf16* dy, bf16* dgate_up, int width, int ld) {
     gate_up += (u64)blockIdx.x * 2 * width;
     dgate_up += (u64)blockIdx.x * 2 * width;
     dy += (u64)blockIdx.x * ld;
-    y += (u64)blockIdx.x * ld;
     for (int i = threadIdx.x * 4; i < width; i += blockDim.x * 4) {
-        float4 g = load4(gate_up + i), u = load4(gate_up + width + i), d = load4(dy + i), v, dg, du;
-        swiglu_gradients(g.x, u.x, d.x, &v.x, &dg.x, &du.x);
-        swiglu_gradients(g.y, u.y, d.y, &v.y, &dg.y, &du.y);
-        swiglu_gradients(g.z, u.z, d.z, &v.z, &dg.z, &du.z);
-        swiglu_gradients(g.w, u.w, d.w, &v.w, &dg.w, &du.w);
-        store4(y + i, v);
+        float4 g = load4(gate_up + i), u = load4(gate_up + width + i), d = load4(dy + i), dg, du;
+        swiglu_gradients(g.x, u.x, d.x, &dg.x, &du.x);
+        swiglu_gradients(g.y, u.y, d.y, &dg.y, &du.y);
+        swiglu_gradients(g.z, u.z, d.z, &dg.z, &du.z);
+        swiglu_gradients(g.w, u.w, d.w, &dg.w, &du.w);
         store4(dgate_up + i, dg);
         store4(dgate_up + width + i, du);
     }

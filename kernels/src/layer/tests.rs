@@ -37,6 +37,8 @@ fn layer(rng: &mut ChaCha8Rng, dtype: DType) -> Result<DecoderLayer> {
         o: frozen(&[HEADS * DIM, HIDDEN])?.to_dtype(dtype)?,
         gate_up: frozen(&[HIDDEN, 2 * WIDE])?.to_dtype(dtype)?,
         down: frozen(&[WIDE, HIDDEN])?.to_dtype(dtype)?,
+        #[cfg(feature = "cuda")]
+        resident: Default::default(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! What a decoder layer is made of.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 /// The weights of a decoder layer; matrices are `[in, out]`.
 #[derive(Clone, Debug)]
@@ -22,6 +22,9 @@ pub struct DecoderLayer {
     pub gate_up: Tensor,
     /// `[intermediate, hidden]`
     pub down: Tensor,
+    /// Factors that lie beside the weights on a GPU; see `with_room`.
+    #[cfg(feature = "cuda")]
+    pub resident: crate::cuda::Resident,
 }
 
 /// The fused products of a layer; their updates stand in [`LoraFactors`](crate::LoraFactors) in this order.
@@ -47,6 +50,21 @@ pub struct Cached<'a> {
 }
 
 impl DecoderLayer {
+    /// The type of keys and values in a cache.
+    pub fn cache_dtype(&self) -> DType {
+        #[cfg(feature = "cuda")]
+        if self.resident.is_there() {
+            return DType::BF16;
+        }
+        DType::F32
+    }
+
+    /// The same layer laid out for the kernels of its device.
+    #[cfg(not(feature = "cuda"))]
+    pub fn with_room(self) -> candle_core::Result<Self> {
+        Ok(self)
+    }
+
     /// The weight of a product, `[in, out]`.
     pub fn matrix(&self, product: Fused) -> &Tensor {
         match product {

@@ -68,23 +68,39 @@ impl Passes<'_> {
 
     /// The next token of samples with the same adapter.
     pub fn advance(&self, seats: &mut [Seat]) {
-        match self.next_logits(seats) {
-            Ok(logits) => {
-                let vocab = logits.len() / seats.len();
-                let rows = seats.iter_mut().zip(logits.chunks_exact(vocab));
-                each(rows, |((shared, row), logits)| self.draw(shared, row, logits, shared.policy.version));
-            }
-            Err(error) => {
-                let text = error.to_string();
-                let copy = || Error::Tensor(candle_core::Error::Msg(text.clone()));
-                seats.iter_mut().for_each(|(_, row)| row.error = Some(copy()));
-            }
+        let drawn = self.next_hidden(seats).and_then(|hidden| match hidden {
+            Some(hidden) => self.draw_next(seats, &hidden),
+            None => Ok(()),
+        });
+        if let Err(error) = drawn {
+            let text = error.to_string();
+            let copy = || Error::Tensor(candle_core::Error::Msg(text.clone()));
+            seats.iter_mut().for_each(|(_, row)| row.error = Some(copy()));
         }
     }
 
-    /// Feeds each row's last token; returns the logits of its next one, row by row.
-    fn next_logits(&self, seats: &[Seat]) -> Result<Vec<f32>> {
-        let Some((first, _)) = seats.first() else { return Ok(vec![]) };
+    /// Draws from final hidden states, a row for each seat.
+    fn draw_next(&self, seats: &mut [Seat], hidden: &Tensor) -> Result<()> {
+        #[cfg(feature = "cuda")]
+        if hidden.device().is_cuda() && self.language.head().dtype() == candle_core::DType::BF16 {
+            let histories = seats.iter().map(|(shared, row)| self.history(shared, row)).collect();
+            let rngs = seats.iter_mut().map(|(_, row)| &mut row.rng).collect();
+            let drawn = self.sampler.draw_rows(hidden, self.language.head(), histories, rngs)?;
+            for ((shared, row), drawn) in seats.iter_mut().zip(drawn) {
+                self.take(row, drawn, shared.policy.version);
+            }
+            return Ok(());
+        }
+        let logits = self.language.logits(hidden)?.flatten_all()?.to_vec1()?;
+        let vocab = logits.len() / seats.len();
+        let rows = seats.iter_mut().zip(logits.chunks_exact(vocab));
+        each(rows, |((shared, row), logits)| self.draw(shared, row, logits, shared.policy.version));
+        Ok(())
+    }
+
+    /// Feeds each row's last token; returns the final hidden states of its next one, row by row.
+    fn next_hidden(&self, seats: &[Seat]) -> Result<Option<Tensor>> {
+        let Some((first, _)) = seats.first() else { return Ok(None) };
         let last = |row: &Row| row.sample.tokens.len() - 1;
         let ids: Vec<u32> = seats.iter().map(|(_, row)| row.sample.tokens[last(row)]).collect();
         let position = |(shared, row): &Seat| [shared.prompt.tokens.next_position + last(row) as u32; 3];
@@ -98,17 +114,25 @@ impl Passes<'_> {
         };
         let segments: Arc<[Segment]> = seats.iter().enumerate().map(segment).collect();
         let (x, adapter) = (self.language.embed(&ids, None)?, first.policy.adapter.as_deref());
-        let hidden = self.language.forward(&x, &positions, &segments, adapter, Rows::Cached(self.cache, &at))?;
-        Ok(self.language.logits(&hidden)?.flatten_all()?.to_vec1()?)
+        Ok(Some(self.language.forward(&x, &positions, &segments, adapter, Rows::Cached(self.cache, &at))?))
     }
 
     /// One more token for a row.
     pub fn draw(&self, shared: &Shared, row: &mut Row, logits: &[f32], version: u64) {
-        let history = match self.sampler.config().repetition_penalty {
+        let drawn = self.sampler.draw(logits, &self.history(shared, row), &mut row.rng);
+        self.take(row, drawn, version);
+    }
+
+    /// The ids so far, where the penalty needs them.
+    fn history(&self, shared: &Shared, row: &Row) -> Vec<u32> {
+        match self.sampler.config().repetition_penalty {
             1.0 => vec![],
             _ => [&*shared.prompt.tokens.ids, &*row.sample.tokens].concat(),
-        };
-        match self.sampler.draw(logits, &history, &mut row.rng) {
+        }
+    }
+
+    fn take(&self, row: &mut Row, drawn: Result<Drawn>, version: u64) {
+        match drawn {
             Ok(Drawn { token, logprob }) => {
                 let sample = &mut row.sample;
                 sample.tokens.push(token);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use addendum_kernels::serially;
+use addendum_kernels::{copy_to, serially};
 use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
 
@@ -142,7 +142,7 @@ impl<'a> Passes<'a> {
             let batches = batches::cut(lessons, shared, together, usize::MAX)?;
             // One micro-batch uses all threads; several use one each.
             let lanes = match replicas {
-                1 if always || batches.len() == 1 => 1,
+                1 if always || batches.len() == 1 || !self.replicas[0].device().is_cpu() => 1,
                 1 => rayon::current_num_threads(),
                 n => n,
             };
@@ -207,9 +207,9 @@ impl<'a> Passes<'a> {
         let home = self.replicas[0].device();
         let mut tensors = forward.backward(&slope)?;
         for tensor in tensors.values_mut() {
-            *tensor = tensor.to_device(home)?;
+            *tensor = copy_to(tensor, home)?;
         }
-        // Another thread adds them up, on a stream of its own where the device has streams.
+        // For the clock.
         language.device().synchronize()?;
         Ok(Gradient {
             tensors,
@@ -265,7 +265,7 @@ pub fn live(model: &Config, adapter: &Adapter, device: &Device) -> Result<Live> 
     let vars: BTreeMap<String, Var> = adapter
         .tensors()
         .iter()
-        .map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(&tensor.to_device(device)?)?)))
+        .map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(&copy_to(tensor, device)?)?)))
         .collect::<Result<_>>()?;
     let of = |tensors| Adapter::from_tensors(model, adapter.config().clone(), tensors);
     let trained = of(vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect())?;

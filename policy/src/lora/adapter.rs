@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use addendum_kernels::{Fused, LoraFactors, LoraPair, Updates};
+use addendum_kernels::{Fused, LoraFactors, LoraPair, Updates, copy_to};
 use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +11,7 @@ use super::config::LoraConfig;
 use crate::{
     Config, Error, Result,
     module::Module,
-    optim::{Tensors, sum_of_squares},
+    optim::{Tensors, sums_of_squares},
 };
 
 /// The updates of one decoder layer.
@@ -118,17 +118,21 @@ impl Adapter {
     /// The A of the first pair whose update s B A may hold a value that is not finite: where s ‖B‖ ‖A‖, which bounds its
     /// values, is no f32. `None` for an adapter that can be used.
     pub fn overflow(&self) -> Result<Option<String>> {
-        for (index, layer) in self.layers.iter().enumerate() {
-            for &module in &self.config.target_modules {
-                let Some(LoraPair { a, b, scale }) = layer.get(module) else { continue };
-                let bound = scale * sum_of_squares(a)?.sqrt() * sum_of_squares(b)?.sqrt();
-                if !(bound as f32).is_finite() {
-                    let [a_name, _] = tensor_names(index, module);
-                    return Ok(Some(a_name));
-                }
-            }
-        }
-        Ok(None)
+        let modules = |(index, layer): (usize, &'_ LayerAdapter)| {
+            let adapted = self.config.target_modules.iter().filter_map(|&m| Some((m, layer.get(m)?.clone())));
+            adapted.map(|(module, pair)| (index, module, pair)).collect::<Vec<_>>()
+        };
+        let pairs: Vec<_> = self.layers.iter().enumerate().flat_map(modules).collect();
+        let factors: Vec<&Tensor> = pairs.iter().flat_map(|(_, _, pair)| [&pair.a, &pair.b]).collect();
+        let squares = sums_of_squares(&factors)?;
+        let bad = pairs.iter().zip(squares.chunks_exact(2)).find(|((_, _, pair), squares)| {
+            let bound = pair.scale * squares[0].sqrt() * squares[1].sqrt();
+            !(bound as f32).is_finite()
+        });
+        Ok(bad.map(|((index, module, _), _)| {
+            let [a_name, _] = tensor_names(*index, *module);
+            a_name
+        }))
     }
 
     /// The same weights on another device.
@@ -138,11 +142,11 @@ impl Adapter {
         }
         let mut moved = self.clone();
         for tensor in moved.tensors.values_mut() {
-            *tensor = tensor.to_device(device)?;
+            *tensor = copy_to(tensor, device)?;
         }
         for layer in &mut moved.layers {
             for pair in layer.pairs.iter_mut().flatten() {
-                (pair.a, pair.b) = (pair.a.to_device(device)?, pair.b.to_device(device)?);
+                (pair.a, pair.b) = (copy_to(&pair.a, device)?, copy_to(&pair.b, device)?);
             }
             layer.factors = layer.factors.to_device(device)?;
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use addendum_kernels::{Cached, DecoderLayer, Fused, Rotation, Segment, linear, rms_norm};
+use addendum_kernels::{Cached, DecoderLayer, Fused, Rotation, Segment, copy_to, linear, rms_norm};
 use candle_core::{DType, Device, Tensor};
 
 use super::linear::transposed;
@@ -87,7 +87,7 @@ impl Language {
             let matrices = [&qkv[..], &[Module::O], &[Module::Gate, Module::Up], &[Module::Down]].map(&mut fused);
             let bias = qkv.map(|m| take(&format!("{}.bias", m.path()), &[m.shape(t).1]));
             let ([input_norm, post_norm], [qkv, o, gate_up, down]) = (norms, matrices);
-            Ok(DecoderLayer {
+            let layer = DecoderLayer {
                 heads: t.heads,
                 kv_heads: t.kv_heads,
                 head_dim: t.head_dim(),
@@ -99,7 +99,10 @@ impl Language {
                 o: o?,
                 gate_up: gate_up?,
                 down: down?,
-            })
+                #[cfg(feature = "cuda")]
+                resident: Default::default(),
+            };
+            Ok(layer.with_room()?)
         };
         Ok(Self {
             layers: (0..t.layers).map(&mut layer).collect::<Result<_>>()?,
@@ -149,14 +152,18 @@ impl Language {
 
     pub fn cache(&self, capacity: usize) -> Result<KvCache> {
         let shape = (capacity, self.config.kv_heads, self.config.head_dim());
-        let empty = || Tensor::zeros(shape, DType::F32, self.device());
+        let empty = || Tensor::zeros(shape, self.cache_dtype(), self.device());
         Ok(KvCache { layers: (0..self.layers.len()).map(|_| Ok((empty()?, empty()?))).collect::<Result<_>>()? })
     }
 
     /// Bytes that a token takes in a cache.
     pub fn cache_row_bytes(&self) -> u64 {
         let values = 2 * self.layers.len() * self.config.kv_heads * self.config.head_dim();
-        (values * DType::F32.size_in_bytes()) as u64
+        (values * self.cache_dtype().size_in_bytes()) as u64
+    }
+
+    fn cache_dtype(&self) -> DType {
+        self.layers.first().map_or(DType::F32, DecoderLayer::cache_dtype)
     }
 
     /// `[tokens, hidden]`: embeddings, where the tokens `at` are replaced by the rows of `features`.
@@ -173,7 +180,7 @@ impl Language {
         for (i, &at) in at.iter().enumerate() {
             order[at] = (ids.len() + i) as u32;
         }
-        let both = Tensor::cat(&[&words, &features.to_device(device)?], 0)?;
+        let both = Tensor::cat(&[&words, &copy_to(features, device)?], 0)?;
         Ok(both.index_select(&Tensor::new(order, device)?, 0)?)
     }
 

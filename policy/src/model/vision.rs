@@ -238,7 +238,10 @@ impl Block {
         let (tokens, c) = x.dims2()?;
         let qkv = self.qkv.forward(&rms_norm(x, &self.norm1, EPS)?)?;
         let part = |i: usize| qkv.narrow(1, i * c, c)?.contiguous()?.reshape((tokens, heads, c / heads));
-        let attended = attention(&rope(&part(0)?, rotation)?, &rope(&part(1)?, rotation)?, &part(2)?, segments)?;
+        // A GPU attends in the weights' type.
+        let dtype = if x.device().is_cpu() { x.dtype() } else { self.qkv.weight.dtype() };
+        let [q, k, v] = [rope(&part(0)?, rotation)?, rope(&part(1)?, rotation)?, part(2)?].map(|t| t.to_dtype(dtype));
+        let attended = attention(&q?, &k?, &v?, segments)?.to_dtype(x.dtype())?;
         let x = (x + self.proj.forward(&attended.reshape((tokens, c))?)?)?;
         let h = rms_norm(&x, &self.norm2, EPS)?;
         let h = self.down.forward(&swiglu(&self.gate.forward(&h)?, &self.up.forward(&h)?)?)?;

@@ -26,16 +26,14 @@ pub(super) struct Moving {
     pub second: Tensor,
 }
 
-impl Moving {
-    pub fn is_finite(&self) -> Result<bool> {
-        Ok(all_finite(&self.parameter)? && all_finite(&self.first)? && all_finite(&self.second)?)
-    }
-}
-
 impl Update {
     /// The parameter and its moments after the step. Nothing is changed in place, and no graph is recorded.
     pub fn apply(&self, now: &Moving, gradient: &Tensor) -> Result<Moving> {
         let gradient = gradient.to_dtype(DType::F32)?.detach();
+        #[cfg(feature = "cuda")]
+        if now.parameter.device().is_cuda() {
+            return self.on_a_gpu(now, &gradient);
+        }
         if now.parameter.device().is_cpu() { self.in_one_pass(now, &gradient) } else { self.by_tensors(now, &gradient) }
     }
 
@@ -61,6 +59,16 @@ impl Update {
         Ok(Moving { parameter: tensor(parameter)?, first: tensor(first)?, second: tensor(second)? })
     }
 
+    #[cfg(feature = "cuda")]
+    fn on_a_gpu(&self, now: &Moving, gradient: &Tensor) -> Result<Moving> {
+        let &Self { scale, beta1, beta2, epsilon, keep, step_size, root_correction } = self;
+        let numbers = addendum_kernels::cuda::AdamW { scale, beta1, beta2, epsilon, keep, step_size, root_correction };
+        let [p, m, v] = [&now.parameter, &now.first, &now.second].map(|t| t.detach().contiguous());
+        let of = [&p?, &m?, &v?, &gradient.contiguous()?];
+        let [parameter, first, second] = addendum_kernels::cuda::adamw(numbers, of)?;
+        Ok(Moving { parameter, first, second })
+    }
+
     fn by_tensors(&self, now: &Moving, gradient: &Tensor) -> Result<Moving> {
         let gradient = (gradient * self.scale)?;
         let first = ((&now.first * self.beta1)? + (&gradient * (1.0 - self.beta1))?)?;
@@ -80,8 +88,17 @@ pub fn all_finite(tensor: &Tensor) -> Result<bool> {
     Ok(tensor.affine(0.0, 0.0)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?.is_finite())
 }
 
-/// Σ x², summed in f64.
-pub fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
+/// Σ x² of every tensor, summed in f64.
+pub fn sums_of_squares(tensors: &[&Tensor]) -> Result<Vec<f64>> {
+    #[cfg(feature = "cuda")]
+    if tensors.iter().all(|t| t.device().is_cuda() && t.dtype() == DType::F32) {
+        let flat = tensors.iter().map(|t| t.detach().contiguous()).collect::<candle_core::Result<Vec<_>>>()?;
+        return Ok(addendum_kernels::cuda::sums_of_squares(&flat.iter().collect::<Vec<_>>())?);
+    }
+    tensors.iter().map(|tensor| sum_of_squares(tensor)).collect()
+}
+
+fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
     if tensor.device().is_cpu() && tensor.dtype() == DType::F32 {
         return on_host(tensor, |values| values.iter().map(|&value| f64::from(value) * f64::from(value)).sum());
     }

@@ -1,0 +1,24 @@
+//! The operations on NVIDIA GPUs, in bf16 with sums in f32.
+//!
+//! Kernels are CUDA sources without headers, compiled by NVRTC when a GPU is first used; matrix products go to cuBLAS. Each
+//! GPU has one stream, so what is launched first is done first, and one scratch memory, which a call holds while it
+//! launches. Other weights than bf16 are computed by candle's operations.
+
+mod attention;
+mod draw;
+mod gemm;
+mod gpu;
+mod head;
+mod layer;
+mod optim;
+mod pointer;
+mod resident;
+mod scratch;
+
+pub(crate) use attention::{applies as attention_applies, attention};
+pub use draw::{Draw, Drawn, draw};
+pub use gpu::open;
+pub(crate) use head::{log_probs, log_probs_apply};
+pub(crate) use layer::{forward, forward_cached};
+pub use optim::{AdamW, adamw, sums_of_squares};
+pub use resident::Resident;

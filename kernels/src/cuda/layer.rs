@@ -1,0 +1,493 @@
+//! A decoder layer on a GPU, forward and backward. The stream of hidden states is f32, what enters products bf16.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, Layout, Result, Shape as Dimensions, Tensor, bail,
+    cuda_backend::cudarc::driver::CudaSlice,
+};
+use half::bf16;
+
+use super::{
+    attention::{Given, Inputs},
+    gpu::{Arg, Gpu, Shape, Source, Work},
+    pointer::{Held, Mat, Ptr, ptr},
+    resident::Factors,
+};
+use crate::{
+    attention::{Dims, Segment},
+    layer::{Cached, DecoderLayer, Fused},
+    lora::LoraFactors,
+    rope::Rotation,
+};
+
+/// Threads that share a token.
+const ROW: usize = 256;
+
+/// What the backward pass needs besides the input.
+struct Kept {
+    /// Rotated queries and keys, and values.
+    qkv: CudaSlice<bf16>,
+    /// With the columns of x A^T.
+    attended: CudaSlice<bf16>,
+    lse: CudaSlice<f32>,
+    /// Between attention and MLP.
+    middle: CudaSlice<f32>,
+    gate_up: CudaSlice<bf16>,
+}
+
+/// Read locks on what a layer is made of.
+struct Reads<'a> {
+    floats: [Held<'a>; 5],
+    matrices: [Held<'a>; Fused::COUNT],
+}
+
+impl<'a> Reads<'a> {
+    fn new(layer: &'a DecoderLayer, rotation: &'a Rotation) -> Self {
+        let floats = [&layer.input_norm, &layer.post_norm, &layer.qkv_bias, &rotation.cos, &rotation.sin];
+        Self { floats: floats.map(Held::new), matrices: Fused::ALL.map(|product| Held::new(layer.matrix(product))) }
+    }
+}
+
+/// A layer while one of its passes is launched.
+struct Pass<'a> {
+    work: Work<'a>,
+    tokens: usize,
+    d: Dims,
+    hidden: usize,
+    wide: usize,
+    eps: f32,
+    norms: [Ptr<f32>; 2],
+    bias: Ptr<f32>,
+    cos: Ptr<f32>,
+    sin: Ptr<f32>,
+    weights: [Ptr<bf16>; Fused::COUNT],
+    factors: Option<Factors<'a>>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        gpu: &'a Gpu,
+        layer: &DecoderLayer,
+        reads: &Reads,
+        lora: Option<&'a LoraFactors>,
+        tokens: usize,
+    ) -> Result<Self> {
+        let [input, post, bias, cos, sin] = reads.floats.each_ref().map(Held::ptr::<f32>);
+        let mut weights = [Ptr::null(); Fused::COUNT];
+        for (weight, held) in weights.iter_mut().zip(&reads.matrices) {
+            *weight = held.ptr::<bf16>()?;
+        }
+        let work = gpu.begin()?;
+        let factors = lora.map(|lora| layer.resident.hold(gpu, layer, weights, lora)).transpose()?;
+        Ok(Self {
+            work,
+            tokens,
+            d: Dims { heads: layer.heads, kv_heads: layer.kv_heads, dim: layer.head_dim },
+            hidden: layer.input_norm.dim(0)?,
+            wide: layer.down.dim(0)?,
+            eps: layer.eps as f32,
+            norms: [input?, post?],
+            bias: bias?,
+            cos: cos?,
+            sin: sin?,
+            weights,
+            factors,
+        })
+    }
+
+    fn gpu(&self) -> &'a Gpu {
+        self.work.gpu
+    }
+
+    fn inputs(&self, product: Fused) -> usize {
+        match product {
+            Fused::Qkv | Fused::GateUp => self.hidden,
+            Fused::O => self.d.heads * self.d.dim,
+            Fused::Down => self.wide,
+        }
+    }
+
+    fn outputs(&self, product: Fused) -> usize {
+        match product {
+            Fused::Qkv => (self.d.heads + 2 * self.d.kv_heads) * self.d.dim,
+            Fused::O | Fused::Down => self.hidden,
+            Fused::GateUp => 2 * self.wide,
+        }
+    }
+
+    /// Columns of x A^T.
+    fn low(&self, product: Fused) -> usize {
+        self.factors.as_ref().map_or(0, |factors| factors.width[product as usize])
+    }
+
+    /// Values from one row of a product's input to the next.
+    fn ld(&self, product: Fused) -> usize {
+        self.inputs(product) + self.low(product)
+    }
+
+    fn each_token(&self, name: &'static str, args: &[Arg]) -> Result<()> {
+        self.gpu().launch(Source::Layer, name, Shape::each(self.tokens, ROW), args)
+    }
+
+    fn norm(&self, which: usize, x: Ptr<f32>, y: Ptr<bf16>, ld: usize) -> Result<()> {
+        let args = [x.into(), self.norms[which].into(), y.into(), self.hidden.into(), ld.into(), self.eps.into()];
+        self.each_token("rms_norm", &args)
+    }
+
+    /// Fills the columns of x A^T beside x.
+    fn lower(&self, product: Fused, x: Ptr<bf16>) -> Result<()> {
+        let Some(factors) = &self.factors else { return Ok(()) };
+        let (inputs, low, ld) = (self.inputs(product), self.low(product), self.ld(product));
+        let a = Mat::bf16(factors.a[product as usize], low);
+        let to = Mat::bf16(x.add(inputs), ld);
+        self.gpu().gemm([self.tokens, low, inputs], Mat::bf16(x, ld), a, to, [1.0, 0.0])
+    }
+
+    /// `y = keep * y + [x | x A^T] [W; s B^T]`.
+    fn product(&self, product: Fused, x: Ptr<bf16>, y: Mat, keep: f32) -> Result<()> {
+        self.lower(product, x)?;
+        let (k, n) = (self.ld(product), self.outputs(product));
+        let weight = Mat::bf16(self.weights[product as usize], n);
+        self.gpu().gemm([self.tokens, n, k], Mat::bf16(x, k), weight, y, [1.0, keep])
+    }
+
+    /// The gradient `dx` of a product's input from that of its output `g`, and those of the factors, in `dflat`. The columns
+    /// of x A^T are filled.
+    fn product_backward(
+        &self,
+        product: Fused,
+        g: Ptr<bf16>,
+        x: Ptr<bf16>,
+        dx: Ptr<bf16>,
+        dflat: Ptr<f32>,
+    ) -> Result<()> {
+        let (gpu, tokens) = (self.gpu(), self.tokens);
+        let (inputs, ld, n) = (self.inputs(product), self.ld(product), self.outputs(product));
+        let weight = Mat::bf16(self.weights[product as usize], n).t();
+        gpu.gemm([tokens, ld, n], Mat::bf16(g, n), weight, Mat::bf16(dx, ld), [1.0, 0.0])?;
+        let Some(factors) = &self.factors else { return Ok(()) };
+        let (place, low) = (&factors.places[product as usize], self.low(product));
+        let dlow = Mat::bf16(dx.add(inputs), ld);
+        let da = Mat::f32(dflat.add(place.a.start), place.ranks);
+        gpu.gemm([inputs, place.ranks, tokens], Mat::bf16(x, ld).t(), dlow, da, [1.0, 0.0])?;
+        for part in &place.parts {
+            let sizes = [part.ranks.len(), part.columns.len(), tokens];
+            let low = Mat::bf16(x.add(inputs + part.ranks.start), ld).t();
+            let db = Mat::f32(dflat.add(part.b.start), part.columns.len());
+            gpu.gemm(sizes, low, Mat::bf16(g.add(part.columns.start), n), db, [part.scale, 0.0])?;
+        }
+        let a = Mat::bf16(factors.a[product as usize], low).t();
+        gpu.gemm([tokens, inputs, low], dlow, a, Mat::bf16(dx, ld), [1.0, 1.0])
+    }
+
+    fn qkv_inputs(&self, qkv: Ptr<bf16>) -> Inputs {
+        let Dims { heads, kv_heads, dim } = self.d;
+        let ld = self.outputs(Fused::Qkv);
+        let (k, v) = (qkv.add(heads * dim), qkv.add((heads + kv_heads) * dim));
+        Inputs { q: qkv, k, v, q_ld: ld, kv_ld: ld }
+    }
+
+    /// Queries, keys and values of x, rotated; to a cache too if there is one.
+    fn project(&mut self, x: Ptr<f32>, qkv: Ptr<bf16>, [keys, values]: [Ptr<bf16>; 2], rows: Ptr<i32>) -> Result<()> {
+        let ld = self.ld(Fused::Qkv);
+        let h = self.work.take::<bf16>(self.tokens * ld)?;
+        self.norm(0, x, h, ld)?;
+        self.product(Fused::Qkv, h, Mat::bf16(qkv, self.outputs(Fused::Qkv)), 0.0)?;
+        let Dims { heads, kv_heads, dim } = self.d;
+        let mut args: Vec<Arg> = vec![qkv.into(), self.bias.into(), self.cos.into(), self.sin.into()];
+        args.extend([Arg::from(keys), values.into(), rows.into(), heads.into(), kv_heads.into(), dim.into()]);
+        self.each_token("rotate", &args)
+    }
+
+    /// Adds to `y` what the MLP makes of it.
+    fn mlp(&mut self, y: Ptr<f32>, gate_up: Ptr<bf16>) -> Result<()> {
+        let (ld, wide) = (self.ld(Fused::GateUp), self.ld(Fused::Down));
+        let h = self.work.take::<bf16>(self.tokens * ld)?;
+        self.norm(1, y, h, ld)?;
+        self.product(Fused::GateUp, h, Mat::bf16(gate_up, 2 * self.wide), 0.0)?;
+        let activated = self.work.take::<bf16>(self.tokens * wide)?;
+        self.each_token("swiglu", &[gate_up.into(), activated.into(), self.wide.into(), wide.into()])?;
+        self.product(Fused::Down, activated, Mat::f32(y, self.hidden), 1.0)
+    }
+}
+
+/// As [`DecoderLayer::forward`].
+pub fn forward(
+    layer: &DecoderLayer,
+    x: &Tensor,
+    rotation: &Rotation,
+    segments: &Arc<[Segment]>,
+    lora: Option<&LoraFactors>,
+) -> Result<Tensor> {
+    let op = Op {
+        layer: layer.clone(),
+        rotation: rotation.clone(),
+        segments: segments.clone(),
+        lora: lora.cloned(),
+        keep: x.track_op() || lora.is_some_and(|lora| lora.flat().track_op()),
+        kept: Mutex::default(),
+    };
+    match lora {
+        Some(lora) => x.apply_op2(lora.flat(), op),
+        None => x.apply_op1(op),
+    }
+}
+
+/// As [`DecoderLayer::forward_cached`].
+pub fn forward_cached(
+    layer: &DecoderLayer,
+    x: &Tensor,
+    rotation: &Rotation,
+    segments: &Arc<[Segment]>,
+    lora: Option<&LoraFactors>,
+    cached: Cached,
+) -> Result<Tensor> {
+    let (tokens, hidden) = x.dims2()?;
+    let gpu = Gpu::of_tensor(x)?;
+    let reads = Reads::new(layer, rotation);
+    let [held, keys, values] = [x, cached.keys, cached.values].map(Held::new);
+    let (keys, values) = (keys.ptr::<bf16>()?, values.ptr::<bf16>()?);
+    let capacity = cached.keys.dim(0)?;
+    if cached.rows.len() != tokens || cached.rows.iter().any(|&row| row >= capacity) {
+        bail!("decoder-layer: rows {:?} of a cache of {capacity} for {tokens} tokens", cached.rows);
+    }
+    let mut pass = Pass::new(&gpu, layer, &reads, lora, tokens)?;
+    let plan = gpu.plan(segments, [tokens, capacity], &pass.d, false, cached.rows)?;
+    let y = gpu.alloc::<f32>(tokens * hidden)?;
+    let qkv = pass.work.take::<bf16>(tokens * pass.outputs(Fused::Qkv))?;
+    pass.project(held.ptr()?, qkv, [keys, values], plan.cache_rows())?;
+    let Inputs { q, q_ld, .. } = pass.qkv_inputs(qkv);
+    let inputs = Inputs { q, k: keys, v: values, q_ld, kv_ld: pass.d.kv_heads * pass.d.dim };
+    let ld = pass.ld(Fused::O);
+    let attended = pass.work.take::<bf16>(tokens * ld)?;
+    pass.work.attend(&pass.d.clone(), &plan, inputs, (attended, ld), Ptr::null())?;
+    gpu.copy(held.ptr::<f32>()?, Ptr::of(&y), tokens * hidden)?;
+    pass.product(Fused::O, attended, Mat::f32(Ptr::of(&y), hidden), 1.0)?;
+    let gate_up = pass.work.take::<bf16>(tokens * pass.outputs(Fused::GateUp))?;
+    pass.mlp(Ptr::of(&y), gate_up)?;
+    drop(pass);
+    Ok(gpu.tensor(y, (tokens, hidden)))
+}
+
+/// One call.
+struct Op {
+    layer: DecoderLayer,
+    rotation: Rotation,
+    segments: Arc<[Segment]>,
+    lora: Option<LoraFactors>,
+    /// Whether there will be a backward pass.
+    keep: bool,
+    kept: Mutex<Option<Kept>>,
+}
+
+impl Op {
+    fn run(&self, gpu: &Gpu, x: Ptr<f32>, tokens: usize) -> Result<(CudaSlice<f32>, Option<Kept>)> {
+        let reads = Reads::new(&self.layer, &self.rotation);
+        let mut pass = Pass::new(gpu, &self.layer, &reads, self.lora.as_ref(), tokens)?;
+        let plan = gpu.plan(&self.segments, [tokens, tokens], &pass.d, self.keep, &[])?;
+        let (hidden, ld) = (pass.hidden, pass.ld(Fused::O));
+        let sizes = [tokens * pass.outputs(Fused::Qkv), tokens * ld, tokens * pass.outputs(Fused::GateUp)];
+        let y = gpu.alloc::<f32>(tokens * hidden)?;
+        let kept = if self.keep {
+            Some(Kept {
+                qkv: gpu.alloc(sizes[0])?,
+                attended: gpu.alloc(sizes[1])?,
+                lse: gpu.alloc(tokens * pass.d.heads)?,
+                middle: gpu.alloc(tokens * hidden)?,
+                gate_up: gpu.alloc(sizes[2])?,
+            })
+        } else {
+            None
+        };
+        let mut place = |slice: Option<&CudaSlice<bf16>>, size| match slice {
+            Some(slice) => Ok(Ptr::of(slice)),
+            None => pass.work.take::<bf16>(size),
+        };
+        let qkv = place(kept.as_ref().map(|kept| &kept.qkv), sizes[0])?;
+        let attended = place(kept.as_ref().map(|kept| &kept.attended), sizes[1])?;
+        let gate_up = place(kept.as_ref().map(|kept| &kept.gate_up), sizes[2])?;
+        let lse = kept.as_ref().map_or(Ptr::null(), |kept| Ptr::of(&kept.lse));
+
+        pass.project(x, qkv, [Ptr::null(); 2], Ptr::null())?;
+        let inputs = pass.qkv_inputs(qkv);
+        pass.work.attend(&pass.d.clone(), &plan, inputs, (attended, ld), lse)?;
+        let out = Ptr::of(&y);
+        gpu.copy(x, out, tokens * hidden)?;
+        pass.product(Fused::O, attended, Mat::f32(out, hidden), 1.0)?;
+        if let Some(kept) = &kept {
+            gpu.copy(out, Ptr::of(&kept.middle), tokens * hidden)?;
+        }
+        pass.mlp(out, gate_up)?;
+        Ok((y, kept))
+    }
+
+    fn forward(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Dimensions)> {
+        let gpu = Gpu::of(&storage.device)?;
+        let (y, kept) = self.run(&gpu, ptr(storage, layout)?, layout.dims()[0])?;
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        Ok((CudaStorage::wrap_cuda_slice(y, storage.device.clone()), layout.shape().clone()))
+    }
+
+    /// The gradients of `x` and of the flat factors.
+    fn backward(&self, x: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        let (gpu, tokens) = (Gpu::of_tensor(x)?, x.dim(0)?);
+        let (held, held_grad) = (Held::new(x), Held::new(&grad));
+        let xs = held.ptr::<f32>()?;
+        // What the forward pass left is for one backward pass; another one computes it again.
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let kept = match kept {
+            Some(kept) => kept,
+            None => match self.run(&gpu, xs, tokens)?.1 {
+                Some(kept) => kept,
+                None => bail!("decoder-layer: a backward pass of a forward pass without gradients"),
+            },
+        };
+        let dx = gpu.alloc::<f32>(x.elem_count())?;
+        let flat = self.lora.as_ref().map(LoraFactors::flat);
+        let dflat = gpu.alloc::<f32>(flat.map_or(0, Tensor::elem_count).max(1))?;
+        self.gradients(&gpu, xs, held_grad.ptr()?, tokens, kept, Ptr::of(&dx), Ptr::of(&dflat))?;
+        let dx = x.track_op().then(|| gpu.tensor(dx, x.shape()));
+        Ok((dx, flat.map(|flat| gpu.tensor(dflat, flat.shape()))))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn gradients(
+        &self,
+        gpu: &Gpu,
+        x: Ptr<f32>,
+        grad: Ptr<f32>,
+        tokens: usize,
+        kept: Kept,
+        dx: Ptr<f32>,
+        dflat: Ptr<f32>,
+    ) -> Result<()> {
+        let reads = Reads::new(&self.layer, &self.rotation);
+        let mut pass = Pass::new(gpu, &self.layer, &reads, self.lora.as_ref(), tokens)?;
+        let plan = gpu.plan(&self.segments, [tokens, tokens], &pass.d, true, &[])?;
+        let (hidden, wide, d) = (pass.hidden, pass.wide, pass.d.clone());
+        let lds = Fused::ALL.map(|product| pass.ld(product));
+        let middle = Ptr::of(&kept.middle);
+
+        // The MLP.
+        let g = pass.work.take::<bf16>(tokens * hidden)?;
+        gpu.round(grad, g, tokens * hidden)?;
+        let activated = pass.work.take::<bf16>(tokens * lds[Fused::Down as usize])?;
+        let dactivated = pass.work.take::<bf16>(tokens * lds[Fused::Down as usize])?;
+        let dgate_up = pass.work.take::<bf16>(tokens * 2 * wide)?;
+        let gate_up = Ptr::of(&kept.gate_up);
+        // Needed for the factors of A before its own gradient is known.
+        let ld = lds[Fused::Down as usize];
+        pass.each_token("swiglu", &[gate_up.into(), activated.into(), wide.into(), ld.into()])?;
+        pass.lower(Fused::Down, activated)?;
+        pass.product_backward(Fused::Down, g, activated, dactivated, dflat)?;
+        let args: [Arg; 5] = [gate_up.into(), dactivated.into(), dgate_up.into(), wide.into(), ld.into()];
+        pass.each_token("swiglu_backward", &args)?;
+        let ld = lds[Fused::GateUp as usize];
+        let h = pass.work.take::<bf16>(tokens * ld)?;
+        let dh = pass.work.take::<bf16>(tokens * ld)?;
+        pass.norm(1, middle, h, ld)?;
+        pass.lower(Fused::GateUp, h)?;
+        pass.product_backward(Fused::GateUp, dgate_up, h, dh, dflat)?;
+        let dmiddle = pass.work.take::<f32>(tokens * hidden)?;
+        pass.norm_backward(1, middle, dh, ld, grad, dmiddle, g)?;
+
+        // Attention.
+        let ld = lds[Fused::O as usize];
+        let (attended, dattended) = (Ptr::of(&kept.attended), pass.work.take::<bf16>(tokens * ld)?);
+        pass.product_backward(Fused::O, g, attended, dattended, dflat)?;
+        let dqkv = pass.work.take::<bf16>(tokens * pass.outputs(Fused::Qkv))?;
+        let inputs = pass.qkv_inputs(Ptr::of(&kept.qkv));
+        let given = Given { out: attended, out_ld: ld, lse: Ptr::of(&kept.lse), grad: dattended, grad_ld: ld };
+        let (parts, splits) = pass.work.attend_backward(&d, &plan, inputs, given, dqkv)?;
+        let mut args: Vec<Arg> = vec![dqkv.into(), parts.into(), pass.cos.into(), pass.sin.into()];
+        args.extend([splits, tokens, d.heads, d.kv_heads, d.dim].map(Arg::from));
+        pass.each_token("unrotate", &args)?;
+        let ld = lds[Fused::Qkv as usize];
+        let (h, dh) = (pass.work.take::<bf16>(tokens * ld)?, pass.work.take::<bf16>(tokens * ld)?);
+        pass.norm(0, x, h, ld)?;
+        pass.lower(Fused::Qkv, h)?;
+        pass.product_backward(Fused::Qkv, dqkv, h, dh, dflat)?;
+        pass.norm_backward(0, x, dh, ld, dmiddle, dx, Ptr::null())
+    }
+}
+
+impl Pass<'_> {
+    /// `dx = sum +` the gradient through a norm; rounded to `dx16` too unless it is null.
+    #[allow(clippy::too_many_arguments)]
+    fn norm_backward(
+        &self,
+        which: usize,
+        x: Ptr<f32>,
+        g: Ptr<bf16>,
+        ld: usize,
+        sum: Ptr<f32>,
+        dx: Ptr<f32>,
+        dx16: Ptr<bf16>,
+    ) -> Result<()> {
+        let mut args: Vec<Arg> = vec![x.into(), self.norms[which].into(), g.into(), sum.into(), dx.into(), dx16.into()];
+        args.extend([Arg::from(self.hidden), ld.into(), self.eps.into()]);
+        self.each_token("rms_norm_backward", &args)
+    }
+}
+
+impl Gpu {
+    /// `to = x` in bf16.
+    pub fn round(&self, x: Ptr<f32>, to: Ptr<bf16>, len: usize) -> Result<()> {
+        let shape = Shape::each(len.div_ceil(4 * ROW), ROW);
+        self.launch(Source::Layer, "to_bf16", shape, &[x.into(), to.into(), Arg::Long(len as u64)])
+    }
+
+    /// Wraps a kernel's result.
+    pub fn tensor(&self, data: CudaSlice<f32>, shape: impl Into<Dimensions>) -> Tensor {
+        let storage = candle_core::Storage::Cuda(CudaStorage::wrap_cuda_slice(data, self.device().clone()));
+        Tensor::from_storage(storage, shape, candle_core::op::BackpropOp::none(), false)
+    }
+}
+
+fn only_on_a_gpu<T>() -> Result<T> {
+    bail!("decoder-layer: CUDA kernels run on a GPU only")
+}
+
+impl CustomOp1 for Op {
+    fn name(&self) -> &'static str {
+        "decoder-layer"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Dimensions)> {
+        only_on_a_gpu()
+    }
+
+    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Dimensions)> {
+        self.forward(storage, layout)
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        Ok(self.backward(x, grad)?.0)
+    }
+}
+
+impl CustomOp2 for Op {
+    fn name(&self) -> &'static str {
+        "decoder-layer-lora"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Dimensions)> {
+        only_on_a_gpu()
+    }
+
+    fn cuda_fwd(
+        &self,
+        storage: &CudaStorage,
+        layout: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Dimensions)> {
+        self.forward(storage, layout)
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        self.backward(x, grad)
+    }
+}

@@ -1,0 +1,15 @@
+//! Tensors between devices.
+
+use candle_core::{Device, Result, Tensor};
+
+/// A copy on another device. Copies between GPUs wait until the source is computed and until they are done, because two
+/// GPUs share no order.
+pub fn copy_to(tensor: &Tensor, device: &Device) -> Result<Tensor> {
+    if tensor.device().same_device(device) {
+        return Ok(tensor.clone());
+    }
+    tensor.device().synchronize()?;
+    let copy = tensor.to_device(device)?;
+    device.synchronize()?;
+    Ok(copy)
+}
