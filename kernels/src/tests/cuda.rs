@@ -9,4 +9,7 @@
 mod compiler;
 mod emulator;
 mod launch;
+mod layer;
+mod optim;
 mod program;
+mod values;

@@ -67,13 +67,13 @@ impl Compiler {
         static FOUND: OnceLock<Option<Compiler>> = OnceLock::new();
         FOUND
             .get_or_init(|| {
-                let found = std::env::var("CXX")
-                    .into_iter()
-                    .chain(["g++".into(), "clang++".into()])
-                    .find_map(Compiler::new);
+                let found =
+                    std::env::var("CXX").into_iter().chain(["g++".into(), "clang++".into()]).find_map(Compiler::new);
                 if found.is_none() {
-                    say("skipped: CUDA kernels under the emulator, since neither $CXX nor g++ nor clang++ builds C++17 \
-                         with -fsanitize=address,undefined here");
+                    say(
+                        "skipped: CUDA kernels under the emulator, since neither $CXX nor g++ nor clang++ builds C++17 \
+                         with -fsanitize=address,undefined here",
+                    );
                 }
                 found
             })

@@ -144,7 +144,11 @@ impl<'p> Run<'p> {
         let (memory, races) = (memory.unwrap_or_else(|e| panic!("{e}")), races.unwrap_or_else(|e| panic!("{e}")));
         for (index, (one, other)) in memory.0.iter().zip(&races.0).enumerate() {
             let first = one.iter().zip(other).position(|(a, b)| a != b);
-            assert!(first.is_none(), "{}: buffer {index} differs between two runs from byte {first:?}", self.program.name);
+            assert!(
+                first.is_none(),
+                "{}: buffer {index} differs between two runs from byte {first:?}",
+                self.program.name
+            );
         }
         memory
     }

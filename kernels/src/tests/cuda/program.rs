@@ -47,7 +47,8 @@ impl Program {
 
 /// The folder of the kernels' sources.
 pub fn sources() -> PathBuf {
-    std::env::var_os("ADDENDUM_KERNELS").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cuda"), Into::into)
+    std::env::var_os("ADDENDUM_KERNELS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cuda"), Into::into)
 }
 
 fn emulator_folder() -> PathBuf {
