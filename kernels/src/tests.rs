@@ -1,3 +1,5 @@
+mod cuda;
+
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
