@@ -27,16 +27,15 @@ def run(context, results, stage):
     if context.rehearse:
         compare(context, policy)
     seconds, micro = step.warm_up()
-    count = max(1, min(groups, int(TIMED / seconds)))
-    shortest = min(step.measure(count, micro)[0] for _ in range(context.sizes.repeat if seconds * groups < TIMED / 3 else 1))
-    total, parts = step.measure(count, micro)
-    total = min(total, shortest)
-    times = groups / count
-    note = f"{len(step.prompt.ids)} prompt tokens, micro-batches of {micro}" if not packed else "one group at a time"
-    if times > 1:
-        note += f"; {count} of {groups} groups measured, multiplied"
-    note += "; " + ", ".join(f"{name} {part * times:.2f}" for name, part in parts.items())
-    results.add("step", total * times, "s", note=note)
+    measured = max(1, min(groups, int(TIMED / seconds)))
+    repeat = max(1, min(context.sizes.repeat, int(TIMED / (seconds * measured))))
+    total, parts = min((step.measure(measured, micro) for _ in range(repeat)), key=lambda each: each[0])
+    times = groups / measured
+    notes = [f"{len(step.prompt.ids)} prompt tokens", f"{micro} responses at a time", f"best of {repeat}"]
+    if measured < groups:
+        notes.append(f"{measured} of {groups} groups measured, multiplied")
+    notes += [f"{name} {part * times:.3g}" for name, part in parts.items()]
+    results.add("step", total * times, "s", note=", ".join(notes))
     if context.torch_device != "cpu":
         results.add("memory", torch.cuda.max_memory_allocated() / 2**30, "GiB", note="of PyTorch's allocator")
 
