@@ -17,7 +17,6 @@ import dataclasses
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,9 +25,9 @@ from pathlib import Path
 import machine
 import process
 import results
+from ratios import ratios
 from settings import ROOT, STAGES, Context
 from stages.__main__ import SKIPPED
-from summary import derived
 
 HERE = Path(__file__).resolve().parent
 
@@ -104,8 +103,7 @@ def main():
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     lines = results.read(args.out / "results.jsonl")
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    derived(lines, args.out / "results.jsonl", commit.stdout.strip())
+    ratios(lines, results.Results(args.out / "results.jsonl", "together"), args.rehearse)
     lines = results.read(args.out / "results.jsonl")
     text = results.table(lines)
     (args.out / "summary.md").write_text(text)

@@ -44,7 +44,7 @@ class Decoder:
         """Of the tokens at the present place, whose keys and values go into the cache."""
         x = self.embedding[self.token]
         cos, sin = self.cos[self.at], self.sin[self.at]
-        ahead = torch.where(self.keys > self.at, -torch.inf, 0.0).to(x.dtype)
+        ahead = torch.zeros_like(self.keys, dtype=x.dtype).masked_fill(self.keys > self.at, -torch.inf)
         for i, (first, second, bias, qkv, o, gate_up, down) in enumerate(self.layers):
             h = F.linear(self.norm(x, first), qkv, bias).unflatten(1, (-1, self.dim))
             turned, v = h.split((self.heads + self.kv, self.kv), 1)

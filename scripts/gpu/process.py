@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass
@@ -65,7 +66,7 @@ def end(leader):
     for entry in os.scandir("/proc"):
         try:
             # After the command in parentheses: state, parent, group, session.
-            group, session = open(f"{entry.path}/stat").read().rpartition(")")[2].split()[2:4]
+            group, session = Path(entry.path, "stat").read_text().rpartition(")")[2].split()[2:4]
             if leader in (int(group), int(session)):
                 os.kill(int(entry.name), signal.SIGKILL)
         except (OSError, ValueError):

@@ -14,10 +14,10 @@ class Policy:
 
     def __init__(self, folder, adapter, device, adapter_in_f32=True):
         base = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.bfloat16, attn_implementation="sdpa"
+            folder, dtype=torch.bfloat16, attn_implementation="sdpa", device_map=device
         )
         self.peft = PeftModel.from_pretrained(
-            base.to(device), adapter, is_trainable=True, autocast_adapter_dtype=adapter_in_f32
+            base, adapter, is_trainable=True, autocast_adapter_dtype=adapter_in_f32
         )
         if not adapter_in_f32:
             for factor in self.factors().values():

@@ -26,11 +26,10 @@ STAGES = [
     Stage("ours-sample", "ours", 75, 20),
     Stage("ours-step", "ours", 45, 15),
     Stage("ours-loop", "ours", 45, 15),
-    Stage("torch-step", "torch_step", 60, 25),
+    Stage("torch-step", "torch_step", 75, 25),
     Stage("torch-decode", "torch_decode", 45, 20),
     Stage("parity", "parity", 60, 25),
     Stage("sanitize", "sanitize", 60, 20),
-    Stage("torch-packed", "torch_step", 40, 20),
     Stage("profile", "profile", 75, 25),
 ]
 
@@ -104,10 +103,6 @@ class Context:
     @property
     def adapter(self):
         return Path(self.scratch) / "adapter"
-
-    @property
-    def torch_device(self):
-        return self.device
 
     @property
     def dtype(self):

@@ -25,7 +25,7 @@ def run(context, results, _stage):
     answers = responses(context.config, count, length, 8)
     rewards = torch.linspace(-1, 1, count) ** 3
     ours = own(context, given, answers, rewards)
-    policy = Policy(context.weights, context.adapter, context.torch_device)
+    policy = Policy(context.weights, context.adapter, context.device)
     half = quantities(policy, given, answers, rewards)
     policy.peft.float()
     exact = quantities(policy, given, answers, rewards)

@@ -15,12 +15,14 @@ def run(context, results, _stage):
         raise Skip("the stage `weights` did not run")
     if context.rehearse:
         compare(context)
+    if context.device != "cpu":
+        torch.cuda.set_device(context.device)
     for batch in context.sizes.decode:
         measure(context, results, batch)
 
 
 def measure(context, results, batch):
-    device, count = context.torch_device, context.sizes.decode_tokens
+    device, count = context.device, context.sizes.decode_tokens
     start = context.prompt_tokens
     # The graph's own warm-up moves on by a few places.
     decoder = Decoder(context.weights, device, batch, start + count + 8)

@@ -1,7 +1,7 @@
 """PEFT's training step on the same weights, with as many tokens: what TRL and PEFT users have.
 
-`torch-step`: every response behind its own copy of the prompt, SDPA (flash), a reference pass with the adapter off, policy
-forward and backward, clipping, AdamW. `torch-packed`: the prompt once per group, by an explicit mask. In favour of PyTorch:
+Every response stands behind its own copy of the prompt, SDPA (flash), a reference pass with the adapter off, policy forward
+and backward, clipping, AdamW; then the same with the prompt once per group, by an explicit mask. In favour of PyTorch:
 image features are given, logits are of response tokens alone, the adapter is bf16, nothing is padded, and no trainer.
 """
 
@@ -13,20 +13,23 @@ from prompts import prompt, responses
 from reference_policy import Policy, loss
 from results import Skip
 
-# Seconds that the timed steps may take; of a longer one, some groups are measured and multiplied.
-TIMED = 14
+# Seconds that the timed steps of one form may take; of a longer one, some groups are measured and multiplied.
+TIMED = 12
 
 
-def run(context, results, stage):
+def run(context, results, _stage):
     if not context.weights.exists():
         raise Skip("the stage `weights` did not run")
-    packed = stage == "torch-packed"
-    policy = Policy(context.weights, context.adapter, context.torch_device, adapter_in_f32=False)
-    groups, size = context.sizes.step
-    step = Step(context, policy, groups, size, packed)
+    policy = Policy(context.weights, context.adapter, context.device, adapter_in_f32=False)
     if context.rehearse:
         compare(context, policy)
+    for what, packed in {"step": False, "step, packed": True}.items():
+        measure(context, results, what, Step(context, policy, packed))
+
+
+def measure(context, results, what, step):
     seconds, micro = step.warm_up()
+    groups = len(step.responses)
     measured = max(1, min(groups, int(TIMED / seconds)))
     repeat = max(1, min(context.sizes.repeat, int(TIMED / (seconds * measured))))
     total, parts = min((step.measure(measured, micro) for _ in range(repeat)), key=lambda each: each[0])
@@ -35,23 +38,26 @@ def run(context, results, stage):
     if measured < groups:
         notes.append(f"{measured} of {groups} groups measured, multiplied")
     notes += [f"{name} {part * times:.3g}" for name, part in parts.items()]
-    results.add("step", total * times, "s", note=", ".join(notes))
-    if context.torch_device != "cpu":
-        results.add("memory", torch.cuda.max_memory_allocated() / 2**30, "GiB", note="of PyTorch's allocator")
+    results.add(what, total * times, "s", note=", ".join(notes))
+    if context.device != "cpu":
+        results.add(f"memory, {what}", torch.cuda.max_memory_allocated(context.device) / 2**30, "GiB", note="of PyTorch's allocator")
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(context.device)
 
 
 class Step:
-    def __init__(self, context, policy, groups, size, packed):
-        self.policy, self.size, self.packed = policy, size, packed
-        self.device = context.torch_device
+    def __init__(self, context, policy, packed):
+        groups, self.size = context.sizes.step
+        self.policy, self.packed = policy, packed
+        self.device = context.device
         self.prompt = prompt(context, 0)
         count = int((self.prompt.ids == context.config["image_token_id"]).sum())
         # Their values do not matter to the time.
         self.features = torch.randn(count, context.config["hidden_size"], device=self.device) * 0.02
-        self.responses = [responses(context.config, size, context.sizes.new_tokens, i) for i in range(groups)]
+        self.responses = [responses(context.config, self.size, context.sizes.new_tokens, i) for i in range(groups)]
         self.parameters = list(policy.factors().values())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-6, weight_decay=0.01, fused=True)
-        self.advantages = torch.linspace(-1, 1, size, device=self.device)
+        self.advantages = torch.linspace(-1, 1, self.size, device=self.device)
 
     def log_probs(self, part):
         form = self.policy.packed_log_probs if self.packed else self.policy.log_probs
@@ -88,13 +94,15 @@ class Step:
                 self.measure(1, micro)
                 return self.measure(1, micro)[0], micro
             except torch.cuda.OutOfMemoryError:
-                self.optimizer.zero_grad()
-                torch.cuda.empty_cache()
+                pass
+            # Not before the error is gone, which holds on to everything.
+            self.optimizer.zero_grad()
+            torch.cuda.empty_cache()
         raise RuntimeError("not even one response fits the memory")
 
     def now(self):
         if self.device != "cpu":
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self.device)
         return time.perf_counter()
 
 

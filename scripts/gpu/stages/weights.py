@@ -20,9 +20,9 @@ RANK, ALPHA = 16, 32
 def run(context, results, _stage):
     torch.manual_seed(0)
     config, start = context.config, time.perf_counter()
-    count = write(config, context.weights, context.torch_device)
+    count = write(config, context.weights, context.device)
     results.add("parameters", count, note=f"{count * 2 / 1e9:.2f} GB in bf16, {time.perf_counter() - start:.1f} s")
-    write(few_layers(config), context.few_layers, context.torch_device)
+    write(few_layers(config), context.few_layers, context.device)
     write_adapter(config, context.adapter)
 
 
