@@ -5,6 +5,7 @@ import os
 
 import gpu_memory
 import process
+from results import Failure
 
 
 class Program:
@@ -20,12 +21,17 @@ class Program:
         """Runs it with `args`, under the tool `before` if there is one."""
         return process.run([*before, self.context.binary, *args], limit, self.environment, self.log)
 
+    def must(self, *args, limit):
+        """Runs it, and fails with it."""
+        outcome = self.run(*args, limit=limit)
+        if not outcome.ok:
+            raise Failure(f"{' '.join(map(str, args[:2]))}: {outcome.reason}")
+        return outcome
+
     def bench(self, what, *options, limit, **workload):
         """The report of `bench`, with the peak of the GPU's memory as `gpu_peak`."""
         with gpu_memory.Peak(self.context.device) as peak:
-            outcome = self.run("bench", what, *self.workload(**workload), *options, limit=limit)
-        if not outcome.ok:
-            raise RuntimeError(f"bench {what}: {outcome.reason}")
+            outcome = self.must("bench", what, *self.workload(**workload), *options, limit=limit)
         return {**json.loads(outcome.stdout.strip().splitlines()[-1]), "gpu_peak": peak.bytes}
 
     def workload(self, groups, group_size, new_tokens=None, repeat=None, model=None):

@@ -27,6 +27,10 @@ class Skip(Exception):
     """A stage cannot be run here; the message says why."""
 
 
+class Failure(Exception):
+    """A program did not do what a stage wanted; the message says which, and what it said."""
+
+
 def meets(value, goal):
     relation, bound = goal
     if value is None or value != value:
@@ -61,7 +65,7 @@ def number(value):
         return ""
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else " ".join(value.split())
 
 
 def table(lines):
@@ -72,7 +76,9 @@ def table(lines):
         verdict = {True: "met", False: "MISSED", None: ""}[line.get("met")]
         status = line.get("detail", {}).get("status", "")
         note = " ".join(line["note"].split()).replace("|", "/")
-        words = "; ".join(filter(None, [verdict, status if status != "ok" else "", note[:200]]))
+        # Of what went wrong the end says most.
+        note = note[-240:] if status == "failed" else note[:240]
+        words = "; ".join(filter(None, [verdict, status if status != "ok" else "", note]))
         value = f"{number(line['value'])} {line['unit']}".strip()
         goal = f"{relation} {number(bound)}".strip()
         rows.append(f"| {line['stage']} | {line['what']} | {value} | {goal} | {words} |")

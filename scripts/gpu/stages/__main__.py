@@ -6,7 +6,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from results import Results, Skip
+from results import Failure, Results, Skip
 from settings import Context
 
 SKIPPED = 75
@@ -20,6 +20,9 @@ def main():
     except Skip as reason:
         print(reason)
         return SKIPPED
+    except Failure as reason:
+        print(reason, file=sys.stderr)
+        return 1
     except Exception:
         traceback.print_exc()
         return 1

@@ -3,6 +3,7 @@
 import re
 
 from program import Program
+from results import Failure
 
 ROW = re.compile(r"^(\S+)\s+(.+?)\s+([\d.]+e-?\d+|inf|NaN)\s+([\d.]+e-?\d+)\s+(ok|FAILED)$")
 
@@ -13,4 +14,4 @@ def run(context, results, _stage):
     for dtype, what, difference, tolerance, _ in rows:
         results.add(f"{what}, {dtype}", float(difference), goal=("<=", float(tolerance)))
     if not outcome.ok or not rows:
-        raise RuntimeError(f"check-device: {outcome.reason}")
+        raise Failure(f"check-device: {outcome.reason}")

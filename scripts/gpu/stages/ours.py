@@ -3,6 +3,7 @@
 import re
 
 from program import Program
+from results import Failure
 
 GIB = 1 << 30
 
@@ -16,7 +17,11 @@ def sample(context, results):
     program = Program(context)
     for groups, size in context.sizes.samples:
         batch = groups * size
-        report = program.bench("sample", limit=60, groups=groups, group_size=size)
+        try:
+            report = program.bench("sample", limit=40, groups=groups, group_size=size)
+        except Failure as reason:
+            results.failed(decode_name(batch), str(reason))
+            continue
         seconds, inside = decode_seconds(report)
         rate = report["response_tokens"] / seconds
         goal = None if context.rehearse else goals.get(batch)
@@ -46,7 +51,11 @@ def step(context, results):
 def loop(context, results):
     groups, size = context.sizes.step
     for name, options in {"EditGRPO iteration": ["--edit"], "GRPO iteration": []}.items():
-        report = Program(context).bench("loop", *options, limit=30, groups=groups, group_size=size)
+        try:
+            report = Program(context).bench("loop", *options, limit=30, groups=groups, group_size=size)
+        except Failure as reason:
+            results.failed(name, str(reason))
+            continue
         add_split(results, name, report, None if context.rehearse else ("<=", 2.0))
         add_memory(results, name, report, predicted(context, size))
 

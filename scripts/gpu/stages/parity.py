@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from program import Program
 from prompts import prompt, responses
 from reference_policy import Policy, loss
-from results import Skip
+from results import Failure, Skip
 
 
 def run(context, results, _stage):
@@ -67,7 +67,7 @@ def own(context, given, answers, rewards):
     options += ["--dtype", context.dtype, "--given", folder / "given.safetensors", "--out", folder / "found.safetensors"]
     outcome = program.run("probe", *options, limit=30)
     if not outcome.ok:
-        raise RuntimeError(f"probe: {outcome.reason}")
+        raise Failure(f"probe: {outcome.reason}")
     found = load_file(folder / "found.safetensors")
     # Gradients by the names that PEFT's have from `layers.` on.
     return {f"gradient.{n[n.index('layers.') :]}" if n.startswith("gradient.") else n: t for n, t in found.items()}

@@ -10,7 +10,7 @@ from collections import defaultdict
 
 import machine
 from program import Program
-from results import Skip
+from results import Failure, Skip
 
 METRICS = ["gpu__time_duration.sum", "dram__bytes_read.sum", "dram__bytes_write.sum"]
 DETAILED = 40
@@ -29,8 +29,7 @@ def run(context, results, _stage):
         options = program.workload(groups, size, repeat=1, model=context.few_layers)
         command = ["bench", what, *replaced(options, text)]
         if ncu is None:
-            outcome = program.run(*command, limit=20)
-            results.add(f"{name}, without ncu", outcome.status, note="" if outcome.ok else outcome.reason)
+            program.must(*command, limit=20)
             continue
         timed = f"{context.scratch}/{name}.csv"
         launches = profile(program, command, [ncu, "--metrics", ",".join(METRICS)], skip, count, timed)
@@ -58,7 +57,7 @@ def profile(program, command, ncu, skip, count, path):
     with open(path) as file:
         launches = parse(file)
     if not launches:
-        raise RuntimeError(f"ncu saw no launch after {skip}: {outcome.reason}")
+        raise Failure(f"ncu saw no launch after {skip}: {outcome.reason}")
     return launches
 
 
