@@ -1,0 +1,1 @@
+"""One module per stage of the check, each with `run(context, results, stage)`."""
