@@ -9,6 +9,7 @@
 mod attention;
 mod compiler;
 mod emulator;
+mod head;
 mod launch;
 mod layer;
 mod optim;

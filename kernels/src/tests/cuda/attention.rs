@@ -158,7 +158,6 @@ fn sums_near<T: Number>(what: &str, actual: &[T], expected: &[Sum]) {
     }
 }
 
-
 /// A prompt, responses that share it, one that goes on from another's beginning, a window, and a query in no segment.
 fn packed(prompt: usize, responses: &[usize]) -> (Vec<Segment>, usize) {
     let mut segments = vec![Segment::alone(0..prompt, true)];
@@ -212,7 +211,22 @@ fn forward(case: &Case, tiles: &Tiles, with_lse: bool) -> (Vec<bf16>, Option<Vec
     let (tiles_at, ranges) = (run.input(&tiles.tiles), run.input(&tiles.ranges));
     let [ld, heads_, group, rows] = [out_ld, heads, case.d.group(), tiles.part_rows].map(|n| n as i32);
     let arguments = arguments![
-        q, k, v, out, lse, parts, weights, tiles_at, ranges, q_ld, kv_ld, ld, heads_, group, rows, case.scale()
+        q,
+        k,
+        v,
+        out,
+        lse,
+        parts,
+        weights,
+        tiles_at,
+        ranges,
+        q_ld,
+        kv_ld,
+        ld,
+        heads_,
+        group,
+        rows,
+        case.scale()
     ];
     let grid = [tiles.tiles.len() as u32, kv_heads as u32, 1];
     let shared = (QUERIES + 2 * KEYS) * case.row_bytes();
@@ -311,7 +325,22 @@ fn gradients_of_attention_are_those_of_f64() {
         let dq_ld = width + 2 * kv_width;
         let dq = run.output::<bf16>(case.queries * dq_ld as usize);
         let arguments = arguments![
-            q, k, v, grad, lse, delta, dq, tiles_at, ranges, q_ld, kv_ld, width, dq_ld, heads_, group, case.scale()
+            q,
+            k,
+            v,
+            grad,
+            lse,
+            delta,
+            dq,
+            tiles_at,
+            ranges,
+            q_ld,
+            kv_ld,
+            width,
+            dq_ld,
+            heads_,
+            group,
+            case.scale()
         ];
         let grid = [tiles.tiles.len() as u32, kv_heads as u32, 1];
         let shared = 2 * (QUERIES + KEYS) * case.row_bytes();
@@ -324,7 +353,22 @@ fn gradients_of_attention_are_those_of_f64() {
         let parts = run.output::<f32>(splits * 2 * part);
         let keys = case.keys as i32;
         let arguments = arguments![
-            q, k, v, grad, lse, delta, parts, tiles_at, runs, q_ld, kv_ld, width, heads_, group, keys, case.scale()
+            q,
+            k,
+            v,
+            grad,
+            lse,
+            delta,
+            parts,
+            tiles_at,
+            runs,
+            q_ld,
+            kv_ld,
+            width,
+            heads_,
+            group,
+            keys,
+            case.scale()
         ];
         let grid = [key_tiles.tiles.len() as u32, kv_heads as u32, splits as u32];
         let shared = 2 * (KEYS + ROWS) * case.row_bytes();
