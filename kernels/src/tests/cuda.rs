@@ -12,6 +12,7 @@ mod emulator;
 mod head;
 mod launch;
 mod layer;
+mod nvrtc;
 mod optim;
 mod program;
 mod values;
