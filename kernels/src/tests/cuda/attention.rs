@@ -186,6 +186,13 @@ fn cases() -> Vec<Case> {
         let (segments, tokens) = packed(prompt, &responses);
         cases.push(Case::new(seed, shape, segments, tokens, tokens));
     }
+    let mut rng = rng(8);
+    for seed in 20..24 {
+        let shape = [[1, 1, 48], [4, 2, 16], [7, 1, 16], [8, 4, 32], [16, 1, 16]][rng.random_range(0..5)];
+        let responses: Vec<usize> = (0..rng.random_range(0..4)).map(|_| rng.random_range(1..40)).collect();
+        let (segments, tokens) = packed(rng.random_range(1..100), &responses);
+        cases.push(Case::new(seed, shape, segments, tokens, tokens));
+    }
     // Windows side by side, and one token alone.
     let windows: Vec<_> = [0..1, 1..30, 30..94].map(|window: Range<usize>| Segment::alone(window, false)).into();
     cases.push(Case::new(6, [2, 2, 16], windows, 94, 94));
