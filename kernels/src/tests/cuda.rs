@@ -6,10 +6,13 @@
 //! byte without a barrier between. Memory that nobody wrote is NaN. What this cannot see is the order in which a GPU's
 //! memory shows writes, and speed.
 
+mod attention;
 mod compiler;
 mod emulator;
+mod head;
 mod launch;
 mod layer;
+mod nvrtc;
 mod optim;
 mod program;
 mod values;

@@ -118,6 +118,12 @@ impl Compiler {
         run(command.arg("-no-pie").args(check.link_flags()).arg(&object).args(objects).arg("-o").arg(program));
         std::fs::remove_file(object).unwrap();
     }
+
+    /// A program that is not instrumented.
+    pub fn tool(&self, source: &Path, program: &Path) {
+        let mut command = Command::new(&self.command);
+        run(command.args(["-std=c++17", "-O1"]).arg(source).args(["-ldl", "-o"]).arg(program));
+    }
 }
 
 /// A folder for what is built, made if need be.
