@@ -16,7 +16,7 @@ mutate() { # FILE FUNCTION CODE
     perl -0777 -i -e '
         my ($file, $function, $code) = @ARGV;
         open my $in, "<", $file or die; my $text = <$in>;
-        $text =~ /^[^\n\/]*\b\Q$function\E\([^;{]*\{.*?^\}/ms or die "no function $function in $file\n";
+        $text =~ /^[^\n\/]*\b\Q$function\E\([^;{]*\{(?:[^\n]*\}\n|.*?^\})/ms or die "no function $function in $file\n";
         my ($start, $end) = ($-[0], $+[0]);
         local $_ = substr $text, $start, $end - $start;
         my $before = $_;
