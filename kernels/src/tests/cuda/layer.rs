@@ -94,7 +94,7 @@ fn queries_and_keys_are_biased_and_turned_and_the_cache_gets_keys_and_values() {
             let (cos, sin) = angles(&mut rng, tokens * dim / 2);
             // Every second row from the end, and none for the last of several tokens.
             let row =
-                |token: usize| if token == tokens - 1 && tokens > 1 { -1 } else { 2 * (tokens - token) as i32 - 1 };
+                |token: usize| if token == tokens - 1 && tokens > 1 { -1 } else { 2 * (tokens - 1 - token) as i32 };
             let rows: Vec<i32> = (0..tokens).map(row).collect();
             let mut run = program.run();
             let at = run.input(&qkv);

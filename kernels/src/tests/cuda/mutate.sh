@@ -43,7 +43,7 @@ while IFS='|' read -r file function rest; do
     grep -q ': value [0-9]* is\|left: \|panicked.*token\| and not \|row [0-9]*: token' "$work/log" && how+=', values'
     failed=$(sed -n 's/^test tests::cuda::\(.*\) \.\.\. FAILED/`\1`/p' "$work/log" | sort |
         awk 'NR <= 2 { line = line (NR > 1 ? ", " : "") $0 } END { print line (NR > 2 ? " and " NR - 2 " more" : "") }')
-    grep -q ' error: ' "$work/log" && failed=
+    grep -q ': error: ' "$work/log" && failed=
     if [ -z "$failed" ]; then
         failed='**nobody**' how=
         missed=1
