@@ -5,9 +5,11 @@
 //! launches. Other weights than bf16 are computed by candle's operations.
 
 mod attention;
+mod decode;
 mod draw;
 mod gemm;
 mod gpu;
+mod graph;
 mod head;
 mod layer;
 mod optim;
@@ -16,7 +18,8 @@ mod resident;
 mod scratch;
 
 pub(crate) use attention::{applies as attention_applies, attention};
-pub use draw::{Draw, Drawn, draw};
+pub use decode::{Last, Stack, decode};
+pub use draw::{Draw, Drawn};
 pub use gpu::open;
 pub(crate) use head::{log_probs, log_probs_apply};
 pub(crate) use layer::{forward, forward_cached};

@@ -34,6 +34,7 @@ pub mod vector;
 mod views;
 mod weight;
 
+pub use attach::pull;
 pub use attention::{Segment, attention, cached_attention};
 pub use cache::copy_rows;
 pub use device::copy_to;

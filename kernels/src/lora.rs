@@ -99,12 +99,28 @@ impl LoraFactors {
         Ok(moved)
     }
 
+    /// Factors that lie as these do, with other values: `flat` holds all of them, `[factors]`. It may be a variable.
+    pub fn with_flat(&self, flat: Tensor) -> Result<Self> {
+        let mut pairs = self.pairs.clone();
+        for (place, updates) in self.places.iter().zip(&mut pairs).filter(|(_, updates)| !updates.is_empty()) {
+            let a = flat.narrow(0, place.a.start, place.a.len())?;
+            let a = a.reshape((place.a.len() / place.ranks, place.ranks))?;
+            for (part, (columns, pair)) in place.parts.iter().zip(updates) {
+                pair.a = a.narrow(1, part.ranks.start, part.ranks.len())?.t()?;
+                let b = flat.narrow(0, part.b.start, part.b.len())?;
+                pair.b = b.reshape((part.ranks.len(), columns.len()))?.t()?;
+            }
+        }
+        Ok(Self { pairs, flat, places: self.places.clone() })
+    }
+
     /// The updates of a product.
     pub fn updates(&self, product: usize) -> &Updates {
         &self.pairs[product]
     }
 
-    pub(crate) fn flat(&self) -> &Tensor {
+    /// All values, `[factors]`.
+    pub fn flat(&self) -> &Tensor {
         &self.flat
     }
 

@@ -46,7 +46,8 @@ pub fn generate_swapping(
     sampler: &TokenSampler,
     end_tokens: &[u32],
 ) -> Result<Vec<Vec<Sample>>> {
-    let config = BatchConfig { max_sequences: Cut::of(language).enough(), ..BatchConfig::default() };
+    let cut = Cut::of(language);
+    let config = BatchConfig { max_sequences: cut.enough(), prefill_tokens: cut.chunk(), ..BatchConfig::default() };
     let mut batch = Batch::new(language.clone(), sampler.clone(), end_tokens, config)?;
     for (id, request) in (0..).zip(requests) {
         batch.admit(id, request.clone(), newest)?;

@@ -28,8 +28,8 @@ pub use config::{LearnerConfig, Recompute, SharedPrefix};
 pub(crate) use gradient::{Forward, Live, collect_gradients};
 use group::Lesson;
 pub use group::{TrainGroup, TrainResponse};
+pub(crate) use passes::live;
 use passes::{Gradient, Passes, Seconds};
-pub(crate) use passes::{add, live};
 pub use state::LearnerState;
 pub use stats::StepStats;
 

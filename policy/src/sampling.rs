@@ -196,45 +196,25 @@ impl TokenSampler {
 
 #[cfg(feature = "cuda")]
 impl TokenSampler {
-    /// One token for every row of final hidden states `[rows, C]` on a GPU, by the projection `head` `[C, vocab]`; only
-    /// tokens and log-probabilities leave the GPU. `histories` and generators are as for [`TokenSampler::draw`]; the draw is
-    /// the same to rounding.
-    ///
-    /// # Errors
-    /// Of a row: as [`TokenSampler::draw`].
-    pub fn draw_rows(
-        &self,
-        hidden: &candle_core::Tensor,
-        head: &candle_core::Tensor,
-        histories: Vec<Vec<u32>>,
-        rngs: Vec<&mut ChaCha8Rng>,
-    ) -> Result<Vec<Result<Drawn>>> {
+    /// How a GPU draws a token for each generator, as [`TokenSampler::draw`] does to rounding, one number of each.
+    pub fn uniforms<'a>(&self, rngs: impl Iterator<Item = &'a mut ChaCha8Rng>) -> Vec<f64> {
+        let greedy = self.config.temperature == 0.0;
+        rngs.map(|rng| if greedy { 0.0 } else { unit(rng) }).collect()
+    }
+
+    /// The rest of what a GPU is told; `histories` hold every id once.
+    pub fn on_a_gpu<'a>(&'a self, uniforms: &'a [f64], histories: &'a [Vec<u32>]) -> addendum_kernels::cuda::Draw<'a> {
         let config = &self.config;
-        let greedy = config.temperature == 0.0;
-        let uniforms: Vec<f64> = rngs.into_iter().map(|rng| if greedy { 0.0 } else { unit(rng) }).collect();
-        let distinct = |mut history: Vec<u32>| {
-            history.sort_unstable();
-            history.dedup();
-            if config.repetition_penalty == 1.0 { vec![] } else { history }
-        };
-        let histories: Vec<Vec<u32>> = histories.into_iter().map(distinct).collect();
-        let how = addendum_kernels::cuda::Draw {
+        addendum_kernels::cuda::Draw {
             temperature: config.temperature,
             top_k: config.top_k,
             top_p: config.top_p,
             min_p: config.min_p,
             repetition_penalty: config.repetition_penalty,
             suppressed: &config.suppressed_tokens,
-            uniforms: &uniforms,
-            histories: &histories,
-        };
-        let drawn = addendum_kernels::cuda::draw(hidden, head, &how)?;
-        let reason = "a logit is NaN or infinite, or no token is left to draw";
-        let of = |drawn: addendum_kernels::cuda::Drawn| match drawn {
-            Some((token, logprob)) => Ok(Drawn { token, logprob }),
-            None => Err(Error::invalid("logits", reason)),
-        };
-        Ok(drawn.into_iter().map(of).collect())
+            uniforms,
+            histories,
+        }
     }
 }
 

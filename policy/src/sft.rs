@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Adapter, Config, Error, Result, checkpoint,
     image::Patches,
-    learner::{Forward, LearnerState, Live, add, collect_gradients, live},
+    learner::{Forward, LearnerState, Live, collect_gradients, live},
     model::Model,
     optim::{AdamW, AdamWConfig, Step, Tensors},
     pack::{EncodedPrompt, Packed, PromptTokens},
@@ -298,7 +298,8 @@ impl SftTrainer {
                 let log_probs = &forward.output.log_probs;
                 let loss = f64::from(log_probs.sum_all()?.neg()?.to_scalar::<f32>()?);
                 let slope = Tensor::full(-1.0 / tokens as f32, log_probs.dims(), log_probs.device())?;
-                Ok((loss, forward.backward(&slope)?))
+                let layers = forward.backward(&slope)?;
+                Ok((loss, live.frozen.with_flats(&self.model, layers)?.tensors().clone()))
             }
         }
     }
@@ -321,6 +322,18 @@ impl SftTrainer {
             })
             .collect()
     }
+}
+
+/// Adds `more` to `sum`, tensor by tensor.
+fn add(sum: &mut Tensors, more: Tensors) -> Result<()> {
+    for (name, tensor) in more {
+        let total = match sum.get(&name) {
+            Some(before) => (before + tensor)?,
+            None => tensor,
+        };
+        sum.insert(name, total);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -165,33 +165,48 @@ impl Work<'_> {
         (out, out_ld): (Ptr<bf16>, usize),
         lse: Ptr<f32>,
     ) -> Result<()> {
-        let (gpu, queries) = (self.gpu, plan.key.queries);
+        let queries = plan.key.queries;
         if !plan.whole {
-            gpu.zero(out, queries * out_ld)?;
+            self.zero(out, queries * out_ld)?;
         }
-        let parts = self.take::<f32>(d.kv_heads * plan.part_rows * d.dim)?;
-        let weights = self.take::<f32>(d.kv_heads * plan.part_rows * 2)?;
+        let sizes = [plan.tiles, queries, plan.part_rows];
+        let told = [0, plan.ranges, plan.first, plan.rows].map(|start| plan.at(start));
+        self.attend_parts(d, sizes, told, inputs, (out, out_ld), lse)
+    }
+
+    /// The same by tiles, ranges, first and rows as they lie on the GPU (see `Tiles`): so many tiles of so many queries,
+    /// and so many rows of partial results.
+    pub fn attend_parts(
+        &mut self,
+        d: &Dims,
+        [tiles, queries, part_rows]: [usize; 3],
+        told: [Ptr<i32>; 4],
+        inputs: Inputs,
+        (out, out_ld): (Ptr<bf16>, usize),
+        lse: Ptr<f32>,
+    ) -> Result<()> {
+        let parts = self.take::<f32>(d.kv_heads * part_rows * d.dim)?;
+        let weights = self.take::<f32>(d.kv_heads * part_rows * 2)?;
         let none = Ptr::null();
-        let (parts, weights) = if plan.part_rows > 0 { (parts, weights) } else { (none, none) };
+        let (parts, weights) = if part_rows > 0 { (parts, weights) } else { (none, none) };
         let Inputs { q, k, v, q_ld, kv_ld } = inputs;
         let shape = Shape {
-            grid: [plan.tiles, d.kv_heads, 1],
+            grid: [tiles, d.kv_heads, 1],
             block: THREADS,
             shared: (QUERIES + 2 * KEYS) * (d.dim + 8) * size_of::<bf16>(),
         };
-        let scale = 1.0 / (d.dim as f32).sqrt();
         let mut args: Vec<Arg> =
             vec![q.into(), k.into(), v.into(), out.into(), lse.into(), parts.into(), weights.into()];
-        args.extend([plan.at(0), plan.at(plan.ranges)].map(Arg::from));
-        args.extend([q_ld, kv_ld, out_ld, d.heads, d.group(), plan.part_rows].map(Arg::from));
-        args.push(scale.into());
-        gpu.launch(Source::Attention(d.dim), "attention", shape, &args)?;
-        if plan.part_rows > 0 {
+        args.extend(told[..2].iter().map(|&at| Arg::from(at)));
+        args.extend([q_ld, kv_ld, out_ld, d.heads, d.group(), part_rows].map(Arg::from));
+        args.push(d.scale().into());
+        self.launch(Source::Attention(d.dim), "attention", shape, &args)?;
+        if part_rows > 0 {
             let shape = Shape { grid: [queries, d.heads, 1], block: d.dim.next_multiple_of(32), shared: 0 };
             let mut args: Vec<Arg> = vec![parts.into(), weights.into(), out.into()];
-            args.extend([plan.at(plan.first), plan.at(plan.rows)].map(Arg::from));
-            args.extend([out_ld, d.group(), plan.part_rows].map(Arg::from));
-            gpu.launch(Source::Attention(d.dim), "combine", shape, &args)?;
+            args.extend(told[2..].iter().map(|&at| Arg::from(at)));
+            args.extend([out_ld, d.group(), part_rows].map(Arg::from));
+            self.launch(Source::Attention(d.dim), "combine", shape, &args)?;
         }
         Ok(())
     }
@@ -206,9 +221,9 @@ impl Work<'_> {
         given: Given,
         dqkv: Ptr<bf16>,
     ) -> Result<(Ptr<f32>, usize)> {
-        let (gpu, queries, keys) = (self.gpu, plan.key.queries, plan.key.keys);
+        let (queries, keys) = (plan.key.queries, plan.key.keys);
         let (source, width) = (Source::Attention(d.dim), (d.heads + 2 * d.kv_heads) * d.dim);
-        let scale = 1.0 / (d.dim as f32).sqrt();
+        let scale = d.scale();
         let Inputs { q, k, v, q_ld, kv_ld } = inputs;
         let Given { out, out_ld, lse, grad, grad_ld } = given;
         let row = (d.dim + 8) * size_of::<bf16>();
@@ -217,10 +232,10 @@ impl Work<'_> {
         let shape = Shape::each((queries * d.heads).div_ceil(THREADS / 32), THREADS);
         let mut args: Vec<Arg> = vec![out.into(), grad.into(), delta.into()];
         args.extend([out_ld, grad_ld, d.heads, queries * d.heads].map(Arg::from));
-        gpu.launch(source, "attention_delta", shape, &args)?;
+        self.launch(source, "attention_delta", shape, &args)?;
 
         if !plan.whole {
-            gpu.zero(dqkv, queries * width)?;
+            self.zero(dqkv, queries * width)?;
         }
         let read: Vec<Arg> = vec![q.into(), k.into(), v.into(), grad.into(), lse.into(), delta.into()];
         let shape = Shape { grid: [plan.tiles, d.kv_heads, 1], block: THREADS, shared: 2 * (QUERIES + KEYS) * row };
@@ -228,7 +243,7 @@ impl Work<'_> {
         args.extend([Arg::from(dqkv), plan.at(0).into(), plan.at(plan.ranges).into()]);
         args.extend([q_ld, kv_ld, grad_ld, width, d.heads, d.group()].map(Arg::from));
         args.push(scale.into());
-        gpu.launch(source, "attention_dq", shape, &args)?;
+        self.launch(source, "attention_dq", shape, &args)?;
 
         let parts = self.take::<f32>(SPLITS * 2 * keys * d.kv_heads * d.dim)?;
         let shape =
@@ -237,7 +252,7 @@ impl Work<'_> {
         args.extend([Arg::from(parts), plan.at(plan.key_tiles).into(), plan.at(plan.runs).into()]);
         args.extend([q_ld, kv_ld, grad_ld, d.heads, d.group(), keys].map(Arg::from));
         args.push(scale.into());
-        gpu.launch(source, "attention_dkv", shape, &args)?;
+        self.launch(source, "attention_dkv", shape, &args)?;
         Ok((parts, SPLITS))
     }
 }

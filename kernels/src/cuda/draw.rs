@@ -1,13 +1,14 @@
 //! Drawing tokens on a GPU: only the tokens and their log-probabilities come back.
 
-use candle_core::{Result, Tensor, bail, cuda_backend::WrapErr};
-use half::bf16;
+use candle_core::{
+    Result, bail,
+    cuda_backend::{WrapErr, cudarc::driver::CudaSlice},
+};
 
 use super::{
-    gpu::{Arg, Gpu, Shape, Source},
-    pointer::{Held, Mat},
+    gpu::{Arg, Gpu, Shape, Source, Work},
+    pointer::Ptr,
 };
-use crate::cuda::pointer::Ptr;
 
 const THREADS: usize = 1024;
 
@@ -32,45 +33,56 @@ pub struct Draw<'a> {
 /// infinity, or no token can be drawn.
 pub type Drawn = Option<(u32, f32)>;
 
-/// Draws a token for every row of final hidden states `hidden` `[rows, C]`, f32, by the projection `head` `[C, vocab]`,
-/// bf16.
-pub fn draw(hidden: &Tensor, head: &Tensor, how: &Draw) -> Result<Vec<Drawn>> {
-    let ((rows, c), vocab) = (hidden.dims2()?, head.dim(1)?);
-    if how.uniforms.len() != rows || how.histories.len() != rows {
-        bail!("draw: {} numbers and {} histories for {rows} rows", how.uniforms.len(), how.histories.len());
-    }
-    let hidden = hidden.contiguous()?;
-    let (gpu, held, held_head) = (Gpu::of_tensor(&hidden)?, Held::new(&hidden), Held::new(head));
-    let stream = gpu.stream();
-    let ids: Vec<u32> = how.histories.iter().flatten().copied().collect();
-    let mut firsts = vec![0i32];
-    how.histories.iter().for_each(|history| firsts.push(firsts[firsts.len() - 1] + history.len() as i32));
-    // What is empty still needs an address.
-    let filled = |ids: &[u32]| if ids.is_empty() { vec![0] } else { ids.to_vec() };
-    let uniforms = stream.clone_htod(how.uniforms).w()?;
-    let firsts = stream.clone_htod(&firsts).w()?;
-    let history = stream.clone_htod(&filled(&ids)).w()?;
-    let suppressed = stream.clone_htod(&filled(how.suppressed)).w()?;
-    // Tokens, log-probabilities by their bits, and whether they are any good.
-    let results = gpu.alloc::<u32>(3 * rows)?;
+/// What the rows of a draw are told, on the GPU.
+pub struct Rolls {
+    rows: usize,
+    penalised: usize,
+    uniforms: CudaSlice<f64>,
+    firsts: CudaSlice<i32>,
+    history: CudaSlice<u32>,
+    suppressed: CudaSlice<u32>,
+    /// Tokens, log-probabilities by their bits, and whether they are any good.
+    results: CudaSlice<u32>,
+}
 
-    let mut work = gpu.begin()?;
-    let low = work.take::<bf16>(rows * c)?;
-    let logits = work.take::<f32>(rows * vocab)?;
-    let raw = work.take::<f32>(ids.len().max(1))?;
-    gpu.round(held.ptr()?, low, rows * c)?;
-    let head = Mat::bf16(held_head.ptr()?, vocab);
-    gpu.gemm([rows, vocab, c], Mat::bf16(low, c), head, Mat::f32(logits, vocab), [1.0, 0.0])?;
-    let greedy = how.temperature == 0.0;
-    let scale = if greedy { 1.0 } else { (1.0 / how.temperature) as f32 };
-    let mut args: Vec<Arg> = vec![logits.into(), Ptr::of(&uniforms).into(), Ptr::of(&firsts).into()];
-    args.extend([Arg::from(Ptr::of(&history)), raw.into(), Ptr::of(&suppressed).into(), how.suppressed.len().into()]);
-    args.extend([0, rows, 2 * rows].map(|start| Arg::from(Ptr::of(&results).add(start))));
-    args.extend([Arg::from(vocab), scale.into(), usize::from(greedy).into(), how.top_k.unwrap_or(0).into()]);
-    args.extend([Arg::Double(how.top_p), Arg::from(how.min_p.ln() as f32), (how.repetition_penalty as f32).into()]);
-    gpu.launch(Source::Head, "draw", Shape::each(rows, THREADS), &args)?;
-    drop(work);
-    let results = stream.clone_dtoh(&results).w()?;
-    let of = |row: usize| (results[row], f32::from_bits(results[rows + row]), results[2 * rows + row]);
-    Ok((0..rows).map(of).map(|(token, log_prob, valid)| (valid != 0).then_some((token, log_prob))).collect())
+impl Rolls {
+    pub fn new(gpu: &Gpu, rows: usize, how: &Draw) -> Result<Self> {
+        if how.uniforms.len() != rows || how.histories.len() != rows {
+            bail!("draw: {} numbers and {} histories for {rows} rows", how.uniforms.len(), how.histories.len());
+        }
+        let stream = gpu.stream();
+        let ids: Vec<u32> = how.histories.iter().flatten().copied().collect();
+        let mut firsts = vec![0i32];
+        how.histories.iter().for_each(|history| firsts.push(firsts[firsts.len() - 1] + history.len() as i32));
+        // What is empty still needs an address.
+        let filled = |ids: &[u32]| if ids.is_empty() { vec![0] } else { ids.to_vec() };
+        Ok(Self {
+            rows,
+            penalised: ids.len(),
+            uniforms: stream.clone_htod(how.uniforms).w()?,
+            firsts: stream.clone_htod(&firsts).w()?,
+            history: stream.clone_htod(&filled(&ids)).w()?,
+            suppressed: stream.clone_htod(&filled(how.suppressed)).w()?,
+            results: gpu.alloc::<u32>(3 * rows)?,
+        })
+    }
+
+    /// A token for every row of `logits` `[rows, vocab]`, which are overwritten.
+    pub fn roll(self, mut work: Work, logits: Ptr<f32>, vocab: usize, how: &Draw) -> Result<Vec<Drawn>> {
+        let (gpu, rows) = (work.gpu, self.rows);
+        let raw = work.take::<f32>(self.penalised.max(1))?;
+        let greedy = how.temperature == 0.0;
+        let scale = if greedy { 1.0 } else { (1.0 / how.temperature) as f32 };
+        let mut args: Vec<Arg> = vec![logits.into(), Ptr::of(&self.uniforms).into(), Ptr::of(&self.firsts).into()];
+        args.extend([Arg::from(Ptr::of(&self.history)), raw.into(), Ptr::of(&self.suppressed).into()]);
+        args.push(how.suppressed.len().into());
+        args.extend([0, rows, 2 * rows].map(|start| Arg::from(Ptr::of(&self.results).add(start))));
+        args.extend([Arg::from(vocab), scale.into(), usize::from(greedy).into(), how.top_k.unwrap_or(0).into()]);
+        args.extend([Arg::Double(how.top_p), Arg::from(how.min_p.ln() as f32), (how.repetition_penalty as f32).into()]);
+        work.launch(Source::Head, "draw", Shape::each(rows, THREADS), &args)?;
+        drop(work);
+        let results = gpu.stream().clone_dtoh(&self.results).w()?;
+        let of = |row: usize| (results[row], f32::from_bits(results[rows + row]), results[2 * rows + row]);
+        Ok((0..rows).map(of).map(|(token, log_prob, valid)| (valid != 0).then_some((token, log_prob))).collect())
+    }
 }

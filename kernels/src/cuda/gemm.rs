@@ -13,9 +13,9 @@ use candle_core::{
     },
 };
 
-use super::{gpu::Gpu, pointer::Mat};
+use super::{gpu::Work, pointer::Mat};
 
-impl Gpu {
+impl Work<'_> {
     /// `c = scale * a @ b + keep * c`: `[m, k]`, `[k, n]`, `[m, n]`. Inputs are bf16; sums are f32 and rounded once, if at all.
     pub fn gemm(&self, [m, n, k]: [usize; 3], a: Mat, b: Mat, c: Mat, [scale, keep]: [f32; 2]) -> Result<()> {
         if m == 0 || n == 0 || k == 0 {

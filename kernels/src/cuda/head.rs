@@ -58,7 +58,7 @@ impl<'a> Rows<'a> {
 
     /// The logits of `rows` rows of `x`.
     fn logits(&self, x: Ptr<f32>, rows: usize) -> Result<()> {
-        let gpu = self.work.gpu;
+        let gpu = &self.work;
         gpu.round(x, self.hidden, rows * self.c)?;
         let (hidden, head) = (Mat::bf16(self.hidden, self.c), Mat::bf16(self.head, self.vocab));
         gpu.gemm([rows, self.vocab, self.c], hidden, head, Mat::f32(self.logits, self.vocab), [1.0, 0.0])
@@ -88,9 +88,9 @@ impl CustomOp1 for Head {
             let mut args: Vec<Arg> = vec![rows.logits.into(), Ptr::of(&self.targets).add(first).into()];
             args.extend([log_prob, entropy, Ptr::of(&kept[0]).add(first)].map(Arg::from));
             args.extend([Arg::from(rows.vocab), self.scale.into()]);
-            gpu.launch(Source::Head, "log_probs", Shape::each(count, THREADS), &args)?;
+            rows.work.launch(Source::Head, "log_probs", Shape::each(count, THREADS), &args)?;
         }
-        gpu.copy(Ptr::of(&out).add(tokens), Ptr::of(&kept[1]), tokens)?;
+        rows.work.copy(Ptr::of(&out).add(tokens), Ptr::of(&kept[1]), tokens)?;
         drop(rows);
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         Ok((CudaStorage::wrap_cuda_slice(out, storage.device.clone()), (2, tokens).into()))
@@ -113,10 +113,10 @@ impl CustomOp1 for Head {
             let given = [g.add(first), g.add(tokens + first), Ptr::of(lse).add(first), Ptr::of(entropy).add(first)];
             args.extend(given.map(Arg::from));
             args.extend([Arg::from(dz), rows.vocab.into(), self.scale.into()]);
-            gpu.launch(Source::Head, "log_probs_backward", Shape::each(count, THREADS), &args)?;
+            rows.work.launch(Source::Head, "log_probs_backward", Shape::each(count, THREADS), &args)?;
             let head = Mat::bf16(rows.head, rows.vocab).t();
             let to = Mat::f32(Ptr::of(&dx).add(first * rows.c), rows.c);
-            gpu.gemm([count, rows.c, rows.vocab], Mat::bf16(dz, rows.vocab), head, to, [1.0, 0.0])?;
+            rows.work.gemm([count, rows.c, rows.vocab], Mat::bf16(dz, rows.vocab), head, to, [1.0, 0.0])?;
         }
         drop(rows);
         Ok(Some(gpu.tensor(dx, hidden.shape())))

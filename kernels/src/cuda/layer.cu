@@ -46,14 +46,15 @@ extern "C" __global__ void rms_norm_backward(const float* x, const float* weight
 }
 
 // grid: tokens. Adds the bias to queries, keys and values, rotates queries and keys, in place; where there is a cache,
-// keys and values go to its row `rows[token]` too. cos and sin are [tokens, dim / 2]; `bias` may be 0.
+// keys and values go to its row `rows[token]` too, unless that is negative. cos and sin are [tokens, dim / 2]; `bias` may be 0.
 extern "C" __global__ void rotate(bf16* qkv, const float* bias, const float* cos, const float* sin, bf16* keys,
                                   bf16* values, const int* rows, int heads, int kv_heads, int dim) {
     int token = blockIdx.x, half = dim / 2, width = (heads + 2 * kv_heads) * dim;
     qkv += (u64)token * width;
     cos += (u64)token * half;
     sin += (u64)token * half;
-    u64 to = keys ? (u64)rows[token] * kv_heads * dim : 0;
+    bool cached = keys && rows[token] >= 0;
+    u64 to = cached ? (u64)rows[token] * kv_heads * dim : 0;
     for (int i = threadIdx.x; i < (heads + 2 * kv_heads) * half; i += blockDim.x) {
         int head = i / half, j = i % half, at = head * dim + j;
         float a = widen(qkv[at]), b = widen(qkv[at + half]);
@@ -65,7 +66,7 @@ extern "C" __global__ void rotate(bf16* qkv, const float* bias, const float* cos
         }
         qkv[at] = narrow(a);
         qkv[at + half] = narrow(b);
-        if (keys && head >= heads) {
+        if (cached && head >= heads) {
             bf16* cache = head < heads + kv_heads ? keys : values;
             int own = (head - heads) % kv_heads * dim + j;
             cache[to + own] = narrow(a);
@@ -162,4 +163,11 @@ extern "C" __global__ void embed_columns(const bf16* matrix, const u32* ids, flo
     matrix += ids[blockIdx.x];
     x += (u64)blockIdx.x * width;
     for (int i = threadIdx.x; i < width; i += blockDim.x) x[i] = widen(matrix[i * vocab]);
+}
+
+// grid: tokens. Row i of x [tokens, width] becomes row ids[i] of the matrix [vocab, width].
+extern "C" __global__ void embed_rows(const bf16* matrix, const u32* ids, float* x, int width) {
+    matrix += (u64)ids[blockIdx.x] * width;
+    x += (u64)blockIdx.x * width;
+    for (int i = threadIdx.x; i < width; i += blockDim.x) x[i] = widen(matrix[i]);
 }

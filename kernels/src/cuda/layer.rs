@@ -36,50 +36,61 @@ struct Kept {
     gate_up: CudaSlice<bf16>,
 }
 
-/// Read locks on what a layer is made of.
-struct Reads<'a> {
-    floats: [Held<'a>; 5],
+/// Read locks on the weights of a layer.
+pub struct Reads<'a> {
+    floats: [Held<'a>; 3],
     matrices: [Held<'a>; Fused::COUNT],
 }
 
 impl<'a> Reads<'a> {
-    fn new(layer: &'a DecoderLayer, rotation: &'a Rotation) -> Self {
-        let floats = [&layer.input_norm, &layer.post_norm, &layer.qkv_bias, &rotation.cos, &rotation.sin];
+    pub fn new(layer: &'a DecoderLayer) -> Self {
+        let floats = [&layer.input_norm, &layer.post_norm, &layer.qkv_bias];
         Self { floats: floats.map(Held::new), matrices: Fused::ALL.map(|product| Held::new(layer.matrix(product))) }
+    }
+
+    pub fn weights(&self) -> Result<[Ptr<bf16>; Fused::COUNT]> {
+        let mut weights = [Ptr::null(); Fused::COUNT];
+        for (weight, held) in weights.iter_mut().zip(&self.matrices) {
+            *weight = held.ptr()?;
+        }
+        Ok(weights)
     }
 }
 
+/// The table of a rotation.
+#[derive(Clone, Copy)]
+pub struct Angles {
+    pub cos: Ptr<f32>,
+    pub sin: Ptr<f32>,
+}
+
 /// A layer while one of its passes is launched.
-struct Pass<'a> {
-    work: Work<'a>,
+pub struct Pass<'w, 'g> {
+    pub work: &'w mut Work<'g>,
     tokens: usize,
-    d: Dims,
+    pub d: Dims,
     hidden: usize,
     wide: usize,
     eps: f32,
     norms: [Ptr<f32>; 2],
     bias: Ptr<f32>,
-    cos: Ptr<f32>,
-    sin: Ptr<f32>,
+    angles: Angles,
     weights: [Ptr<bf16>; Fused::COUNT],
-    factors: Option<Factors<'a>>,
+    factors: Option<Factors<'w>>,
 }
 
-impl<'a> Pass<'a> {
-    fn new(
-        gpu: &'a Gpu,
+impl<'w, 'g> Pass<'w, 'g> {
+    pub fn new(
+        work: &'w mut Work<'g>,
         layer: &DecoderLayer,
         reads: &Reads,
-        lora: Option<&'a LoraFactors>,
+        angles: Angles,
+        lora: Option<&'w LoraFactors>,
         tokens: usize,
     ) -> Result<Self> {
-        let [input, post, bias, cos, sin] = reads.floats.each_ref().map(Held::ptr::<f32>);
-        let mut weights = [Ptr::null(); Fused::COUNT];
-        for (weight, held) in weights.iter_mut().zip(&reads.matrices) {
-            *weight = held.ptr::<bf16>()?;
-        }
-        let work = gpu.begin()?;
-        let factors = lora.map(|lora| layer.resident.hold(gpu, layer, weights, lora)).transpose()?;
+        let [input, post, bias] = reads.floats.each_ref().map(Held::ptr::<f32>);
+        let weights = reads.weights()?;
+        let factors = lora.map(|lora| layer.resident.hold(work, layer, weights, lora)).transpose()?;
         Ok(Self {
             work,
             tokens,
@@ -89,15 +100,10 @@ impl<'a> Pass<'a> {
             eps: layer.eps as f32,
             norms: [input?, post?],
             bias: bias?,
-            cos: cos?,
-            sin: sin?,
+            angles,
             weights,
             factors,
         })
-    }
-
-    fn gpu(&self) -> &'a Gpu {
-        self.work.gpu
     }
 
     fn inputs(&self, product: Fused) -> usize {
@@ -108,7 +114,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn outputs(&self, product: Fused) -> usize {
+    pub fn outputs(&self, product: Fused) -> usize {
         match product {
             Fused::Qkv => (self.d.heads + 2 * self.d.kv_heads) * self.d.dim,
             Fused::O | Fused::Down => self.hidden,
@@ -122,12 +128,12 @@ impl<'a> Pass<'a> {
     }
 
     /// Values from one row of a product's input to the next.
-    fn ld(&self, product: Fused) -> usize {
+    pub fn ld(&self, product: Fused) -> usize {
         self.inputs(product) + self.low(product)
     }
 
     fn each_token(&self, name: &'static str, args: &[Arg]) -> Result<()> {
-        self.gpu().launch(Source::Layer, name, Shape::each(self.tokens, ROW), args)
+        self.work.launch(Source::Layer, name, Shape::each(self.tokens, ROW), args)
     }
 
     fn norm(&self, which: usize, x: Ptr<f32>, y: Ptr<bf16>, ld: usize) -> Result<()> {
@@ -141,15 +147,15 @@ impl<'a> Pass<'a> {
         let (inputs, low, ld) = (self.inputs(product), self.low(product), self.ld(product));
         let a = Mat::bf16(factors.a[product as usize], low);
         let to = Mat::bf16(x.add(inputs), ld);
-        self.gpu().gemm([self.tokens, low, inputs], Mat::bf16(x, ld), a, to, [1.0, 0.0])
+        self.work.gemm([self.tokens, low, inputs], Mat::bf16(x, ld), a, to, [1.0, 0.0])
     }
 
     /// `y = keep * y + [x | x A^T] [W; s B^T]`.
-    fn product(&self, product: Fused, x: Ptr<bf16>, y: Mat, keep: f32) -> Result<()> {
+    pub fn product(&self, product: Fused, x: Ptr<bf16>, y: Mat, keep: f32) -> Result<()> {
         self.lower(product, x)?;
         let (k, n) = (self.ld(product), self.outputs(product));
         let weight = Mat::bf16(self.weights[product as usize], n);
-        self.gpu().gemm([self.tokens, n, k], Mat::bf16(x, k), weight, y, [1.0, keep])
+        self.work.gemm([self.tokens, n, k], Mat::bf16(x, k), weight, y, [1.0, keep])
     }
 
     /// The gradient `dx` of a product's input from that of its output `g`, and those of the factors, in `dflat`. The columns
@@ -162,7 +168,7 @@ impl<'a> Pass<'a> {
         dx: Ptr<bf16>,
         dflat: Ptr<f32>,
     ) -> Result<()> {
-        let (gpu, tokens) = (self.gpu(), self.tokens);
+        let (gpu, tokens) = (&*self.work, self.tokens);
         let (inputs, ld, n) = (self.inputs(product), self.ld(product), self.outputs(product));
         let weight = Mat::bf16(self.weights[product as usize], n).t();
         gpu.gemm([tokens, ld, n], Mat::bf16(g, n), weight, Mat::bf16(dx, ld), [1.0, 0.0])?;
@@ -181,7 +187,7 @@ impl<'a> Pass<'a> {
         gpu.gemm([tokens, inputs, low], dlow, a, Mat::bf16(dx, ld), [1.0, 1.0])
     }
 
-    fn qkv_inputs(&self, qkv: Ptr<bf16>) -> Inputs {
+    pub fn qkv_inputs(&self, qkv: Ptr<bf16>) -> Inputs {
         let Dims { heads, kv_heads, dim } = self.d;
         let ld = self.outputs(Fused::Qkv);
         let (k, v) = (qkv.add(heads * dim), qkv.add((heads + kv_heads) * dim));
@@ -189,19 +195,25 @@ impl<'a> Pass<'a> {
     }
 
     /// Queries, keys and values of x, rotated; to a cache too if there is one.
-    fn project(&mut self, x: Ptr<f32>, qkv: Ptr<bf16>, [keys, values]: [Ptr<bf16>; 2], rows: Ptr<i32>) -> Result<()> {
+    pub fn project(
+        &mut self,
+        x: Ptr<f32>,
+        qkv: Ptr<bf16>,
+        [keys, values]: [Ptr<bf16>; 2],
+        rows: Ptr<i32>,
+    ) -> Result<()> {
         let ld = self.ld(Fused::Qkv);
         let h = self.work.take::<bf16>(self.tokens * ld)?;
         self.norm(0, x, h, ld)?;
         self.product(Fused::Qkv, h, Mat::bf16(qkv, self.outputs(Fused::Qkv)), 0.0)?;
         let Dims { heads, kv_heads, dim } = self.d;
-        let mut args: Vec<Arg> = vec![qkv.into(), self.bias.into(), self.cos.into(), self.sin.into()];
+        let mut args: Vec<Arg> = vec![qkv.into(), self.bias.into(), self.angles.cos.into(), self.angles.sin.into()];
         args.extend([Arg::from(keys), values.into(), rows.into(), heads.into(), kv_heads.into(), dim.into()]);
         self.each_token("rotate", &args)
     }
 
     /// Adds to `y` what the MLP makes of it.
-    fn mlp(&mut self, y: Ptr<f32>, gate_up: Ptr<bf16>) -> Result<()> {
+    pub fn mlp(&mut self, y: Ptr<f32>, gate_up: Ptr<bf16>) -> Result<()> {
         let (ld, wide) = (self.ld(Fused::GateUp), self.ld(Fused::Down));
         let h = self.work.take::<bf16>(self.tokens * ld)?;
         self.norm(1, y, h, ld)?;
@@ -245,14 +257,15 @@ pub fn forward_cached(
 ) -> Result<Tensor> {
     let (tokens, hidden) = x.dims2()?;
     let gpu = Gpu::of_tensor(x)?;
-    let reads = Reads::new(layer, rotation);
+    let (reads, table) = (Reads::new(layer), [&rotation.cos, &rotation.sin].map(Held::new));
     let [held, keys, values] = [x, cached.keys, cached.values].map(Held::new);
     let (keys, values) = (keys.ptr::<bf16>()?, values.ptr::<bf16>()?);
     let capacity = cached.keys.dim(0)?;
     if cached.rows.len() != tokens || cached.rows.iter().any(|&row| row >= capacity) {
         bail!("decoder-layer: rows {:?} of a cache of {capacity} for {tokens} tokens", cached.rows);
     }
-    let mut pass = Pass::new(&gpu, layer, &reads, lora, tokens)?;
+    let mut work = gpu.begin()?;
+    let mut pass = Pass::new(&mut work, layer, &reads, angles(&table)?, lora, tokens)?;
     let plan = gpu.plan(segments, [tokens, capacity], &pass.d, false, cached.rows)?;
     let y = gpu.alloc::<f32>(tokens * hidden)?;
     let qkv = pass.work.take::<bf16>(tokens * pass.outputs(Fused::Qkv))?;
@@ -261,13 +274,18 @@ pub fn forward_cached(
     let inputs = Inputs { q, k: keys, v: values, q_ld, kv_ld: pass.d.kv_heads * pass.d.dim };
     let ld = pass.ld(Fused::O);
     let attended = pass.work.take::<bf16>(tokens * ld)?;
-    pass.work.attend(&pass.d.clone(), &plan, inputs, (attended, ld), Ptr::null())?;
-    gpu.copy(held.ptr::<f32>()?, Ptr::of(&y), tokens * hidden)?;
+    let d = pass.d;
+    pass.work.attend(&d, &plan, inputs, (attended, ld), Ptr::null())?;
+    pass.work.copy(held.ptr::<f32>()?, Ptr::of(&y), tokens * hidden)?;
     pass.product(Fused::O, attended, Mat::f32(Ptr::of(&y), hidden), 1.0)?;
     let gate_up = pass.work.take::<bf16>(tokens * pass.outputs(Fused::GateUp))?;
     pass.mlp(Ptr::of(&y), gate_up)?;
-    drop(pass);
+    drop(work);
     Ok(gpu.tensor(y, (tokens, hidden)))
+}
+
+fn angles(table: &[Held; 2]) -> Result<Angles> {
+    Ok(Angles { cos: table[0].ptr()?, sin: table[1].ptr()? })
 }
 
 /// One call.
@@ -283,8 +301,10 @@ struct Op {
 
 impl Op {
     fn run(&self, gpu: &Gpu, x: Ptr<f32>, tokens: usize) -> Result<(CudaSlice<f32>, Option<Kept>)> {
-        let reads = Reads::new(&self.layer, &self.rotation);
-        let mut pass = Pass::new(gpu, &self.layer, &reads, self.lora.as_ref(), tokens)?;
+        let table = [&self.rotation.cos, &self.rotation.sin].map(Held::new);
+        let (reads, lora) = (Reads::new(&self.layer), self.lora.as_ref());
+        let mut work = gpu.begin()?;
+        let mut pass = Pass::new(&mut work, &self.layer, &reads, angles(&table)?, lora, tokens)?;
         let plan = gpu.plan(&self.segments, [tokens, tokens], &pass.d, self.keep, &[])?;
         let (hidden, ld) = (pass.hidden, pass.ld(Fused::O));
         let sizes = [tokens * pass.outputs(Fused::Qkv), tokens * ld, tokens * pass.outputs(Fused::GateUp)];
@@ -311,12 +331,13 @@ impl Op {
 
         pass.project(x, qkv, [Ptr::null(); 2], Ptr::null())?;
         let inputs = pass.qkv_inputs(qkv);
-        pass.work.attend(&pass.d.clone(), &plan, inputs, (attended, ld), lse)?;
+        let d = pass.d;
+        pass.work.attend(&d, &plan, inputs, (attended, ld), lse)?;
         let out = Ptr::of(&y);
-        gpu.copy(x, out, tokens * hidden)?;
+        pass.work.copy(x, out, tokens * hidden)?;
         pass.product(Fused::O, attended, Mat::f32(out, hidden), 1.0)?;
         if let Some(kept) = &kept {
-            gpu.copy(out, Ptr::of(&kept.middle), tokens * hidden)?;
+            pass.work.copy(out, Ptr::of(&kept.middle), tokens * hidden)?;
         }
         pass.mlp(out, gate_up)?;
         Ok((y, kept))
@@ -363,16 +384,18 @@ impl Op {
         dx: Ptr<f32>,
         dflat: Ptr<f32>,
     ) -> Result<()> {
-        let reads = Reads::new(&self.layer, &self.rotation);
-        let mut pass = Pass::new(gpu, &self.layer, &reads, self.lora.as_ref(), tokens)?;
+        let table = [&self.rotation.cos, &self.rotation.sin].map(Held::new);
+        let (reads, lora) = (Reads::new(&self.layer), self.lora.as_ref());
+        let mut work = gpu.begin()?;
+        let pass = Pass::new(&mut work, &self.layer, &reads, angles(&table)?, lora, tokens)?;
         let plan = gpu.plan(&self.segments, [tokens, tokens], &pass.d, true, &[])?;
-        let (hidden, wide, d) = (pass.hidden, pass.wide, pass.d.clone());
+        let (hidden, wide, d) = (pass.hidden, pass.wide, pass.d);
         let lds = Fused::ALL.map(|product| pass.ld(product));
         let middle = Ptr::of(&kept.middle);
 
         // The MLP.
         let g = pass.work.take::<bf16>(tokens * hidden)?;
-        gpu.round(grad, g, tokens * hidden)?;
+        pass.work.round(grad, g, tokens * hidden)?;
         let activated = pass.work.take::<bf16>(tokens * lds[Fused::Down as usize])?;
         let dactivated = pass.work.take::<bf16>(tokens * lds[Fused::Down as usize])?;
         let dgate_up = pass.work.take::<bf16>(tokens * 2 * wide)?;
@@ -401,7 +424,7 @@ impl Op {
         let inputs = pass.qkv_inputs(Ptr::of(&kept.qkv));
         let given = Given { out: attended, out_ld: ld, lse: Ptr::of(&kept.lse), grad: dattended, grad_ld: ld };
         let (parts, splits) = pass.work.attend_backward(&d, &plan, inputs, given, dqkv)?;
-        let mut args: Vec<Arg> = vec![dqkv.into(), parts.into(), pass.cos.into(), pass.sin.into()];
+        let mut args: Vec<Arg> = vec![dqkv.into(), parts.into(), pass.angles.cos.into(), pass.angles.sin.into()];
         args.extend([splits, tokens, d.heads, d.kv_heads, d.dim].map(Arg::from));
         pass.each_token("unrotate", &args)?;
         let ld = lds[Fused::Qkv as usize];
@@ -413,7 +436,7 @@ impl Op {
     }
 }
 
-impl Pass<'_> {
+impl Pass<'_, '_> {
     /// `dx = sum +` the gradient through a norm; rounded to `dx16` too unless it is null.
     #[allow(clippy::too_many_arguments)]
     fn norm_backward(
@@ -432,13 +455,15 @@ impl Pass<'_> {
     }
 }
 
-impl Gpu {
+impl Work<'_> {
     /// `to = x` in bf16.
     pub fn round(&self, x: Ptr<f32>, to: Ptr<bf16>, len: usize) -> Result<()> {
         let shape = Shape::each(len.div_ceil(4 * ROW), ROW);
         self.launch(Source::Layer, "to_bf16", shape, &[x.into(), to.into(), Arg::Long(len as u64)])
     }
+}
 
+impl Gpu {
     /// Wraps a kernel's result.
     pub fn tensor(&self, data: CudaSlice<f32>, shape: impl Into<Dimensions>) -> Tensor {
         let storage = candle_core::Storage::Cuda(CudaStorage::wrap_cuda_slice(data, self.device().clone()));

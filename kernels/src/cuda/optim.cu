@@ -13,11 +13,12 @@ extern "C" __global__ void adamw(const float* p, const float* m, const float* v,
 }
 
 // grid: any number of blocks. Partial sums of squares; the order of summation depends on the grid alone.
-extern "C" __global__ void squares(const float* x, double* sums, u64 count) {
+template <typename T> __device__ inline void add_squares(const T* x, double* sums, u64 count) {
     __shared__ double partial[1024];
     double sum = 0;
     for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (u64)gridDim.x * blockDim.x) {
-        sum += (double)x[i] * x[i];
+        float value = widen(x[i]);
+        sum += (double)value * value;
     }
     partial[threadIdx.x] = sum;
     for (int width = blockDim.x / 2; width > 0; width /= 2) {
@@ -26,3 +27,7 @@ extern "C" __global__ void squares(const float* x, double* sums, u64 count) {
     }
     if (threadIdx.x == 0) sums[blockIdx.x] = partial[0];
 }
+
+extern "C" __global__ void squares(const float* x, double* sums, u64 count) { add_squares(x, sums, count); }
+
+extern "C" __global__ void squares_bf16(const bf16* x, double* sums, u64 count) { add_squares(x, sums, count); }

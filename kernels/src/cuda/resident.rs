@@ -7,14 +7,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{
-    DType, Result, Tensor, TensorId, bail,
-    cuda_backend::{WrapErr, cudarc::driver::CudaSlice},
-};
+use candle_core::{DType, Result, Tensor, TensorId, bail, cuda_backend::cudarc::driver::CudaSlice};
 use half::bf16;
 
 use super::{
-    gpu::{Arg, Gpu, Shape, Source},
+    gpu::{Arg, Shape, Source, Work},
     pointer::{Held, Ptr},
 };
 use crate::{
@@ -64,7 +61,9 @@ impl DecoderLayer {
     /// The same layer with room for factors behind its weights, where CUDA kernels compute it.
     pub fn with_room(mut self) -> Result<Self> {
         let half = Fused::ALL.iter().all(|&product| self.matrix(product).dtype() == DType::BF16);
-        if !half || !self.qkv.device().is_cuda() || !self.head_dim.is_multiple_of(16) || self.head_dim > 128 {
+        let trained = Fused::ALL.iter().any(|&product| self.matrix(product).track_op());
+        if trained || !half || !self.qkv.device().is_cuda() || !self.head_dim.is_multiple_of(16) || self.head_dim > 128
+        {
             return Ok(self);
         }
         let room = |weight: &Tensor, product: Fused| -> Result<Tensor> {
@@ -92,7 +91,7 @@ impl Resident {
     /// Makes sure that these factors lie beside the weights, for what is launched next.
     pub(crate) fn hold<'a>(
         &self,
-        gpu: &Gpu,
+        work: &Work,
         layer: &DecoderLayer,
         weights: [Ptr<bf16>; Fused::COUNT],
         lora: &'a LoraFactors,
@@ -116,11 +115,11 @@ impl Resident {
             |place: &Place| (place.ranks, place.parts.iter().map(|p| (p.columns.start, p.columns.end)).collect());
         let places: Vec<_> = lora.places().iter().map(outline).collect();
         if state.a.is_none() || state.places != places {
-            let a = gpu.alloc::<bf16>(end)?;
-            gpu.zero(Ptr::of(&a), end)?;
+            let a = work.gpu.alloc::<bf16>(end)?;
+            work.zero(Ptr::of(&a), end)?;
             for (i, product) in Fused::ALL.into_iter().enumerate() {
                 let (inputs, outputs) = layer.matrix(product).dims2()?;
-                gpu.zero(weights[i].add(inputs * outputs), MOST_RANK * modules(product) * outputs)?;
+                work.zero(weights[i].add(inputs * outputs), MOST_RANK * modules(product) * outputs)?;
             }
             (state.a, state.places, state.holds) = (Some(a), places, None);
         }
@@ -135,11 +134,11 @@ impl Resident {
                 if place.ranks == 0 {
                     continue;
                 }
-                put(gpu, flat.add(place.a.start), factors.a[i], [inputs, place.ranks, factors.width[i], 0], 1.0)?;
+                put(work, flat.add(place.a.start), factors.a[i], [inputs, place.ranks, factors.width[i], 0], 1.0)?;
                 for part in &place.parts {
                     let to = weights[i].add((inputs + part.ranks.start) * outputs);
                     let sizes = [part.ranks.len(), part.columns.len(), outputs, part.columns.start];
-                    put(gpu, flat.add(part.b.start), to, sizes, part.scale)?;
+                    put(work, flat.add(part.b.start), to, sizes, part.scale)?;
                 }
             }
             state.holds = Some(lora.flat().id());
@@ -149,40 +148,10 @@ impl Resident {
 }
 
 /// Rows of `width` values into columns of a matrix whose rows have `ld`.
-fn put(gpu: &Gpu, from: Ptr<f32>, to: Ptr<bf16>, sizes: [usize; 4], scale: f32) -> Result<()> {
+fn put(work: &Work, from: Ptr<f32>, to: Ptr<bf16>, sizes: [usize; 4], scale: f32) -> Result<()> {
     let [rows, width, ld, column] = sizes;
     let mut args: Vec<Arg> = vec![from.into(), to.into()];
     args.extend([width, ld, column].map(Arg::from));
     args.push(scale.into());
-    gpu.launch(Source::Layer, "place", Shape::each(rows, 128), &args)
-}
-
-impl Gpu {
-    /// Zeros.
-    pub fn zero<T>(&self, at: Ptr<T>, len: usize) -> Result<()> {
-        // SAFETY: callers own `len` values there.
-        unsafe {
-            candle_core::cuda_backend::cudarc::driver::result::memset_d8_async(
-                at.0,
-                0,
-                len * size_of::<T>(),
-                self.stream().cu_stream(),
-            )
-        }
-        .w()
-    }
-
-    /// A copy within the GPU's memory.
-    pub fn copy<T>(&self, from: Ptr<T>, to: Ptr<T>, len: usize) -> Result<()> {
-        // SAFETY: callers own `len` values at both.
-        unsafe {
-            candle_core::cuda_backend::cudarc::driver::result::memcpy_dtod_async(
-                to.0,
-                from.0,
-                len * size_of::<T>(),
-                self.stream().cu_stream(),
-            )
-        }
-        .w()
-    }
+    work.launch(Source::Layer, "place", Shape::each(rows, 128), &args)
 }

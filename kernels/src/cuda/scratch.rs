@@ -22,6 +22,7 @@ pub struct Scratch {
     /// The last one is handed out; earlier ones were too small.
     blocks: Vec<CudaSlice<u8>>,
     used: usize,
+    generation: u64,
 }
 
 impl Scratch {
@@ -36,6 +37,18 @@ impl Scratch {
         Ok(())
     }
 
+    /// How much is taken.
+    pub fn mark(&self) -> (u64, usize) {
+        (self.generation, self.used)
+    }
+
+    /// Takes back what was taken since the mark.
+    pub fn release(&mut self, (generation, used): (u64, usize)) {
+        if generation == self.generation {
+            self.used = used;
+        }
+    }
+
     /// Room for `len` values, whatever they are.
     pub fn take<T>(&mut self, stream: &Arc<CudaStream>, len: usize) -> Result<Ptr<T>> {
         let bytes = (len * size_of::<T>()).next_multiple_of(ALIGNMENT);
@@ -48,12 +61,18 @@ impl Scratch {
         Ok(self.blocks.last().map_or(Ptr::null(), |block| Ptr::new(Ptr::of(block).add(start).0)))
     }
 
-    pub fn bytes(&self) -> usize {
+    /// Changes whenever memory is added or moves.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn bytes(&self) -> usize {
         self.blocks.iter().map(CudaSlice::len).sum()
     }
 
     fn grow(&mut self, stream: &Arc<CudaStream>, bytes: usize) -> Result<()> {
         // SAFETY: nobody reads what nobody has written.
+        self.generation += 1;
         self.blocks.push(unsafe { stream.alloc::<u8>(bytes) }.w()?);
         self.used = 0;
         Ok(())

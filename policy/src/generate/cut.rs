@@ -57,6 +57,14 @@ impl Cut {
         }
     }
 
+    /// Tokens of a prompt that keep the device busy.
+    pub fn chunk(self) -> usize {
+        match self {
+            Self::Apart | Self::Together => 512,
+            Self::Whole => 2048,
+        }
+    }
+
     pub fn run<T: Send>(self, passes: Vec<T>, pass: impl Fn(T) + Sync) {
         match self {
             Self::Apart if passes.len() > 1 && threads() > 1 => {

@@ -8,9 +8,10 @@ use rayon::prelude::*;
 
 use super::group::{Group, Row, Seat, Shared};
 use crate::{
-    Error, Result,
+    Adapter, Error, Result,
     model::{KvCache, Language, Rows},
     pack::EncodedPrompt,
+    positions::Position,
     sampling::{Drawn, TokenSampler},
 };
 
@@ -68,53 +69,51 @@ impl Passes<'_> {
 
     /// The next token of samples with the same adapter.
     pub fn advance(&self, seats: &mut [Seat]) {
-        let drawn = self.next_hidden(seats).and_then(|hidden| match hidden {
-            Some(hidden) => self.draw_next(seats, &hidden),
-            None => Ok(()),
-        });
-        if let Err(error) = drawn {
+        if let Err(error) = self.next(seats) {
             let text = error.to_string();
             let copy = || Error::Tensor(candle_core::Error::Msg(text.clone()));
             seats.iter_mut().for_each(|(_, row)| row.error = Some(copy()));
         }
     }
 
-    /// Draws from final hidden states, a row for each seat.
-    fn draw_next(&self, seats: &mut [Seat], hidden: &Tensor) -> Result<()> {
+    /// Feeds each row's last token, and draws its next one.
+    fn next(&self, seats: &mut [Seat]) -> Result<()> {
+        let Some((first, _)) = seats.first() else { return Ok(()) };
+        let adapter = first.policy.adapter.clone();
+        let last = Last::of(seats);
         #[cfg(feature = "cuda")]
-        if hidden.device().is_cuda() && self.language.head().dtype() == candle_core::DType::BF16 {
-            let histories = seats.iter().map(|(shared, row)| self.history(shared, row)).collect();
-            let rngs = seats.iter_mut().map(|(_, row)| &mut row.rng).collect();
-            let drawn = self.sampler.draw_rows(hidden, self.language.head(), histories, rngs)?;
-            for ((shared, row), drawn) in seats.iter_mut().zip(drawn) {
-                self.take(row, drawn, shared.policy.version);
-            }
+        if self.language.device().is_cuda() && self.next_on_a_gpu(seats, &last, adapter.as_deref())? {
             return Ok(());
         }
-        let logits = self.language.logits(hidden)?.flatten_all()?.to_vec1()?;
+        let Last { ids, positions, at, segments } = last;
+        let (x, rows) = (self.language.embed(&ids, None)?, Rows::Cached(self.cache, &at));
+        let hidden = self.language.forward(&x, &positions, &segments, adapter.as_deref(), rows)?;
+        let logits = self.language.logits(&hidden)?.flatten_all()?.to_vec1()?;
         let vocab = logits.len() / seats.len();
         let rows = seats.iter_mut().zip(logits.chunks_exact(vocab));
         each(rows, |((shared, row), logits)| self.draw(shared, row, logits, shared.policy.version));
         Ok(())
     }
 
-    /// Feeds each row's last token; returns the final hidden states of its next one, row by row.
-    fn next_hidden(&self, seats: &[Seat]) -> Result<Option<Tensor>> {
-        let Some((first, _)) = seats.first() else { return Ok(None) };
-        let last = |row: &Row| row.sample.tokens.len() - 1;
-        let ids: Vec<u32> = seats.iter().map(|(_, row)| row.sample.tokens[last(row)]).collect();
-        let position = |(shared, row): &Seat| [shared.prompt.tokens.next_position + last(row) as u32; 3];
-        let positions: Vec<_> = seats.iter().map(position).collect();
-        let at: Vec<usize> = seats.iter().map(|(_, row)| row.at.start + last(row)).collect();
-        let segment = |(i, (shared, row)): (usize, &Seat)| Segment {
-            query: i..i + 1,
-            before: vec![shared.at.clone()],
-            own: row.at.start..at[i] + 1,
-            causal: true,
+    /// The same where only the tokens leave the GPU; `false` where it has no kernels for it.
+    #[cfg(feature = "cuda")]
+    fn next_on_a_gpu(&self, seats: &mut [Seat], last: &Last, adapter: Option<&Adapter>) -> Result<bool> {
+        let histories: Vec<Vec<u32>> = seats.iter().map(|(shared, row)| distinct(self.history(shared, row))).collect();
+        let before: Vec<_> = seats.iter().map(|(_, row)| row.rng.clone()).collect();
+        let uniforms = self.sampler.uniforms(seats.iter_mut().map(|(_, row)| &mut row.rng));
+        let how = self.sampler.on_a_gpu(&uniforms, &histories);
+        let cache = (self.cache, last.at.as_slice());
+        let drawn = self.language.decode(&last.ids, &last.positions, &last.segments, adapter, cache, &how)?;
+        let Some(drawn) = drawn else {
+            seats.iter_mut().zip(before).for_each(|((_, row), rng)| row.rng = rng);
+            return Ok(false);
         };
-        let segments: Arc<[Segment]> = seats.iter().enumerate().map(segment).collect();
-        let (x, adapter) = (self.language.embed(&ids, None)?, first.policy.adapter.as_deref());
-        Ok(Some(self.language.forward(&x, &positions, &segments, adapter, Rows::Cached(self.cache, &at))?))
+        for ((shared, row), drawn) in seats.iter_mut().zip(drawn) {
+            let reason = "a logit is NaN or plus infinity, or no token is left to draw";
+            let drawn = drawn.map(|(token, logprob)| Drawn { token, logprob });
+            self.take(row, drawn.ok_or_else(|| Error::invalid("logits", reason)), shared.policy.version);
+        }
+        Ok(true)
     }
 
     /// One more token for a row.
@@ -144,6 +143,40 @@ impl Passes<'_> {
             Err(error) => row.error = Some(error),
         }
     }
+}
+
+/// The last tokens of samples, and which cache rows each sees.
+struct Last {
+    ids: Vec<u32>,
+    positions: Vec<Position>,
+    at: Vec<usize>,
+    segments: Arc<[Segment]>,
+}
+
+impl Last {
+    fn of(seats: &[Seat]) -> Self {
+        let last = |row: &Row| row.sample.tokens.len() - 1;
+        let ids = seats.iter().map(|(_, row)| row.sample.tokens[last(row)]).collect();
+        let position = |(shared, row): &Seat| [shared.prompt.tokens.next_position + last(row) as u32; 3];
+        let positions = seats.iter().map(position).collect();
+        let at: Vec<usize> = seats.iter().map(|(_, row)| row.at.start + last(row)).collect();
+        let segment = |(i, (shared, row)): (usize, &Seat)| Segment {
+            query: i..i + 1,
+            before: vec![shared.at.clone()],
+            own: row.at.start..at[i] + 1,
+            causal: true,
+        };
+        let segments = seats.iter().enumerate().map(segment).collect();
+        Self { ids, positions, at, segments }
+    }
+}
+
+/// Every id once.
+#[cfg(feature = "cuda")]
+fn distinct(mut ids: Vec<u32>) -> Vec<u32> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 /// Calls `f` with every item, on all threads that a kernel would use.

@@ -4,16 +4,14 @@
 //! al. 2016), only the input of every layer is kept: the backward pass goes through the layers from the last to the
 //! first, computes each again and multiplies by its Jacobian. Values and gradients are the same to rounding.
 
-use std::collections::BTreeMap;
-
-use addendum_kernels::LogProbs;
+use addendum_kernels::{LogProbs, pull};
 use candle_core::{Tensor, Var, backprop::GradStore};
 
 use crate::{Adapter, Error, Result, model::Language, optim::Tensors, pack::Packed};
 
-/// The adapter's factors as variables, by name, an adapter made of them, and one with their values.
+/// The adapter's factors as variables, one for each layer, an adapter made of them, and one with their values.
 pub struct Live {
-    pub vars: BTreeMap<String, Var>,
+    pub vars: Vec<Var>,
     pub trained: Adapter,
     pub frozen: Adapter,
 }
@@ -58,32 +56,31 @@ impl<'a> Forward<'a> {
         Ok(Self { output, language, packed, live, recompute: Some(Recompute { inputs, last }) })
     }
 
-    /// The gradient of `sum(slope * log_probs)` for every factor of the adapter.
-    pub fn backward(self, slope: &Tensor) -> Result<Tensors> {
+    /// The gradient of `sum(slope * log_probs)` for the factors of every layer.
+    pub fn backward(self, slope: &Tensor) -> Result<Vec<Tensor>> {
         let Self { output, language, packed, live, recompute } = self;
         let store = (output.log_probs * slope)?.sum_all()?.backward()?;
         let Some(Recompute { mut inputs, last }) = recompute else {
-            return collect_gradients(&store, &live.vars);
+            return live.vars.iter().map(|var| gradient(&store, var)).collect();
         };
         let mut above = gradient(&store, &last)?;
         drop((store, last, output.entropy));
-        let mut gradients = Tensors::new();
+        let mut gradients = Vec::with_capacity(inputs.len());
         while let Some(input) = inputs.pop() {
             let layer = inputs.len();
             let x = Var::from_tensor(&input)?;
             let y = packed.layer(language, Some(&live.trained), layer, &x)?;
-            let store = (y * above)?.sum_all()?.backward()?;
-            let own = format!(".layers.{layer}.");
-            let vars = live.vars.iter().filter(|(name, _)| name.contains(&own));
-            gradients.extend(collect_gradients(&store, vars)?);
+            let store = pull(&y, above)?.backward()?;
+            gradients.push(gradient(&store, &live.vars[layer])?);
             above = gradient(&store, &x)?;
         }
+        gradients.reverse();
         Ok(gradients)
     }
 }
 
 fn gradient(store: &GradStore, var: &Var) -> Result<Tensor> {
-    let gradient = store.get(var.as_tensor()).ok_or_else(|| Error::invalid("hidden states", "received no gradient"))?;
+    let gradient = store.get(var.as_tensor()).ok_or_else(|| Error::invalid("a layer", "received no gradient"))?;
     Ok(gradient.detach())
 }
 

@@ -1,6 +1,6 @@
 //! A minibatch's passes through the network under one adapter: in micro-batches, over all devices that take part.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Instant;
 
 use addendum_kernels::{copy_to, serially};
 use candle_core::{Device, Tensor, Var};
@@ -43,6 +43,8 @@ pub struct Gradient {
     pub entropy: f64,
     pub tally: Tally,
     pub seconds: Seconds,
+    /// The same for the factors of every layer, while it is summed.
+    layers: Vec<Tensor>,
     /// Of every response that went through the network, in order.
     kept: Vec<Kept>,
 }
@@ -84,6 +86,10 @@ impl<'a> Passes<'a> {
         let plan = self.plan(lessons)?;
         let part = |pieces: &[Piece], replica: usize| self.part(pieces, replica, objective, batch, plan.recompute);
         self.in_order(&plan, part, |part| sum.add(part))?;
+        let layers = std::mem::take(&mut sum.layers);
+        if !layers.is_empty() {
+            sum.tensors = self.adapter.with_flats(self.model, layers)?.tensors().clone();
+        }
         let kept = std::mem::take(&mut sum.kept);
         keep(lessons, kept);
         Ok(sum)
@@ -205,14 +211,15 @@ impl<'a> Passes<'a> {
         let slope: Vec<f32> = output.gradient.concat();
         let slope = Tensor::from_vec(slope, log_probs.dims(), log_probs.device())?;
         let home = self.replicas[0].device();
-        let mut tensors = forward.backward(&slope)?;
-        for tensor in tensors.values_mut() {
-            *tensor = copy_to(tensor, home)?;
+        let mut layers = forward.backward(&slope)?;
+        for layer in &mut layers {
+            *layer = copy_to(layer, home)?;
         }
         // For the clock.
         language.device().synchronize()?;
         Ok(Gradient {
-            tensors,
+            layers,
+            tensors: Tensors::new(),
             loss: output.loss,
             policy_loss: output.policy_loss,
             kl: output.kl,
@@ -246,7 +253,13 @@ impl<'a> Passes<'a> {
 
 impl Gradient {
     fn add(&mut self, part: Self) -> Result<()> {
-        add(&mut self.tensors, part.tensors)?;
+        if self.layers.is_empty() {
+            self.layers = part.layers;
+        } else {
+            for (sum, layer) in self.layers.iter_mut().zip(part.layers) {
+                *sum = (&*sum + layer)?;
+            }
+        }
         self.tally.merge(&part.tally);
         self.loss += part.loss;
         self.policy_loss += part.policy_loss;
@@ -262,14 +275,10 @@ impl Gradient {
 
 /// The adapter as variables on a device.
 pub fn live(model: &Config, adapter: &Adapter, device: &Device) -> Result<Live> {
-    let vars: BTreeMap<String, Var> = adapter
-        .tensors()
-        .iter()
-        .map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(&copy_to(tensor, device)?)?)))
-        .collect::<Result<_>>()?;
-    let of = |tensors| Adapter::from_tensors(model, adapter.config().clone(), tensors);
-    let trained = of(vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect())?;
-    let frozen = of(vars.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect())?;
+    let frozen = adapter.to_device(device)?;
+    let flats = (0..model.text.layers).filter_map(|i| Some(frozen.layer(i)?.factors().flat()));
+    let vars: Vec<Var> = flats.map(|flat| Ok(Var::from_tensor(&flat.detach())?)).collect::<Result<_>>()?;
+    let trained = frozen.with_flats(model, vars.iter().map(|var| var.as_tensor().clone()).collect())?;
     Ok(Live { vars, trained, frozen })
 }
 
@@ -295,18 +304,6 @@ fn keep(lessons: &mut [Lesson], kept: Vec<Kept>) {
     for (response, kept) in responses.zip(kept) {
         response.kept = Some(kept);
     }
-}
-
-/// Adds `more` to `sum`, tensor by tensor.
-pub fn add(sum: &mut Tensors, more: Tensors) -> Result<()> {
-    for (name, tensor) in more {
-        let total = match sum.get(&name) {
-            Some(before) => (before + tensor)?,
-            None => tensor,
-        };
-        sum.insert(name, total);
-    }
-    Ok(())
 }
 
 struct Clock(Instant);

@@ -33,6 +33,20 @@ impl LayerAdapter {
         Ok(Self { factors: LoraFactors::new(updates)?, pairs })
     }
 
+    /// The same updates with other values, which `flat` holds.
+    fn with_flat(&self, model: &Config, flat: Tensor) -> Result<Self> {
+        let factors = self.factors.with_flat(flat)?;
+        let mut pairs = self.pairs.clone();
+        let mut parts = [0; Fused::COUNT];
+        for (module, pair) in Module::ALL.into_iter().zip(&mut pairs).filter(|(_, pair)| pair.is_some()) {
+            let (product, _) = module.place(&model.text);
+            let part = &mut parts[product as usize];
+            *pair = factors.updates(product as usize).get(*part).map(|(_, pair)| pair.clone());
+            *part += 1;
+        }
+        Ok(Self { pairs, factors })
+    }
+
     pub fn get(&self, module: Module) -> Option<&LoraPair> {
         self.pairs[module as usize].as_ref()
     }
@@ -151,6 +165,23 @@ impl Adapter {
             layer.factors = layer.factors.to_device(device)?;
         }
         Ok(moved)
+    }
+
+    /// The same adapter with other values, one tensor for each layer that holds all of its factors as
+    /// [`LayerAdapter::factors`] do; they may be variables.
+    pub fn with_flats(&self, model: &Config, flats: Vec<Tensor>) -> Result<Self> {
+        let layers = self.layers.iter().zip(flats).map(|(layer, flat)| layer.with_flat(model, flat));
+        let layers: Vec<LayerAdapter> = layers.collect::<Result<_>>()?;
+        let mut tensors = Tensors::new();
+        for (index, layer) in layers.iter().enumerate() {
+            for module in Module::ALL {
+                let Some(LoraPair { a, b, .. }) = layer.get(module) else { continue };
+                let [a_name, b_name] = tensor_names(index, module);
+                tensors.insert(a_name, a.clone());
+                tensors.insert(b_name, b.clone());
+            }
+        }
+        Ok(Self { config: self.config.clone(), tensors, layers })
     }
 
     /// Factors by PEFT name without the `base_model.model.` prefix.

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
+#[cfg(feature = "cuda")]
+use addendum_kernels::cuda::{Draw, Drawn, Last, Stack, decode};
 use addendum_kernels::{Cached, DecoderLayer, Fused, Rotation, Segment, copy_to, linear, rms_norm};
 use candle_core::{DType, Device, Tensor};
 
@@ -235,6 +237,35 @@ impl Language {
             };
         }
         Ok(x)
+    }
+
+    /// As [`Language::forward`] of single tokens over a cache, with the draw of the next ones: all of it on a GPU. `None`
+    /// where the device has no kernels for it.
+    #[cfg(feature = "cuda")]
+    pub fn decode(
+        &self,
+        ids: &[u32],
+        positions: &[Position],
+        segments: &[Segment],
+        adapter: Option<&Adapter>,
+        (cache, rows): (&KvCache, &[usize]),
+        how: &Draw,
+    ) -> Result<Option<Vec<Drawn>>> {
+        let half = |t: &Tensor| t.dtype() == DType::BF16 && t.device().is_cuda();
+        let embed = self.embed.as_ref();
+        if self.cache_dtype() != DType::BF16 || !half(&self.head) || !embed.is_none_or(half) {
+            return Ok(None);
+        }
+        let stack = Stack {
+            embed,
+            layers: &self.layers,
+            caches: &cache.layers,
+            lora: adapter.map(|a| (0..self.layers()).filter_map(|i| Some(a.layer(i)?.factors())).collect()),
+            norm: &self.norm,
+            head: &self.head,
+        };
+        let angles = angles(positions, self.config.rope_theta, self.config.mrope_section);
+        Ok(Some(decode(&stack, &Last { ids, angles: &angles, rows, segments }, how)?))
     }
 
     /// Logits in f32 `[tokens, vocab]` of a few final hidden states.

@@ -85,6 +85,11 @@ pub fn all_finite(tensor: &Tensor) -> Result<bool> {
     if tensor.device().is_cpu() && tensor.dtype() == DType::F32 {
         return on_host(tensor, |values| values.iter().fold(true, |all, value| all & value.is_finite()));
     }
+    #[cfg(feature = "cuda")]
+    if tensor.device().is_cuda() && matches!(tensor.dtype(), DType::F32 | DType::BF16) {
+        let sums = addendum_kernels::cuda::sums_of_squares(&[&tensor.contiguous()?])?;
+        return Ok(sums.iter().all(|sum| sum.is_finite()));
+    }
     Ok(tensor.affine(0.0, 0.0)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?.is_finite())
 }
 

@@ -55,11 +55,29 @@ pub struct Compiler {
     command: String,
     pub version: String,
     /// Flags that not every compiler has.
-    extra: Vec<&'static str>,
+    pub extra: Vec<&'static str>,
 }
 
-/// Redzones between a block's static arrays (GCC); locals without a value get one that shows.
-const EXTRA: [&str; 2] = ["-fsanitize-sections=shared", "-ftrivial-auto-var-init=pattern"];
+/// What the emulator needs of a compiler and of a system.
+const PROBE: &str = r#"
+#include <sanitizer/common_interface_defs.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+static __attribute__((section("shared"))) char memory[8];
+extern char __start_shared[], __stop_shared[];
+static void* resume[5];
+__attribute__((noinline)) static void jump() { __builtin_longjmp(resume, 1); }
+int main() {
+    ucontext_t context;
+    if (!__builtin_setjmp(resume)) jump();
+    return getcontext(&context) || __stop_shared - __start_shared < 8 || memory[0];
+}
+"#;
+
+/// Redzones between a block's static arrays (GCC).
+pub const SECTIONS: &str = "-fsanitize-sections=shared";
+/// And locals without a value get one that shows.
+const EXTRA: [&str; 2] = [SECTIONS, "-ftrivial-auto-var-init=pattern"];
 
 impl Compiler {
     /// `None`, and a line on the standard error, where there is no compiler with sanitizers.
@@ -72,7 +90,7 @@ impl Compiler {
                 if found.is_none() {
                     say(
                         "skipped: CUDA kernels under the emulator, since neither $CXX nor g++ nor clang++ builds C++17 \
-                         with -fsanitize=address,undefined here",
+                         for Linux with -fsanitize=address,undefined here",
                     );
                 }
                 found
@@ -86,7 +104,7 @@ impl Compiler {
             Compiler { command, version: String::from_utf8_lossy(&version.stdout).into_owned(), extra: Vec::new() };
         let folder = folder("probe");
         let source = folder.join(format!("{}.cc", std::process::id()));
-        std::fs::write(&source, "int main() { return 0; }\n").unwrap();
+        std::fs::write(&source, PROBE).unwrap();
         let program = source.with_extension("out");
         let builds = |extra: &[&str]| {
             let mut command = Command::new(&compiler.command);
@@ -104,7 +122,7 @@ impl Compiler {
     /// The emulator's objects, into `folder`.
     pub fn emulator(&self, sources: &[PathBuf], check: Check, folder: &Path) {
         let mut command = Command::new(&self.command);
-        command.args(["-std=c++17", "-O2", "-g1", "-Wall", "-Wextra", "-Werror", "-c"]).args(check.emulator_flags());
+        command.args(["-std=c++17", "-O3", "-g1", "-c"]).args(check.emulator_flags());
         run(command.args(sources).current_dir(folder));
     }
 
@@ -117,6 +135,12 @@ impl Compiler {
         let mut command = Command::new(&self.command);
         run(command.arg("-no-pie").args(check.link_flags()).arg(&object).args(objects).arg("-o").arg(program));
         std::fs::remove_file(object).unwrap();
+    }
+
+    /// A program that is not instrumented.
+    pub fn tool(&self, source: &Path, program: &Path) {
+        let mut command = Command::new(&self.command);
+        run(command.args(["-std=c++17", "-O1"]).arg(source).args(["-ldl", "-o"]).arg(program));
     }
 }
 

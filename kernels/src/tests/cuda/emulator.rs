@@ -1,6 +1,10 @@
 //! The emulator itself: what the prelude's instructions do, and what is wrong must be caught.
 
-use super::{compiler::Check, launch::arguments, program::Program};
+use super::{
+    compiler::{Check, Compiler, SECTIONS},
+    launch::arguments,
+    program::Program,
+};
 use half::bf16;
 
 const SUMS: &str = r#"
@@ -160,6 +164,7 @@ fn mistakes_of_kernels_are_caught_under_cuda_emulation() {
         // Blocks write the same rows here.
         run.attempt(check, 1).err().unwrap_or_default()
     };
+    let redzones = Compiler::find().unwrap().extra.contains(&SECTIONS);
     for (kernel, check, expected) in [
         ("without_barrier", Check::Races, "static shared memory"),
         ("without_second_barrier", Check::Races, "static shared memory"),
@@ -174,6 +179,10 @@ fn mistakes_of_kernels_are_caught_under_cuda_emulation() {
         ("two_barriers", Check::Memory, "never come"),
         ("half_a_warp_in_a_shuffle", Check::Memory, "never come"),
     ] {
+        // Clang has no redzones in a section, and does not see where a whole struct is stored.
+        if ["one_too_far_in_shared", "unaligned"].contains(&kernel) && !redzones {
+            continue;
+        }
         let said = said(kernel, check);
         assert!(said.contains(expected), "{kernel}: {said}");
     }

@@ -34,6 +34,17 @@ macro_rules! elements {
 }
 elements!(u8 u16 i32 u32 i64 u64 f32 f64 half::bf16);
 
+/// A struct of integers.
+impl<const N: usize> Element for [i32; N] {
+    const SIZE: usize = 4 * N;
+    fn write(self, to: &mut Vec<u8>) {
+        self.into_iter().for_each(|value| value.write(to));
+    }
+    fn read(from: &[u8]) -> Self {
+        std::array::from_fn(|i| i32::read(&from[4 * i..][..4]))
+    }
+}
+
 /// A buffer of a run.
 #[derive(Clone, Copy)]
 pub struct Buffer<T> {
@@ -44,7 +55,7 @@ pub struct Buffer<T> {
 
 impl<T: Element> Buffer<T> {
     /// Its part from an element on.
-    pub fn from(self, element: usize) -> Buffer<T> {
+    pub fn at(self, element: usize) -> Buffer<T> {
         Buffer { offset: self.offset + element * T::SIZE, ..self }
     }
 }

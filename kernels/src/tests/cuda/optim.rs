@@ -3,7 +3,7 @@
 use super::{
     launch::arguments,
     program::Program,
-    values::{floats, near, rng, wide},
+    values::{floats, halves, near, rng, wide},
 };
 
 fn program() -> Option<Program> {
@@ -43,13 +43,17 @@ fn a_step_of_adamw_is_that_of_f64() {
 fn squares_add_up_over_any_number_of_blocks() {
     let Some(program) = program() else { return };
     for (count, blocks, threads) in [(1, 1, 32), (1000, 3, 64), (77, 2, 32), (5000, 4, 256)] {
-        let x = floats(&mut rng(2), count);
+        let (x, rounded) = (floats(&mut rng(2), count), halves(&mut rng(2), count));
         let mut run = program.run();
-        let sums = run.output::<f64>(blocks);
-        let arguments = arguments![run.input(&x), sums, count as u64];
-        run.launch("squares", [blocks as u32, 1, 1], [threads, 1, 1], 0, arguments);
-        let sum: f64 = run.finish().read(sums).iter().sum();
-        let expected: f64 = wide(&x).iter().map(|x| x * x).sum();
-        assert!((sum / expected - 1.0).abs() < 1e-12, "{sum} and not {expected}");
+        let (grid, block) = ([blocks as u32, 1, 1], [threads, 1, 1]);
+        let (sums, of_rounded) = (run.output::<f64>(blocks), run.output::<f64>(blocks));
+        let (x_at, rounded_at) = (run.input(&x), run.input(&rounded));
+        run.launch("squares", grid, block, 0, arguments![x_at, sums, count as u64]);
+        run.launch("squares_bf16", grid, block, 0, arguments![rounded_at, of_rounded, count as u64]);
+        let after = run.finish();
+        for (sums, values) in [(sums, wide(&x)), (of_rounded, wide(&rounded))] {
+            let (sum, expected) = (after.read(sums).iter().sum::<f64>(), values.iter().map(|x| x * x).sum::<f64>());
+            assert!((sum / expected - 1.0).abs() < 1e-12, "{sum} and not {expected}");
+        }
     }
 }

@@ -88,9 +88,13 @@ fn translation_unit(name: &str, source: &str, macros: &[(&str, i64)]) -> String 
 
 /// The names of the kernels in a source.
 pub fn kernels(source: &str) -> Vec<&str> {
-    let after_void = source.split("extern \"C\" __global__").skip(1).filter_map(|rest| rest.split_once("void "));
-    let name = |rest: &'_ str| -> usize { rest.find('(').unwrap_or(rest.len()) };
-    after_void.map(|(_, rest)| rest[..name(rest)].trim()).collect()
+    let declarations = source.split("extern \"C\" __global__").skip(1).filter_map(|rest| rest.split_once("void "));
+    fn name(rest: &str) -> Option<&str> {
+        let bounds = rest.trim_start().strip_prefix("__launch_bounds__");
+        let rest = bounds.and_then(|rest| rest.split_once(')')).map_or(rest, |(_, rest)| rest);
+        (rest.split_once('(')).map(|(name, _)| name.trim())
+    }
+    declarations.filter_map(|(_, rest)| name(rest)).collect()
 }
 
 fn build(compiler: &Compiler, text: &str, into: &Path) {

@@ -17,7 +17,7 @@ pub fn halves(rng: &mut ChaCha8Rng, n: usize) -> Vec<bf16> {
 }
 
 pub trait Number: Copy {
-    /// Half the distance of neighbours, relative.
+    /// The most that a value loses by rounding, relative.
     const ROUNDING: f64;
     fn wide(self) -> f64;
 }
@@ -30,7 +30,7 @@ impl Number for f32 {
 }
 
 impl Number for bf16 {
-    const ROUNDING: f64 = 1.0 / (1 << 9) as f64;
+    const ROUNDING: f64 = 1.0 / (1 << 8) as f64;
     fn wide(self) -> f64 {
         self.into()
     }
@@ -40,13 +40,13 @@ pub fn wide<T: Number>(values: &[T]) -> Vec<f64> {
     values.iter().map(|value| value.wide()).collect()
 }
 
-/// Every value is its expectation but for its own rounding, doubled, and `slack` for what was summed up before.
+/// Every value is its expectation but for its own rounding and `slack` for what was summed up before.
 #[track_caller]
 pub fn near<T: Number>(what: &str, actual: &[T], expected: &[f64], slack: f64) {
     assert_eq!(actual.len(), expected.len(), "{what}");
     for (i, (&actual, &expected)) in actual.iter().zip(expected).enumerate() {
         let gap = (actual.wide() - expected).abs();
-        let allowed = 2.0 * T::ROUNDING * expected.abs() + slack;
+        let allowed = T::ROUNDING * expected.abs() + slack;
         assert!(gap <= allowed, "{what}: value {i} is {} and not {expected}: {gap:e} beside it", actual.wide());
     }
 }

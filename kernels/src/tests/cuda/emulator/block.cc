@@ -18,7 +18,7 @@ uint64_t random_state;
 const Kernel* running;
 const Argument* with;
 unsigned runnable[32], order[32], unfinished;
-bool hasty;
+bool keeps_order;
 ucontext_t outside;
 [[maybe_unused]] void* outside_fake_stack;
 [[maybe_unused]] const void* outside_stack;
@@ -30,7 +30,7 @@ void draw_order() {
     unsigned warps = thread_count / 32;
     for (unsigned i = 0; i < warps; i++) order[i] = i;
     for (unsigned i = warps; i > 1; i--) std::swap(order[i - 1], order[draw(i)]);
-    hasty = draw(2);
+    keeps_order = draw(2);
 }
 
 void report_deadlock() {
@@ -48,7 +48,7 @@ void report_deadlock() {
 }
 
 Fiber* next() {
-    if (!hasty && draw(16) == 0) draw_order(), hasty = false;
+    if (!keeps_order && draw(16) == 0) draw_order(), keeps_order = false;
     for (unsigned i = 0; i < thread_count / 32; i++) {
         unsigned warp = order[i];
         if (!runnable[warp]) continue;

@@ -19,7 +19,7 @@
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
 // Blocks run one after another, so static memory is a block's own; the section makes it known, to be poisoned.
-#define __shared__ static __attribute__((section("shared")))
+#define __shared__ static __attribute__((section("shared"), used))
 
 #define VECTOR2(name, type) struct alignas(2 * sizeof(type)) name { type x, y; }; \
     inline name make_##name(type x, type y) { return {x, y}; }

@@ -88,6 +88,15 @@ extern "C" {
 HOOK(1) HOOK(2) HOOK(4) HOOK(8) HOOK(16)
 void __tsan_read_range(void* at, size_t bytes) { emulator::access(*emulator::current, at, bytes, false, AT); }
 void __tsan_write_range(void* at, size_t bytes) { emulator::access(*emulator::current, at, bytes, true, AT); }
+void* __tsan_memcpy(void* to, const void* from, size_t bytes) {
+    emulator::access(*emulator::current, from, bytes, false, AT);
+    emulator::access(*emulator::current, to, bytes, true, AT);
+    return memcpy(to, from, bytes);
+}
+void* __tsan_memset(void* to, int value, size_t bytes) {
+    emulator::access(*emulator::current, to, bytes, true, AT);
+    return memset(to, value, bytes);
+}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 void __tsan_init() {}

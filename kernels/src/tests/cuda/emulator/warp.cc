@@ -15,7 +15,7 @@ float half(unsigned pair, int which) { return __uint_as_float(which ? pair & 0xf
 // PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type": lane l is of group l / 4 and t = l % 4 in it.
 // a_i is in row group (+ 8 for i = 2, 3, 6, 7) and column 2t + i % 2 (+ 8 from i = 4); b_i in row 2t + i % 2 (+ 8 from
 // i = 2) and column group; c_i in row group (+ 8 from i = 2) and column 2t + i % 2. Two values share a register.
-__attribute__((optimize("O3"))) void multiply(Fiber* warp, unsigned) {
+void multiply(Fiber* warp, unsigned) {
     float a[16][16], b[16][8], c[16][8];
     for (int lane = 0; lane < 32; lane++) {
         Product& p = *(Product*)warp[lane].operand;
