@@ -14,6 +14,7 @@ mod merge;
 mod output;
 mod phantoms;
 mod policy;
+mod probe;
 mod score;
 mod serve_rewards;
 mod sft;
@@ -61,6 +62,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Compare a device with the CPU: features, log-probabilities, gradients, tokens and a training step.
     CheckDevice(check_device::CheckArgs),
+    /// Write what a policy computes of one given group: features, log-probabilities and gradients, as safetensors.
+    Probe(probe::ProbeArgs),
     /// Time sampling, a learning step, a whole iteration, rewards, or the actors; prints one JSON object or a table.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -100,6 +103,7 @@ impl Command {
             Self::Merge(args) => merge::run(args),
             Self::Doctor(args) => doctor::run(args),
             Self::CheckDevice(args) => check_device::run(args),
+            Self::Probe(args) => probe::run(args),
             Self::Bench(bench) => output::print(&bench.run()?),
             Self::Init(args) => init::run(args),
             Self::Phantoms(args) => phantoms::run(args),

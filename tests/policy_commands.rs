@@ -1,6 +1,7 @@
 //! The commands that work with a policy, as a user calls them, on the bundled checkpoint.
 
 use std::{
+    collections::HashMap,
     fs,
     path::Path,
     process::{Command, Output, Stdio},
@@ -8,13 +9,13 @@ use std::{
 };
 
 use addendum::{
-    policy::{Policy, SamplingConfig},
+    policy::{Adapter, Config, LoraConfig, Policy, SamplingConfig},
     qwen::Prompts,
     rewards::Backends,
     studies::{Phantom, PhantomConfig, Site, Split, folder},
     train::held_out::HeldOut,
 };
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/checkpoints/phantom-tiny");
@@ -176,6 +177,43 @@ fn what_is_missing_is_refused_by_name_with_status_2() {
         assert!(message.contains("no-such-folder"), "{arguments:?}: {message}");
     }
     assert!(refused(&["eval"]).contains("--policy"));
+}
+
+/// B of a fresh adapter is zero: it changes nothing yet, and moves first.
+#[test]
+fn a_probe_of_a_fresh_adapter_finds_the_reference_and_gradients_of_b_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let config = Config::load(&Path::new(POLICY).join("config.json")).unwrap();
+    let adapter = Adapter::new(&config, LoraConfig::default(), 1, &Device::Cpu).unwrap();
+    adapter.save_peft(&dir.path().join("adapter"), POLICY).unwrap();
+    let mut given = HashMap::from([
+        ("prompt", Tensor::new(&[5i64, 6, 7], &Device::Cpu).unwrap()),
+        ("responses", Tensor::new(&[[1i64, 2], [3, 4], [5, 6]], &Device::Cpu).unwrap()),
+        ("rewards", Tensor::new(&[1f32, 0.0, 0.5], &Device::Cpu).unwrap()),
+    ]);
+    candle_core::safetensors::save(&given, file("given")).unwrap();
+    let (adapter_dir, given_file, out) = (file("adapter"), file("given"), file("out"));
+    let options = ["probe", "--policy", POLICY, "--adapter", &adapter_dir, "--given", &given_file, "--out", &out];
+    printed(&options);
+
+    let found = candle_core::safetensors::load(&out, &Device::Cpu).unwrap();
+    let log_probs = found["log_probs"].to_vec2::<f32>().unwrap();
+    assert_eq!((log_probs.len(), log_probs[0].len()), (3, 2));
+    assert!(log_probs.iter().flatten().all(|value| *value < 0.0), "{log_probs:?}");
+    assert_eq!(log_probs, found["reference"].to_vec2::<f32>().unwrap());
+    for (name, factor) in adapter.tensors() {
+        let gradient = &found[&format!("gradient.{name}")];
+        assert_eq!(gradient.dims(), factor.dims(), "{name}");
+        let largest = gradient.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert_eq!(largest > 0.0, name.contains("lora_B"), "{name}: {largest}");
+    }
+    assert_eq!(found.len(), adapter.tensors().len() + 2);
+
+    given.remove("rewards");
+    candle_core::safetensors::save(&given, file("given")).unwrap();
+    let message = refused(&options);
+    assert!(message.contains(&given_file) && message.contains("rewards: missing, expected F32 [G]"), "{message}");
 }
 
 #[test]

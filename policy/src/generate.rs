@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use crate::{Adapter, Result, model::Language, sampling::TokenSampler};
 pub use batch::{Batch, BatchConfig, Ended, Load};
-use cut::Cut;
 pub use request::{GenerateRequest, Newest, Sample, Versioned};
 
 /// Draws the samples of every request, in order.
@@ -46,9 +45,7 @@ pub fn generate_swapping(
     sampler: &TokenSampler,
     end_tokens: &[u32],
 ) -> Result<Vec<Vec<Sample>>> {
-    let cut = Cut::of(language);
-    let config = BatchConfig { max_sequences: cut.enough(), prefill_tokens: cut.chunk(), ..BatchConfig::default() };
-    let mut batch = Batch::new(language.clone(), sampler.clone(), end_tokens, config)?;
+    let mut batch = Batch::new(language.clone(), sampler.clone(), end_tokens, BatchConfig::busy(language))?;
     for (id, request) in (0..).zip(requests) {
         batch.admit(id, request.clone(), newest)?;
     }

@@ -7,6 +7,7 @@
 mod bed;
 mod clock;
 mod counts;
+mod decoding;
 mod iteration;
 mod pipeline;
 mod rewards;
@@ -108,6 +109,7 @@ fn report(workload: &Workload, stage: Stage, bed: &Bed, steps: &[(Laps, Work)]) 
         "split": median,
         "share_of_peak": peak.map(|peak| Work::mean(steps.iter().map(|(_, work)| work)).shares(&median, peak)),
         "peak_gflops": peak.map(|peak| peak / 1e9),
+        "decode_tokens_per_second": median.decoding.rate(),
         "tokens_per_second": workload.response_tokens() as f64 / median.total(),
         "shortest_step_seconds": shortest.total(),
         "step_seconds": laps.iter().map(Laps::total).collect::<Vec<_>>(),

@@ -193,7 +193,7 @@ impl Work<'_> {
         let shape = Shape {
             grid: [tiles, d.kv_heads, 1],
             block: THREADS,
-            shared: (QUERIES + 2 * KEYS) * (d.dim + 8) * size_of::<bf16>(),
+            shared: (QUERIES + 4 * KEYS) * (d.dim + 8) * size_of::<bf16>(),
         };
         let mut args: Vec<Arg> =
             vec![q.into(), k.into(), v.into(), out.into(), lse.into(), parts.into(), weights.into()];
@@ -238,7 +238,7 @@ impl Work<'_> {
             self.zero(dqkv, queries * width)?;
         }
         let read: Vec<Arg> = vec![q.into(), k.into(), v.into(), grad.into(), lse.into(), delta.into()];
-        let shape = Shape { grid: [plan.tiles, d.kv_heads, 1], block: THREADS, shared: 2 * (QUERIES + KEYS) * row };
+        let shape = Shape { grid: [plan.tiles, d.kv_heads, 1], block: THREADS, shared: 2 * (QUERIES + 2 * KEYS) * row };
         let mut args = read.clone();
         args.extend([Arg::from(dqkv), plan.at(0).into(), plan.at(plan.ranges).into()]);
         args.extend([q_ld, kv_ld, grad_ld, width, d.heads, d.group()].map(Arg::from));
@@ -247,7 +247,7 @@ impl Work<'_> {
 
         let parts = self.take::<f32>(SPLITS * 2 * keys * d.kv_heads * d.dim)?;
         let shape =
-            Shape { grid: [plan.key_count, d.kv_heads, SPLITS], block: THREADS, shared: 2 * (KEYS + ROWS) * row };
+            Shape { grid: [plan.key_count, d.kv_heads, SPLITS], block: THREADS, shared: 2 * (KEYS + 2 * ROWS) * row };
         let mut args = read;
         args.extend([Arg::from(parts), plan.at(plan.key_tiles).into(), plan.at(plan.runs).into()]);
         args.extend([q_ld, kv_ld, grad_ld, d.heads, d.group(), keys].map(Arg::from));

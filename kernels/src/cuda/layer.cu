@@ -108,15 +108,15 @@ extern "C" __global__ void unrotate(bf16* dqkv, const float* parts, const float*
     }
 }
 
-// grid: tokens. y = silu(gate) up, of gates and ups side by side [tokens, 2 width].
+// grid: tokens, enough for width / 4. y = silu(gate) up, of gates and ups side by side [tokens, 2 width].
 extern "C" __global__ void swiglu(const bf16* gate_up, bf16* y, int width, int ld) {
     gate_up += (u64)blockIdx.x * 2 * width;
     y += (u64)blockIdx.x * ld;
-    for (int i = threadIdx.x * 4; i < width; i += blockDim.x * 4) {
-        float4 g = load4(gate_up + i), u = load4(gate_up + width + i);
-        store4(y + i, make_float4(g.x / (1 + __expf(-g.x)) * u.x, g.y / (1 + __expf(-g.y)) * u.y,
-                                  g.z / (1 + __expf(-g.z)) * u.z, g.w / (1 + __expf(-g.w)) * u.w));
-    }
+    int i = (blockIdx.y * blockDim.x + threadIdx.x) * 4;
+    if (i >= width) return;
+    float4 g = load4(gate_up + i), u = load4(gate_up + width + i);
+    store4(y + i, make_float4(g.x / (1 + __expf(-g.x)) * u.x, g.y / (1 + __expf(-g.y)) * u.y,
+                              g.z / (1 + __expf(-g.z)) * u.z, g.w / (1 + __expf(-g.w)) * u.w));
 }
 
 __device__ inline void swiglu_gradients(float gate, float up, float d, float* dgate, float* dup) {
@@ -125,20 +125,20 @@ __device__ inline void swiglu_gradients(float gate, float up, float d, float* dg
     *dup = d * silu;
 }
 
-// grid: tokens. From the gradient `dy` [tokens, ld] of y, the gradients of gates and ups [tokens, 2 width].
+// grid: tokens, enough for width / 4. From the gradient `dy` [tokens, ld] of y, the gradients of gates and ups [tokens, 2 width].
 extern "C" __global__ void swiglu_backward(const bf16* gate_up, const bf16* dy, bf16* dgate_up, int width, int ld) {
     gate_up += (u64)blockIdx.x * 2 * width;
     dgate_up += (u64)blockIdx.x * 2 * width;
     dy += (u64)blockIdx.x * ld;
-    for (int i = threadIdx.x * 4; i < width; i += blockDim.x * 4) {
-        float4 g = load4(gate_up + i), u = load4(gate_up + width + i), d = load4(dy + i), dg, du;
-        swiglu_gradients(g.x, u.x, d.x, &dg.x, &du.x);
-        swiglu_gradients(g.y, u.y, d.y, &dg.y, &du.y);
-        swiglu_gradients(g.z, u.z, d.z, &dg.z, &du.z);
-        swiglu_gradients(g.w, u.w, d.w, &dg.w, &du.w);
-        store4(dgate_up + i, dg);
-        store4(dgate_up + width + i, du);
-    }
+    int i = (blockIdx.y * blockDim.x + threadIdx.x) * 4;
+    if (i >= width) return;
+    float4 g = load4(gate_up + i), u = load4(gate_up + width + i), d = load4(dy + i), dg, du;
+    swiglu_gradients(g.x, u.x, d.x, &dg.x, &du.x);
+    swiglu_gradients(g.y, u.y, d.y, &dg.y, &du.y);
+    swiglu_gradients(g.z, u.z, d.z, &dg.z, &du.z);
+    swiglu_gradients(g.w, u.w, d.w, &dg.w, &du.w);
+    store4(dgate_up + i, dg);
+    store4(dgate_up + width + i, du);
 }
 
 // grid: enough for count / 4. Rounds to bf16.

@@ -136,6 +136,12 @@ impl<'w, 'g> Pass<'w, 'g> {
         self.work.launch(Source::Layer, name, Shape::each(self.tokens, ROW), args)
     }
 
+    /// A thread for every four gates.
+    fn each_gate(&self, name: &'static str, args: &[Arg]) -> Result<()> {
+        let shape = Shape { grid: [self.tokens, self.wide.div_ceil(4 * ROW), 1], block: ROW, shared: 0 };
+        self.work.launch(Source::Layer, name, shape, args)
+    }
+
     fn norm(&self, which: usize, x: Ptr<f32>, y: Ptr<bf16>, ld: usize) -> Result<()> {
         let args = [x.into(), self.norms[which].into(), y.into(), self.hidden.into(), ld.into(), self.eps.into()];
         self.each_token("rms_norm", &args)
@@ -219,7 +225,7 @@ impl<'w, 'g> Pass<'w, 'g> {
         self.norm(1, y, h, ld)?;
         self.product(Fused::GateUp, h, Mat::bf16(gate_up, 2 * self.wide), 0.0)?;
         let activated = self.work.take::<bf16>(self.tokens * wide)?;
-        self.each_token("swiglu", &[gate_up.into(), activated.into(), self.wide.into(), wide.into()])?;
+        self.each_gate("swiglu", &[gate_up.into(), activated.into(), self.wide.into(), wide.into()])?;
         self.product(Fused::Down, activated, Mat::f32(y, self.hidden), 1.0)
     }
 }
@@ -402,11 +408,11 @@ impl Op {
         let gate_up = Ptr::of(&kept.gate_up);
         // Needed for the factors of A before its own gradient is known.
         let ld = lds[Fused::Down as usize];
-        pass.each_token("swiglu", &[gate_up.into(), activated.into(), wide.into(), ld.into()])?;
+        pass.each_gate("swiglu", &[gate_up.into(), activated.into(), wide.into(), ld.into()])?;
         pass.lower(Fused::Down, activated)?;
         pass.product_backward(Fused::Down, g, activated, dactivated, dflat)?;
         let args: [Arg; 5] = [gate_up.into(), dactivated.into(), dgate_up.into(), wide.into(), ld.into()];
-        pass.each_token("swiglu_backward", &args)?;
+        pass.each_gate("swiglu_backward", &args)?;
         let ld = lds[Fused::GateUp as usize];
         let h = pass.work.take::<bf16>(tokens * ld)?;
         let dh = pass.work.take::<bf16>(tokens * ld)?;

@@ -44,6 +44,12 @@ impl Default for BatchConfig {
 }
 
 impl BatchConfig {
+    /// What keeps the device of this model busy where all requests are there from the start.
+    pub fn busy(language: &Language) -> Self {
+        let cut = Cut::of(language);
+        Self { max_sequences: cut.enough(), prefill_tokens: cut.chunk(), ..Self::default() }
+    }
+
     /// # Errors
     /// The first setting out of its range, with its value.
     pub fn validate(&self) -> Result<()> {
@@ -62,6 +68,8 @@ pub struct Load {
     pub sequences: usize,
     /// Requests that wait for a place.
     pub waiting: usize,
+    /// Requests with a place whose prompt is not wholly in the cache.
+    pub unread: usize,
     /// Rows of the cache, a token each, that are taken, and all that there are.
     pub rows: usize,
     pub capacity: usize,
@@ -155,8 +163,9 @@ impl<'a> Batch<'a> {
 
     pub fn load(&self) -> Load {
         let sequences = self.groups.iter().map(Group::sequences).sum();
+        let unread = self.groups.iter().filter(|group| group.is_unread()).count();
         let capacity = self.room.capacity();
-        Load { sequences, waiting: self.waiting.len(), rows: capacity - self.room.free(), capacity }
+        Load { sequences, waiting: self.waiting.len(), unread, rows: capacity - self.room.free(), capacity }
     }
 
     /// One token for every sample under way, and a chunk of a prompt; returns the requests that ended, with their

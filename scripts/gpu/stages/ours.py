@@ -22,8 +22,7 @@ def sample(context, results):
         except Failure as reason:
             results.failed(decode_name(batch), str(reason))
             continue
-        seconds, inside = decode_seconds(report)
-        rate = report["response_tokens"] / seconds
+        rate, inside = decode_rate(report)
         goal = None if context.rehearse else goals.get(batch)
         note = f"{report['tokens_per_prompt']} prompt tokens, {'prefill included' if inside else 'decoding alone'}"
         results.add(decode_name(batch), rate, "tokens/s", goal=goal, note=note, report=report)
@@ -34,10 +33,10 @@ def decode_name(batch):
     return f"decode, B = {batch}"
 
 
-def decode_seconds(report):
-    """Seconds that decoding took, and whether the prompts' passes are in them."""
-    seconds = report.get("decode_seconds") or report["split"].get("decode")
-    return (seconds, False) if seconds else (report["split"]["sampling"], True)
+def decode_rate(report):
+    """Tokens per second with all samples under way, and whether the prompts' passes are in it."""
+    rate = report.get("decode_tokens_per_second")
+    return (rate, False) if rate else (report["response_tokens"] / report["split"]["sampling"], True)
 
 
 def step(context, results):

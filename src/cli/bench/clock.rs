@@ -4,12 +4,17 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::decoding::Decoding;
+
 /// The parts of a step, in seconds, in the order in which they happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Laps {
     /// The prompts' images through the vision tower.
     pub encoding: f64,
     pub sampling: f64,
+    /// What of the sampling was decoding alone.
+    #[serde(skip)]
+    pub decoding: Decoding,
     pub reward: f64,
     /// Log-probabilities under the base model.
     pub reference: f64,
@@ -21,7 +26,7 @@ pub struct Laps {
 impl Laps {
     /// The whole step.
     pub fn total(&self) -> f64 {
-        let Self { encoding, sampling, reward, reference, forward, backward, optimizer } = self;
+        let Self { encoding, sampling, decoding: _, reward, reference, forward, backward, optimizer } = self;
         encoding + sampling + reward + reference + forward + backward + optimizer
     }
 }

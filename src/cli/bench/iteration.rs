@@ -5,7 +5,7 @@ use std::sync::Arc;
 use addendum_policy::{
     Adapter, Learner, LearnerConfig, SamplingConfig,
     algorithm::DrGrpo,
-    generate::{GenerateRequest, Sample, generate},
+    generate::{GenerateRequest, Sample},
     learner::{SharedPrefix, StepStats, TrainGroup, TrainResponse},
     objective::ObjectiveConfig,
     pack::{EncodedPrompt, Packed},
@@ -19,6 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     bed::{self, Bed},
     clock::{Laps, timed},
+    decoding::{self, Decoding},
     unigram::unigram_f1,
     work::{Costs, Work},
     workload::{Stage, Workload},
@@ -94,7 +95,7 @@ impl<'a> Iteration<'a> {
             prompts.into_iter().map(|prompt| self.given(prompt)).collect::<Result<Vec<_>>>()?
         } else {
             laps.encoding = seconds;
-            let (sampled, seconds) = timed(|| self.sample(&prompts));
+            let (sampled, seconds) = timed(|| self.sample(&prompts, &mut laps.decoding));
             let sampled = sampled?;
             laps.sampling = seconds;
             let each = |p: &Arc<EncodedPrompt>| {
@@ -144,7 +145,7 @@ impl<'a> Iteration<'a> {
     }
 
     /// Of every prompt its samples.
-    fn sample(&mut self, prompts: &[Arc<EncodedPrompt>]) -> Result<Vec<Vec<Sample>>> {
+    fn sample(&mut self, prompts: &[Arc<EncodedPrompt>], decoding: &mut Decoding) -> Result<Vec<Vec<Sample>>> {
         let mut requests = Vec::new();
         for prompt in prompts {
             let seeds: Vec<u64> = (0..self.workload.sampled()).map(|_| self.rng.random()).collect();
@@ -155,12 +156,11 @@ impl<'a> Iteration<'a> {
                 requests.push(GenerateRequest { prompt: prompt.clone(), seeds });
             }
         }
-        // No token ends a response.
         let together = if self.workload.one_study_at_a_time { 1 } else { requests.len() };
         let mut samples = Vec::new();
         for requests in requests.chunks(together) {
-            let each = generate(&self.bed.model.language, Some(&self.adapter), requests, &self.sampler, &[])?;
-            samples.extend(each.into_iter().flatten());
+            let language = &self.bed.model.language;
+            samples.extend(decoding::generate(language, &self.adapter, requests, &self.sampler, decoding)?);
         }
         let mut samples = samples.into_iter();
         Ok(prompts.iter().map(|_| samples.by_ref().take(self.workload.sampled()).collect()).collect())

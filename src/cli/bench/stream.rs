@@ -68,9 +68,10 @@ fn stream(
     let mut to_come: VecDeque<_> = prompts.iter().cycle().take(TURNS * in_flight).map(&mut request).collect();
     let sampling = SamplingConfig { max_new_tokens: workload.new_tokens, ..SamplingConfig::default() };
     let sampler = TokenSampler::new(sampling)?.without(&bed.config.vision_tokens());
-    let config = BatchConfig { max_sequences: in_flight * workload.group_size, ..BatchConfig::default() };
+    let language = &bed.model.language;
+    let config = BatchConfig { max_sequences: in_flight * workload.group_size, ..BatchConfig::busy(language) };
     // No token ends a response.
-    let mut batch = Batch::new(bed.model.language.clone(), sampler, &[], config)?;
+    let mut batch = Batch::new(language.clone(), sampler, &[], config)?;
     let mut steps = 0;
     loop {
         while batch.has_room()

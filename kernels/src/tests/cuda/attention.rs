@@ -251,7 +251,7 @@ fn forward(case: &Case, tiles: &Tiles, with_lse: bool) -> (Vec<bf16>, Option<Vec
         case.scale()
     ];
     let grid = [tiles.tiles.len() as u32, kv_heads as u32, 1];
-    let shared = (QUERIES + 2 * KEYS) * case.row_bytes();
+    let shared = (QUERIES + 4 * KEYS) * case.row_bytes();
     run.launch("attention", grid, [THREADS, 1, 1], shared as u32, arguments);
     if split {
         let (first, rows_at) = (run.input(&tiles.first), run.input(&tiles.rows));
@@ -367,7 +367,7 @@ fn gradients_of_attention_are_those_of_f64() {
             case.scale()
         ];
         let grid = [tiles.tiles.len() as u32, kv_heads as u32, 1];
-        let shared = 2 * (QUERIES + KEYS) * case.row_bytes();
+        let shared = 2 * (QUERIES + 2 * KEYS) * case.row_bytes();
         run.launch("attention_dq", grid, [THREADS, 1, 1], shared as u32, arguments);
 
         let splits = 3;
@@ -395,7 +395,7 @@ fn gradients_of_attention_are_those_of_f64() {
             case.scale()
         ];
         let grid = [key_tiles.tiles.len() as u32, kv_heads as u32, splits as u32];
-        let shared = 2 * (KEYS + ROWS) * case.row_bytes();
+        let shared = 2 * (KEYS + 2 * ROWS) * case.row_bytes();
         run.launch("attention_dkv", grid, [THREADS, 1, 1], shared as u32, arguments);
 
         let after = run.finish();

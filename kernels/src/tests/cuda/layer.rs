@@ -187,7 +187,7 @@ fn gated_units_and_their_gradients_are_those_of_f64() {
         let mut run = program.run();
         let (at, dy_at) = (run.input(&gate_up), run.input(&dy));
         let (y, d) = (run.output::<bf16>(tokens * ld), run.output::<bf16>(tokens * 2 * width));
-        let (grid, block) = ([tokens as u32, 1, 1], [threads, 1, 1]);
+        let (grid, block) = ([tokens as u32, (width as u32).div_ceil(4 * threads), 1], [threads, 1, 1]);
         run.launch("swiglu", grid, block, 0, arguments![at, y, width as i32, ld as i32]);
         run.launch("swiglu_backward", grid, block, 0, arguments![at, dy_at, d, width as i32, ld as i32]);
         let after = run.finish();

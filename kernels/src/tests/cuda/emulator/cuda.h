@@ -106,6 +106,12 @@ inline void mma(float d[4], const unsigned a[4], const unsigned b[2], LINE) { em
 inline void ldmatrix(unsigned r[4], const void* row, LINE) { emulator::ldmatrix(r, row, false, line); }
 inline void ldmatrix_transposed(unsigned r[4], const void* row, LINE) { emulator::ldmatrix(r, row, true, line); }
 
+// Copies to shared memory that other work may overtake: 16 bytes each, done when they are waited for and not before.
+void copy_async(void* to, const void* from, bool valid);
+void copy_commit();
+namespace emulator { void copy_wait(unsigned left, const void* code); }
+template <int N> void copy_wait() { emulator::copy_wait(N, __builtin_return_address(0)); }
+
 namespace emulator {
 // An argument of a launch: a pointer to elements of `size` bytes, or `size` bytes of a value.
 struct Argument {
