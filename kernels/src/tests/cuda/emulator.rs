@@ -148,6 +148,37 @@ extern "C" __global__ void two_barriers(float* out) {
 extern "C" __global__ void half_a_warp_in_a_shuffle(float* out) {
     if (threadIdx.x % 32 < 16) out[threadIdx.x] = __shfl_xor_sync(ALL, 1.0f, 1);
 }
+extern "C" __global__ void overwritten_by_a_copy(float* out) {
+    __shared__ __align__(16) float row[64], other[64];
+    row[threadIdx.x] = 1;
+    __syncthreads();
+    if (threadIdx.x < 16) copy_async(other + threadIdx.x * 4, out, false);
+    copy_commit();
+    float value = row[63 - threadIdx.x];
+    if (threadIdx.x < 16) copy_async(row + threadIdx.x * 4, out, false);
+    copy_commit();
+    __syncthreads();
+    copy_wait<0>();
+    out[threadIdx.x] = value;
+}
+extern "C" __global__ void copied_without_barrier(float* out) {
+    __shared__ __align__(16) float row[64];
+    if (threadIdx.x < 16) copy_async(row + threadIdx.x * 4, out, false);
+    copy_commit();
+    copy_wait<0>();
+    out[threadIdx.x] = row[threadIdx.x];
+}
+// The older of two copies is there, the newer one may not be.
+extern "C" __global__ void half_waited_for(float* out) {
+    __shared__ __align__(16) float row[128];
+    for (int half = 0; half < 2; half++) {
+        if (threadIdx.x < 16) copy_async(row + half * 64 + threadIdx.x * 4, out, half == 1);
+        copy_commit();
+    }
+    copy_wait<1>();
+    __syncthreads();
+    out[threadIdx.x] = row[threadIdx.x] + (threadIdx.x % 2 ? row[threadIdx.x + 64] : 1);
+}
 extern "C" __global__ void unwritten_shared(float* out) {
     __shared__ float row[64];
     out[threadIdx.x] = row[threadIdx.x];
@@ -169,6 +200,8 @@ fn mistakes_of_kernels_are_caught_under_cuda_emulation() {
         ("without_barrier", Check::Races, "static shared memory"),
         ("without_second_barrier", Check::Races, "static shared memory"),
         ("without_warp_barrier", Check::Races, "static shared memory"),
+        ("overwritten_by_a_copy", Check::Races, "static shared memory"),
+        ("copied_without_barrier", Check::Races, "static shared memory"),
         ("same_place_in_all_blocks", Check::Races, "buffer 0"),
         ("one_too_far", Check::Memory, "heap-buffer-overflow"),
         ("one_too_far_in_shared", Check::Memory, "insufficient space"),
@@ -196,6 +229,16 @@ fn shared_memory_that_no_thread_wrote_is_not_a_number() {
     let out = run.input(&[0f32; 64]);
     run.launch("unwritten_shared", [1; 3], [64, 1, 1], 0, arguments![out]);
     assert!(run.finish().read(out).iter().all(|x| x.is_nan()));
+}
+
+#[test]
+fn a_copy_that_is_not_waited_for_is_not_there() {
+    let Some(program) = Program::of_source("wrong.cu", WRONG, &[]) else { return };
+    let mut run = program.run();
+    let out = run.input(&[0f32; 64]);
+    run.launch("half_waited_for", [1; 3], [64, 1, 1], 0, arguments![out]);
+    let values = run.finish().read(out);
+    assert!(values.iter().enumerate().all(|(i, &x)| if i % 2 == 0 { x == 1.0 } else { x.is_nan() }), "{values:?}");
 }
 
 /// Without a barrier what is read depends on who runs first, which the seed decides.

@@ -84,10 +84,15 @@ void ldmatrix(unsigned r[4], const void* row, bool transposed, int line) {
 }
 }
 
+// From here on until it is waited for, what is there is anybody's guess.
 void copy_async(void* to, const void* from, bool valid) {
     using namespace emulator;
-    if ((uintptr_t)to % 16 || (valid && (uintptr_t)from % 16)) fail("an asynchronous copy of lane %u is not aligned to 16 bytes", lane());
+    if ((uintptr_t)to % 16 || (uintptr_t)from % 16) fail("an asynchronous copy of lane %u is not aligned to 16 bytes", lane());
     if (!in_shared_memory(to, 16)) fail("an asynchronous copy of lane %u does not go to shared memory", lane());
+    ASAN(if (__asan_region_is_poisoned(to, 16)) fail("an asynchronous copy of lane %u goes beyond an array", lane()));
+    ASAN(if (valid && __asan_region_is_poisoned((void*)from, 16)) fail("an asynchronous copy of lane %u is of what is beyond an array", lane()));
+    access(*current, to, 16, true, __builtin_return_address(0));
+    memset(to, 0xff, 16);
     if (current->copies.empty()) current->copies.emplace_back();
     current->copies.back().push_back({to, from, valid});
 }
@@ -101,8 +106,6 @@ void emulator::copy_wait(unsigned left, const void* code) {
     auto& groups = current->copies;
     while (groups.size() > left + 1) {
         for (Copy copy : groups.front()) {
-            for (const void* end : {copy.valid ? copy.from : copy.to, (const void*)copy.to})
-                ASAN(if (__asan_region_is_poisoned((void*)end, 16)) fail("an asynchronous copy of lane %u is beyond an array", lane()));
             if (copy.valid) access(*current, copy.from, 16, false, code);
             access(*current, copy.to, 16, true, code);
             if (copy.valid) memcpy(copy.to, copy.from, 16);
