@@ -19,7 +19,7 @@ use crate::attention::{
 };
 
 /// Blocks that share the queries of one tile of keys in the backward pass.
-const SPLITS: usize = 4;
+const SPLITS: usize = 8;
 /// Rows of queries that the backward pass of keys reads at a time.
 const ROWS: usize = 32;
 const THREADS: usize = 128;
