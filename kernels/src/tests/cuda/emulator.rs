@@ -1,10 +1,6 @@
 //! The emulator itself: what the prelude's instructions do, and what is wrong must be caught.
 
-use super::{
-    compiler::{Check, Compiler, SECTIONS},
-    launch::arguments,
-    program::Program,
-};
+use super::{compiler::Check, launch::arguments, program::Program};
 use half::bf16;
 
 const SUMS: &str = r#"
@@ -108,6 +104,12 @@ extern "C" __global__ void with_barriers(float* out) {
         out[threadIdx.x] = row[63 - threadIdx.x];
     }
 }
+template <int N> __device__ inline float turned(float value) {
+    __shared__ float row[N];
+    row[threadIdx.x] = value;
+    return row[N - 1 - threadIdx.x];
+}
+extern "C" __global__ void without_barrier_in_a_template(float* out) { out[threadIdx.x] = turned<64>(1); }
 extern "C" __global__ void without_warp_barrier(float* out) {
     __shared__ float row[64];
     row[threadIdx.x] = __shfl_xor_sync(ALL, 1.0f, 1);
@@ -129,7 +131,7 @@ extern "C" __global__ void one_too_far_in_dynamic(float* out) {
     float* row = (float*)shared;
     row[threadIdx.x + 1] = 1;
 }
-extern "C" __global__ void unaligned(float* out) { *(float4*)(out + 1) = make_float4(1, 2, 3, 4); }
+extern "C" __global__ void unaligned(float* out) { ((float4*)(out + 1))->x = 1; }
 extern "C" __global__ void unaligned_row(float* out) {
     __shared__ __align__(16) bf16 tile[64 * 8 + 8];
     u32 r[4];
@@ -195,16 +197,16 @@ fn mistakes_of_kernels_are_caught_under_cuda_emulation() {
         // Blocks write the same rows here.
         run.attempt(check, 1).err().unwrap_or_default()
     };
-    let redzones = Compiler::find().unwrap().extra.contains(&SECTIONS);
     for (kernel, check, expected) in [
         ("without_barrier", Check::Races, "static shared memory"),
         ("without_second_barrier", Check::Races, "static shared memory"),
+        ("without_barrier_in_a_template", Check::Races, "static shared memory"),
         ("without_warp_barrier", Check::Races, "static shared memory"),
         ("overwritten_by_a_copy", Check::Races, "static shared memory"),
         ("copied_without_barrier", Check::Races, "static shared memory"),
         ("same_place_in_all_blocks", Check::Races, "buffer 0"),
         ("one_too_far", Check::Memory, "heap-buffer-overflow"),
-        ("one_too_far_in_shared", Check::Memory, "insufficient space"),
+        ("one_too_far_in_shared", Check::Memory, "insufficient space|global-buffer-overflow"),
         ("one_too_far_in_dynamic", Check::Memory, "use-after-poison"),
         ("unaligned", Check::Memory, "misaligned address"),
         ("unaligned_row", Check::Memory, "not aligned to 16 bytes"),
@@ -212,12 +214,8 @@ fn mistakes_of_kernels_are_caught_under_cuda_emulation() {
         ("two_barriers", Check::Memory, "never come"),
         ("half_a_warp_in_a_shuffle", Check::Memory, "never come"),
     ] {
-        // Clang has no redzones in a section, and does not see where a whole struct is stored.
-        if ["one_too_far_in_shared", "unaligned"].contains(&kernel) && !redzones {
-            continue;
-        }
         let said = said(kernel, check);
-        assert!(said.contains(expected), "{kernel}: {said}");
+        assert!(expected.split('|').any(|expected| said.contains(expected)), "{kernel}: {said}");
     }
     assert!(!said("with_barriers", Check::Races).contains("shared"));
 }

@@ -18,8 +18,16 @@
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// Blocks run one after another, so static memory is a block's own; the section makes it known, to be poisoned.
-#define __shared__ static __attribute__((section("shared"), used))
+// Blocks run one after another, so static memory is a block's own. `program.rs` adds SHARED to each of its variables.
+#define __shared__ static
+#define SHARED(name) static const emulator::Shared name##_is_shared(&name, sizeof name);
+
+namespace emulator {
+// Makes static memory known where it is first come by, so that each block finds it undefined.
+struct Shared {
+    Shared(void* at, size_t bytes);
+};
+}
 
 #define VECTOR2(name, type) struct alignas(2 * sizeof(type)) name { type x, y; }; \
     inline name make_##name(type x, type y) { return {x, y}; }
