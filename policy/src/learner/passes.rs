@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Adapter, Config, Error, Result,
-    memory::{Memory, StepShape},
+    memory::{DeviceKind, Memory, StepShape},
     model::Language,
     objective::{Batch, Objective, ResponseTerms, Tally},
     optim::Tensors,
@@ -154,7 +154,8 @@ impl<'a> Passes<'a> {
             };
             return Ok(Plan { batches, recompute: always, lanes });
         };
-        let memory = Memory::new(self.model, self.replicas[0].head().dtype(), self.adapter.config());
+        let (head, lora) = (self.replicas[0].head(), self.adapter.config());
+        let memory = Memory::new(self.model, head.dtype(), lora, DeviceKind::of(head.device()));
         let longest = groups().map(TrainGroup::tokens).max().unwrap_or(0);
         let fits = memory.tokens_within(limit, false) >= longest;
         let recompute = always || (self.config.recompute == Recompute::WhenNeeded && !fits);
