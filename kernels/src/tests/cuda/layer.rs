@@ -62,7 +62,8 @@ fn low_rank_activations_stand_behind_norms_and_gated_units() {
         let at = run.input(&a);
         let norm = arguments![run.input(&x), run.input(&weight), y, at, width as i32, ld, EPS];
         run.launch("rms_norm", grid, block, 0, norm);
-        run.launch("swiglu", grid, block, 0, arguments![run.input(&gate_up), z, at, width as i32, ld]);
+        let gated = arguments![run.input(&gate_up), z, at, width as i32, ld];
+        run.launch("swiglu", grid, block, 0, gated);
         let after = run.finish();
         lowered(&after.read(y), &a, [width, low]);
         lowered(&after.read(z), &a, [width, low]);
