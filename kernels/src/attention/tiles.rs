@@ -10,7 +10,7 @@ pub const QUERIES: usize = 64;
 pub const KEYS: usize = 64;
 /// Keys that a tile of a decoding step reads at most. It depends on nothing, so a token's sums don't depend on what is
 /// beside it.
-const DECODE_KEYS: usize = 256;
+const DECODE_KEYS: usize = 128;
 
 /// Tiles of queries and the ranges of keys that they see, as the kernels read them.
 #[derive(Debug, Default, PartialEq)]

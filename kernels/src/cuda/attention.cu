@@ -41,25 +41,62 @@ struct Run {
     int limit, step;
 };
 
-__device__ inline uint4 zero4() { return make_uint4(0, 0, 0, 0); }
-
-// Copies rows of keys or values to shared memory, `rows` of them, and zeros up to `most`.
+// Begins to copy rows of keys or values to shared memory, `rows` of them, and zeros up to `most`.
 __device__ inline void fetch(bf16* to, const bf16* from, int ld, int rows, int most) {
     for (int i = threadIdx.x; i < most * CHUNKS; i += THREADS) {
         int row = i / CHUNKS, column = i % CHUNKS * 8;
-        uint4 value = row < rows ? *(const uint4*)(from + (u64)row * ld + column) : zero4();
-        *(uint4*)(to + row * STRIDE + column) = value;
+        bool valid = row < rows;
+        copy_async(to + row * STRIDE + column, from + (valid ? (u64)row * ld + column : 0), valid);
     }
 }
 
-// The same for rows of queries `first` to `first + most` of a run of tokens: row r is token r / group, head r % group.
+// The same for rows `first` to `first + most` of a run of tokens: row r is token r / group, head r % group.
 __device__ inline void fetch_queries(bf16* to, const bf16* from, int ld, int first, int rows, int most, int group) {
     for (int i = threadIdx.x; i < most * CHUNKS; i += THREADS) {
         int row = i / CHUNKS, column = i % CHUNKS * 8, r = first + row;
-        uint4 value = zero4();
-        if (r < rows) value = *(const uint4*)(from + (u64)(r / group) * ld + r % group * HEAD_DIM + column);
-        *(uint4*)(to + row * STRIDE + column) = value;
+        bool valid = r < rows;
+        u64 at = valid ? (u64)(r / group) * ld + r % group * HEAD_DIM + column : 0;
+        copy_async(to + row * STRIDE + column, from + at, valid);
     }
+}
+
+// Goes through the keys that a tile of queries sees, KEYS at a time.
+struct Cursor {
+    int range, base;
+    Range keys;
+};
+
+__device__ inline Cursor begin(Tile tile, const Range* ranges) {
+    Cursor cursor = {0, 0, {0, 0}};
+    if (tile.ranges) cursor.keys = ranges[tile.range];
+    return cursor;
+}
+
+__device__ inline bool valid(Cursor cursor, Tile tile) { return cursor.range < tile.ranges; }
+
+__device__ inline Cursor next(Cursor cursor, Tile tile, const Range* ranges) {
+    cursor.base += KEYS;
+    if (cursor.base >= cursor.keys.length) {
+        cursor.base = 0;
+        cursor.range++;
+        if (cursor.range < tile.ranges) cursor.keys = ranges[tile.range + cursor.range];
+    }
+    return cursor;
+}
+
+// Begins to copy keys and values behind each other.
+__device__ inline void fetch_keys(bf16* to, Cursor cursor, const bf16* k, const bf16* v, int ld, int kv) {
+    u64 at = (u64)(cursor.keys.start + cursor.base) * ld + kv * HEAD_DIM;
+    int n = min(KEYS, cursor.keys.length - cursor.base);
+    fetch(to, k + at, ld, n, KEYS);
+    fetch(to + KEYS * STRIDE, v + at, ld, n, KEYS);
+    copy_commit();
+}
+
+// Keys of those at a cursor that a row of the tile sees.
+__device__ inline int seen(Cursor cursor, Tile tile, int token) {
+    int n = min(KEYS, cursor.keys.length - cursor.base);
+    return cursor.range == tile.ranges - 1 ? min(n, tile.limit + token * tile.step - cursor.base) : n;
 }
 
 // Fragments of 16 rows and 16 columns: as the left operand, or of 16 columns times 16 rows, as two right operands.
@@ -117,13 +154,12 @@ __device__ inline float row_sum(float value) {
 // grid: tiles, key heads. Without `parts`, rows of `out` [tokens, heads * D] and their logsumexp `lse` [tokens, heads] are
 // final. With it, the tile's rows of `parts` [key heads, rows, D] are sums, and of `weights` [key heads, rows, 2] the
 // largest score (to base 2) and the total weight, for `combine`.
-extern "C" __global__ void __launch_bounds__(THREADS) attention(
+extern "C" __global__ void __launch_bounds__(THREADS, 1) attention(
     const bf16* q, const bf16* k, const bf16* v, bf16* out, float* lse, float* parts, float* weights, const Tile* tiles,
     const Range* ranges, int q_ld, int kv_ld, int out_ld, int heads, int group, int part_rows, float scale) {
     extern __shared__ __align__(16) unsigned char shared[];
     bf16* qs = (bf16*)shared;
-    bf16* ks = qs + QUERIES * STRIDE;
-    bf16* vs = ks + KEYS * STRIDE;
+    bf16* buffers = qs + QUERIES * STRIDE;
     Tile tile = tiles[blockIdx.x];
     int kv = blockIdx.y, rows = tile.tokens * group;
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, first = warp * 16 + lane / 4;
@@ -133,42 +169,41 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention(
     float sums[2 * STEPS][4] = {};
     float top[2] = {NONE, NONE}, total[2] = {0, 0};
     float scale2 = scale * LOG2E;
-    for (int range = 0; range < tile.ranges; range++) {
-        Range keys = ranges[tile.range + range];
-        bool last = range == tile.ranges - 1;
-        for (int base = 0; base < keys.length; base += KEYS) {
-            int n = min(KEYS, keys.length - base);
-            __syncthreads();
-            u64 at = (u64)(keys.start + base) * kv_ld + kv * HEAD_DIM;
-            fetch(ks, k + at, kv_ld, n, KEYS);
-            fetch(vs, v + at, kv_ld, n, KEYS);
-            __syncthreads();
-            if (!busy) continue;
-
+    Cursor now = begin(tile, ranges);
+    if (valid(now, tile)) fetch_keys(buffers, now, k, v, kv_ld, kv);
+    for (int turn = 0; valid(now, tile); turn ^= 1) {
+        bf16 *ks = buffers + turn * 2 * KEYS * STRIDE, *vs = ks + KEYS * STRIDE;
+        Cursor after = next(now, tile, ranges);
+        if (valid(after, tile)) {
+            fetch_keys(buffers + (turn ^ 1) * 2 * KEYS * STRIDE, after, k, v, kv_ld, kv);
+            copy_wait<1>();
+        } else {
+            copy_wait<0>();
+        }
+        __syncthreads();
+        if (busy) {
             float scores[KEYS / 8][4] = {};
             products<KEYS / 8>(scores, qs + warp * 16 * STRIDE, ks);
             float best[2] = {NONE, NONE};
 #pragma unroll
             for (int e = 0; e < 4; e++) {
                 int row = first + e / 2 * 8;
-                int seen = last ? min(n, tile.limit + row / group * tile.step - base) : n;
+                int visible = seen(now, tile, row / group);
 #pragma unroll
                 for (int b = 0; b < KEYS / 8; b++) {
-                    bool visible = b * 8 + lane % 4 * 2 + e % 2 < seen;
-                    scores[b][e] = visible ? scores[b][e] * scale2 : NONE;
+                    scores[b][e] = b * 8 + lane % 4 * 2 + e % 2 < visible ? scores[b][e] * scale2 : NONE;
                     best[e / 2] = fmaxf(best[e / 2], scores[b][e]);
                 }
             }
             float keep[2];
 #pragma unroll
             for (int i = 0; i < 2; i++) {
-                float now = fmaxf(top[i], row_max(best[i]));
+                float larger = fmaxf(top[i], row_max(best[i]));
                 // Nothing seen yet: any finite number will do.
-                float base2 = now == NONE ? 0.0f : now;
-                keep[i] = exp2f(top[i] - base2);
+                best[i] = larger == NONE ? 0.0f : larger;
+                keep[i] = exp2f(top[i] - best[i]);
                 total[i] *= keep[i];
-                top[i] = now;
-                best[i] = base2;
+                top[i] = larger;
             }
 #pragma unroll
             for (int b = 0; b < KEYS / 8; b++) {
@@ -185,6 +220,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention(
             }
             weigh<KEYS / 8>(sums, scores, vs);
         }
+        __syncthreads();
+        now = after;
     }
     if (!busy) return;
 #pragma unroll
@@ -215,22 +252,29 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention(
     }
 }
 
-// grid: tokens, heads; block: HEAD_DIM rounded up to warps. The rows of a token's first head in the partial results are
-// `rows[first[token]]` up to `rows[first[token + 1]]`.
+// grid: tokens, heads; block: HEAD_DIM / 4 threads rounded up to warps. The rows of a token's first head in the partial
+// results are `rows[first[token]]` up to `rows[first[token + 1]]`.
 extern "C" __global__ void combine(const float* parts, const float* weights, bf16* out, const int* first,
                                    const int* rows, int out_ld, int group, int part_rows) {
-    int token = blockIdx.x, head = blockIdx.y, d = threadIdx.x;
+    int token = blockIdx.x, head = blockIdx.y, d = threadIdx.x * 4;
     u64 base = (u64)(head / group) * part_rows + head % group;
     float top = NONE;
     for (int i = first[token]; i < first[token + 1]; i++) top = fmaxf(top, weights[(base + rows[i]) * 2]);
-    float sum = 0, total = 0;
+    float4 sum = {0, 0, 0, 0};
+    float total = 0;
     for (int i = first[token]; i < first[token + 1]; i++) {
         u64 at = base + rows[i];
         float share = exp2f(weights[at * 2] - top);
         total += share * weights[at * 2 + 1];
-        if (d < HEAD_DIM) sum += share * parts[at * HEAD_DIM + d];
+        if (d < HEAD_DIM) {
+            float4 part = load4(parts + at * HEAD_DIM + d);
+            sum.x += share * part.x, sum.y += share * part.y, sum.z += share * part.z, sum.w += share * part.w;
+        }
     }
-    if (d < HEAD_DIM) out[(u64)token * out_ld + head * HEAD_DIM + d] = narrow(total > 0 ? sum / total : 0);
+    float inverse = total > 0 ? 1 / total : 0;
+    if (d >= HEAD_DIM) return;
+    store4(out + (u64)token * out_ld + head * HEAD_DIM + d,
+           make_float4(sum.x * inverse, sum.y * inverse, sum.z * inverse, sum.w * inverse));
 }
 
 // grid: tokens * heads / 4, a warp each. delta = sum over dimensions of out times its gradient.
@@ -251,15 +295,14 @@ extern "C" __global__ void attention_delta(const bf16* out, const bf16* grad, fl
 }
 
 // grid: tiles, key heads. The gradient of the queries, `dq` [tokens, heads * D].
-extern "C" __global__ void __launch_bounds__(THREADS) attention_dq(
+extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_dq(
     const bf16* q, const bf16* k, const bf16* v, const bf16* grad, const float* lse, const float* delta, bf16* dq,
     const Tile* tiles, const Range* ranges, int q_ld, int kv_ld, int grad_ld, int dq_ld, int heads, int group,
     float scale) {
     extern __shared__ __align__(16) unsigned char shared[];
     bf16* qs = (bf16*)shared;
     bf16* gs = qs + QUERIES * STRIDE;
-    bf16* ks = gs + QUERIES * STRIDE;
-    bf16* vs = ks + KEYS * STRIDE;
+    bf16* buffers = gs + QUERIES * STRIDE;
     Tile tile = tiles[blockIdx.x];
     int kv = blockIdx.y, rows = tile.tokens * group;
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, first = warp * 16 + lane / 4;
@@ -277,17 +320,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_dq(
 
     float sums[2 * STEPS][4] = {};
     float scale2 = scale * LOG2E;
-    for (int range = 0; range < tile.ranges; range++) {
-        Range keys = ranges[tile.range + range];
-        bool last = range == tile.ranges - 1;
-        for (int base = 0; base < keys.length; base += KEYS) {
-            int n = min(KEYS, keys.length - base);
-            __syncthreads();
-            u64 at = (u64)(keys.start + base) * kv_ld + kv * HEAD_DIM;
-            fetch(ks, k + at, kv_ld, n, KEYS);
-            fetch(vs, v + at, kv_ld, n, KEYS);
-            __syncthreads();
-            if (!busy) continue;
+    Cursor now = begin(tile, ranges);
+    if (valid(now, tile)) fetch_keys(buffers, now, k, v, kv_ld, kv);
+    for (int turn = 0; valid(now, tile); turn ^= 1) {
+        bf16 *ks = buffers + turn * 2 * KEYS * STRIDE, *vs = ks + KEYS * STRIDE;
+        Cursor after = next(now, tile, ranges);
+        if (valid(after, tile)) {
+            fetch_keys(buffers + (turn ^ 1) * 2 * KEYS * STRIDE, after, k, v, kv_ld, kv);
+            copy_wait<1>();
+        } else {
+            copy_wait<0>();
+        }
+        __syncthreads();
+        if (busy) {
             // Half the keys at a time, for the sake of registers.
             for (int half = 0; half < KEYS; half += KEYS / 2) {
                 float scores[KEYS / 16][4] = {}, slopes[KEYS / 16][4] = {};
@@ -296,17 +341,18 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_dq(
 #pragma unroll
                 for (int e = 0; e < 4; e++) {
                     int row = first + e / 2 * 8;
-                    int seen = last ? min(n, tile.limit + row / group * tile.step - base) : n;
+                    int visible = seen(now, tile, row / group);
 #pragma unroll
                     for (int b = 0; b < KEYS / 16; b++) {
-                        bool visible = half + b * 8 + lane % 4 * 2 + e % 2 < seen;
-                        float p = visible ? exp2f(scores[b][e] * scale2 - shift[e / 2]) : 0.0f;
+                        float p = half + b * 8 + lane % 4 * 2 + e % 2 < visible ? exp2f(scores[b][e] * scale2 - shift[e / 2]) : 0.0f;
                         scores[b][e] = p * (slopes[b][e] - of_row[e / 2]) * scale;
                     }
                 }
                 weigh<KEYS / 16>(sums, scores, ks + half * STRIDE);
             }
         }
+        __syncthreads();
+        now = after;
     }
     if (!busy) return;
 #pragma unroll
@@ -323,18 +369,35 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_dq(
 
 #define ROWS 32
 
+// A block of ROWS rows of the queries that see a tile of keys: which one of which run.
+struct Rows {
+    int index, block;
+    Run run;
+};
+
+// The block that is `blocks` further on; past the last one `index` is the number of runs.
+__device__ inline Rows skip(Rows rows, int blocks, KeyTile tile, const Run* runs, int group) {
+    rows.block += blocks;
+    while (rows.index < tile.runs) {
+        int own = (rows.run.tokens * group + ROWS - 1) / ROWS;
+        if (rows.block < own) break;
+        rows.block -= own;
+        if (++rows.index < tile.runs) rows.run = runs[tile.run + rows.index];
+    }
+    return rows;
+}
+
 // grid: key tiles, key heads, splits. Each split takes every gridDim.z-th block of query rows and writes its share of the
 // gradients of keys and values, `parts` [splits, 2, keys, key heads * D].
-extern "C" __global__ void __launch_bounds__(THREADS) attention_dkv(
+extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_dkv(
     const bf16* q, const bf16* k, const bf16* v, const bf16* grad, const float* lse, const float* delta, float* parts,
     const KeyTile* tiles, const Run* runs, int q_ld, int kv_ld, int grad_ld, int heads, int group, int keys,
     float scale) {
     extern __shared__ __align__(16) unsigned char shared[];
-    __shared__ float shifts[ROWS], of_rows[ROWS];
+    __shared__ float shifts[2][ROWS], of_rows[2][ROWS];
     bf16* ks = (bf16*)shared;
     bf16* vs = ks + KEYS * STRIDE;
-    bf16* qs = vs + KEYS * STRIDE;
-    bf16* gs = qs + ROWS * STRIDE;
+    bf16* buffers = vs + KEYS * STRIDE;
     KeyTile tile = tiles[blockIdx.x];
     int kv = blockIdx.y, kv_width = heads / group * HEAD_DIM;
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
@@ -343,28 +406,43 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_dkv(
     fetch(ks, k + at, kv_ld, tile.keys, KEYS);
     fetch(vs, v + at, kv_ld, tile.keys, KEYS);
 
+    // Begins to copy a block of rows.
+    auto fetch_rows = [&](Rows rows, int turn) {
+        Run run = rows.run;
+        bf16* qs = buffers + turn * 2 * ROWS * STRIDE;
+        int count = run.tokens * group;
+        u64 own = kv * group * HEAD_DIM;
+        fetch_queries(qs, q + (u64)run.token * q_ld + own, q_ld, rows.block * ROWS, count, ROWS, group);
+        bf16* gs = qs + ROWS * STRIDE;
+        fetch_queries(gs, grad + (u64)run.token * grad_ld + own, grad_ld, rows.block * ROWS, count, ROWS, group);
+        copy_commit();
+        if (threadIdx.x < ROWS) {
+            int row = min(rows.block * ROWS + (int)threadIdx.x, count - 1);
+            u64 at = (u64)(run.token + row / group) * heads + kv * group + row % group;
+            shifts[turn][threadIdx.x] = lse[at] * LOG2E;
+            of_rows[turn][threadIdx.x] = delta[at];
+        }
+    };
+
     float dk[2 * STEPS][4] = {}, dv[2 * STEPS][4] = {};
     float scale2 = scale * LOG2E;
-    int turn = 0;
-    for (int i = 0; i < tile.runs; i++) {
-        Run run = runs[tile.run + i];
-        int rows = run.tokens * group;
-        u64 q_at = (u64)run.token * q_ld + kv * group * HEAD_DIM;
-        u64 grad_at = (u64)run.token * grad_ld + kv * group * HEAD_DIM;
-        for (int base = 0; base < rows; base += ROWS) {
-            if (turn++ % gridDim.z != blockIdx.z) continue;
-            __syncthreads();
-            fetch_queries(qs, q + q_at, q_ld, base, rows, ROWS, group);
-            fetch_queries(gs, grad + grad_at, grad_ld, base, rows, ROWS, group);
-            if (threadIdx.x < ROWS) {
-                int row = min(base + (int)threadIdx.x, rows - 1);
-                u64 at = (u64)(run.token + row / group) * heads + kv * group + row % group;
-                shifts[threadIdx.x] = lse[at] * LOG2E;
-                of_rows[threadIdx.x] = delta[at];
-            }
-            __syncthreads();
-            if (!busy) continue;
-
+    Rows now = {0, 0, {0, 0, 0, 0}};
+    if (tile.runs) now.run = runs[tile.run];
+    now = skip(now, blockIdx.z, tile, runs, group);
+    if (now.index < tile.runs) fetch_rows(now, 0);
+    for (int turn = 0; now.index < tile.runs; turn ^= 1) {
+        bf16 *qs = buffers + turn * 2 * ROWS * STRIDE, *gs = qs + ROWS * STRIDE;
+        Rows after = skip(now, gridDim.z, tile, runs, group);
+        if (after.index < tile.runs) {
+            fetch_rows(after, turn ^ 1);
+            copy_wait<1>();
+        } else {
+            copy_wait<0>();
+        }
+        __syncthreads();
+        if (busy) {
+            Run run = now.run;
+            int base = now.block * ROWS, rows = run.tokens * group;
             float scores[ROWS / 8][4] = {}, slopes[ROWS / 8][4] = {};
             products<ROWS / 8>(scores, ks + warp * 16 * STRIDE, qs);
 #pragma unroll
@@ -373,7 +451,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_dkv(
                 for (int e = 0; e < 4; e++) {
                     int row = b * 8 + lane % 4 * 2 + e % 2, key = warp * 16 + lane / 4 + e / 2 * 8;
                     bool visible = base + row < rows && key < run.limit + (base + row) / group * run.step;
-                    scores[b][e] = visible ? exp2f(scores[b][e] * scale2 - shifts[row]) : 0.0f;
+                    scores[b][e] = visible ? exp2f(scores[b][e] * scale2 - shifts[turn][row]) : 0.0f;
                 }
             }
             weigh<ROWS / 8>(dv, scores, gs);
@@ -383,11 +461,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_dkv(
 #pragma unroll
                 for (int e = 0; e < 4; e++) {
                     int row = b * 8 + lane % 4 * 2 + e % 2;
-                    scores[b][e] *= (slopes[b][e] - of_rows[row]) * scale;
+                    scores[b][e] *= (slopes[b][e] - of_rows[turn][row]) * scale;
                 }
             }
             weigh<ROWS / 8>(dk, scores, qs);
         }
+        __syncthreads();
+        now = after;
     }
     if (!busy) return;
 #pragma unroll

@@ -19,7 +19,7 @@ use crate::attention::{
 };
 
 /// Blocks that share the queries of one tile of keys in the backward pass.
-const SPLITS: usize = 4;
+const SPLITS: usize = 8;
 /// Rows of queries that the backward pass of keys reads at a time.
 const ROWS: usize = 32;
 const THREADS: usize = 128;
@@ -193,7 +193,7 @@ impl Work<'_> {
         let shape = Shape {
             grid: [tiles, d.kv_heads, 1],
             block: THREADS,
-            shared: (QUERIES + 2 * KEYS) * (d.dim + 8) * size_of::<bf16>(),
+            shared: (QUERIES + 4 * KEYS) * (d.dim + 8) * size_of::<bf16>(),
         };
         let mut args: Vec<Arg> =
             vec![q.into(), k.into(), v.into(), out.into(), lse.into(), parts.into(), weights.into()];
@@ -202,7 +202,7 @@ impl Work<'_> {
         args.push(d.scale().into());
         self.launch(Source::Attention(d.dim), "attention", shape, &args)?;
         if part_rows > 0 {
-            let shape = Shape { grid: [queries, d.heads, 1], block: d.dim.next_multiple_of(32), shared: 0 };
+            let shape = Shape { grid: [queries, d.heads, 1], block: (d.dim / 4).next_multiple_of(32), shared: 0 };
             let mut args: Vec<Arg> = vec![parts.into(), weights.into(), out.into()];
             args.extend(told[2..].iter().map(|&at| Arg::from(at)));
             args.extend([out_ld, d.group(), part_rows].map(Arg::from));
@@ -238,7 +238,7 @@ impl Work<'_> {
             self.zero(dqkv, queries * width)?;
         }
         let read: Vec<Arg> = vec![q.into(), k.into(), v.into(), grad.into(), lse.into(), delta.into()];
-        let shape = Shape { grid: [plan.tiles, d.kv_heads, 1], block: THREADS, shared: 2 * (QUERIES + KEYS) * row };
+        let shape = Shape { grid: [plan.tiles, d.kv_heads, 1], block: THREADS, shared: 2 * (QUERIES + 2 * KEYS) * row };
         let mut args = read.clone();
         args.extend([Arg::from(dqkv), plan.at(0).into(), plan.at(plan.ranges).into()]);
         args.extend([q_ld, kv_ld, grad_ld, width, d.heads, d.group()].map(Arg::from));
@@ -247,7 +247,7 @@ impl Work<'_> {
 
         let parts = self.take::<f32>(SPLITS * 2 * keys * d.kv_heads * d.dim)?;
         let shape =
-            Shape { grid: [plan.key_count, d.kv_heads, SPLITS], block: THREADS, shared: 2 * (KEYS + ROWS) * row };
+            Shape { grid: [plan.key_count, d.kv_heads, SPLITS], block: THREADS, shared: 2 * (KEYS + 2 * ROWS) * row };
         let mut args = read;
         args.extend([Arg::from(parts), plan.at(plan.key_tiles).into(), plan.at(plan.runs).into()]);
         args.extend([q_ld, kv_ld, grad_ld, d.heads, d.group(), keys].map(Arg::from));

@@ -46,10 +46,13 @@ pub struct Last<'a> {
     pub segments: &'a [Segment],
 }
 
+/// Parts of what a step is told.
+const PARTS: usize = 11;
+
 /// What a step is told, as it lies on the GPU: every part at a multiple of four numbers.
 struct Told {
     numbers: Vec<u32>,
-    starts: [usize; 8],
+    starts: [usize; PARTS],
     /// Tokens, tiles and rows of partial results, each rounded up: steps of about the same size are the same recording.
     tokens: usize,
     tiles: usize,
@@ -62,7 +65,7 @@ fn rounded(n: usize) -> usize {
 }
 
 impl Told {
-    fn new(last: &Last, group: usize) -> Self {
+    fn new(last: &Last, group: usize, how: &Draw) -> Self {
         let count = last.ids.len();
         let mut tiles = Tiles::split(last.segments, count, group);
         let (tokens, most) = (rounded(count), rounded(tiles.tiles.len()).max(32));
@@ -84,7 +87,8 @@ impl Told {
             values
         };
         let signed = |values: &[i32]| values.iter().map(|&value| value as u32).collect::<Vec<_>>();
-        let parts = [
+        let uniforms = how.uniforms.iter().flat_map(|u| [u.to_bits() as u32, (u.to_bits() >> 32) as u32]);
+        let parts: [Vec<u32>; PARTS] = [
             ids,
             signed(&rows),
             signed(tiles.tiles.as_flattened()),
@@ -93,13 +97,18 @@ impl Told {
             signed(&tiles.rows),
             table(f32::cos),
             table(f32::sin),
+            uniforms.collect(),
+            how.suppressed.to_vec(),
+            vec![0; count + 1],
         ];
-        let (mut numbers, mut starts) = (Vec::new(), [0; 8]);
+        let (mut numbers, mut starts) = (Vec::new(), [0; PARTS]);
         for (start, part) in starts.iter_mut().zip(parts) {
             *start = numbers.len();
             numbers.extend(part);
             numbers.resize(numbers.len().next_multiple_of(4), 0);
         }
+        // What comes after it in the scratch memory shall stay where it is.
+        numbers.resize(numbers.len().next_multiple_of(4096), 0);
         Self { numbers, starts, tokens, tiles: most, part_rows: rounded(tiles.part_rows) }
     }
 }
@@ -146,7 +155,7 @@ pub fn decode(stack: &Stack, last: &Last, how: &Draw) -> Result<Vec<Drawn>> {
     }
     check(last.segments, count, capacity)?;
     let gpu = Gpu::of_tensor(stack.head)?;
-    let told = Told::new(last, d.group());
+    let told = Told::new(last, d.group(), how);
     let reads: Vec<Reads> = stack.layers.iter().map(Reads::new).collect();
     let caches: Vec<[Held; 2]> = stack.caches.iter().map(|(keys, values)| [keys, values].map(Held::new)).collect();
     let step = Step { stack, d, hidden, vocab, reads, caches };
@@ -182,7 +191,10 @@ pub fn decode(stack: &Stack, last: &Last, how: &Draw) -> Result<Vec<Drawn>> {
         None => step.launch(&mut work, &told, memory)?,
     }
     drop(graphs);
-    rolls.roll(work, memory.logits, vocab, how)
+    let at = |part: usize| memory.told.add(told.starts[part]).0;
+    let (uniforms, suppressed, no_history) = (Ptr::new(at(8)), Ptr::new(at(9)), Ptr::new(at(10)));
+    let draw = draw::Told { logits: memory.logits, uniforms, suppressed, no_history };
+    rolls.roll(work, draw, vocab, how)
 }
 
 /// Read locks on everything, and sizes.
@@ -243,6 +255,7 @@ impl Step<'_> {
                 (attended, ld),
                 Ptr::null(),
             )?;
+            pass.lower(Fused::O, attended)?;
             pass.product(Fused::O, attended, Mat::f32(x, self.hidden), 1.0)?;
             let gate_up = pass.work.take(tokens * pass.outputs(Fused::GateUp))?;
             pass.mlp(x, gate_up)?;
@@ -251,7 +264,9 @@ impl Step<'_> {
         let eps = self.stack.layers[0].eps as f32;
         let norm = Held::new(self.stack.norm).ptr::<f32>()?;
         let (hidden, vocab) = (self.hidden, self.vocab);
-        let args = [x.into(), norm.into(), memory.low.into(), hidden.into(), hidden.into(), Arg::from(eps)];
+        let none = Ptr::<bf16>::null();
+        let args =
+            [x.into(), norm.into(), memory.low.into(), none.into(), hidden.into(), hidden.into(), Arg::from(eps)];
         work.launch(Source::Layer, "rms_norm", Shape::each(tokens, 256), &args)?;
         let head = Mat::bf16(Held::new(self.stack.head).ptr()?, vocab);
         work.gemm(

@@ -33,14 +33,22 @@ pub struct Draw<'a> {
 /// infinity, or no token can be drawn.
 pub type Drawn = Option<(u32, f32)>;
 
-/// What the rows of a draw are told, on the GPU.
+/// Where the rows of a draw find what they are told, on the GPU.
+#[derive(Clone, Copy)]
+pub struct Told {
+    pub logits: Ptr<f32>,
+    /// A number for every row.
+    pub uniforms: Ptr<f64>,
+    pub suppressed: Ptr<u32>,
+    /// Zeros, one more than rows: where histories begin that are all empty.
+    pub no_history: Ptr<i32>,
+}
+
+/// What a draw brings about.
 pub struct Rolls {
     rows: usize,
-    penalised: usize,
-    uniforms: CudaSlice<f64>,
-    firsts: CudaSlice<i32>,
-    history: CudaSlice<u32>,
-    suppressed: CudaSlice<u32>,
+    /// Every row's history, and where it begins.
+    histories: Option<(CudaSlice<u32>, CudaSlice<i32>)>,
     /// Tokens, log-probabilities by their bits, and whether they are any good.
     results: CudaSlice<u32>,
 }
@@ -52,30 +60,28 @@ impl Rolls {
         }
         let stream = gpu.stream();
         let ids: Vec<u32> = how.histories.iter().flatten().copied().collect();
-        let mut firsts = vec![0i32];
-        how.histories.iter().for_each(|history| firsts.push(firsts[firsts.len() - 1] + history.len() as i32));
-        // What is empty still needs an address.
-        let filled = |ids: &[u32]| if ids.is_empty() { vec![0] } else { ids.to_vec() };
-        Ok(Self {
-            rows,
-            penalised: ids.len(),
-            uniforms: stream.clone_htod(how.uniforms).w()?,
-            firsts: stream.clone_htod(&firsts).w()?,
-            history: stream.clone_htod(&filled(&ids)).w()?,
-            suppressed: stream.clone_htod(&filled(how.suppressed)).w()?,
-            results: gpu.alloc::<u32>(3 * rows)?,
-        })
+        let histories = if ids.is_empty() {
+            None
+        } else {
+            let mut firsts = vec![0i32];
+            how.histories.iter().for_each(|history| firsts.push(firsts[firsts.len() - 1] + history.len() as i32));
+            Some((stream.clone_htod(&ids).w()?, stream.clone_htod(&firsts).w()?))
+        };
+        Ok(Self { rows, histories, results: gpu.alloc::<u32>(3 * rows)? })
     }
 
-    /// A token for every row of `logits` `[rows, vocab]`, which are overwritten.
-    pub fn roll(self, mut work: Work, logits: Ptr<f32>, vocab: usize, how: &Draw) -> Result<Vec<Drawn>> {
+    /// A token for every row of logits `[rows, vocab]`, which are overwritten.
+    pub fn roll(self, mut work: Work, told: Told, vocab: usize, how: &Draw) -> Result<Vec<Drawn>> {
         let (gpu, rows) = (work.gpu, self.rows);
-        let raw = work.take::<f32>(self.penalised.max(1))?;
+        let (history, first, penalised) = match &self.histories {
+            Some((ids, firsts)) => (Ptr::of(ids), Ptr::of(firsts), ids.len()),
+            None => (Ptr::null(), told.no_history, 0),
+        };
+        let raw = work.take::<f32>(penalised)?;
         let greedy = how.temperature == 0.0;
         let scale = if greedy { 1.0 } else { (1.0 / how.temperature) as f32 };
-        let mut args: Vec<Arg> = vec![logits.into(), Ptr::of(&self.uniforms).into(), Ptr::of(&self.firsts).into()];
-        args.extend([Arg::from(Ptr::of(&self.history)), raw.into(), Ptr::of(&self.suppressed).into()]);
-        args.push(how.suppressed.len().into());
+        let mut args: Vec<Arg> = vec![told.logits.into(), told.uniforms.into(), first.into()];
+        args.extend([Arg::from(history), raw.into(), told.suppressed.into(), how.suppressed.len().into()]);
         args.extend([0, rows, 2 * rows].map(|start| Arg::from(Ptr::of(&self.results).add(start))));
         args.extend([Arg::from(vocab), scale.into(), usize::from(greedy).into(), how.top_k.unwrap_or(0).into()]);
         args.extend([Arg::Double(how.top_p), Arg::from(how.min_p.ln() as f32), (how.repetition_penalty as f32).into()]);

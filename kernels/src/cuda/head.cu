@@ -5,18 +5,40 @@ struct Sums {
     float top, total, weighted;
 };
 
+// Calls f(logit, token) for every token from `start` to `end`, which `threads` threads share, of which this is number
+// `thread`; four at a time where rows are aligned. `start` is a multiple of four.
+template <typename F>
+__device__ inline void each(const float* logits, int vocab, int start, int end, int thread, int threads, F f) {
+    if (vocab % 4 == 0) {
+        for (int i = start + thread * 4; i < end; i += threads * 4) {
+            float4 four = *(const float4*)(logits + i);
+            f(four.x, i);
+            f(four.y, i + 1);
+            f(four.z, i + 2);
+            f(four.w, i + 3);
+        }
+    } else {
+        for (int i = start + thread; i < end; i += threads) f(logits[i], i);
+    }
+}
+
+// The same for all tokens by all threads of the block.
+template <typename F> __device__ inline void each(const float* logits, int vocab, F f) {
+    each(logits, vocab, 0, vocab, threadIdx.x, blockDim.x, f);
+}
+
 __device__ inline Sums sums_of(const float* logits, int vocab, float scale) {
     __shared__ float scratch[WARP];
     float top = __int_as_float(0xff800000);
-    for (int i = threadIdx.x; i < vocab; i += blockDim.x) top = fmaxf(top, logits[i] * scale);
+    each(logits, vocab, [&](float logit, int) { top = fmaxf(top, logit * scale); });
     top = block_max(top, scratch);
     float total = 0, weighted = 0;
-    for (int i = threadIdx.x; i < vocab; i += blockDim.x) {
-        float z = logits[i] * scale - top, p = __expf(z);
+    each(logits, vocab, [&](float logit, int) {
+        float z = logit * scale - top, p = __expf(z);
         total += p;
         // What is not possible adds nothing.
         if (p > 0) weighted += p * z;
-    }
+    });
     Sums sums = {top, block_sum(total, scratch), block_sum(weighted, scratch)};
     return sums;
 }
@@ -81,12 +103,12 @@ __device__ inline bool is_kept(Kept kept, float logit, int token) {
 __device__ inline double between(const float* logits, int vocab, Kept kept, u32 from, u32 to, bool count, float scale,
                                  float top, double* scratch) {
     double sum = 0;
-    for (int i = threadIdx.x; i < vocab; i += blockDim.x) {
-        u32 key = ordered(logits[i]);
-        if (from <= key && key <= to && is_kept(kept, logits[i], i)) {
-            sum += count ? 1.0 : (double)__expf(logits[i] * scale - top);
+    each(logits, vocab, [&](float logit, int token) {
+        u32 key = ordered(logit);
+        if (from <= key && key <= to && is_kept(kept, logit, token)) {
+            sum += count ? 1.0 : (double)__expf(logit * scale - top);
         }
-    }
+    });
     return block_total(sum, scratch);
 }
 
@@ -108,7 +130,7 @@ extern "C" __global__ void draw(float* logits, const double* uniforms, const int
     const float none = __int_as_float(0xff800000);
 
     double bad = 0;
-    for (int i = threadIdx.x; i < vocab; i += blockDim.x) bad += logits[i] < -none ? 0 : 1;
+    each(logits, vocab, [&](float logit, int) { bad += logit < -none ? 0 : 1; });
     bad = block_total(bad, scratch);
     Sums all = sums_of(logits, vocab, scale);
 
@@ -124,7 +146,7 @@ extern "C" __global__ void draw(float* logits, const double* uniforms, const int
     }
     __syncthreads();
     float top = none;
-    for (int i = threadIdx.x; i < vocab; i += blockDim.x) top = fmaxf(top, logits[i]);
+    each(logits, vocab, [&](float logit, int) { top = fmaxf(top, logit); });
     top = block_max(top, maxima);
     if (bad > 0 || top == none) {
         if (threadIdx.x == 0) valid[row] = 0, tokens[row] = 0, log_prob[row] = 0;
@@ -154,17 +176,17 @@ extern "C" __global__ void draw(float* logits, const double* uniforms, const int
         cut = min(cut, ordered(top));
         double below = cut ? between(logits, vocab, kept, 0, cut - 1, false, scale, top * scale, scratch) : 0;
         double equal = between(logits, vocab, kept, cut, cut, true, scale, top * scale, scratch);
-        double each = equal > 0 ? between(logits, vocab, kept, cut, cut, false, scale, top * scale, scratch) / equal : 1;
+        double one = equal > 0 ? between(logits, vocab, kept, cut, cut, false, scale, top * scale, scratch) / equal : 1;
         // Of equals the later ones go first, but never the very last that is left.
-        double keep = equal - floor((removable - below) / each);
+        double keep = equal - floor((removable - below) / one);
         if (keep < 1) keep = 1;
         Kept less = {cut, 0};
         for (int bit = 30; bit >= 0; bit--) {
             Kept more = {cut, less.end | 1 << bit};
             double inside = 0;
-            for (int i = threadIdx.x; i < vocab; i += blockDim.x) {
-                inside += ordered(logits[i]) == cut && is_kept(kept, logits[i], i) && i < more.end;
-            }
+            each(logits, vocab, [&](float logit, int i) {
+                inside += ordered(logit) == cut && is_kept(kept, logit, i) && i < more.end;
+            });
             if (block_total(inside, scratch) <= keep) less = more;
         }
         if (cut >= kept.least) kept = less;
@@ -176,11 +198,11 @@ extern "C" __global__ void draw(float* logits, const double* uniforms, const int
     }
 
     // Each warp adds up a stretch of tokens; then the warp in whose stretch it is looks for the token.
-    int stretch = (vocab + warps - 1) / warps, start = min(vocab, warp * stretch), end = min(vocab, start + stretch);
+    int stretch = (vocab / warps + 4) / 4 * 4, start = min(vocab, warp * stretch), end = min(vocab, start + stretch);
     double own = 0;
-    for (int i = start + lane; i < end; i += WARP) {
-        if (is_kept(kept, logits[i], i)) own += greedy ? 1.0 : (double)__expf((logits[i] - top) * scale);
-    }
+    each(logits, vocab, start, end, lane, WARP, [&](float logit, int i) {
+        if (is_kept(kept, logit, i)) own += greedy ? 1.0 : (double)__expf((logit - top) * scale);
+    });
     for (int i = WARP / 2; i > 0; i /= 2) own += __shfl_xor_sync(ALL, own, i);
     __syncthreads();
     if (lane == 0) shares[warp] = own;

@@ -1,5 +1,5 @@
 // What all kernels share. Compiled in front of each of them: by NVRTC for a GPU, and as C++ under an emulator for the
-// tests (ADDENDUM_EMULATED), which supplies the three warp-wide instructions below, shuffles, barriers and `__shared__`.
+// tests (ADDENDUM_EMULATED), which supplies the instructions below that only a GPU has, shuffles, barriers and `__shared__`.
 //
 // Conventions: matrices are row-major; `ld` is the distance of two rows in values. Activations are bf16, sums f32.
 
@@ -66,6 +66,16 @@ __device__ inline void ldmatrix_transposed(u32 r[4], const bf16* row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3},[%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
 }
+
+// 16 bytes to shared memory while other work goes on, zeros unless `valid`; both ends aligned. A thread's copies up to a
+// commit are a group; waiting leaves its N newest groups under way.
+__device__ inline void copy_async(void* to, const void* from, bool valid) {
+    u32 at = (u32)__cvta_generic_to_shared(to);
+    int bytes = valid ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(bytes) : "memory");
+}
+__device__ inline void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N> __device__ inline void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 #endif
 
 __device__ inline float warp_sum(float value) {

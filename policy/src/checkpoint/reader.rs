@@ -127,11 +127,14 @@ impl Reader {
             reader.read_exact(bytes).map_err(Error::io(&self.path))?;
             let from = values.len();
             match source {
+                own if own == T::DTYPE => values.extend(bytes.chunks_exact(width).map(T::of)),
                 Dtype::F32 => values.extend(bytes.chunks_exact(4).map(|b| T::from_f32(f32::of(b)))),
                 Dtype::BF16 => values.extend(bytes.chunks_exact(2).map(|b| T::from_f32(bf16::of(b).to_f32()))),
                 _ => values.extend(bytes.chunks_exact(2).map(|b| T::from_f32(f16::of(b).to_f32()))),
             }
-            if let Some(bad) = values[from..].iter().position(|v| !v.finite()) {
+            // Without an early end, so that it vectorises.
+            if !values[from..].iter().fold(true, |sound, value| sound & value.finite()) {
+                let bad = values[from..].iter().position(|value| !value.finite()).unwrap_or(0);
                 let reason = format!("value {} is not finite, or not in the requested type", from + bad);
                 return Err(Error::invalid("weights", reason));
             }
@@ -142,6 +145,7 @@ impl Reader {
 
 /// A type weights are stored in.
 trait Element: Copy {
+    const DTYPE: Dtype;
     fn from_f32(value: f32) -> Self;
     fn finite(&self) -> bool;
     /// From little-endian bytes, as many as the type has.
@@ -149,6 +153,8 @@ trait Element: Copy {
 }
 
 impl Element for f32 {
+    const DTYPE: Dtype = Dtype::F32;
+
     fn from_f32(value: f32) -> Self {
         value
     }
@@ -163,8 +169,10 @@ impl Element for f32 {
 }
 
 macro_rules! half_element {
-    ($type:ty) => {
+    ($type:ty, $dtype:ident) => {
         impl Element for $type {
+            const DTYPE: Dtype = Dtype::$dtype;
+
             fn from_f32(value: f32) -> Self {
                 <$type>::from_f32(value)
             }
@@ -180,5 +188,5 @@ macro_rules! half_element {
     };
 }
 
-half_element!(bf16);
-half_element!(f16);
+half_element!(bf16, BF16);
+half_element!(f16, F16);

@@ -130,8 +130,9 @@ impl Case {
     /// Queries, keys and values in a run, and the distance of two rows of each.
     fn inputs(&self, run: &mut Run) -> Inputs {
         let Dims { heads, kv_heads, dim } = self.d;
-        let (q, kv) = (run.input(&self.q), run.input(&self.kv));
-        Inputs { q, k: kv, v: kv.at(kv_heads * dim), q_ld: (heads * dim) as i32, kv_ld: (2 * kv_heads * dim) as i32 }
+        let (q, q_ld) = spread(run, &self.q, heads * dim, 8);
+        let kv = run.input(&self.kv);
+        Inputs { q, k: kv, v: kv.at(kv_heads * dim), q_ld, kv_ld: (2 * kv_heads * dim) as i32 }
     }
 
     fn scale(&self) -> f32 {
@@ -156,6 +157,13 @@ fn sums_near<T: Number>(what: &str, actual: &[T], expected: &[Sum]) {
         let gap = (actual - sum.value).abs();
         assert!(gap <= allowed, "{what}: value {i} is {actual} and not {}: {gap:e}, allowed {allowed:e}", sum.value);
     }
+}
+
+/// Rows of `width` with `behind` columns of something else after each, and the distance of two.
+fn spread(run: &mut Run, values: &[bf16], width: usize, behind: usize) -> (Buffer<bf16>, i32) {
+    let something = vec![bf16::NAN; behind];
+    let rows: Vec<bf16> = values.chunks(width).flat_map(|row| [row, &something].concat()).collect();
+    (run.input(&rows), (width + behind) as i32)
 }
 
 /// A prompt, responses that share it, one that goes on from another's beginning, a window, and a query in no segment.
@@ -199,6 +207,13 @@ fn cases() -> Vec<Case> {
     // Queries that go on from a cache, in another order than the keys.
     let chunk = |query: Range<usize>, own| Segment { query, before: vec![], own, causal: true };
     cases.push(Case::new(7, [2, 1, 16], vec![chunk(5..25, 0..90), chunk(0..5, 100..105)], 25, 110));
+    // Scores around -100, whose exponentials are nothing in f32 and those of their negatives too much.
+    let (segments, tokens) = packed(20, &[5]);
+    let mut low = Case::new(9, [2, 1, 128], segments, tokens, tokens);
+    let add = |x: &mut bf16, y: f32| *x = bf16::from_f32(x.to_f32() + y);
+    low.q.iter_mut().for_each(|q| add(q, 3.0));
+    low.kv.chunks_mut(2 * 128).flat_map(|row| &mut row[..128]).for_each(|k| add(k, -3.0));
+    cases.push(low);
     cases
 }
 
@@ -236,12 +251,12 @@ fn forward(case: &Case, tiles: &Tiles, with_lse: bool) -> (Vec<bf16>, Option<Vec
         case.scale()
     ];
     let grid = [tiles.tiles.len() as u32, kv_heads as u32, 1];
-    let shared = (QUERIES + 2 * KEYS) * case.row_bytes();
+    let shared = (QUERIES + 4 * KEYS) * case.row_bytes();
     run.launch("attention", grid, [THREADS, 1, 1], shared as u32, arguments);
     if split {
         let (first, rows_at) = (run.input(&tiles.first), run.input(&tiles.rows));
         let grid = [case.queries as u32, heads as u32, 1];
-        let block = [dim.next_multiple_of(32) as u32, 1, 1];
+        let block = [(dim / 4).next_multiple_of(32) as u32, 1, 1];
         run.launch("combine", grid, block, 0, arguments![parts, weights, out, first, rows_at, ld, group, rows]);
     }
     let after = run.finish();
@@ -319,12 +334,14 @@ fn gradients_of_attention_are_those_of_f64() {
         let out: Vec<bf16> = expected.out.iter().map(|sum| bf16::from_f64(finite(sum.value))).collect();
         let mut run = program.run();
         let Inputs { q, k, v, q_ld, kv_ld } = case.inputs(&mut run);
-        let (out_at, grad, lse) = (run.input(&out), run.input(&case.grad), run.input(&lse));
+        let (out_at, out_ld) = spread(&mut run, &out, heads * dim, 24);
+        let (grad, grad_ld) = spread(&mut run, &case.grad, heads * dim, 16);
+        let lse = run.input(&lse);
         let rows = case.queries * heads;
         let delta = run.output::<f32>(rows);
         let [heads_, group, width, kv_width] = [heads, case.d.group(), heads * dim, kv_heads * dim].map(|n| n as i32);
         let grid = [rows.div_ceil(4) as u32, 1, 1];
-        let arguments = arguments![out_at, grad, delta, width, width, heads_, rows as i32];
+        let arguments = arguments![out_at, grad, delta, out_ld, grad_ld, heads_, rows as i32];
         run.launch("attention_delta", grid, [THREADS, 1, 1], 0, arguments);
 
         let tiles = Tiles::whole(&case.segments, case.d.group());
@@ -343,14 +360,14 @@ fn gradients_of_attention_are_those_of_f64() {
             ranges,
             q_ld,
             kv_ld,
-            width,
+            grad_ld,
             dq_ld,
             heads_,
             group,
             case.scale()
         ];
         let grid = [tiles.tiles.len() as u32, kv_heads as u32, 1];
-        let shared = 2 * (QUERIES + KEYS) * case.row_bytes();
+        let shared = 2 * (QUERIES + 2 * KEYS) * case.row_bytes();
         run.launch("attention_dq", grid, [THREADS, 1, 1], shared as u32, arguments);
 
         let splits = 3;
@@ -371,14 +388,14 @@ fn gradients_of_attention_are_those_of_f64() {
             runs,
             q_ld,
             kv_ld,
-            width,
+            grad_ld,
             heads_,
             group,
             keys,
             case.scale()
         ];
         let grid = [key_tiles.tiles.len() as u32, kv_heads as u32, splits as u32];
-        let shared = 2 * (KEYS + ROWS) * case.row_bytes();
+        let shared = 2 * (KEYS + 2 * ROWS) * case.row_bytes();
         run.launch("attention_dkv", grid, [THREADS, 1, 1], shared as u32, arguments);
 
         let after = run.finish();

@@ -54,8 +54,8 @@ impl Check {
 pub struct Compiler {
     command: String,
     pub version: String,
-    /// Flags that not every compiler has.
-    pub extra: Vec<&'static str>,
+    /// A flag that not every compiler has.
+    pattern: Option<&'static str>,
 }
 
 /// What the emulator needs of a compiler and of a system.
@@ -63,21 +63,17 @@ const PROBE: &str = r#"
 #include <sanitizer/common_interface_defs.h>
 #include <sys/mman.h>
 #include <ucontext.h>
-static __attribute__((section("shared"))) char memory[8];
-extern char __start_shared[], __stop_shared[];
 static void* resume[5];
 __attribute__((noinline)) static void jump() { __builtin_longjmp(resume, 1); }
 int main() {
     ucontext_t context;
     if (!__builtin_setjmp(resume)) jump();
-    return getcontext(&context) || __stop_shared - __start_shared < 8 || memory[0];
+    return getcontext(&context);
 }
 "#;
 
-/// Redzones between a block's static arrays (GCC).
-pub const SECTIONS: &str = "-fsanitize-sections=shared";
-/// And locals without a value get one that shows.
-const EXTRA: [&str; 2] = [SECTIONS, "-ftrivial-auto-var-init=pattern"];
+/// Locals without a value get one that shows.
+const PATTERN: &str = "-ftrivial-auto-var-init=pattern";
 
 impl Compiler {
     /// `None`, and a line on the standard error, where there is no compiler with sanitizers.
@@ -101,21 +97,21 @@ impl Compiler {
     fn new(command: String) -> Option<Compiler> {
         let version = Command::new(&command).arg("--version").output().ok()?;
         let mut compiler =
-            Compiler { command, version: String::from_utf8_lossy(&version.stdout).into_owned(), extra: Vec::new() };
+            Compiler { command, version: String::from_utf8_lossy(&version.stdout).into_owned(), pattern: None };
         let folder = folder("probe");
         let source = folder.join(format!("{}.cc", std::process::id()));
         std::fs::write(&source, PROBE).unwrap();
         let program = source.with_extension("out");
-        let builds = |extra: &[&str]| {
+        let builds = |pattern: Option<&str>| {
             let mut command = Command::new(&compiler.command);
-            command.args(["-std=c++17", "-Werror"]).args(Check::Memory.flags()).args(extra);
+            command.args(["-std=c++17", "-Werror"]).args(Check::Memory.flags()).args(pattern);
             command.arg(&source).arg("-o").arg(&program).output().is_ok_and(|out| out.status.success())
                 && Command::new(&program).status().is_ok_and(|status| status.success())
         };
-        let works = builds(&[]);
-        let extra: Vec<_> = EXTRA.into_iter().filter(|flag| works && builds(&[flag])).collect();
+        let works = builds(None);
+        let pattern = Some(PATTERN).filter(|_| works && builds(Some(PATTERN)));
         let _ = (std::fs::remove_file(&source), std::fs::remove_file(&program));
-        compiler.extra = extra;
+        compiler.pattern = pattern;
         works.then_some(compiler)
     }
 
@@ -130,8 +126,8 @@ impl Compiler {
     pub fn program(&self, source: &Path, headers: &Path, objects: &[PathBuf], check: Check, program: &Path) {
         let object = program.with_extension("o");
         let mut command = Command::new(&self.command);
-        command.args(["-std=c++17", "-O1", "-g1", "-Wall", "-Wno-unused", "-Wno-unknown-pragmas"]).args(check.flags());
-        run(command.args(&self.extra).arg("-I").arg(headers).arg("-c").arg(source).arg("-o").arg(&object));
+        command.args(["-std=c++17", "-O1", "-g1", "-fno-threadsafe-statics"]).args(check.flags());
+        run(command.args(self.pattern).arg("-I").arg(headers).arg("-c").arg(source).arg("-o").arg(&object));
         let mut command = Command::new(&self.command);
         run(command.arg("-no-pie").args(check.link_flags()).arg(&object).args(objects).arg("-o").arg(program));
         std::fs::remove_file(object).unwrap();

@@ -211,6 +211,8 @@ fn a_draw_is_of_the_filtered_distribution_and_its_log_probability_of_the_whole()
         How { top_k: 1, ..PLAIN },
         How { top_p: 0.73, ..PLAIN },
         How { top_p: 0.02, ..PLAIN },
+        // All but the last may go, to rounding.
+        How { top_p: 1e-17, ..PLAIN },
         How { min_p: 0.2, ..PLAIN },
         How { min_p: 1.0, ..PLAIN },
         How { penalty: 1.7, ..PLAIN },
@@ -220,8 +222,8 @@ fn a_draw_is_of_the_filtered_distribution_and_its_log_probability_of_the_whole()
     for (vocab, threads, rows) in [(1, 32, 2), (45, 32, 6), (150, 64, 6)] {
         let logits = tied(rows, vocab, vocab as u64);
         // Ids beyond the vocabulary are nobody's.
-        let histories: Vec<Vec<u32>> =
-            (0..rows as u32).map(|row| (0..3 * row).map(|i| i * 11 + row).collect()).collect();
+        let few = (0..rows as u32 - 1).map(|row| (0..3 * row).map(|i| i * 11 + row).collect());
+        let histories: Vec<Vec<u32>> = few.chain([(0..vocab as u32 + 3).collect()]).collect();
         let suppressed: &[u32] = if vocab > 1 { &[3, 17, 1000] } else { &[] };
         for how in filters {
             draws(vocab, threads, &logits, &histories, suppressed, how);

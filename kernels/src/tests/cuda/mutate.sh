@@ -38,12 +38,12 @@ while IFS='|' read -r file function rest; do
     ADDENDUM_KERNELS=$work/kernels "$work/build/deps/tests" "$module" --skip nvrtc >"$work/log" 2>&1 || true
     how=
     grep -q 'race at' "$work/log" && how+=', a race'
-    grep -q 'AddressSanitizer\|runtime error' "$work/log" && how+=', an address'
+    grep -q 'AddressSanitizer\|runtime error\|asynchronous copy' "$work/log" && how+=', an address'
     grep -q 'never come' "$work/log" && how+=', threads that wait in vain'
     grep -q ': value [0-9]* is\|left: \|panicked.*token\| and not \|row [0-9]*: token' "$work/log" && how+=', values'
     failed=$(sed -n 's/^test tests::cuda::\(.*\) \.\.\. FAILED/`\1`/p' "$work/log" | sort |
         awk 'NR <= 2 { line = line (NR > 1 ? ", " : "") $0 } END { print line (NR > 2 ? " and " NR - 2 " more" : "") }')
-    grep -q ' error: ' "$work/log" && failed=
+    grep -q ': error: ' "$work/log" && failed=
     if [ -z "$failed" ]; then
         failed='**nobody**' how=
         missed=1

@@ -71,8 +71,7 @@ fn key(parts: &[&str]) -> String {
 /// The kernels in a namespace of their own, so that all of their static arrays are alike to the linker, and a table of them.
 fn translation_unit(name: &str, source: &str, macros: &[(&str, i64)]) -> String {
     let prelude = std::fs::read_to_string(sources().join("prelude.cu")).unwrap();
-    // In C++ a declaration is not both `extern` and `static`.
-    let source = source.replace("extern __shared__", "extern");
+    let [prelude, source] = [&prelude, source].map(with_known_shared_memory);
     let mut text = String::from("#include \"cuda.h\"\n");
     for (name, value) in macros {
         writeln!(text, "#define {name} {value}").unwrap();
@@ -84,6 +83,29 @@ fn translation_unit(name: &str, source: &str, macros: &[(&str, i64)]) -> String 
         writeln!(text, "    Entry<{kernel}>::named(\"{kernel}\"),").unwrap();
     }
     text + "};\nconst size_t kernel_count = sizeof kernels / sizeof *kernels;\nunsigned char* const dynamic_shared = shared;\n}\n"
+}
+
+/// A source whose variables in shared memory, declared in one line each, are told to the emulator.
+fn with_known_shared_memory(source: &str) -> String {
+    let line = |line: &str| {
+        let Some((before, declaration)) = line.split_once("__shared__ ").filter(|(before, _)| !before.contains("//"))
+        else {
+            return format!("{line}\n");
+        };
+        // In C++ a declaration is not both `extern` and `static`; what is extern is the dynamic part, known anyhow.
+        if before.trim() == "extern" {
+            return format!("{before}{declaration}\n");
+        }
+        let (variables, _) =
+            declaration.split_once(';').unwrap_or_else(|| panic!("a declaration of two lines: {line}"));
+        let name = |variable: &str| {
+            let before_sizes = variable.split('[').next().unwrap_or(variable).trim_end();
+            before_sizes.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default().to_string()
+        };
+        let known: String = variables.split(',').map(|variable| format!(" SHARED({})", name(variable))).collect();
+        format!("{line}{known}\n")
+    };
+    source.lines().map(line).collect()
 }
 
 /// The names of the kernels in a source.

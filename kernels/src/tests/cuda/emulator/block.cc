@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <string>
+#include <vector>
 
-extern char __start_shared[] __attribute__((weak)), __stop_shared[] __attribute__((weak));
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
@@ -15,6 +15,8 @@ namespace {
 constexpr size_t STACK = 256 << 10, GUARD = 4 << 10;
 char* stacks;
 uint64_t random_state;
+struct Memory { void* at; size_t bytes; };
+std::vector<Memory> statics;
 const Kernel* running;
 const Argument* with;
 unsigned runnable[32], order[32], unfinished;
@@ -130,12 +132,17 @@ bool on_a_stack(const void* at) {
 
 bool in_shared_memory(const void* at, size_t bytes) {
     auto within = [&](const void* from, size_t size) { return (size_t)((char*)at - (char*)from) + bytes <= size; };
-    return within(__start_shared, __stop_shared - __start_shared) || within(dynamic_shared, MOST_DYNAMIC_SHARED);
+    for (Memory memory : statics)
+        if (within(memory.at, memory.bytes)) return true;
+    return within(dynamic_shared, MOST_DYNAMIC_SHARED);
 }
 
-// Redzones too, so not by memset, which the sanitizer watches.
-static void poison(volatile char* from, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++) from[i] = -1;
+static void poison(void* at, size_t bytes) { memset(at, 0xff, bytes); }
+
+Shared::Shared(void* at, size_t bytes) {
+    watch(at, bytes, true, "static shared memory", statics.size());
+    statics.push_back({at, bytes});
+    poison(at, bytes);
 }
 
 void run_block(const Kernel& kernel, const Argument* arguments, size_t dynamic_bytes) {
@@ -146,9 +153,9 @@ void run_block(const Kernel& kernel, const Argument* arguments, size_t dynamic_b
         stacks = (char*)mmap(nullptr, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (stacks == MAP_FAILED) fail("no memory for stacks");
     }
-    poison(__start_shared, __stop_shared - __start_shared);
+    for (Memory memory : statics) poison(memory.at, memory.bytes);
     ASAN(__asan_unpoison_memory_region(dynamic_shared, MOST_DYNAMIC_SHARED));
-    poison((char*)dynamic_shared, dynamic_bytes);
+    poison(dynamic_shared, dynamic_bytes);
     ASAN(__asan_poison_memory_region(dynamic_shared + dynamic_bytes, MOST_DYNAMIC_SHARED - dynamic_bytes));
     block_phase = 0, unfinished = thread_count;
     for (unsigned i = 0; i < thread_count; i++) {

@@ -2,6 +2,7 @@
 #pragma once
 #include "cuda.h"
 #include <ucontext.h>
+#include <vector>
 #ifdef WITH_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -11,6 +12,13 @@
 #endif
 
 namespace emulator {
+
+// An asynchronous copy of 16 bytes.
+struct Copy {
+    void* to;
+    const void* from;
+    bool valid;
+};
 
 struct Fiber {
     ucontext_t entry;
@@ -25,6 +33,8 @@ struct Fiber {
     unsigned mask;
     void* operand;
     unsigned warp_phase;
+    // Groups of copies under way, the last one open.
+    std::vector<std::vector<Copy>> copies;
 };
 
 extern Fiber fibers[1024];

@@ -18,8 +18,16 @@
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// Blocks run one after another, so static memory is a block's own; the section makes it known, to be poisoned.
-#define __shared__ static __attribute__((section("shared"), used))
+// Blocks run one after another, so static memory is a block's own. `program.rs` adds SHARED to each of its variables.
+#define __shared__ static
+#define SHARED(name) static const emulator::Shared name##_is_shared(&name, sizeof name);
+
+namespace emulator {
+// Makes static memory known where it is first come by, so that each block finds it undefined.
+struct Shared {
+    Shared(void* at, size_t bytes);
+};
+}
 
 #define VECTOR2(name, type) struct alignas(2 * sizeof(type)) name { type x, y; }; \
     inline name make_##name(type x, type y) { return {x, y}; }
@@ -105,6 +113,12 @@ template <class T> T __shfl_up_sync(unsigned mask, T value, unsigned by, LINE) {
 inline void mma(float d[4], const unsigned a[4], const unsigned b[2], LINE) { emulator::mma(d, a, b, line); }
 inline void ldmatrix(unsigned r[4], const void* row, LINE) { emulator::ldmatrix(r, row, false, line); }
 inline void ldmatrix_transposed(unsigned r[4], const void* row, LINE) { emulator::ldmatrix(r, row, true, line); }
+
+// Copies to shared memory that other work may overtake: 16 bytes each, done when they are waited for and not before.
+void copy_async(void* to, const void* from, bool valid);
+void copy_commit();
+namespace emulator { void copy_wait(unsigned left, const void* code); }
+template <int N> void copy_wait() { emulator::copy_wait(N, __builtin_return_address(0)); }
 
 namespace emulator {
 // An argument of a launch: a pointer to elements of `size` bytes, or `size` bytes of a value.

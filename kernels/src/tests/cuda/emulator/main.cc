@@ -12,8 +12,6 @@
 #include <vector>
 #include <unistd.h>
 
-extern char __start_shared[] __attribute__((weak)), __stop_shared[] __attribute__((weak));
-
 namespace emulator {
 void fail(const char* format, ...) {
     if (kernel_name) fprintf(stderr, "%s, block (%u, %u, %u): ", kernel_name, blockIdx.x, blockIdx.y, blockIdx.z);
@@ -105,7 +103,6 @@ int main() {
         read_bytes(b.data, b.bytes);
         watch(b.data, b.bytes, false, "buffer", i);
     }
-    watch(__start_shared, __stop_shared - __start_shared, true, "static shared memory", 0);
     watch(dynamic_shared, MOST_DYNAMIC_SHARED, true, "dynamic shared memory", 0);
     for (uint32_t launches = read<uint32_t>(); launches > 0; launches--) launch(buffers);
     for (const Buffer& b : buffers) fwrite(b.data, 1, b.bytes, stdout);

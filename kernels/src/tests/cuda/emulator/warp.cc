@@ -84,6 +84,37 @@ void ldmatrix(unsigned r[4], const void* row, bool transposed, int line) {
 }
 }
 
+// From here on until it is waited for, what is there is anybody's guess.
+void copy_async(void* to, const void* from, bool valid) {
+    using namespace emulator;
+    if ((uintptr_t)to % 16 || (uintptr_t)from % 16) fail("an asynchronous copy of lane %u is not aligned to 16 bytes", lane());
+    if (!in_shared_memory(to, 16)) fail("an asynchronous copy of lane %u does not go to shared memory", lane());
+    ASAN(if (__asan_region_is_poisoned(to, 16)) fail("an asynchronous copy of lane %u goes beyond an array", lane()));
+    ASAN(if (valid && __asan_region_is_poisoned((void*)from, 16)) fail("an asynchronous copy of lane %u is of what is beyond an array", lane()));
+    access(*current, to, 16, true, __builtin_return_address(0));
+    memset(to, 0xff, 16);
+    if (current->copies.empty()) current->copies.emplace_back();
+    current->copies.back().push_back({to, from, valid});
+}
+
+void copy_commit() {
+    if (emulator::current->copies.empty()) emulator::current->copies.emplace_back();
+    emulator::current->copies.emplace_back();
+}
+
+void emulator::copy_wait(unsigned left, const void* code) {
+    auto& groups = current->copies;
+    while (groups.size() > left + 1) {
+        for (Copy copy : groups.front()) {
+            if (copy.valid) access(*current, copy.from, 16, false, code);
+            access(*current, copy.to, 16, true, code);
+            if (copy.valid) memcpy(copy.to, copy.from, 16);
+            else memset(copy.to, 0, 16);
+        }
+        groups.erase(groups.begin());
+    }
+}
+
 void __syncwarp(unsigned mask, int line) {
     using namespace emulator;
     meet(mask, "__syncwarp", line, nullptr, [](Fiber* warp, unsigned mask) {
