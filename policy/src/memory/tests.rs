@@ -41,7 +41,7 @@ fn a_step_of_cuda_kernels_takes_what_is_counted_by_hand() {
         + 2 * (32 + 8)
         + 2 * 64
         + 4 * 2
-        + 4 * 4 * 2 * 16
+        + 4 * 8 * 2 * 16
         + 2 * 2 * (32 + 16);
     let of = |tokens, response_tokens, recompute| {
         let step = memory.step(StepShape { tokens, response_tokens, recompute });
@@ -106,4 +106,20 @@ fn scores_of_a_gpu_without_bf16_weights_grow_with_the_square_of_the_tokens() {
     let of = |kind, tokens| memory(kind).step(StepShape { tokens, response_tokens: 0, recompute: false }).activations;
     let doubled = |kind| of(kind, 20_000) as f64 / of(kind, 10_000) as f64;
     assert!(doubled(KINDS[2]) > 3.5 && doubled(KINDS[1]) < 2.1);
+}
+
+/// Without the feature `cuda` the kernels' launches are not compiled, but their text is there.
+#[test]
+fn sizes_are_those_that_the_kernels_are_launched_with() {
+    let resident = include_str!("../../../kernels/src/cuda/resident.rs");
+    let head = include_str!("../../../kernels/src/cuda/head.rs");
+    let attention = include_str!("../../../kernels/src/cuda/attention.rs");
+    for (text, name, value) in [
+        (resident, "MOST_RANK", fused::ROOM),
+        (resident, "STEP", fused::STEP),
+        (head, "ROWS", fused::HEAD_ROWS as u64),
+        (attention, "SPLITS", fused::SPLITS),
+    ] {
+        assert!(text.contains(&format!("const {name}: usize = {value};")), "{name} is not {value}");
+    }
 }
