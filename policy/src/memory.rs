@@ -72,8 +72,9 @@ pub struct StepMemory {
     pub weights: u64,
     /// CUDA itself.
     pub context: u64,
-    /// Adapter, gradients and AdamW's moments, before and after the update.
+    /// Adapter, its copy that is differentiated, gradients and AdamW's moments.
     pub trained: u64,
+    /// What is kept and computed with, or in its place adapter and moments after the update where those take more.
     pub activations: u64,
 }
 
@@ -175,25 +176,28 @@ impl Memory {
 
     /// A training step that runs its micro-batches one after another.
     pub fn step(&self, shape: StepShape) -> StepMemory {
-        let activations = self.activations(shape);
-        StepMemory { weights: self.weights(), context: self.context(), trained: 8 * self.adapter(), activations }
+        StepMemory { activations: self.activations(shape), ..self.standing() }
+    }
+
+    /// A step but for its activations.
+    fn standing(&self) -> StepMemory {
+        let (weights, context, trained) = (self.weights(), self.context(), 5 * self.adapter());
+        StepMemory { weights, context, trained, activations: 0 }
     }
 
     fn activations(&self, shape: StepShape) -> u64 {
-        match self.kernels {
+        let passes = match self.kernels {
             Kernels::Cpu => cpu::training(&self.sizes, shape),
             Kernels::Fused => fused::training(&self.sizes, shape),
             Kernels::Composed => composed::training(&self.sizes, shape),
-        }
+        };
+        passes.max(3 * self.adapter())
     }
 
     /// The largest micro-batch, in packed tokens, whose step takes no more than `limit` bytes.
     pub fn tokens_within(&self, limit: u64, recompute: bool) -> usize {
         let of = |tokens| StepShape { tokens, response_tokens: tokens, recompute };
-        let left = limit.saturating_sub(self.step(of(0)).total());
-        if let Kernels::Cpu = self.kernels {
-            return cpu::tokens_within(&self.sizes, left, recompute);
-        }
+        let left = limit.saturating_sub(self.standing().total());
         let (mut fits, mut exceeds) = (0, MOST_TOKENS);
         while fits + 1 < exceeds {
             let middle = fits.midpoint(exceeds);

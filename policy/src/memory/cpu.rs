@@ -5,19 +5,14 @@ use addendum_kernels::{BACKWARD_BLOCK, head_rows};
 use super::{F32, StepShape, sizes::Sizes};
 
 pub fn training(s: &Sizes, shape: StepShape) -> u64 {
-    let (tokens, rows) = (shape.tokens, shape.response_tokens);
-    let scratch = tokens.min(BACKWARD_BLOCK) as u64 * scratch_per_token(s);
-    tokens as u64 * per_token(s, shape.recompute) + scratch + head(s, rows)
-}
-
-/// The most tokens for which there is room beside what is there without any.
-pub fn tokens_within(s: &Sizes, left: u64, recompute: bool) -> usize {
-    let per_token = per_token(s, recompute) + head_per_token(s);
-    let within_block = left / (per_token + scratch_per_token(s));
-    if within_block <= BACKWARD_BLOCK as u64 {
-        return within_block as usize;
+    let (tokens, head) = (shape.tokens as u64, head(s, shape.response_tokens));
+    let scratch = tokens.min(BACKWARD_BLOCK as u64) * scratch_per_token(s);
+    let backward = tokens * layer_backward(s) + scratch;
+    if shape.recompute {
+        // The head is through before a layer is computed again.
+        return s.layers * tokens * s.hidden * F32 + head.max(tokens * layer(s) + backward);
     }
-    ((left - BACKWARD_BLOCK as u64 * scratch_per_token(s)) / per_token) as usize
+    s.layers * tokens * layer(s) + backward + head
 }
 
 /// A token's activations when nothing is kept.
@@ -28,12 +23,6 @@ pub fn forward_per_token(s: &Sizes) -> u64 {
 /// Logits of a decoding step, and of prompts whose samples are to begin.
 pub fn logits(s: &Sizes, sequences: usize, prompts: usize) -> u64 {
     (sequences * 2 + prompts) as u64 * s.vocab * F32
-}
-
-/// Activations of a token during a training step.
-fn per_token(s: &Sizes, recompute: bool) -> u64 {
-    let kept = if recompute { s.layers * s.hidden * F32 + layer(s) } else { s.layers * layer(s) };
-    kept + layer_backward(s)
 }
 
 /// What one layer keeps of a token for its backward pass.
@@ -57,9 +46,5 @@ fn scratch_per_token(s: &Sizes) -> u64 {
 /// The head: logits of a chunk of rows, and hidden states of the rows with their gradients.
 pub fn head(s: &Sizes, rows: usize) -> u64 {
     let logits = rows.min(head_rows(s.vocab as usize)) as u64 * s.vocab * F32;
-    logits + rows as u64 * head_per_token(s)
-}
-
-fn head_per_token(s: &Sizes) -> u64 {
-    4 * s.hidden * F32
+    logits + rows as u64 * 4 * s.hidden * F32
 }

@@ -4,13 +4,13 @@
 use super::{BF16, F32, StepShape, sizes::Sizes};
 
 /// Rows behind a matrix for each of the modules that it is made of, as many as the largest rank.
-const ROOM: u64 = 64;
+pub const ROOM: u64 = 64;
 /// Columns of A^T come in steps of this many.
-const STEP: u64 = 8;
+pub const STEP: u64 = 8;
 /// Rows whose logits exist at the same time in training.
-const HEAD_ROWS: usize = 1024;
+pub const HEAD_ROWS: usize = 1024;
 /// Parts that the gradients of keys and values are summed from.
-const SPLITS: u64 = 4;
+pub const SPLITS: u64 = 8;
 
 /// A product of a layer, as numbers of values.
 struct Product {
