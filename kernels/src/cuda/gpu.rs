@@ -6,7 +6,7 @@ use std::{
 };
 
 use candle_core::{
-    CudaDevice, Device, Result, Tensor,
+    CudaDevice, Device, Result, Tensor, bail,
     cuda_backend::{
         DeviceId, WrapErr,
         cudarc::{
@@ -125,6 +125,13 @@ pub fn open(ordinal: usize) -> Result<Device> {
     let mut opened = lock(&OPENED);
     if let Some(device) = opened.get(&ordinal) {
         return Ok(device.clone());
+    }
+    if let Err(error) = driver::init() {
+        match error.0 {
+            sys::CUresult::CUDA_ERROR_STUB_LIBRARY => bail!("there is no NVIDIA driver on this machine"),
+            sys::CUresult::CUDA_ERROR_NO_DEVICE => bail!("there is no NVIDIA GPU on this machine"),
+            _ => return Err(error).w(),
+        }
     }
     let device = CudaDevice::new_with_stream(ordinal)?;
     // SAFETY: there is one stream, and `copy_to` waits on both sides of a copy between GPUs.
@@ -324,7 +331,7 @@ impl Work<'_> {
         let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
         match self.lane.stream.end_capture(flags).w()? {
             Some(graph) => Ok(graph),
-            None => candle_core::bail!("CUDA graph: nothing was recorded"),
+            None => bail!("CUDA graph: nothing was recorded"),
         }
     }
 

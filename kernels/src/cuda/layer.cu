@@ -53,6 +53,12 @@ extern "C" __global__ void rms_norm(const float* x, const float* weight, bf16* y
     if (a) lower(y, width, a, ld - width, y + width);
 }
 
+// grid: tokens. Puts x a behind each row of x [tokens, ld].
+extern "C" __global__ void lower_rows(bf16* x, const bf16* a, int width, int ld) {
+    x += (u64)blockIdx.x * ld;
+    lower(x, width, a, ld - width, x + width);
+}
+
 // grid: tokens. dx = sum + the gradient through the norm of g, that of its output; `dx16` is a copy. `dx` may be `sum`.
 extern "C" __global__ void rms_norm_backward(const float* x, const float* weight, const bf16* g, const float* sum,
                                              float* dx, bf16* dx16, int width, int ld, float eps) {

@@ -177,6 +177,10 @@ impl<'w, 'g> Pass<'w, 'g> {
     pub fn lower(&self, product: Fused, x: Ptr<bf16>) -> Result<()> {
         let Some(factors) = &self.factors else { return Ok(()) };
         let (inputs, low, ld) = (self.inputs(product), self.low(product), self.ld(product));
+        if let Some(a) = self.early(product) {
+            let args = [x.into(), a.into(), inputs.into(), ld.into()];
+            return self.work.launch(Source::Layer, "lower_rows", Shape::each(self.tokens, LOW_ROW), &args);
+        }
         let a = Mat::bf16(factors.a[product as usize], low);
         let to = Mat::bf16(x.add(inputs), ld);
         self.work.gemm([self.tokens, low, inputs], Mat::bf16(x, ld), a, to, [1.0, 0.0])

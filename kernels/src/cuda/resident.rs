@@ -34,8 +34,11 @@ struct State {
     holds: Option<TensorId>,
     /// Where they are: another adapter's may lie elsewhere.
     places: Vec<(usize, Vec<(usize, usize)>)>,
-    /// A^T of every product, `[in, ranks]` each.
+    /// A^T of every product, `[in, width]` each.
     a: Option<CudaSlice<bf16>>,
+    /// Where each of them begins, and its columns.
+    starts: [usize; Fused::COUNT],
+    width: [usize; Fused::COUNT],
 }
 
 /// Factors as products read them.
@@ -98,52 +101,71 @@ impl Resident {
     ) -> Result<Factors<'a>> {
         let Some(state) = &self.0 else { bail!("decoder-layer: no room for LoRA factors") };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let shapes = Fused::ALL.map(|product| layer.matrix(product).dims2());
-        let mut factors = Factors { a: [Ptr::null(); Fused::COUNT], width: [0; Fused::COUNT], places: lora.places() };
-        let mut ends = [0; Fused::COUNT];
-        let mut end = 0;
-        for (i, product) in Fused::ALL.into_iter().enumerate() {
-            let ranks = lora.places()[i].ranks;
-            if ranks > MOST_RANK * modules(product) {
-                bail!("LoRA on a GPU with bf16 weights takes ranks up to {MOST_RANK}");
-            }
-            factors.width[i] = ranks.next_multiple_of(STEP);
-            ends[i] = end;
-            end += shapes[i].as_ref().map_or(0, |(inputs, _)| *inputs) * factors.width[i];
+        if state.holds != Some(lora.flat().id()) {
+            state.make_room(work, layer, weights, lora)?;
+            state.put(work, layer, weights, lora)?;
         }
+        let Some(a) = &state.a else { bail!("decoder-layer: no memory for LoRA factors") };
+        Ok(Factors { a: state.starts.map(|at| Ptr::of(a).add(at)), width: state.width, places: lora.places() })
+    }
+}
+
+impl State {
+    /// Memory for factors that lie as these do, with zeros where none will be.
+    fn make_room(
+        &mut self,
+        work: &Work,
+        layer: &DecoderLayer,
+        weights: [Ptr<bf16>; Fused::COUNT],
+        lora: &LoraFactors,
+    ) -> Result<()> {
         let outline =
             |place: &Place| (place.ranks, place.parts.iter().map(|p| (p.columns.start, p.columns.end)).collect());
         let places: Vec<_> = lora.places().iter().map(outline).collect();
-        if state.a.is_none() || state.places != places {
-            let a = work.gpu.alloc::<bf16>(end)?;
-            work.zero(Ptr::of(&a), end)?;
-            for (i, product) in Fused::ALL.into_iter().enumerate() {
-                let (inputs, outputs) = layer.matrix(product).dims2()?;
-                work.zero(weights[i].add(inputs * outputs), MOST_RANK * modules(product) * outputs)?;
-            }
-            (state.a, state.places, state.holds) = (Some(a), places, None);
+        if self.a.is_some() && self.places == places {
+            return Ok(());
         }
-        let Some(a) = &state.a else { bail!("decoder-layer: no memory for LoRA factors") };
-        factors.a = ends.map(|end| Ptr::of(a).add(end));
-        if state.holds != Some(lora.flat().id()) {
-            let held = Held::new(lora.flat());
-            for (i, product) in Fused::ALL.into_iter().enumerate() {
-                let (inputs, outputs) = layer.matrix(product).dims2()?;
-                let place = &lora.places()[i];
-                let flat = held.ptr::<f32>()?;
-                if place.ranks == 0 {
-                    continue;
-                }
-                put(work, flat.add(place.a.start), factors.a[i], [inputs, place.ranks, factors.width[i], 0], 1.0)?;
-                for part in &place.parts {
-                    let to = weights[i].add((inputs + part.ranks.start) * outputs);
-                    let sizes = [part.ranks.len(), part.columns.len(), outputs, part.columns.start];
-                    put(work, flat.add(part.b.start), to, sizes, part.scale)?;
-                }
+        let mut end = 0;
+        for (i, product) in Fused::ALL.into_iter().enumerate() {
+            let (ranks, (inputs, outputs)) = (lora.places()[i].ranks, layer.matrix(product).dims2()?);
+            if ranks > MOST_RANK * modules(product) {
+                bail!("LoRA on a GPU with bf16 weights takes ranks up to {MOST_RANK}");
             }
-            state.holds = Some(lora.flat().id());
+            (self.starts[i], self.width[i]) = (end, ranks.next_multiple_of(STEP));
+            end += inputs * self.width[i];
+            work.zero(weights[i].add(inputs * outputs), MOST_RANK * modules(product) * outputs)?;
         }
-        Ok(factors)
+        let a = work.gpu.alloc::<bf16>(end.max(1))?;
+        work.zero(Ptr::of(&a), end)?;
+        (self.a, self.places, self.holds) = (Some(a), places, None);
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        work: &Work,
+        layer: &DecoderLayer,
+        weights: [Ptr<bf16>; Fused::COUNT],
+        lora: &LoraFactors,
+    ) -> Result<()> {
+        let Some(a) = &self.a else { bail!("decoder-layer: no memory for LoRA factors") };
+        let held = Held::new(lora.flat());
+        let flat = held.ptr::<f32>()?;
+        for (i, product) in Fused::ALL.into_iter().enumerate() {
+            let (place, (inputs, outputs)) = (&lora.places()[i], layer.matrix(product).dims2()?);
+            if place.ranks == 0 {
+                continue;
+            }
+            let to = Ptr::of(a).add(self.starts[i]);
+            put(work, flat.add(place.a.start), to, [inputs, place.ranks, self.width[i], 0], 1.0)?;
+            for part in &place.parts {
+                let to = weights[i].add((inputs + part.ranks.start) * outputs);
+                let sizes = [part.ranks.len(), part.columns.len(), outputs, part.columns.start];
+                put(work, flat.add(part.b.start), to, sizes, part.scale)?;
+            }
+        }
+        self.holds = Some(lora.flat().id());
+        Ok(())
     }
 }
 

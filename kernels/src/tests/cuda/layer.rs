@@ -64,7 +64,10 @@ fn low_rank_activations_stand_behind_norms_and_gated_units() {
         run.launch("rms_norm", grid, block, 0, norm);
         let gated = arguments![run.input(&gate_up), z, at, width as i32, ld];
         run.launch("swiglu", grid, block, 0, gated);
+        let rows = run.input(&halves(&mut rng, tokens * (width + low)));
+        run.launch("lower_rows", grid, block, 0, arguments![rows, at, width as i32, ld]);
         let after = run.finish();
+        lowered(&after.read(rows), &a, [width, low]);
         lowered(&after.read(y), &a, [width, low]);
         lowered(&after.read(z), &a, [width, low]);
     }
