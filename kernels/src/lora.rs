@@ -27,7 +27,9 @@ pub struct LoraPair {
 impl LoraPair {
     /// `scale * (x @ a^T) @ b^T` (equation 3), from candle's operations.
     pub fn update(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.a.t()?)?.matmul(&self.b.t()?)? * self.scale
+        // Factors may be views; a GPU multiplies by whole matrices and their transposes.
+        let (a, b) = (self.a.contiguous()?, self.b.contiguous()?);
+        x.matmul(&a.t()?)?.matmul(&b.t()?)? * self.scale
     }
 }
 

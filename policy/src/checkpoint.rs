@@ -10,6 +10,7 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::{
@@ -53,12 +54,21 @@ pub fn weight_shapes(dir: &Path) -> Result<BTreeMap<String, Vec<usize>>> {
     Ok(shapes.into_iter().map(|(name, shape)| (published_name(&name), shape)).collect())
 }
 
-fn each_weight<T>(dir: &Path, read: impl Fn(&mut Reader, &str) -> Result<T>) -> Result<BTreeMap<String, T>> {
+/// Reads on all threads.
+fn each_weight<T: Send>(
+    dir: &Path,
+    read: impl Fn(&mut Reader, &str) -> Result<T> + Sync,
+) -> Result<BTreeMap<String, T>> {
     let mut found = BTreeMap::new();
     for file in weight_files(dir)? {
-        let mut reader = Reader::open(&file)?;
-        for name in reader.names() {
-            let one = read(&mut reader, &name)?;
+        let names = Reader::open(&file)?.names();
+        let part = |names: &[String]| -> Result<Vec<(String, T)>> {
+            let mut reader = Reader::open(&file)?;
+            names.iter().map(|name| Ok((name.clone(), read(&mut reader, name)?))).collect()
+        };
+        let share = names.len().div_ceil(4 * rayon::current_num_threads()).max(1);
+        let parts: Vec<Vec<_>> = names.par_chunks(share).map(part).collect::<Result<_>>()?;
+        for (name, one) in parts.into_iter().flatten() {
             if found.insert(name.clone(), one).is_some() {
                 return Err(Error::file(&file, format!("tensor {name} is in two shards")));
             }

@@ -19,6 +19,8 @@ use candle_core::Device;
 use crate::{
     Adapter, Config, Result,
     algorithm::Algorithm,
+    device::free_memory,
+    memory::{DeviceKind, Memory},
     model::Language,
     objective::{Objective, Tally},
     optim::{AdamW, Step, Tensors},
@@ -59,6 +61,8 @@ impl Learner {
         config: LearnerConfig,
     ) -> Result<Self> {
         config.validate()?;
+        let memory_limit = config.memory_limit.or_else(|| available(&model, &language, &adapter));
+        let config = LearnerConfig { memory_limit, ..config };
         let optimizer = AdamW::new(config.optimizer.clone(), adapter.tensors())?;
         let objective = Objective::new(config.objective.clone())?;
         Ok(Self { config, algorithm, objective, model, replicas: vec![language], adapter, optimizer, steps: 0 })
@@ -176,6 +180,15 @@ impl Learner {
             Step::Skipped { gradient_norm } => Ok((gradient_norm, None)),
         }
     }
+}
+
+/// What a step may take of a GPU where no limit is set, as [`LearnerConfig::memory_limit`] counts: what is there already
+/// and nine tenths of what is free now.
+fn available(model: &Config, language: &Language, adapter: &Adapter) -> Option<u64> {
+    let device = language.device();
+    let free = free_memory(device)?;
+    let memory = Memory::new(model, language.head().dtype(), adapter.config(), DeviceKind::of(device));
+    Some(memory.weights() + memory.context() + free / 10 * 9)
 }
 
 impl StepStats {

@@ -1,9 +1,14 @@
 //! What a model needs of a device's memory, computed from its shape before anything is allocated.
 //!
-//! Counted are the tensors that exist at the same time at the peak, in bytes; the allocator and the program itself are
-//! not. Activations are f32, and so are the adapter and the optimiser; weight matrices have the model's type.
+//! Counted are the tensors that exist at the same time at the peak, in bytes, and on a GPU what CUDA and its libraries
+//! take for themselves; the allocator and the program itself are not. Adapter and optimiser are f32, weight matrices have
+//! the model's type, and activations that of the kernels that compute the model: see [`DeviceKind`].
 
-use addendum_kernels::{BACKWARD_BLOCK, head_rows};
+mod composed;
+mod cpu;
+mod fused;
+mod sizes;
+
 use candle_core::DType;
 use serde::Serialize;
 
@@ -12,8 +17,33 @@ use crate::{
     generate::BatchConfig,
     weights::{shapes, weight_dtype},
 };
+use sizes::Sizes;
 
 const F32: u64 = 4;
+const BF16: u64 = 2;
+/// What CUDA takes for a process on a GPU: its context, kernels, and cuBLAS's own memory.
+const CONTEXT: u64 = (512 + 64) << 20;
+/// More tokens than any micro-batch has.
+const MOST_TOKENS: usize = 1 << 22;
+
+/// What computes a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// Activations are f32.
+    Cpu,
+    /// An NVIDIA GPU. With bf16 weights activations are bf16, and scores of attention never exist in memory. With weights of
+    /// another type everything is f32 by candle's operations, an option for parity that takes six matrices of scores
+    /// `[heads, T, K]` for every layer.
+    Cuda,
+}
+
+/// Which kernels compute a model.
+#[derive(Clone, Copy, Debug)]
+enum Kernels {
+    Cpu,
+    Fused,
+    Composed,
+}
 
 /// The memory of one model with one adapter.
 #[derive(Clone, Debug)]
@@ -21,6 +51,8 @@ pub struct Memory {
     config: Config,
     dtype: DType,
     lora: LoraConfig,
+    kernels: Kernels,
+    sizes: Sizes,
 }
 
 /// A training step on one device.
@@ -38,28 +70,48 @@ pub struct StepShape {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct StepMemory {
     pub weights: u64,
-    /// Adapter, gradients and AdamW's moments, before and after the update.
+    /// CUDA itself.
+    pub context: u64,
+    /// Adapter, its copy that is differentiated, gradients and AdamW's moments.
     pub trained: u64,
+    /// What is kept and computed with, or in its place adapter and moments after the update where those take more.
     pub activations: u64,
 }
 
 impl StepMemory {
     pub fn total(&self) -> u64 {
-        self.weights + self.trained + self.activations
+        self.weights + self.context + self.trained + self.activations
     }
 }
 
 impl Memory {
-    pub fn new(config: &Config, dtype: DType, lora: &LoraConfig) -> Self {
-        Self { config: config.clone(), dtype, lora: lora.clone() }
+    pub fn new(config: &Config, dtype: DType, lora: &LoraConfig, kind: DeviceKind) -> Self {
+        let kernels = match (kind, dtype) {
+            (DeviceKind::Cpu, _) => Kernels::Cpu,
+            (DeviceKind::Cuda, DType::BF16) if fused::applies(config.text.head_dim()) => Kernels::Fused,
+            (DeviceKind::Cuda, _) => Kernels::Composed,
+        };
+        Self { sizes: Sizes::new(config, lora), config: config.clone(), dtype, lora: lora.clone(), kernels }
     }
 
-    /// The frozen weights, vision tower included.
+    /// The frozen weights, vision tower included, and where CUDA kernels compute them the room for factors beside them.
     pub fn weights(&self) -> u64 {
         let bytes = |(name, shape): (&String, &Vec<usize>)| {
             shape.iter().map(|&n| n as u64).product::<u64>() * weight_dtype(name, self.dtype).size_in_bytes() as u64
         };
-        shapes(&self.config).iter().map(bytes).sum()
+        let beside = match self.kernels {
+            Kernels::Fused => fused::beside_weights(&self.sizes),
+            Kernels::Cpu | Kernels::Composed => 0,
+        };
+        shapes(&self.config).iter().map(bytes).sum::<u64>() + beside
+    }
+
+    /// What CUDA takes for itself, once for a process on a GPU.
+    pub fn context(&self) -> u64 {
+        match self.kernels {
+            Kernels::Cpu => 0,
+            Kernels::Fused | Kernels::Composed => CONTEXT,
+        }
     }
 
     /// One version of the adapter.
@@ -78,8 +130,8 @@ impl Memory {
 
     /// Keys and values of this many tokens.
     pub fn cache(&self, tokens: usize) -> u64 {
-        let t = &self.config.text;
-        (2 * t.layers * tokens * t.kv_heads * t.head_dim()) as u64 * F32
+        let value = if matches!(self.kernels, Kernels::Fused) { BF16 } else { F32 };
+        2 * self.sizes.layers * tokens as u64 * self.sizes.kv * value
     }
 
     /// The vision tower at work on images of this many patches together.
@@ -92,10 +144,8 @@ impl Memory {
 
     /// Sampling: weights, the adapter, the cache and the widest layer of the prefill.
     pub fn sampling(&self, prompt_tokens: usize, samples: usize, new_tokens: usize) -> u64 {
-        let t = &self.config.text;
-        let logits = (samples * t.vocab_size) as u64 * 2 * F32;
         let cache = self.cache(prompt_tokens + samples * new_tokens);
-        self.weights() + self.adapter() + cache + logits + prompt_tokens as u64 * self.forward_per_token()
+        self.weights() + self.adapter() + cache + self.passes([prompt_tokens; 2], samples, 0)
     }
 
     /// Sampling as [`Batch`](crate::generate::Batch) does, where `sequences` samples are under way together, those of a
@@ -110,75 +160,52 @@ impl Memory {
         let prompts = sequences.div_ceil(group.max(1));
         let grown = self.cache(prompts * prompt_tokens + sequences * new_tokens);
         let cache = config.cache_bytes.unwrap_or(grown);
-        let logits = (sequences * 2 + prompts) as u64 * self.config.text.vocab_size as u64 * F32;
-        let prefill = config.prefill_tokens.min(prompt_tokens) as u64 * self.forward_per_token();
-        self.weights() + self.adapter() + cache + logits + prefill
+        let chunk = config.prefill_tokens.min(prompt_tokens);
+        self.weights() + self.adapter() + cache + self.passes([chunk, prompt_tokens], sequences, prompts)
+    }
+
+    /// Forward passes over a cache: of a chunk of a prompt, and of samples that advance together.
+    fn passes(&self, [chunk, prompt]: [usize; 2], sequences: usize, prompts: usize) -> u64 {
+        let s = &self.sizes;
+        match self.kernels {
+            Kernels::Cpu => cpu::logits(s, sequences, prompts) + chunk as u64 * cpu::forward_per_token(s),
+            Kernels::Fused => fused::sampling(s, chunk, sequences),
+            Kernels::Composed => composed::sampling(s, [chunk, prompt], sequences),
+        }
     }
 
     /// A training step that runs its micro-batches one after another.
     pub fn step(&self, shape: StepShape) -> StepMemory {
-        let activations = shape.tokens as u64 * self.per_token(shape.recompute);
-        let scratch = shape.tokens.min(BACKWARD_BLOCK) as u64 * self.scratch_per_token();
-        let activations = activations + scratch + self.head(shape.response_tokens);
-        StepMemory { weights: self.weights(), trained: 8 * self.adapter(), activations }
+        StepMemory { activations: self.activations(shape), ..self.standing() }
+    }
+
+    /// A step but for its activations.
+    fn standing(&self) -> StepMemory {
+        let (weights, context, trained) = (self.weights(), self.context(), 5 * self.adapter());
+        StepMemory { weights, context, trained, activations: 0 }
+    }
+
+    fn activations(&self, shape: StepShape) -> u64 {
+        let passes = match self.kernels {
+            Kernels::Cpu => cpu::training(&self.sizes, shape),
+            Kernels::Fused => fused::training(&self.sizes, shape),
+            Kernels::Composed => composed::training(&self.sizes, shape),
+        };
+        passes.max(3 * self.adapter())
     }
 
     /// The largest micro-batch, in packed tokens, whose step takes no more than `limit` bytes.
     pub fn tokens_within(&self, limit: u64, recompute: bool) -> usize {
-        let fixed = self.step(StepShape { tokens: 0, response_tokens: 0, recompute }).total();
-        let (left, per_token) = (limit.saturating_sub(fixed), self.per_token(recompute) + self.head_per_token());
-        let within_block = left / (per_token + self.scratch_per_token());
-        if within_block <= BACKWARD_BLOCK as u64 {
-            return within_block as usize;
+        let of = |tokens| StepShape { tokens, response_tokens: tokens, recompute };
+        let left = limit.saturating_sub(self.standing().total());
+        let (mut fits, mut exceeds) = (0, MOST_TOKENS);
+        while fits + 1 < exceeds {
+            let middle = fits.midpoint(exceeds);
+            if self.activations(of(middle)) <= left { fits = middle } else { exceeds = middle }
         }
-        ((left - BACKWARD_BLOCK as u64 * self.scratch_per_token()) / per_token) as usize
-    }
-
-    /// Activations of a token during a training step.
-    fn per_token(&self, recompute: bool) -> u64 {
-        let t = &self.config.text;
-        let layers = t.layers as u64;
-        let kept = if recompute { layers * t.hidden_size as u64 * F32 + self.layer() } else { layers * self.layer() };
-        kept + self.layer_backward()
-    }
-
-    /// What one layer keeps of a token for its backward pass.
-    fn layer(&self) -> u64 {
-        let t = &self.config.text;
-        let (q, kv) = (t.heads * t.head_dim(), t.kv_heads * t.head_dim());
-        // Hidden states before the layer and between attention and MLP; queries and what they attend to; keys and values;
-        // gate and up.
-        (2 * t.hidden_size + 2 * q + 2 * kv + 2 * t.intermediate_size) as u64 * F32
-    }
-
-    /// Gradients of a token that exist together: of the layer's output and of its stream, of what queries attend to, and
-    /// of queries, keys and values.
-    fn layer_backward(&self) -> u64 {
-        let t = &self.config.text;
-        let (q, kv) = (t.heads * t.head_dim(), t.kv_heads * t.head_dim());
-        (2 * t.hidden_size + 2 * q + 2 * kv) as u64 * F32
-    }
-
-    /// What a layer's backward pass computes with, for each token of its block.
-    fn scratch_per_token(&self) -> u64 {
-        let t = &self.config.text;
-        (3 * t.hidden_size + 4 * t.intermediate_size) as u64 * F32
-    }
-
-    /// A token's activations when nothing is kept.
-    fn forward_per_token(&self) -> u64 {
-        let t = &self.config.text;
-        (3 * t.hidden_size + 3 * t.intermediate_size) as u64 * F32
-    }
-
-    /// The head: logits of a chunk of rows, and hidden states of the rows with their gradients.
-    fn head(&self, rows: usize) -> u64 {
-        let vocab = self.config.text.vocab_size;
-        let logits = (rows.min(head_rows(vocab)) * vocab) as u64 * F32;
-        logits + rows as u64 * self.head_per_token()
-    }
-
-    fn head_per_token(&self) -> u64 {
-        4 * self.config.text.hidden_size as u64 * F32
+        fits
     }
 }
+
+#[cfg(test)]
+mod tests;

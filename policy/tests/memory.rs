@@ -8,7 +8,7 @@ use addendum_policy::{
     algorithm::AlgorithmConfig,
     generate::{Batch, BatchConfig, GenerateRequest, Versioned},
     learner::{Recompute, TrainGroup, TrainResponse},
-    memory::{Memory, StepShape},
+    memory::{DeviceKind, Memory, StepShape},
     model::{Model, Weights},
     pack::{EncodedPrompt, PromptTokens},
     sampling::TokenSampler,
@@ -60,7 +60,7 @@ fn step(dtype: DType, recompute: Recompute, groups: &[TrainGroup], limit: Option
     });
     let recompute = recompute == Recompute::Always;
     let shape = StepShape { tokens, response_tokens, recompute };
-    (peak, Memory::new(&config, dtype, &lora).step(shape).total() as f64)
+    (peak, Memory::new(&config, dtype, &lora, DeviceKind::Cpu).step(shape).total() as f64)
 }
 
 /// Peak and prediction of a sampler, in bytes besides the weights, with `requests` prompts of 300 tokens that are sampled
@@ -86,7 +86,7 @@ fn sampling(requests: u64, batch: &BatchConfig) -> (f64, f64) {
         }
     });
     let peak = (ALLOCATED.peak_usage() - before) as f64;
-    let memory = Memory::new(&config, DType::F32, &LoraConfig::default());
+    let memory = Memory::new(&config, DType::F32, &LoraConfig::default(), DeviceKind::Cpu);
     let sequences = batch.max_sequences.min(4 * requests as usize);
     let predicted = memory.batch(batch, 300, [sequences, 4], tokens) - memory.weights() - memory.adapter();
     (peak, predicted as f64)

@@ -29,6 +29,7 @@ STAGES = [
     Stage("torch-step", "torch_step", 75, 25),
     Stage("torch-decode", "torch_decode", 45, 20),
     Stage("parity", "parity", 60, 25),
+    Stage("stress", "stress", 50, 12),
     Stage("sanitize", "sanitize", 60, 20),
     Stage("profile", "profile", 75, 25),
 ]

@@ -10,6 +10,7 @@ mod counts;
 mod decoding;
 mod iteration;
 mod pipeline;
+mod prediction;
 mod rewards;
 mod stream;
 mod trie;
@@ -113,6 +114,7 @@ fn report(workload: &Workload, stage: Stage, bed: &Bed, steps: &[(Laps, Work)]) 
         "tokens_per_second": workload.response_tokens() as f64 / median.total(),
         "shortest_step_seconds": shortest.total(),
         "step_seconds": laps.iter().map(Laps::total).collect::<Vec<_>>(),
+        "predicted_bytes": prediction::predicted(workload, stage, bed),
         "peak_rss_bytes": host::peak_resident(),
         "cpu": host::cpu_model(),
         "threads": rayon::current_num_threads(),

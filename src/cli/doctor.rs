@@ -6,7 +6,12 @@ use std::{fmt::Write, path::PathBuf};
 
 use addendum::{
     host,
-    policy::{Config, LoraConfig, device::device, learner::Recompute},
+    policy::{
+        Config, LoraConfig,
+        device::{device, free_memory},
+        learner::Recompute,
+        memory::DeviceKind,
+    },
     train::placement::WeightType,
 };
 use anyhow::Result;
@@ -40,24 +45,34 @@ pub struct DoctorArgs {
     response_tokens: usize,
     #[arg(long, default_value_t = 16)]
     lora_rank: usize,
-    /// Memory of the device in GiB. Without it: what this machine can still give, and no limit on other devices.
+    /// Memory of the device in GiB. Without it: what this machine can still give, what a GPU can give that is not only on paper, and no limit otherwise.
     #[arg(long)]
     memory: Option<f64>,
     /// Compute layers again in the backward pass even where their activations would fit.
     #[arg(long)]
     recompute: bool,
-    /// Where the dry run takes place: cpu or cuda:N.
+    /// What the memory is predicted for, and where the dry run takes place: cpu or cuda:N. With --estimate it need not be
+    /// there.
     #[arg(long, default_value = "cpu")]
     device: String,
 }
 
 pub fn run(args: &DoctorArgs) -> Result<()> {
     const GIB: f64 = (1u64 << 30) as f64;
-    let device = beforehand(device(&args.device).map_err(Into::into))?;
-    let free = if device.is_cpu() { host::available_memory() } else { None };
+    let kind = beforehand(DeviceKind::named(&args.device).map_err(Into::into))?;
+    // On paper the device need not be there.
+    let device = match (args.estimate, kind) {
+        (true, DeviceKind::Cuda) => None,
+        _ => Some(beforehand(device(&args.device).map_err(Into::into))?),
+    };
+    let free = match kind {
+        DeviceKind::Cpu => host::available_memory(),
+        DeviceKind::Cuda => device.as_ref().and_then(free_memory),
+    };
     let plan = Plan {
         config: beforehand(Config::load(&args.model_config.join("config.json")).map_err(Into::into))?,
         dtype: args.dtype.into(),
+        kind,
         lora: LoraConfig { rank: args.lora_rank, ..LoraConfig::default() },
         images: args.images,
         pixels: args.pixels,
@@ -78,6 +93,9 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     writeln!(out, "  adapter           {:>12}", millions(estimate.lora_parameters))?;
     writeln!(out, "memory")?;
     writeln!(out, "  weights           {:>12}", gib(estimate.weights))?;
+    if estimate.context > 0 {
+        writeln!(out, "  CUDA              {:>12}", gib(estimate.context))?;
+    }
     writeln!(out, "  encoding a study  {:>12}", gib(estimate.vision))?;
     writeln!(out, "  sampling          {:>12}", gib(estimate.sampling))?;
     let how = if estimate.step.recompute { ", layers computed again" } else { "" };
@@ -93,9 +111,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         )?;
     }
     print(&std::mem::take(&mut out))?;
-    if args.estimate {
-        return Ok(());
-    }
+    let Some(device) = device.filter(|_| !args.estimate) else { return Ok(()) };
     let run = plan.dry_run(&device)?;
     writeln!(out, "dry run")?;
     writeln!(out, "  building          {:>10.1} s", run.build_seconds)?;

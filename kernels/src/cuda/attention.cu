@@ -252,22 +252,29 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) attention(
     }
 }
 
-// grid: tokens, heads; block: HEAD_DIM rounded up to warps. The rows of a token's first head in the partial results are
-// `rows[first[token]]` up to `rows[first[token + 1]]`.
+// grid: tokens, heads; block: HEAD_DIM / 4 threads rounded up to warps. The rows of a token's first head in the partial
+// results are `rows[first[token]]` up to `rows[first[token + 1]]`.
 extern "C" __global__ void combine(const float* parts, const float* weights, bf16* out, const int* first,
                                    const int* rows, int out_ld, int group, int part_rows) {
-    int token = blockIdx.x, head = blockIdx.y, d = threadIdx.x;
+    int token = blockIdx.x, head = blockIdx.y, d = threadIdx.x * 4;
     u64 base = (u64)(head / group) * part_rows + head % group;
     float top = NONE;
     for (int i = first[token]; i < first[token + 1]; i++) top = fmaxf(top, weights[(base + rows[i]) * 2]);
-    float sum = 0, total = 0;
+    float4 sum = {0, 0, 0, 0};
+    float total = 0;
     for (int i = first[token]; i < first[token + 1]; i++) {
         u64 at = base + rows[i];
         float share = exp2f(weights[at * 2] - top);
         total += share * weights[at * 2 + 1];
-        if (d < HEAD_DIM) sum += share * parts[at * HEAD_DIM + d];
+        if (d < HEAD_DIM) {
+            float4 part = load4(parts + at * HEAD_DIM + d);
+            sum.x += share * part.x, sum.y += share * part.y, sum.z += share * part.z, sum.w += share * part.w;
+        }
     }
-    if (d < HEAD_DIM) out[(u64)token * out_ld + head * HEAD_DIM + d] = narrow(total > 0 ? sum / total : 0);
+    float inverse = total > 0 ? 1 / total : 0;
+    if (d >= HEAD_DIM) return;
+    store4(out + (u64)token * out_ld + head * HEAD_DIM + d,
+           make_float4(sum.x * inverse, sum.y * inverse, sum.z * inverse, sum.w * inverse));
 }
 
 // grid: tokens * heads / 4, a warp each. delta = sum over dimensions of out times its gradient.

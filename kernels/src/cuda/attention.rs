@@ -202,7 +202,7 @@ impl Work<'_> {
         args.push(d.scale().into());
         self.launch(Source::Attention(d.dim), "attention", shape, &args)?;
         if part_rows > 0 {
-            let shape = Shape { grid: [queries, d.heads, 1], block: d.dim.next_multiple_of(32), shared: 0 };
+            let shape = Shape { grid: [queries, d.heads, 1], block: (d.dim / 4).next_multiple_of(32), shared: 0 };
             let mut args: Vec<Arg> = vec![parts.into(), weights.into(), out.into()];
             args.extend(told[2..].iter().map(|&at| Arg::from(at)));
             args.extend([out_ld, d.group(), part_rows].map(Arg::from));

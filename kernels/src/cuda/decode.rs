@@ -255,6 +255,7 @@ impl Step<'_> {
                 (attended, ld),
                 Ptr::null(),
             )?;
+            pass.lower(Fused::O, attended)?;
             pass.product(Fused::O, attended, Mat::f32(x, self.hidden), 1.0)?;
             let gate_up = pass.work.take(tokens * pass.outputs(Fused::GateUp))?;
             pass.mlp(x, gate_up)?;
@@ -263,7 +264,9 @@ impl Step<'_> {
         let eps = self.stack.layers[0].eps as f32;
         let norm = Held::new(self.stack.norm).ptr::<f32>()?;
         let (hidden, vocab) = (self.hidden, self.vocab);
-        let args = [x.into(), norm.into(), memory.low.into(), hidden.into(), hidden.into(), Arg::from(eps)];
+        let none = Ptr::<bf16>::null();
+        let args =
+            [x.into(), norm.into(), memory.low.into(), none.into(), hidden.into(), hidden.into(), Arg::from(eps)];
         work.launch(Source::Layer, "rms_norm", Shape::each(tokens, 256), &args)?;
         let head = Mat::bf16(Held::new(self.stack.head).ptr()?, vocab);
         work.gemm(

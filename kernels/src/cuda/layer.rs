@@ -23,6 +23,10 @@ use crate::{
 
 /// Threads that share a token.
 const ROW: usize = 256;
+/// The same where they compute x A^T too.
+const LOW_ROW: usize = 512;
+/// Tokens up to which x A^T is formed by the kernel that forms x: one launch less, but every token reads A.
+const FEW: usize = 64;
 
 /// What the backward pass needs besides the input.
 struct Kept {
@@ -142,13 +146,35 @@ impl<'w, 'g> Pass<'w, 'g> {
         self.work.launch(Source::Layer, name, shape, args)
     }
 
-    fn norm(&self, which: usize, x: Ptr<f32>, y: Ptr<bf16>, ld: usize) -> Result<()> {
-        let args = [x.into(), self.norms[which].into(), y.into(), self.hidden.into(), ld.into(), self.eps.into()];
-        self.each_token("rms_norm", &args)
+    /// A^T, where the kernel that forms a product's input is to form x A^T too.
+    fn early(&self, product: Fused) -> Option<Ptr<bf16>> {
+        let factors = self.factors.as_ref().filter(|factors| factors.width[product as usize] > 0)?;
+        (self.tokens <= FEW).then_some(factors.a[product as usize])
+    }
+
+    /// The input of the product behind norm `which`, x A^T included.
+    fn norm(&self, which: usize, product: Fused, x: Ptr<f32>, y: Ptr<bf16>) -> Result<()> {
+        let (early, ld) = (self.early(product), self.ld(product));
+        let mut args: Vec<Arg> = vec![x.into(), self.norms[which].into(), y.into()];
+        args.extend([Arg::from(early.unwrap_or(Ptr::null())), self.hidden.into(), ld.into(), self.eps.into()]);
+        let threads = if early.is_some() { LOW_ROW } else { ROW };
+        self.work.launch(Source::Layer, "rms_norm", Shape::each(self.tokens, threads), &args)?;
+        if early.is_some() { Ok(()) } else { self.lower(product, y) }
+    }
+
+    /// The input of the last product, x A^T included.
+    fn activate(&self, gate_up: Ptr<bf16>, y: Ptr<bf16>) -> Result<()> {
+        let (early, ld) = (self.early(Fused::Down), self.ld(Fused::Down));
+        let args = [gate_up.into(), y.into(), early.unwrap_or(Ptr::null()).into(), self.wide.into(), ld.into()];
+        if early.is_some() {
+            return self.work.launch(Source::Layer, "swiglu", Shape::each(self.tokens, LOW_ROW), &args);
+        }
+        self.each_gate("swiglu", &args)?;
+        self.lower(Fused::Down, y)
     }
 
     /// Fills the columns of x A^T beside x.
-    fn lower(&self, product: Fused, x: Ptr<bf16>) -> Result<()> {
+    pub fn lower(&self, product: Fused, x: Ptr<bf16>) -> Result<()> {
         let Some(factors) = &self.factors else { return Ok(()) };
         let (inputs, low, ld) = (self.inputs(product), self.low(product), self.ld(product));
         let a = Mat::bf16(factors.a[product as usize], low);
@@ -156,9 +182,8 @@ impl<'w, 'g> Pass<'w, 'g> {
         self.work.gemm([self.tokens, low, inputs], Mat::bf16(x, ld), a, to, [1.0, 0.0])
     }
 
-    /// `y = keep * y + [x | x A^T] [W; s B^T]`.
+    /// `y = keep * y + [x | x A^T] [W; s B^T]`; the columns of x A^T are filled.
     pub fn product(&self, product: Fused, x: Ptr<bf16>, y: Mat, keep: f32) -> Result<()> {
-        self.lower(product, x)?;
         let (k, n) = (self.ld(product), self.outputs(product));
         let weight = Mat::bf16(self.weights[product as usize], n);
         self.work.gemm([self.tokens, n, k], Mat::bf16(x, k), weight, y, [1.0, keep])
@@ -210,7 +235,7 @@ impl<'w, 'g> Pass<'w, 'g> {
     ) -> Result<()> {
         let ld = self.ld(Fused::Qkv);
         let h = self.work.take::<bf16>(self.tokens * ld)?;
-        self.norm(0, x, h, ld)?;
+        self.norm(0, Fused::Qkv, x, h)?;
         self.product(Fused::Qkv, h, Mat::bf16(qkv, self.outputs(Fused::Qkv)), 0.0)?;
         let Dims { heads, kv_heads, dim } = self.d;
         let mut args: Vec<Arg> = vec![qkv.into(), self.bias.into(), self.angles.cos.into(), self.angles.sin.into()];
@@ -222,10 +247,10 @@ impl<'w, 'g> Pass<'w, 'g> {
     pub fn mlp(&mut self, y: Ptr<f32>, gate_up: Ptr<bf16>) -> Result<()> {
         let (ld, wide) = (self.ld(Fused::GateUp), self.ld(Fused::Down));
         let h = self.work.take::<bf16>(self.tokens * ld)?;
-        self.norm(1, y, h, ld)?;
+        self.norm(1, Fused::GateUp, y, h)?;
         self.product(Fused::GateUp, h, Mat::bf16(gate_up, 2 * self.wide), 0.0)?;
         let activated = self.work.take::<bf16>(self.tokens * wide)?;
-        self.each_gate("swiglu", &[gate_up.into(), activated.into(), self.wide.into(), wide.into()])?;
+        self.activate(gate_up, activated)?;
         self.product(Fused::Down, activated, Mat::f32(y, self.hidden), 1.0)
     }
 }
@@ -283,6 +308,7 @@ pub fn forward_cached(
     let d = pass.d;
     pass.work.attend(&d, &plan, inputs, (attended, ld), Ptr::null())?;
     pass.work.copy(held.ptr::<f32>()?, Ptr::of(&y), tokens * hidden)?;
+    pass.lower(Fused::O, attended)?;
     pass.product(Fused::O, attended, Mat::f32(Ptr::of(&y), hidden), 1.0)?;
     let gate_up = pass.work.take::<bf16>(tokens * pass.outputs(Fused::GateUp))?;
     pass.mlp(Ptr::of(&y), gate_up)?;
@@ -341,6 +367,7 @@ impl Op {
         pass.work.attend(&d, &plan, inputs, (attended, ld), lse)?;
         let out = Ptr::of(&y);
         pass.work.copy(x, out, tokens * hidden)?;
+        pass.lower(Fused::O, attended)?;
         pass.product(Fused::O, attended, Mat::f32(out, hidden), 1.0)?;
         if let Some(kept) = &kept {
             pass.work.copy(out, Ptr::of(&kept.middle), tokens * hidden)?;
@@ -407,17 +434,15 @@ impl Op {
         let dgate_up = pass.work.take::<bf16>(tokens * 2 * wide)?;
         let gate_up = Ptr::of(&kept.gate_up);
         // Needed for the factors of A before its own gradient is known.
-        let ld = lds[Fused::Down as usize];
-        pass.each_gate("swiglu", &[gate_up.into(), activated.into(), wide.into(), ld.into()])?;
-        pass.lower(Fused::Down, activated)?;
+        pass.activate(gate_up, activated)?;
         pass.product_backward(Fused::Down, g, activated, dactivated, dflat)?;
+        let ld = lds[Fused::Down as usize];
         let args: [Arg; 5] = [gate_up.into(), dactivated.into(), dgate_up.into(), wide.into(), ld.into()];
         pass.each_gate("swiglu_backward", &args)?;
         let ld = lds[Fused::GateUp as usize];
         let h = pass.work.take::<bf16>(tokens * ld)?;
         let dh = pass.work.take::<bf16>(tokens * ld)?;
-        pass.norm(1, middle, h, ld)?;
-        pass.lower(Fused::GateUp, h)?;
+        pass.norm(1, Fused::GateUp, middle, h)?;
         pass.product_backward(Fused::GateUp, dgate_up, h, dh, dflat)?;
         let dmiddle = pass.work.take::<f32>(tokens * hidden)?;
         pass.norm_backward(1, middle, dh, ld, grad, dmiddle, g)?;
@@ -435,8 +460,7 @@ impl Op {
         pass.each_token("unrotate", &args)?;
         let ld = lds[Fused::Qkv as usize];
         let (h, dh) = (pass.work.take::<bf16>(tokens * ld)?, pass.work.take::<bf16>(tokens * ld)?);
-        pass.norm(0, x, h, ld)?;
-        pass.lower(Fused::Qkv, h)?;
+        pass.norm(0, Fused::Qkv, x, h)?;
         pass.product_backward(Fused::Qkv, dqkv, h, dh, dflat)?;
         pass.norm_backward(0, x, dh, ld, dmiddle, dx, Ptr::null())
     }

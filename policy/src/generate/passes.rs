@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::group::{Group, Row, Seat, Shared};
 use crate::{
-    Adapter, Error, Result,
+    Error, Result,
     model::{KvCache, Language, Rows},
     pack::EncodedPrompt,
     positions::Position,
@@ -97,7 +97,7 @@ impl Passes<'_> {
 
     /// The same where only the tokens leave the GPU; `false` where it has no kernels for it.
     #[cfg(feature = "cuda")]
-    fn next_on_a_gpu(&self, seats: &mut [Seat], last: &Last, adapter: Option<&Adapter>) -> Result<bool> {
+    fn next_on_a_gpu(&self, seats: &mut [Seat], last: &Last, adapter: Option<&crate::Adapter>) -> Result<bool> {
         let histories: Vec<Vec<u32>> = seats.iter().map(|(shared, row)| distinct(self.history(shared, row))).collect();
         let before: Vec<_> = seats.iter().map(|(_, row)| row.rng.clone()).collect();
         let uniforms = self.sampler.uniforms(seats.iter_mut().map(|(_, row)| &mut row.rng));

@@ -55,7 +55,8 @@ pub struct LearnerConfig {
     #[schemars(extend("x-resume" = "rounding"))]
     pub shared_prefix: SharedPrefix,
     /// Bytes that a step may take, frozen weights included, as predicted from the model's shape. Micro-batches become
-    /// smaller until they fit, down to one response; the gradient stays the same. Without it, nothing is asked.
+    /// smaller until they fit, down to one response; the gradient stays the same. Without it, nothing is asked on a CPU, and
+    /// on a GPU a step may take the weights and nine tenths of what is free when the learner starts.
     #[schemars(extend("x-resume" = "rounding"))]
     pub memory_limit: Option<u64>,
     /// Whether activations are computed again in the backward pass, which takes less memory and more time: "never",

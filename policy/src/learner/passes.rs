@@ -1,6 +1,6 @@
 //! A minibatch's passes through the network under one adapter: in micro-batches, over all devices that take part.
 
-use std::time::Instant;
+use std::{panic::resume_unwind, time::Instant};
 
 use addendum_kernels::{copy_to, serially};
 use candle_core::{Device, Tensor, Var};
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Adapter, Config, Error, Result,
-    memory::{Memory, StepShape},
+    memory::{DeviceKind, Memory, StepShape},
     model::Language,
     objective::{Batch, Objective, ResponseTerms, Tally},
     optim::Tensors,
@@ -127,11 +127,24 @@ impl<'a> Passes<'a> {
         for batches in numbered.chunks(plan.lanes) {
             let parts: Vec<Gradient> = match *batches {
                 [one] if plan.lanes == 1 => vec![part(one)?],
+                _ if self.replicas.len() > 1 => Self::side_by_side(batches, &part)?,
                 _ => batches.par_iter().map(|&batch| serially(|| part(batch))).collect::<Result<_>>()?,
             };
             parts.into_iter().try_for_each(&mut take)?;
         }
         Ok(())
+    }
+
+    /// A thread for each device, because a pool may have a single one.
+    fn side_by_side<T: Copy + Send>(
+        batches: &[T],
+        part: &(impl Fn(T) -> Result<Gradient> + Sync),
+    ) -> Result<Vec<Gradient>> {
+        std::thread::scope(|scope| {
+            let start = |&batch: &T| scope.spawn(move || serially(|| part(batch)));
+            let running: Vec<_> = batches.iter().map(start).collect();
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        })
     }
 
     fn plan<'l>(&self, lessons: &'l [Lesson<'l>]) -> Result<Plan<'l>> {
@@ -154,7 +167,8 @@ impl<'a> Passes<'a> {
             };
             return Ok(Plan { batches, recompute: always, lanes });
         };
-        let memory = Memory::new(self.model, self.replicas[0].head().dtype(), self.adapter.config());
+        let (head, lora) = (self.replicas[0].head(), self.adapter.config());
+        let memory = Memory::new(self.model, head.dtype(), lora, DeviceKind::of(head.device()));
         let longest = groups().map(TrainGroup::tokens).max().unwrap_or(0);
         let fits = memory.tokens_within(limit, false) >= longest;
         let recompute = always || (self.config.recompute == Recompute::WhenNeeded && !fits);

@@ -7,7 +7,7 @@ use addendum_policy::{
     algorithm::AlgorithmConfig,
     generate::{GenerateRequest, generate},
     learner::{Learner, LearnerState, Recompute, SharedPrefix, TrainGroup, TrainResponse},
-    memory::Memory,
+    memory::{DeviceKind, Memory},
     model::{Model, Weights},
     optim::Tensors,
     pack::{EncodedPrompt, Packed, PromptTokens},
@@ -173,7 +173,7 @@ fn difference(a: &Tensors, b: &Tensors) -> f32 {
 
 /// Bytes that the learner takes for a step with micro-batches of this many tokens.
 fn limit(tokens: usize, recompute: bool) -> u64 {
-    let memory = Memory::new(&config(), DType::F32, adapter().config());
+    let memory = Memory::new(&config(), DType::F32, adapter().config(), DeviceKind::Cpu);
     (0..).step_by(1000).find(|&bytes| memory.tokens_within(bytes, recompute) >= tokens).unwrap()
 }
 

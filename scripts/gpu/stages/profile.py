@@ -24,7 +24,8 @@ def run(context, results, _stage):
         ncu = None
     # By name: the command, the launches to pass over (loading and prefill, or nothing), and those to time.
     text = ["--images-per-prompt", 0, "--prompt-tokens", context.prompt_tokens]
-    works = {"decode": ("sample", (8, 5), 3000, 700), "step": ("step", (2, 10), 0, 1500)}
+    works = {"step": ("step", (2, 10), 0, 1800), "decode": ("sample", (8, 5), 3000, 600)}
+    details = []
     for name, (what, (groups, size), skip, count) in works.items():
         options = program.workload(groups, size, repeat=1, model=context.few_layers)
         command = ["bench", what, *replaced(options, text)]
@@ -35,7 +36,8 @@ def run(context, results, _stage):
         launches = profile(program, command, [ncu, "--metrics", ",".join(METRICS)], skip, count, timed)
         record(results, name, launches)
         first = skip + (0 if name == "decode" else backward(launches))
-        detailed = f"{context.out}/profile-{name}.csv"
+        details.append((command, first, f"{context.out}/profile-{name}.csv"))
+    for command, first, detailed in details:
         profile(program, command, [ncu, "--set", "basic"], first, DETAILED, detailed)
     if ncu is None:
         raise Skip("no ncu for this device; ran what it would have watched")
@@ -51,7 +53,7 @@ def replaced(options, others):
 
 def profile(program, command, ncu, skip, count, path):
     """The launches that ncu watched, in order; the application is ended after them."""
-    window = ["--launch-skip", skip, "--launch-count", count, "--kill", "yes", "--clock-control", "none"]
+    window = ["--launch-skip", skip, "--launch-count", count, "--kill", "yes", "--clock-control", "none", "--cache-control", "none"]
     form = ["--target-processes", "all", "--csv", "--page", "raw", "--print-units", "base", "--log-file", path]
     outcome = program.run(*command, before=[*ncu, *window, *form], limit=30)
     with open(path) as file:
@@ -90,6 +92,6 @@ def record(results, name, launches):
     order = sorted(kernels.items(), key=lambda item: -item[1][1])
     total = sum(seconds for _, (_, seconds, _) in order)
     results.add(f"{name}: {len(launches)} launches", total * 1e3, "ms", note="the kernels alone, few layers")
-    for kernel, (count, seconds, moved) in order[:10]:
+    for kernel, (count, seconds, moved) in order[:24]:
         note = f"{count} launches, {100 * seconds / max(total, 1e-12):.0f} %, {moved / max(seconds, 1e-12) / 1e9:,.0f} GB/s"
         results.add(f"{name}: {kernel}", seconds / count * 1e6, "µs each", note=note)

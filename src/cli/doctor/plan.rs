@@ -13,7 +13,7 @@ use addendum_policy::{
     generate::BatchConfig,
     image::Patches,
     learner::{Recompute, TrainGroup, TrainResponse},
-    memory::Memory,
+    memory::{DeviceKind, Memory},
     model::{Model, Weights},
     pack::{EncodedPrompt, PromptTokens},
 };
@@ -28,6 +28,7 @@ pub struct Plan {
     pub config: Config,
     pub dtype: DType,
     pub lora: LoraConfig,
+    pub kind: DeviceKind,
     pub images: usize,
     /// Of one image.
     pub pixels: usize,
@@ -47,6 +48,8 @@ pub struct Estimate {
     pub lora_parameters: u64,
     pub prompt_tokens: usize,
     pub weights: u64,
+    /// What CUDA takes for itself.
+    pub context: u64,
     /// The vision tower's pass over a study, weights included.
     pub vision: u64,
     /// Sampling as many reports at a time as a sampler does by default, weights included.
@@ -90,7 +93,7 @@ impl Plan {
 
     /// On paper.
     pub fn estimate(&self) -> Result<Estimate> {
-        let memory = Memory::new(&self.config, self.dtype, &self.lora);
+        let memory = Memory::new(&self.config, self.dtype, &self.lora, self.kind);
         let grid = self.grid()?;
         let patches = self.images * grid[1] * grid[2];
         let image_tokens = patches / self.config.vision.spatial_merge_size.pow(2);
@@ -104,12 +107,14 @@ impl Plan {
         let sampled = [batch.max_sequences, self.group_size];
         let sampling = memory.batch(&batch, prompt_tokens, sampled, self.response_tokens);
         let features = memory.features(image_tokens);
-        let peak = vision.max(sampling + features).max(step.memory.total() + features);
+        let context = memory.context();
+        let peak = (vision + context).max(sampling + context + features).max(step.memory.total() + features);
         Ok(Estimate {
             parameters,
             lora_parameters: memory.adapter() / 4,
             prompt_tokens,
             weights,
+            context,
             vision,
             sampling,
             step,

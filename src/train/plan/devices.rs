@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use addendum_policy::{
-    device::device,
+    device::{device, free_memory},
     memory::{Memory, StepShape},
 };
 use serde::Serialize;
@@ -23,6 +23,8 @@ use crate::{
 pub struct DevicePlan {
     pub device: String,
     pub weights: u64,
+    /// CUDA itself.
+    pub context: u64,
     /// Encoded images that are kept.
     pub features: u64,
     /// Samplers on this device.
@@ -117,6 +119,7 @@ impl Needs<'_> {
         let mut plan = DevicePlan {
             device: name.into(),
             weights,
+            context: memory.context(),
             features: kept.min(settings.policy.kept_features_bytes as u64),
             samplers,
             sampling: sampling * samplers as u64,
@@ -124,9 +127,12 @@ impl Needs<'_> {
             micro_batches: learns.then_some(self.step.micro_batches),
             evaluation: if evaluates { evaluation * settings.run.threads.evaluator as u64 } else { 0 },
             total: 0,
-            available: if name == "cpu" { host::available_memory() } else { None },
+            available: match name {
+                "cpu" => host::available_memory(),
+                name => device(name).ok().as_ref().and_then(free_memory),
+            },
         };
-        plan.total = plan.weights + plan.features + plan.sampling + plan.learning + plan.evaluation;
+        plan.total = plan.weights + plan.context + plan.features + plan.sampling + plan.learning + plan.evaluation;
         plan
     }
 

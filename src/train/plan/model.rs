@@ -8,7 +8,7 @@ use addendum_policy::{
         folder::{self, CONFIG},
         weight_shapes,
     },
-    memory::Memory,
+    memory::{DeviceKind, Memory},
     weights::misfits,
 };
 use serde::Serialize;
@@ -61,7 +61,10 @@ pub fn check(settings: &Settings, findings: &mut Findings) -> (Option<ModelPlan>
             None => Some(processor),
         }
     });
-    let memory = Memory::new(&config, settings.policy.dtype.into(), &settings.lora);
+    let kind = DeviceKind::named(settings.policy.learner_devices.first().unwrap_or(&settings.policy.device));
+    // Another name is told with the settings.
+    let kind = kind.unwrap_or(DeviceKind::Cpu);
+    let memory = Memory::new(&config, settings.policy.dtype.into(), &settings.lora, kind);
     let plan = ModelPlan {
         path: dir.clone(),
         name: settings.policy.base_name(),

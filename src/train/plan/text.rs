@@ -67,6 +67,9 @@ impl Plan {
         for plan in &self.devices {
             writeln!(f, "memory of {}", plan.device)?;
             line(f, "weights", size(plan.weights))?;
+            if plan.context > 0 {
+                line(f, "CUDA", size(plan.context))?;
+            }
             line(f, "kept features", format!("up to {}", size(plan.features)))?;
             if plan.samplers > 0 {
                 line(f, "sampling", format!("{} by {} samplers", size(plan.sampling), plan.samplers))?;

@@ -256,7 +256,7 @@ fn forward(case: &Case, tiles: &Tiles, with_lse: bool) -> (Vec<bf16>, Option<Vec
     if split {
         let (first, rows_at) = (run.input(&tiles.first), run.input(&tiles.rows));
         let grid = [case.queries as u32, heads as u32, 1];
-        let block = [dim.next_multiple_of(32) as u32, 1, 1];
+        let block = [(dim / 4).next_multiple_of(32) as u32, 1, 1];
         run.launch("combine", grid, block, 0, arguments![parts, weights, out, first, rows_at, ld, group, rows]);
     }
     let after = run.finish();
