@@ -169,15 +169,15 @@ fn spread(run: &mut Run, values: &[bf16], width: usize, behind: usize) -> (Buffe
 /// A prompt, responses that share it, one that goes on from another's beginning, a window, and a query in no segment.
 fn packed(prompt: usize, responses: &[usize]) -> (Vec<Segment>, usize) {
     let mut segments = vec![Segment::alone(0..prompt, true)];
-    let mut end = prompt;
+    let (before, mut end) = (0..prompt, prompt);
     for &length in responses {
         let own = end..end + length;
-        segments.push(Segment { query: own.clone(), before: vec![0..prompt], own, causal: true });
+        segments.push(Segment { query: own.clone(), before: vec![before.clone()], own, causal: true });
         end += length;
     }
     let stem = prompt..prompt + responses.first().map_or(0, |length| length.div_ceil(2));
     let leaf = end..end + 3;
-    segments.push(Segment { query: leaf.clone(), before: vec![0..prompt, stem], own: leaf.clone(), causal: true });
+    segments.push(Segment { query: leaf.clone(), before: vec![before, stem], own: leaf.clone(), causal: true });
     segments.push(Segment::alone(leaf.end..leaf.end + 13, false));
     (segments, leaf.end + 14)
 }
