@@ -24,6 +24,6 @@ pub use draw::{Draw, Drawn};
 pub use gpu::open;
 pub(crate) use head::{log_probs, log_probs_apply};
 pub(crate) use layer::{forward, forward_cached};
-pub use memory::{Memory, memory};
+pub use memory::{Memory, memory, release_unused};
 pub use optim::{AdamW, adamw, sums_of_squares};
 pub use resident::Resident;

@@ -13,3 +13,13 @@ pub fn copy_to(tensor: &Tensor, device: &Device) -> Result<Tensor> {
     device.synchronize()?;
     Ok(copy)
 }
+
+/// Gives memory that a GPU's tensors no longer use back to the driver: after loading, of which much is left over.
+#[cfg(feature = "cuda")]
+pub use crate::cuda::release_unused;
+
+/// Gives memory that a GPU's tensors no longer use back to the driver; there is none to give in a build without CUDA.
+#[cfg(not(feature = "cuda"))]
+pub fn release_unused(_: &Device) -> Result<()> {
+    Ok(())
+}

@@ -37,7 +37,7 @@ mod weight;
 pub use attach::pull;
 pub use attention::{Segment, attention, cached_attention};
 pub use cache::copy_rows;
-pub use device::copy_to;
+pub use device::{copy_to, release_unused};
 pub use layer::{BACKWARD_BLOCK, Cached, DecoderLayer, Fused};
 pub use linear::linear;
 pub use log_probs::{LogProbs, head_rows, log_probs};

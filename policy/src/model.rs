@@ -6,6 +6,7 @@ pub mod vision;
 
 use std::path::Path;
 
+use addendum_kernels::release_unused;
 pub use language::{KvCache, Language, Rows};
 pub use vision::Vision;
 
@@ -27,7 +28,11 @@ impl Model {
 
     /// The same, without ever holding two copies of all weights.
     pub fn taking(config: &Config, mut weights: Weights) -> Result<Self> {
-        Ok(Self { vision: Vision::new(&config.vision, &mut weights)?, language: Language::new(config, &mut weights)? })
+        let vision = Vision::new(&config.vision, &mut weights)?;
+        let language = Language::new(config, &mut weights)?;
+        drop(weights);
+        release_unused(language.device())?;
+        Ok(Self { vision, language })
     }
 
     /// The weights by published name, as views.

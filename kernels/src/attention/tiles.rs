@@ -89,8 +89,8 @@ impl Tiles {
     fn part(&mut self, parts: &mut [Vec<i32>], first: usize, tokens: usize, range: Range<usize>, group: usize) {
         let limit = range.len();
         self.push(first, tokens, &[range], limit, 0, self.part_rows);
-        for token in first..first + tokens {
-            parts[token].push(self.part_rows as i32);
+        for part in &mut parts[first..first + tokens] {
+            part.push(self.part_rows as i32);
             self.part_rows += group;
         }
     }
@@ -159,6 +159,7 @@ mod tests {
     use super::*;
 
     /// Segments of a prompt with responses that share beginnings.
+    #[allow(clippy::single_range_in_vec_init)]
     fn segments(rng: &mut ChaCha8Rng) -> (Vec<Segment>, usize) {
         let prompt = rng.random_range(1..150);
         let mut segments = vec![Segment::alone(0..prompt, rng.random_range(0..2) == 0)];
@@ -257,7 +258,8 @@ mod tests {
             for (token, mut rows) in rows.into_iter().enumerate() {
                 let range = tiles.first[token] as usize..tiles.first[token + 1] as usize;
                 let mut told = tiles.rows[range].to_vec();
-                (rows.sort_unstable(), told.sort_unstable());
+                rows.sort_unstable();
+                told.sort_unstable();
                 assert_eq!(rows, told);
             }
         }

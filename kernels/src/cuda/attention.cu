@@ -294,11 +294,12 @@ extern "C" __global__ void attention_delta(const bf16* out, const bf16* grad, fl
     if (lane == 0) delta[row] = sum;
 }
 
-// grid: tiles, key heads. The gradient of the queries, `dq` [tokens, heads * D].
+// grid: tiles, key heads. The gradient of the queries, `dq` [tokens, heads * D]. With two buffers keys are copied while
+// others are computed with; one is for GPUs with less shared memory.
 extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_dq(
     const bf16* q, const bf16* k, const bf16* v, const bf16* grad, const float* lse, const float* delta, bf16* dq,
     const Tile* tiles, const Range* ranges, int q_ld, int kv_ld, int grad_ld, int dq_ld, int heads, int group,
-    float scale) {
+    int buffer_count, float scale) {
     extern __shared__ __align__(16) unsigned char shared[];
     bf16* qs = (bf16*)shared;
     bf16* gs = qs + QUERIES * STRIDE;
@@ -322,10 +323,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_dq(
     float scale2 = scale * LOG2E;
     Cursor now = begin(tile, ranges);
     if (valid(now, tile)) fetch_keys(buffers, now, k, v, kv_ld, kv);
-    for (int turn = 0; valid(now, tile); turn ^= 1) {
+    bool ahead = buffer_count > 1;
+    for (int turn = 0; valid(now, tile); turn ^= ahead) {
         bf16 *ks = buffers + turn * 2 * KEYS * STRIDE, *vs = ks + KEYS * STRIDE;
         Cursor after = next(now, tile, ranges);
-        if (valid(after, tile)) {
+        if (ahead && valid(after, tile)) {
             fetch_keys(buffers + (turn ^ 1) * 2 * KEYS * STRIDE, after, k, v, kv_ld, kv);
             copy_wait<1>();
         } else {
@@ -352,6 +354,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_dq(
             }
         }
         __syncthreads();
+        if (!ahead && valid(after, tile)) fetch_keys(buffers, after, k, v, kv_ld, kv);
         now = after;
     }
     if (!busy) return;

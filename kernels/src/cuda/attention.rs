@@ -238,10 +238,12 @@ impl Work<'_> {
             self.zero(dqkv, queries * width)?;
         }
         let read: Vec<Arg> = vec![q.into(), k.into(), v.into(), grad.into(), lse.into(), delta.into()];
-        let shape = Shape { grid: [plan.tiles, d.kv_heads, 1], block: THREADS, shared: 2 * (QUERIES + 2 * KEYS) * row };
+        let shared = |buffers: usize| 2 * (QUERIES + buffers * KEYS) * row;
+        let buffers = if shared(2) <= self.gpu.most_shared()? { 2 } else { 1 };
+        let shape = Shape { grid: [plan.tiles, d.kv_heads, 1], block: THREADS, shared: shared(buffers) };
         let mut args = read.clone();
         args.extend([Arg::from(dqkv), plan.at(0).into(), plan.at(plan.ranges).into()]);
-        args.extend([q_ld, kv_ld, grad_ld, width, d.heads, d.group()].map(Arg::from));
+        args.extend([q_ld, kv_ld, grad_ld, width, d.heads, d.group(), buffers].map(Arg::from));
         args.push(scale.into());
         self.launch(source, "attention_dq", shape, &args)?;
 

@@ -20,7 +20,7 @@ use candle_core::{
     },
 };
 
-use super::{attention::Plans, graph::Graphs, pointer::Ptr, scratch::Scratch};
+use super::{attention::Plans, graph::Graphs, memory::keep_freed_memory, pointer::Ptr, scratch::Scratch};
 
 /// A source of kernels. Those of attention are compiled for one size of heads each.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -140,21 +140,6 @@ pub fn open(ordinal: usize) -> Result<Device> {
     Ok(opened.entry(ordinal).or_insert(Device::Cuda(device)).clone())
 }
 
-/// What is freed stays with the process: else every synchronisation would give it back to the driver.
-fn keep_freed_memory(device: &CudaDevice) -> Result<()> {
-    let stream = device.cuda_stream();
-    let context = stream.context();
-    context.bind_to_thread().w()?;
-    let threshold = u64::MAX;
-    // SAFETY: the pool is this device's, and the attribute is read as 64 bits.
-    unsafe {
-        let mut pool = std::ptr::null_mut();
-        sys::cuDeviceGetDefaultMemPool(&raw mut pool, context.cu_device()).result().w()?;
-        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        sys::cuMemPoolSetAttribute(pool, attribute, (&raw const threshold).cast_mut().cast()).result().w()
-    }
-}
-
 impl Gpu {
     pub fn of(device: &CudaDevice) -> Result<Arc<Self>> {
         let mut gpus = lock(GPUS.get_or_init(Mutex::default));
@@ -214,6 +199,12 @@ impl Gpu {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         self.recorder.stream.begin_capture(mode).w()?;
         Ok(Work { gpu: self, lane: &self.recorder, scratch })
+    }
+
+    /// Bytes of shared memory that a block may ask for.
+    pub fn most_shared(&self) -> Result<usize> {
+        let most = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+        Ok(self.lane.stream.context().attribute(most).w()? as usize)
     }
 
     /// Memory that outlives the call, whatever is in it.

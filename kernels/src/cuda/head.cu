@@ -71,9 +71,9 @@ extern "C" __global__ void log_probs_backward(const float* logits, const u32* ta
     }
 }
 
-// Floats in their order as integers: the larger float is the larger integer.
+// Floats in their order as integers: the larger float is the larger integer, and both zeros are one.
 __device__ inline u32 ordered(float value) {
-    u32 bits = __float_as_uint(value);
+    u32 bits = __float_as_uint(value + 0.0f);
     return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 

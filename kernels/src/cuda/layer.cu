@@ -3,40 +3,8 @@
 // Activations that enter a product have extra columns behind their own, which the product of the LoRA factors A fills; so
 // rows are `ld` values apart. Widths are multiples of 4.
 
-#define LOW_THREADS 512
-
-// out = row a: one token's low-rank activation, `low` values of `width` by a matrix [width, low]; `low` is a multiple of 8,
-// at most 8 LOW_THREADS. By a whole block of at most LOW_THREADS threads, which has written the row.
-__device__ inline void lower(const bf16* row, int width, const bf16* a, int low, bf16* out) {
-    __shared__ float partial[LOW_THREADS][8];
-    int groups = low / 8, slices = blockDim.x / groups, slice = threadIdx.x / groups, group = threadIdx.x % groups;
-    __syncthreads();
-    if (slice < slices) {
-        float sums[8] = {};
-#pragma unroll 8
-        for (int k = slice; k < width; k += slices) {
-            uint4 eight = *(const uint4*)(a + (u64)k * low + group * 8);
-            u32 pairs[4] = {eight.x, eight.y, eight.z, eight.w};
-            float x = widen(row[k]);
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                sums[2 * i] += x * ::low(pairs[i]);
-                sums[2 * i + 1] += x * high(pairs[i]);
-            }
-        }
-        for (int i = 0; i < 8; i++) partial[threadIdx.x][i] = sums[i];
-    }
-    __syncthreads();
-    for (int i = threadIdx.x; i < low; i += blockDim.x) {
-        float sum = 0;
-        for (int j = 0; j < slices; j++) sum += partial[j * groups + i / 8][i % 8];
-        out[i] = narrow(sum);
-    }
-}
-
-// grid: tokens. y = x w / sqrt(mean(x^2) + eps), and behind it y a, unless a is 0.
-extern "C" __global__ void rms_norm(const float* x, const float* weight, bf16* y, const bf16* a, int width, int ld,
-                                    float eps) {
+// grid: tokens. y = x w / sqrt(mean(x^2) + eps).
+extern "C" __global__ void rms_norm(const float* x, const float* weight, bf16* y, int width, int ld, float eps) {
     __shared__ float scratch[WARP];
     x += (u64)blockIdx.x * width;
     y += (u64)blockIdx.x * ld;
@@ -50,13 +18,6 @@ extern "C" __global__ void rms_norm(const float* x, const float* weight, bf16* y
         float4 v = load4(x + i), w = load4(weight + i);
         store4(y + i, make_float4(v.x * inverse * w.x, v.y * inverse * w.y, v.z * inverse * w.z, v.w * inverse * w.w));
     }
-    if (a) lower(y, width, a, ld - width, y + width);
-}
-
-// grid: tokens. Puts x a behind each row of x [tokens, ld].
-extern "C" __global__ void lower_rows(bf16* x, const bf16* a, int width, int ld) {
-    x += (u64)blockIdx.x * ld;
-    lower(x, width, a, ld - width, x + width);
 }
 
 // grid: tokens. dx = sum + the gradient through the norm of g, that of its output; `dx16` is a copy. `dx` may be `sum`.
@@ -147,9 +108,8 @@ extern "C" __global__ void unrotate(bf16* dqkv, const float* parts, const float*
     }
 }
 
-// grid: tokens, blocks that share a token. y = silu(gate) up, of gates and ups side by side [tokens, 2 width]; and behind
-// it y a, unless a is 0, by one block for each token.
-extern "C" __global__ void swiglu(const bf16* gate_up, bf16* y, const bf16* a, int width, int ld) {
+// grid: tokens, blocks that share a token. y = silu(gate) up, of gates and ups side by side [tokens, 2 width].
+extern "C" __global__ void swiglu(const bf16* gate_up, bf16* y, int width, int ld) {
     gate_up += (u64)blockIdx.x * 2 * width;
     y += (u64)blockIdx.x * ld;
     for (int i = (blockIdx.y * blockDim.x + threadIdx.x) * 4; i < width; i += gridDim.y * blockDim.x * 4) {
@@ -157,7 +117,6 @@ extern "C" __global__ void swiglu(const bf16* gate_up, bf16* y, const bf16* a, i
         store4(y + i, make_float4(g.x / (1 + __expf(-g.x)) * u.x, g.y / (1 + __expf(-g.y)) * u.y,
                                   g.z / (1 + __expf(-g.z)) * u.z, g.w / (1 + __expf(-g.w)) * u.w));
     }
-    if (a) lower(y, width, a, ld - width, y + width);
 }
 
 __device__ inline void swiglu_gradients(float gate, float up, float d, float* dgate, float* dup) {

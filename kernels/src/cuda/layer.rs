@@ -23,10 +23,6 @@ use crate::{
 
 /// Threads that share a token.
 const ROW: usize = 256;
-/// The same where they compute x A^T too.
-const LOW_ROW: usize = 512;
-/// Tokens up to which x A^T is formed by the kernel that forms x: one launch less, but every token reads A.
-const FEW: usize = 64;
 
 /// What the backward pass needs besides the input.
 struct Kept {
@@ -146,30 +142,17 @@ impl<'w, 'g> Pass<'w, 'g> {
         self.work.launch(Source::Layer, name, shape, args)
     }
 
-    /// A^T, where the kernel that forms a product's input is to form x A^T too.
-    fn early(&self, product: Fused) -> Option<Ptr<bf16>> {
-        let factors = self.factors.as_ref().filter(|factors| factors.width[product as usize] > 0)?;
-        (self.tokens <= FEW).then_some(factors.a[product as usize])
-    }
-
     /// The input of the product behind norm `which`, x A^T included.
     fn norm(&self, which: usize, product: Fused, x: Ptr<f32>, y: Ptr<bf16>) -> Result<()> {
-        let (early, ld) = (self.early(product), self.ld(product));
-        let mut args: Vec<Arg> = vec![x.into(), self.norms[which].into(), y.into()];
-        args.extend([Arg::from(early.unwrap_or(Ptr::null())), self.hidden.into(), ld.into(), self.eps.into()]);
-        let threads = if early.is_some() { LOW_ROW } else { ROW };
-        self.work.launch(Source::Layer, "rms_norm", Shape::each(self.tokens, threads), &args)?;
-        if early.is_some() { Ok(()) } else { self.lower(product, y) }
+        let ld = self.ld(product);
+        let args = [x.into(), self.norms[which].into(), y.into(), self.hidden.into(), ld.into(), self.eps.into()];
+        self.each_token("rms_norm", &args)?;
+        self.lower(product, y)
     }
 
     /// The input of the last product, x A^T included.
     fn activate(&self, gate_up: Ptr<bf16>, y: Ptr<bf16>) -> Result<()> {
-        let (early, ld) = (self.early(Fused::Down), self.ld(Fused::Down));
-        let args = [gate_up.into(), y.into(), early.unwrap_or(Ptr::null()).into(), self.wide.into(), ld.into()];
-        if early.is_some() {
-            return self.work.launch(Source::Layer, "swiglu", Shape::each(self.tokens, LOW_ROW), &args);
-        }
-        self.each_gate("swiglu", &args)?;
+        self.each_gate("swiglu", &[gate_up.into(), y.into(), self.wide.into(), self.ld(Fused::Down).into()])?;
         self.lower(Fused::Down, y)
     }
 
@@ -177,10 +160,6 @@ impl<'w, 'g> Pass<'w, 'g> {
     pub fn lower(&self, product: Fused, x: Ptr<bf16>) -> Result<()> {
         let Some(factors) = &self.factors else { return Ok(()) };
         let (inputs, low, ld) = (self.inputs(product), self.low(product), self.ld(product));
-        if let Some(a) = self.early(product) {
-            let args = [x.into(), a.into(), inputs.into(), ld.into()];
-            return self.work.launch(Source::Layer, "lower_rows", Shape::each(self.tokens, LOW_ROW), &args);
-        }
         let a = Mat::bf16(factors.a[product as usize], low);
         let to = Mat::bf16(x.add(inputs), ld);
         self.work.gemm([self.tokens, low, inputs], Mat::bf16(x, ld), a, to, [1.0, 0.0])

@@ -71,8 +71,8 @@ impl Scratch {
     }
 
     fn grow(&mut self, stream: &Arc<CudaStream>, bytes: usize) -> Result<()> {
-        // SAFETY: nobody reads what nobody has written.
         self.generation += 1;
+        // SAFETY: nobody reads what nobody has written.
         self.blocks.push(unsafe { stream.alloc::<u8>(bytes) }.w()?);
         self.used = 0;
         Ok(())

@@ -348,6 +348,8 @@ fn gradients_of_attention_are_those_of_f64() {
         let (tiles_at, ranges) = (run.input(&tiles.tiles), run.input(&tiles.ranges));
         let dq_ld = width + 2 * kv_width;
         let dq = run.output::<bf16>(case.queries * dq_ld as usize);
+        // GPUs with little shared memory have one buffer for keys.
+        let buffers = 1 + case.queries % 2;
         let arguments = arguments![
             q,
             k,
@@ -364,10 +366,11 @@ fn gradients_of_attention_are_those_of_f64() {
             dq_ld,
             heads_,
             group,
+            buffers as i32,
             case.scale()
         ];
         let grid = [tiles.tiles.len() as u32, kv_heads as u32, 1];
-        let shared = 2 * (QUERIES + 2 * KEYS) * case.row_bytes();
+        let shared = 2 * (QUERIES + buffers * KEYS) * case.row_bytes();
         run.launch("attention_dq", grid, [THREADS, 1, 1], shared as u32, arguments);
 
         let splits = 3;

@@ -1,7 +1,7 @@
 //! `layer.cu` against f64.
 
 use super::{
-    launch::{Buffer, arguments},
+    launch::arguments,
     program::Program,
     values::{dot, floats, halves, near, rng, slope, wide},
 };
@@ -30,46 +30,12 @@ fn norms_of_rows_are_those_of_f64_and_leave_the_columns_behind_alone() {
         let (x, weight) = (floats(&mut rng, tokens * width), floats(&mut rng, width));
         let mut run = program.run();
         let y = run.output::<bf16>(tokens * ld);
-        let none = None::<Buffer<bf16>>;
-        let arguments = arguments![run.input(&x), run.input(&weight), y, none, width as i32, ld as i32, EPS];
+        let arguments = arguments![run.input(&x), run.input(&weight), y, width as i32, ld as i32, EPS];
         run.launch("rms_norm", [tokens as u32, 1, 1], [threads, 1, 1], 0, arguments);
         for (x, y) in wide(&x).chunks(width).zip(run.finish().read(y).chunks(ld)) {
             near("y", &y[..width], &norm(x, &wide(&weight), EPS.into()), 1e-6);
             assert!(y[width..].iter().all(|value| value.is_nan()));
         }
-    }
-}
-
-/// What stands behind each row of `y` `[tokens, width + low]` is the row times `a` `[width, low]`.
-fn lowered(y: &[bf16], a: &[bf16], [width, low]: [usize; 2]) {
-    for row in y.chunks(width + low) {
-        let (x, a) = (wide(&row[..width]), wide(a));
-        let product = |i: usize| (0..width).map(|k| x[k] * a[k * low + i]).sum::<f64>();
-        near("x A^T", &row[width..], &(0..low).map(product).collect::<Vec<_>>(), 1e-5);
-    }
-}
-
-#[test]
-fn low_rank_activations_stand_behind_norms_and_gated_units() {
-    let Some(program) = program() else { return };
-    for (tokens, width, threads, low) in [(1, 4, 32, 8), (3, 36, 64, 48), (2, 132, 512, 16), (2, 1100, 512, 8)] {
-        let mut rng = rng(7);
-        let (x, weight) = (floats(&mut rng, tokens * width), floats(&mut rng, width));
-        let (a, gate_up) = (halves(&mut rng, width * low), halves(&mut rng, tokens * 2 * width));
-        let mut run = program.run();
-        let (y, z) = (run.output::<bf16>(tokens * (width + low)), run.output::<bf16>(tokens * (width + low)));
-        let (grid, block, ld) = ([tokens as u32, 1, 1], [threads, 1, 1], (width + low) as i32);
-        let at = run.input(&a);
-        let norm = arguments![run.input(&x), run.input(&weight), y, at, width as i32, ld, EPS];
-        run.launch("rms_norm", grid, block, 0, norm);
-        let gated = arguments![run.input(&gate_up), z, at, width as i32, ld];
-        run.launch("swiglu", grid, block, 0, gated);
-        let rows = run.input(&halves(&mut rng, tokens * (width + low)));
-        run.launch("lower_rows", grid, block, 0, arguments![rows, at, width as i32, ld]);
-        let after = run.finish();
-        lowered(&after.read(rows), &a, [width, low]);
-        lowered(&after.read(y), &a, [width, low]);
-        lowered(&after.read(z), &a, [width, low]);
     }
 }
 
@@ -222,7 +188,7 @@ fn gated_units_and_their_gradients_are_those_of_f64() {
         let (at, dy_at) = (run.input(&gate_up), run.input(&dy));
         let (y, d) = (run.output::<bf16>(tokens * ld), run.output::<bf16>(tokens * 2 * width));
         let (grid, block) = ([tokens as u32, (width as u32).div_ceil(4 * threads), 1], [threads, 1, 1]);
-        run.launch("swiglu", grid, block, 0, arguments![at, y, None::<Buffer<bf16>>, width as i32, ld as i32]);
+        run.launch("swiglu", grid, block, 0, arguments![at, y, width as i32, ld as i32]);
         run.launch("swiglu_backward", grid, block, 0, arguments![at, dy_at, d, width as i32, ld as i32]);
         let after = run.finish();
         let (y, d) = (after.read(y), after.read(d));
