@@ -187,7 +187,8 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
 
 #[test]
 fn what_is_printed_reads_back_as_it_was_with_a_comment_on_every_key() {
-    for file in ["phantoms", "mimic-cxr", "rexgradient", "iu-xray", "padchest-gr"] {
+    let gpus = ["gpus/1", "gpus/2", "gpus/4", "gpus/8"];
+    for file in ["phantoms", "mimic-cxr", "rexgradient", "iu-xray", "padchest-gr"].into_iter().chain(gpus) {
         let path = format!("configs/{file}.toml");
         let sources = Sources { file: Some(Path::new(&path)), sets: &[] };
         let settings = Settings::checked(&sources, Settings::validate).unwrap();
@@ -207,6 +208,28 @@ fn what_is_printed_reads_back_as_it_was_with_a_comment_on_every_key() {
             assert!(!key || own || before.starts_with('#'), "{file}: no comment above {line}");
             before = line;
         }
+    }
+}
+
+#[test]
+fn set_ups_for_gpus_use_every_gpu_once_and_differ_in_nothing_else() {
+    let load = |file: &str| Settings::load(&Sources { file: Some(Path::new(file)), sets: &[] }).unwrap();
+    let mut plain = load("configs/mimic-cxr.toml");
+    for gpus in [1, 2, 4, 8] {
+        let mut settings = load(&format!("configs/gpus/{gpus}.toml"));
+        let policy = &settings.policy;
+        let mut used = [&policy.sampler_devices[..], &policy.learner_devices].concat();
+        used.sort();
+        used.dedup();
+        assert_eq!(used, (0..gpus).map(|i| format!("cuda:{i}")).collect::<Vec<_>>());
+        assert_eq!(settings.run.samplers, policy.sampler_devices.len());
+        for settings in [&mut settings, &mut plain] {
+            (settings.policy.sampler_devices, settings.policy.learner_devices) = (vec![], vec![]);
+            (settings.run.samplers, settings.run.batch_groups) = (1, 1);
+            settings.sampler = Default::default();
+            settings.learner.micro_batch_tokens = 1;
+        }
+        assert_eq!(settings, plain);
     }
 }
 

@@ -6,8 +6,6 @@
 
 mod block;
 mod composed;
-#[cfg(feature = "flash-attn")]
-mod flash;
 mod heads;
 mod segment;
 #[cfg(any(feature = "cuda", test))]
@@ -50,15 +48,6 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, segments: &Arc<[Segment]>) 
         return crate::cuda::attention([&q, &k, &v], segments);
     }
     composed(&q, &k, &v, segments)
-}
-
-/// [`attention`] of causal segments over a cache, for sampling: faster on a GPU where the feature `flash-attn` is on.
-pub fn cached_attention(q: &Tensor, k: &Tensor, v: &Tensor, segments: &Arc<[Segment]>) -> Result<Tensor> {
-    #[cfg(feature = "flash-attn")]
-    if q.device().is_cuda() {
-        return flash::flash_attention(q, k, v, segments);
-    }
-    attention(q, k, v, segments)
 }
 
 /// Attention on slices: fills the rows of `out` `[queries, heads * D]` that are in a segment.

@@ -14,6 +14,8 @@ mod head;
 mod layer;
 mod memory;
 mod optim;
+mod pass;
+mod plan;
 mod pointer;
 mod resident;
 mod scratch;

@@ -35,7 +35,7 @@ mod views;
 mod weight;
 
 pub use attach::pull;
-pub use attention::{Segment, attention, cached_attention};
+pub use attention::{Segment, attention};
 pub use cache::copy_rows;
 pub use device::{copy_to, release_unused};
 pub use layer::{BACKWARD_BLOCK, Cached, DecoderLayer, Fused};

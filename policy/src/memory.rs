@@ -7,6 +7,7 @@
 mod composed;
 mod cpu;
 mod fused;
+mod shape;
 mod sizes;
 
 use candle_core::DType;
@@ -17,10 +18,10 @@ use crate::{
     generate::BatchConfig,
     weights::{shapes, weight_dtype},
 };
+pub use shape::StepShape;
+use shape::{BF16, F32};
 use sizes::Sizes;
 
-const F32: u64 = 4;
-const BF16: u64 = 2;
 /// What CUDA takes for a process on a GPU: its context, kernels, and cuBLAS's own memory.
 const CONTEXT: u64 = (512 + 64) << 20;
 /// More tokens than any micro-batch has.
@@ -53,17 +54,6 @@ pub struct Memory {
     lora: LoraConfig,
     kernels: Kernels,
     sizes: Sizes,
-}
-
-/// A training step on one device.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct StepShape {
-    /// Packed tokens of the largest micro-batch: prompts once, and every response.
-    pub tokens: usize,
-    /// Response tokens among them.
-    pub response_tokens: usize,
-    /// Layers are computed again in the backward pass.
-    pub recompute: bool,
 }
 
 /// Bytes of a training step at its peak, by what holds them.

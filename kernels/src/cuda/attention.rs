@@ -1,21 +1,18 @@
 //! Launches of attention.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use candle_core::{
-    CudaStorage, DType, Result, Storage, Tensor, bail,
-    cuda_backend::{WrapErr, cudarc::driver::CudaSlice},
-    op::BackpropOp,
-};
+use candle_core::{CudaStorage, DType, Result, Storage, Tensor, bail, op::BackpropOp};
 use half::bf16;
 
 use super::{
     gpu::{Arg, Gpu, Shape, Source, Work},
+    plan::{Key, Plan},
     pointer::{Held, Ptr},
 };
 use crate::attention::{
     Dims, Segment,
-    tiles::{KEYS, KeyTiles, QUERIES, Tiles},
+    tiles::{KEYS, QUERIES},
 };
 
 /// Blocks that share the queries of one tile of keys in the backward pass.
@@ -23,8 +20,6 @@ const SPLITS: usize = 8;
 /// Rows of queries that the backward pass of keys reads at a time.
 const ROWS: usize = 32;
 const THREADS: usize = 128;
-/// Plans that are kept: those of the layers of one pass, and of a few passes beside it.
-const PLANS: usize = 8;
 
 /// Where queries, keys and values lie: token i's at i times their `ld`, heads side by side.
 #[derive(Clone, Copy)]
@@ -46,87 +41,6 @@ pub struct Given {
     pub grad_ld: usize,
 }
 
-/// Tiles of some segments on a GPU.
-pub struct Plan {
-    segments: Arc<[Segment]>,
-    key: Key,
-    memory: CudaSlice<i32>,
-    tiles: usize,
-    ranges: usize,
-    part_rows: usize,
-    first: usize,
-    rows: usize,
-    /// Whether every query is in a segment.
-    whole: bool,
-    key_tiles: usize,
-    key_count: usize,
-    runs: usize,
-    /// Cache rows of the tokens.
-    cache_rows: usize,
-}
-
-/// What a plan depends on besides the segments.
-#[derive(Clone, PartialEq)]
-struct Key {
-    queries: usize,
-    keys: usize,
-    group: usize,
-    backward: bool,
-    cache_rows: Vec<usize>,
-}
-
-/// Plans that were made, the newest last.
-#[derive(Default)]
-pub struct Plans(Mutex<Vec<Arc<Plan>>>);
-
-impl Plan {
-    fn new(gpu: &Gpu, segments: &Arc<[Segment]>, key: Key) -> Result<Self> {
-        let single = segments.iter().all(|s| s.query.len() <= 1) && !key.backward;
-        let tiles = match single {
-            true => Tiles::split(segments, key.queries, key.group),
-            false => Tiles::whole(segments, key.group),
-        };
-        let keys = if key.backward { KeyTiles::new(segments, key.keys) } else { KeyTiles::default() };
-        let mut numbers: Vec<i32> = Vec::new();
-        let mut push = |part: &[i32]| {
-            let start = numbers.len();
-            numbers.extend(part);
-            numbers.resize(numbers.len().next_multiple_of(4), 0);
-            start
-        };
-        let count = tiles.tiles.len();
-        push(tiles.tiles.as_flattened());
-        let ranges = push(tiles.ranges.as_flattened());
-        let (first, rows) = (push(&tiles.first), push(&tiles.rows));
-        let (key_tiles, runs) = (push(keys.tiles.as_flattened()), push(keys.runs.as_flattened()));
-        let cache_rows = push(&key.cache_rows.iter().map(|&row| row as i32).collect::<Vec<_>>());
-        let covered: usize = segments.iter().map(|s| s.query.len()).sum();
-        Ok(Self {
-            segments: segments.clone(),
-            whole: covered == key.queries,
-            key,
-            memory: gpu.stream().clone_htod(&numbers).w()?,
-            tiles: count,
-            ranges,
-            part_rows: tiles.part_rows,
-            first,
-            rows,
-            key_tiles,
-            key_count: keys.tiles.len(),
-            runs,
-            cache_rows,
-        })
-    }
-
-    fn at(&self, start: usize) -> Ptr<i32> {
-        Ptr::of(&self.memory).add(start)
-    }
-
-    pub fn cache_rows(&self) -> Ptr<i32> {
-        self.at(self.cache_rows)
-    }
-}
-
 impl Gpu {
     /// The tiles of segments over `keys` keys; `cache_rows` go with them to the GPU. The layers of a pass ask for the same.
     pub fn plan(
@@ -141,17 +55,7 @@ impl Gpu {
             bail!("attention: {} query heads share a key head; the CUDA kernels take up to {QUERIES}", d.group());
         }
         let key = Key { queries, keys, group: d.group(), backward, cache_rows: cache_rows.to_vec() };
-        let mut plans = self.plans.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = |plan: &&Arc<Plan>| Arc::ptr_eq(&plan.segments, segments) && plan.key == key;
-        if let Some(plan) = plans.iter().find(known) {
-            return Ok(plan.clone());
-        }
-        let plan = Arc::new(Plan::new(self, segments, key)?);
-        if plans.len() == PLANS {
-            plans.remove(0);
-        }
-        plans.push(plan.clone());
-        Ok(plan)
+        self.plans.get(self.stream(), segments, key)
     }
 }
 

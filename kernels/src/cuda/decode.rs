@@ -9,7 +9,7 @@ use super::{
     draw::{self, Draw, Drawn},
     gpu::{Arg, Gpu, Shape, Source, Work, lock},
     graph::{Key, Recorded},
-    layer::{Angles, Pass, Reads},
+    pass::{Angles, Pass, Reads},
     pointer::{Held, Mat, Ptr},
 };
 use crate::{
@@ -215,13 +215,13 @@ impl Step<'_> {
         let mut key: Key = sizes.iter().map(|&size| size as u64).collect();
         key.extend([work.generation(), self.vocab as u64, Held::new(self.stack.head).ptr::<bf16>()?.0]);
         for (i, layer) in self.stack.layers.iter().enumerate() {
-            let weights = self.reads[i].weights()?;
-            key.extend(weights.map(|weight| weight.0));
+            let matrices = self.reads[i].matrices(layer)?;
+            key.extend(matrices.at.map(|at| at.0));
             for cache in &self.caches[i] {
                 key.push(cache.ptr::<bf16>()?.0);
             }
             if let Some(lora) = &self.stack.lora {
-                let factors = layer.resident.hold(work, layer, weights, lora[i])?;
+                let factors = layer.resident.hold(work, matrices, lora[i])?;
                 key.extend(factors.a.map(|a| a.0));
                 key.extend(factors.width.map(|width| width as u64));
             }

@@ -20,7 +20,7 @@ use candle_core::{
     },
 };
 
-use super::{attention::Plans, graph::Graphs, memory::keep_freed_memory, pointer::Ptr, scratch::Scratch};
+use super::{graph::Graphs, memory::keep_freed_memory, plan::Plans, pointer::Ptr, scratch::Scratch};
 
 /// A source of kernels. Those of attention are compiled for one size of heads each.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

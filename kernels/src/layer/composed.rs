@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor};
 
 use super::weights::{Cached, DecoderLayer, Fused};
 use crate::{
-    attention::{Segment, attention, cached_attention},
+    attention::{Segment, attention},
     cache::copy_rows,
     linear::linear,
     lora::LoraFactors,
@@ -45,7 +45,7 @@ pub fn forward(
         Some(Cached { keys, values, rows }) => {
             copy_rows(keys, &k, rows)?;
             copy_rows(values, &v, rows)?;
-            cached_attention(&q, keys, values, segments)?
+            attention(&q, keys, values, segments)?
         }
     };
     let x = (x + apply(Fused::O, &attended.reshape((tokens, first))?, &layer.o, None)?)?;

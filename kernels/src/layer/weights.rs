@@ -1,6 +1,9 @@
 //! What a decoder layer is made of.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Result, Tensor};
+
+#[cfg(feature = "cuda")]
+use crate::cuda::Resident;
 
 /// The weights of a decoder layer; matrices are `[in, out]`.
 #[derive(Clone, Debug)]
@@ -24,7 +27,7 @@ pub struct DecoderLayer {
     pub down: Tensor,
     /// Factors that lie beside the weights on a GPU; see `with_room`.
     #[cfg(feature = "cuda")]
-    pub resident: crate::cuda::Resident,
+    pub resident: Resident,
 }
 
 /// The fused products of a layer; their updates stand in [`LoraFactors`](crate::LoraFactors) in this order.
@@ -59,9 +62,15 @@ impl DecoderLayer {
         DType::F32
     }
 
-    /// The same layer laid out for the kernels of its device.
-    #[cfg(not(feature = "cuda"))]
-    pub fn with_room(self) -> candle_core::Result<Self> {
+    /// The same layer laid out for the kernels of its device: on a GPU, with room for factors behind its weights.
+    pub fn with_room(self) -> Result<Self> {
+        #[cfg(feature = "cuda")]
+        {
+            let matrices = Fused::ALL.map(|product| self.matrix(product));
+            if let Some(([qkv, o, gate_up, down], resident)) = Resident::with_room(matrices, self.head_dim)? {
+                return Ok(Self { qkv, o, gate_up, down, resident, ..self });
+            }
+        }
         Ok(self)
     }
 

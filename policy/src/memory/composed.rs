@@ -1,7 +1,11 @@
 //! On a GPU with weights of another type than bf16, by candle's operations: an option in f32 for parity, not for long
 //! prompts. All scores of a layer exist as `[heads, T, K]` matrices, six times over while they can be differentiated.
 
-use super::{F32, StepShape, cpu, sizes::Sizes};
+use super::{
+    cpu,
+    shape::{F32, StepShape},
+    sizes::Sizes,
+};
 
 /// Scores, their scaled and masked forms, exponentials, weights, and one more for a gradient.
 const SCORES: u64 = 6;

@@ -2,7 +2,10 @@
 
 use addendum_kernels::{BACKWARD_BLOCK, head_rows};
 
-use super::{F32, StepShape, sizes::Sizes};
+use super::{
+    shape::{F32, StepShape},
+    sizes::Sizes,
+};
 
 pub fn training(s: &Sizes, shape: StepShape) -> u64 {
     let (tokens, head) = (shape.tokens as u64, head(s, shape.response_tokens));

@@ -1,7 +1,10 @@
 //! On a GPU with bf16 weights: what the CUDA kernels keep, and their scratch memory, of which a GPU has one that is as
 //! large as the largest call. Keys, values and what enters products are bf16; the stream of hidden states is f32.
 
-use super::{BF16, F32, StepShape, sizes::Sizes};
+use super::{
+    shape::{BF16, F32, StepShape},
+    sizes::Sizes,
+};
 
 /// Rows behind a matrix for each of the modules that it is made of, as many as the largest rank.
 pub const ROOM: u64 = 64;
