@@ -2,8 +2,8 @@
 //! gated MLP with a fused gate and up projection, each with its LoRA update; residuals included.
 //!
 //! As one operation it reads an activation while it is still in a core's own cache, forms every gradient in place, and
-//! gives the differentiation nothing to add up between its steps. Where weights are trained, or the device is no CPU, the
-//! same is composed of the other operations of this crate.
+//! gives the differentiation nothing to add up between its steps; on a GPU with bf16 weights it is one too (`cuda`). Where
+//! weights are trained, or are of another type on a GPU, the same is composed of the other operations of this crate.
 
 mod backward;
 mod composed;

@@ -2,12 +2,13 @@
 //!
 //! candle's own fused kernels (`softmax_last_dim`, `rms_norm`, `rope`) have no backward and drop gradients silently, and
 //! its plain operations are slow on a CPU. Each operation here runs as one fused kernel, forward and backward, for
-//! contiguous f32 tensors on a CPU, and as a composition of candle's differentiable operations on any other device.
+//! contiguous f32 tensors on a CPU, and as a composition of candle's differentiable operations on any other device. On an
+//! NVIDIA GPU with bf16 weights a decoder layer, attention, the vocabulary and AdamW have kernels of their own (`cuda`).
 //! Activations are f32 and packed: `[tokens, ...]`, without a batch dimension and without padding. Weight matrices may be
 //! stored as f32, bf16 or f16. Module [`encoder`] is for inference only.
 //!
 //! This is the only crate of the workspace with unsafe code: writes into parts of a matrix (`views`, on which everything
-//! that runs in parallel is built) and calls of matrix products (`product`). The views' tests run under Miri:
+//! that runs in parallel is built), calls of matrix products (`product`) and of CUDA (`cuda`). The views' tests run under Miri:
 //! `cargo +nightly miri test -p addendum-kernels views`.
 
 #![deny(unsafe_op_in_unsafe_fn)]

@@ -213,10 +213,16 @@ impl Step<'_> {
         let Dims { heads, kv_heads, dim } = self.d;
         let sizes = [told.tokens, told.tiles, told.part_rows, told.numbers.len(), heads, kv_heads, dim, self.hidden];
         let mut key: Key = sizes.iter().map(|&size| size as u64).collect();
+        key.extend(told.starts.map(|start| start as u64));
         key.extend([work.generation(), self.vocab as u64, Held::new(self.stack.head).ptr::<bf16>()?.0]);
+        key.push(Held::new(self.stack.norm).ptr::<f32>()?.0);
+        if let Some(embed) = self.stack.embed {
+            key.push(Held::new(embed).ptr::<bf16>()?.0);
+        }
         for (i, layer) in self.stack.layers.iter().enumerate() {
             let matrices = self.reads[i].matrices(layer)?;
             key.extend(matrices.at.map(|at| at.0));
+            key.extend(self.reads[i].floats()?.map(|at| at.0));
             for cache in &self.caches[i] {
                 key.push(cache.ptr::<bf16>()?.0);
             }

@@ -32,6 +32,12 @@ impl<'a> Reads<'a> {
         Self { floats: floats.map(Held::new), matrices: Fused::ALL.map(|product| Held::new(layer.matrix(product))) }
     }
 
+    /// Both norms and the bias.
+    pub fn floats(&self) -> Result<[Ptr<f32>; 3]> {
+        let [input, post, bias] = self.floats.each_ref().map(Held::ptr);
+        Ok([input?, post?, bias?])
+    }
+
     pub fn matrices(&self, layer: &DecoderLayer) -> Result<Matrices> {
         let mut matrices = Matrices { at: [Ptr::null(); PRODUCTS], shapes: [(0, 0); PRODUCTS] };
         for (i, product) in Fused::ALL.into_iter().enumerate() {
@@ -72,7 +78,7 @@ impl<'w, 'g> Pass<'w, 'g> {
         lora: Option<&'w LoraFactors>,
         tokens: usize,
     ) -> Result<Self> {
-        let [input, post, bias] = reads.floats.each_ref().map(Held::ptr::<f32>);
+        let [input, post, bias] = reads.floats()?;
         let matrices = reads.matrices(layer)?;
         let factors = lora.map(|lora| layer.resident.hold(work, matrices, lora)).transpose()?;
         Ok(Self {
@@ -82,8 +88,8 @@ impl<'w, 'g> Pass<'w, 'g> {
             hidden: layer.input_norm.dim(0)?,
             wide: layer.down.dim(0)?,
             eps: layer.eps as f32,
-            norms: [input?, post?],
-            bias: bias?,
+            norms: [input, post],
+            bias,
             angles,
             weights: matrices.at,
             factors,
