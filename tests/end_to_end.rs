@@ -34,7 +34,15 @@ use candle_core::{DType, Device};
 const WATCHDOG: Duration = Duration::from_secs(240);
 
 fn studies(count: usize) -> Arc<dyn Dataset> {
-    Data::of_phantoms(&PhantomConfig { seed: 7, supervised: 0, training: count, held_out: 1 }).unwrap().training
+    Data::of_phantoms(&PhantomConfig {
+        seed: 7,
+        supervised: 0,
+        training: count,
+        held_out: 1,
+        ..PhantomConfig::default()
+    })
+    .unwrap()
+    .training
 }
 
 /// Two narrow layers with random weights: every part of the real policy, at a fraction of its cost.

@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use addendum_studies::{Dataset, Folder, Phantom, Result as StudyResult, Site, Split, Study};
+use addendum_studies::{
+    Dataset, Error as StudyError, Folder, Phantom, Result as StudyResult, Site, Split, Study, World,
+};
 use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,10 +30,12 @@ pub struct DataConfig {
     pub phantoms: Option<PhantomConfig>,
 }
 
-/// How many phantoms each set has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What the phantoms are like, and how many each set has.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PhantomConfig {
+    /// 1, plain to see and told as they are, or 2, a world with the knobs below.
+    pub version: u32,
     /// What they are drawn from.
     pub seed: u64,
     /// Studies that the checkpoint was taught with; training goes on with the ones after them.
@@ -40,11 +44,39 @@ pub struct PhantomConfig {
     pub training: usize,
     /// Studies of each validation and test set.
     pub held_out: usize,
+    /// The knobs of version 2; its defaults without them.
+    pub world: Option<World>,
 }
 
 impl Default for PhantomConfig {
     fn default() -> Self {
-        Self { seed: 0, supervised: 1500, training: 6000, held_out: 600 }
+        Self { version: 1, seed: 0, supervised: 1500, training: 6000, held_out: 600, world: None }
+    }
+}
+
+impl PhantomConfig {
+    /// The world that the phantoms are of; `None` for version 1.
+    pub fn world(&self) -> Option<World> {
+        (self.version == 2).then(|| self.world.unwrap_or_default())
+    }
+
+    fn validate(&self) -> Result<(), Problem> {
+        match (self.version, &self.world) {
+            (1, Some(_)) => return Err(Problem::new("world", "is set beside version = 1, which has no knobs")),
+            (1 | 2, _) => {}
+            (version, _) => return Err(Problem::new("version", format!("is {version}, expected 1 or 2"))),
+        }
+        for (field, count) in [("training", self.training), ("held_out", self.held_out)] {
+            if count == 0 {
+                return Err(Problem::new(field, "is 0, expected at least 1"));
+            }
+        }
+        self.world.iter().try_for_each(World::validate).map_err(|error| match error {
+            StudyError::World { field, value, expected } => {
+                Problem::new(format!("world.{field}"), format!("is {value}, expected {expected}"))
+            }
+            other => Problem::new("world", other),
+        })
     }
 }
 
@@ -57,13 +89,8 @@ impl DataConfig {
                 Err(Problem::new("folder", "not set; name a dataset folder, or the built-in [data.phantoms]"))
             }
             (Some(_), Some(_)) => Err(Problem::new("folder", "is set beside [data.phantoms]; expected one of them")),
-            (None, Some(PhantomConfig { training: 0, .. })) => {
-                Err(Problem::new("phantoms.training", "is 0, expected at least 1"))
-            }
-            (None, Some(PhantomConfig { held_out: 0, .. })) => {
-                Err(Problem::new("phantoms.held_out", "is 0, expected at least 1"))
-            }
-            _ => Ok(()),
+            (None, Some(phantoms)) => phantoms.validate().map_err(|problem| problem.within("phantoms")),
+            (Some(_), None) => Ok(()),
         }
     }
 }
@@ -95,11 +122,11 @@ impl Data {
         }
     }
 
-    /// Phantoms: trained on site A, validated and tested on A ("in-domain") and B ("out-of-domain").
+    /// Phantoms: trained on site A, validated and tested on A ("in-domain") and B ("out-of-domain"), all in one world.
     pub fn of_phantoms(config: &PhantomConfig) -> Result<Self> {
         let phantom = |site, split, count| {
-            let seed = config.seed;
-            Phantom::new(addendum_studies::PhantomConfig { seed, site, split, count, ..Default::default() })
+            let (seed, world) = (config.seed, config.world());
+            Phantom::new(addendum_studies::PhantomConfig { seed, site, split, count, world, ..Default::default() })
         };
         let both = |split| -> Result<HeldOutSets> {
             Ok(vec![
@@ -115,12 +142,11 @@ impl Data {
             }),
             validation: both(Split::Val)?,
             tests: both(Split::Test)?,
-            identity: format!(
-                "phantoms {} to {} of seed {}",
-                config.supervised,
-                config.supervised + config.training,
-                config.seed
-            ),
+            identity: {
+                let PhantomConfig { seed, supervised, training, .. } = *config;
+                let phantoms = format!("phantoms {supervised} to {} of seed {seed}", supervised + training);
+                config.world().map_or(phantoms.clone(), |world| format!("{phantoms} in {world:?}"))
+            },
         })
     }
 
@@ -186,8 +212,50 @@ mod tests {
     }
 
     #[test]
+    fn phantoms_are_refused_by_the_field_that_is_wrong() {
+        let refused =
+            |phantoms| DataConfig { folder: None, phantoms: Some(phantoms) }.validate().unwrap_err().to_string();
+        let base = PhantomConfig { version: 2, ..Default::default() };
+        assert!(DataConfig { folder: None, phantoms: Some(base) }.validate().is_ok());
+        let world = |world| Some(World { normal: 0.5, ..world });
+        for (phantoms, expected) in [
+            (PhantomConfig { version: 3, ..base }, "phantoms.version: is 3, expected 1 or 2"),
+            (PhantomConfig { training: 0, ..base }, "phantoms.training: is 0, expected at least 1"),
+            (PhantomConfig { held_out: 0, ..base }, "phantoms.held_out: is 0, expected at least 1"),
+            (PhantomConfig { version: 1, world: world(World::default()), ..base }, "phantoms.world: is set beside"),
+            (
+                PhantomConfig { world: world(World { tail_named: 1.5, ..World::default() }), ..base },
+                "phantoms.world.tail_named: is 1.5, expected 0 to 1",
+            ),
+        ] {
+            let message = refused(phantoms);
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_world_of_the_settings_is_the_world_of_all_sets() {
+        let world = World { sentences: [16, 16], ..World::default() };
+        let config = PhantomConfig {
+            version: 2,
+            world: Some(world),
+            supervised: 1,
+            training: 1,
+            held_out: 1,
+            ..Default::default()
+        };
+        let data = Data::of_phantoms(&config).unwrap();
+        let held_out = data.validation.iter().chain(&data.tests).map(|(_, set)| set);
+        for set in [&data.supervised, &data.training].into_iter().chain(held_out) {
+            let report = set.study(0).unwrap().reference.text().to_owned();
+            assert_eq!(report.matches('.').count(), 16, "{report}");
+        }
+    }
+
+    #[test]
     fn supervised_and_training_studies_are_different_ones() {
-        let data = Data::of_phantoms(&PhantomConfig { seed: 0, supervised: 3, training: 4, held_out: 2 }).unwrap();
+        let data = Data::of_phantoms(&PhantomConfig { supervised: 3, training: 4, held_out: 2, ..Default::default() })
+            .unwrap();
         let ids = |set: &Arc<dyn Dataset>| (0..set.len()).map(|i| set.study(i).unwrap().id).collect::<Vec<_>>();
         let (supervised, training) = (ids(&data.supervised), ids(&data.training));
         assert_eq!((supervised.len(), training.len()), (3, 4));

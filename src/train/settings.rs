@@ -241,7 +241,7 @@ fn reward_problem(error: &anyhow::Error) -> Problem {
 
 /// Puts a problem's key into its section.
 fn within(section: &'static str) -> impl Fn(Problem) -> Problem {
-    move |problem| Problem { key: format!("{section}.{}", problem.key), ..problem }
+    move |problem| problem.within(section)
 }
 
 fn policy(section: &'static str) -> impl Fn(addendum_policy::Error) -> Problem {

@@ -19,6 +19,9 @@ pub enum Error {
     OutOfRange { index: usize, len: usize },
     #[error("phantom image size {size}: expected {min} to {max} pixels")]
     PhantomSize { size: u32, min: u32, max: u32 },
+    /// A knob of a phantom world out of its range.
+    #[error("phantom world: {field} is {value}, expected {expected}")]
+    World { field: &'static str, value: String, expected: &'static str },
     #[error("{}: {reason}", path.display())]
     Io { path: PathBuf, reason: std::io::Error },
     #[error("{}: no {split} file in this dataset folder; expected one of {expected}", dir.display())]

@@ -22,7 +22,7 @@ pub use dataset::{Dataset, Split};
 pub use decode::DecodeError;
 pub use error::{Error, Result};
 pub use folder::Folder;
-pub use phantom::{Phantom, PhantomConfig, Site};
+pub use phantom::{Phantom, PhantomConfig, Site, World};
 pub use pixels::Pixels;
 pub use prompt::{Part, Prompt};
 pub use study::{ImageSource, Projection, Reference, Study, Timing, View};

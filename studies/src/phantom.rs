@@ -3,29 +3,39 @@
 //! They serve to train and test the whole pipeline without a download. They are not medicine: shapes and words are
 //! those of a schoolbook, simplified until a very small model can learn them.
 //!
+//! Version 1 is fixed to the bit. Version 2 is a [`World`] with knobs: findings that fade into the noise, a long tail of
+//! rare ones, reports that leave out and make up, as long as real ones.
+//!
 //! # Randomness
 //! Every study is made from ChaCha8 streams. The 256-bit key is made of the seed (8 bytes, little-endian), the site,
-//! the split and the purpose (one byte each: story, body, words, exposure); the 64-bit stream number is the index of
+//! the split and the purpose (one byte each, see [`Purpose`]); the 64-bit stream number is the index of
 //! the study. Distinct keys and stream numbers give distinct streams, hence splits and sites share no randomness, a
 //! study does not depend on how many there are, and rendering does not disturb the words. The image size is no part
-//! of the key: the same study can be drawn at several sizes.
+//! of the key: the same study can be drawn at several sizes. Version 2 has a stream for each kind of decision, so that
+//! what reports say can be changed without changing what the images show.
 
+mod background;
 mod case;
 mod findings;
+mod habits;
 mod phrases;
 mod render;
 mod report;
 mod site;
+mod story;
+mod voice;
+mod world;
 
 use std::sync::Arc;
 
 use image::GrayImage;
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 pub use findings::{CHEXPERT, Degree, Finding, Findings, Kind, Side, Zone};
 pub use site::Site;
+pub use world::World;
 
 use crate::{
     dataset::{Dataset, Split},
@@ -34,6 +44,7 @@ use crate::{
 };
 use case::Case;
 use render::Patient;
+use voice::Voice;
 
 /// Smallest image side, in pixels: below it findings vanish.
 pub const MIN_SIZE: u32 = 56;
@@ -41,7 +52,7 @@ pub const MIN_SIZE: u32 = 56;
 pub const MAX_SIZE: u32 = 4096;
 
 /// Which phantoms to make.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhantomConfig {
     pub seed: u64,
     pub site: Site,
@@ -50,11 +61,16 @@ pub struct PhantomConfig {
     pub count: usize,
     /// Side of the square images in pixels, [`MIN_SIZE`] to [`MAX_SIZE`].
     pub size: u32,
+    /// The knobs of version 2; version 1 without them.
+    pub world: Option<World>,
 }
+
+/// Share of normal studies in version 1: about the share of MIMIC-CXR reports without a finding.
+const NORMAL: f64 = 0.6;
 
 impl Default for PhantomConfig {
     fn default() -> Self {
-        Self { seed: 0, site: Site::A, split: Split::Train, count: 1000, size: 112 }
+        Self { seed: 0, site: Site::A, split: Split::Train, count: 1000, size: 112, world: None }
     }
 }
 
@@ -67,16 +83,32 @@ pub struct Phantom {
 /// What a random stream is for. The number goes into its key.
 #[derive(Clone, Copy)]
 enum Purpose {
+    /// The first four are those of version 1. Its story includes all that version 2 decides with streams of their own.
     Story = 1,
     Body = 2,
     Words = 3,
     Exposure = 4,
+    /// Common findings, comparison study, views, indication.
+    Findings = 5,
+    Tail = 6,
+    Visibility = 7,
+    Anatomy = 8,
+    Detector = 9,
+    /// What the report names, leaves out and makes up.
+    Habits = 10,
+    /// How many sentences.
+    Length = 11,
+    /// Which of the equivalent phrasings.
+    Phrasing = 12,
+    /// Where the findings stand in the report.
+    Order = 13,
 }
 
 impl Phantom {
     /// # Errors
-    /// [`Error::PhantomSize`] if the image size is out of range.
+    /// [`Error::PhantomSize`] if the image size is out of range, [`Error::World`] if a knob is.
     pub fn new(config: PhantomConfig) -> Result<Self> {
+        config.world.iter().try_for_each(World::validate)?;
         if !(MIN_SIZE..=MAX_SIZE).contains(&config.size) {
             return Err(Error::PhantomSize { size: config.size, min: MIN_SIZE, max: MAX_SIZE });
         }
@@ -100,8 +132,16 @@ impl Phantom {
     /// # Errors
     /// [`Error::OutOfRange`].
     pub fn labels(&self, index: usize) -> Result<[bool; 14]> {
-        let case = self.case(index)?;
-        Ok(findings::chexpert(&case.current, case.pneumonia()))
+        let told = self.told(index)?;
+        Ok(findings::chexpert(&told.current, told.pneumonia()))
+    }
+
+    /// What the report of study `index` says is there: in version 1 all that is.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn named(&self, index: usize) -> Result<Findings> {
+        Ok(self.told(index)?.current)
     }
 
     /// The current frontal radiograph of the patient of study `index` if these were the findings, all else being equal.
@@ -109,16 +149,47 @@ impl Phantom {
     /// # Errors
     /// [`Error::OutOfRange`].
     pub fn counterfactual(&self, index: usize, findings: &Findings) -> Result<GrayImage> {
-        let mut exposure = self.stream(index, Purpose::Exposure)?;
+        let mut exposure = self.exposure(index)?;
         Ok(self.radiograph(Projection::Frontal, &self.patient(index)?, findings, &mut exposure))
     }
 
     fn case(&self, index: usize) -> Result<Case> {
-        Ok(case::sample(&mut self.stream(index, Purpose::Story)?))
+        let Some(world) = &self.config.world else {
+            return Ok(case::sample(NORMAL, &mut self.stream(index, Purpose::Story)?));
+        };
+        let mut case = case::sample(world.normal, &mut self.stream(index, Purpose::Findings)?);
+        story::add_tail(&mut case, world, &mut self.stream(index, Purpose::Tail)?);
+        story::shade(&mut case, world, &mut self.stream(index, Purpose::Visibility)?);
+        Ok(case)
+    }
+
+    /// The case as its report tells it.
+    fn told(&self, index: usize) -> Result<Case> {
+        let case = self.case(index)?;
+        match &self.config.world {
+            Some(world) => Ok(habits::told(&case, world, &mut self.stream(index, Purpose::Habits)?)),
+            None => Ok(case),
+        }
+    }
+
+    fn report(&self, index: usize) -> Result<String> {
+        let (told, site) = (self.told(index)?, self.config.site);
+        let Some(world) = &self.config.world else {
+            return Ok(report::write(&told, site, &mut self.stream(index, Purpose::Words)?));
+        };
+        let [fewest, most] = world.sentences;
+        let length = self.stream(index, Purpose::Length)?.random_range(fewest..=most);
+        let voice = Voice { site, phrasings: world.phrasings, rng: &mut self.stream(index, Purpose::Phrasing)? };
+        Ok(report::write_to_length(&told, length, voice, &mut self.stream(index, Purpose::Order)?))
     }
 
     fn patient(&self, index: usize) -> Result<Patient> {
-        Ok(Patient::sample(&mut self.stream(index, Purpose::Body)?))
+        let purpose = if self.config.world.is_some() { Purpose::Anatomy } else { Purpose::Body };
+        Ok(Patient::sample(&mut self.stream(index, purpose)?))
+    }
+
+    fn exposure(&self, index: usize) -> Result<ChaCha8Rng> {
+        self.stream(index, if self.config.world.is_some() { Purpose::Detector } else { Purpose::Exposure })
     }
 
     fn radiograph(
@@ -133,7 +204,7 @@ impl Phantom {
 
     fn views(&self, index: usize, case: &Case) -> Result<Vec<View>> {
         let patient = self.patient(index)?;
-        let mut exposure = self.stream(index, Purpose::Exposure)?;
+        let mut exposure = self.exposure(index)?;
         let mut views = Vec::new();
         let mut expose = |projection, timing, findings: &Findings| {
             let image = self.radiograph(projection, &patient, findings, &mut exposure);
@@ -171,7 +242,7 @@ impl Dataset for Phantom {
     fn study(&self, index: usize) -> Result<Study> {
         let PhantomConfig { seed, site, split, .. } = self.config;
         let case = self.case(index)?;
-        let report = report::write(&case, site, &mut self.stream(index, Purpose::Words)?);
+        let report = self.report(index)?;
         let technique = match (case.portable, case.lateral) {
             (true, _) => "Portable.",
             (false, true) => "PA and lateral.",

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 const SITES: [Site; 2] = [Site::A, Site::B];
 
 fn phantom(site: Site, split: Split, count: usize, size: u32) -> Phantom {
-    Phantom::new(PhantomConfig { seed: 7, site, split, count, size }).unwrap()
+    Phantom::new(PhantomConfig { seed: 7, site, split, count, size, world: None }).unwrap()
 }
 
 fn studies(phantom: &Phantom) -> Vec<(Study, Findings)> {
@@ -27,7 +27,7 @@ fn pixels(study: &Study) -> Vec<Vec<u8>> {
 fn one(kind: Kind, side: Side) -> Findings {
     let zone = kind.has_zone().then_some(Zone::Lower);
     let degree = kind.has_degree().then_some(Degree::Small);
-    Findings::from([(kind, Finding { side, zone, degree })])
+    Findings::from([(kind, Finding { side, zone, degree, contrast: 1. })])
 }
 
 fn sentences(report: &str) -> Vec<&str> {
@@ -49,6 +49,7 @@ fn keyword(kind: Kind) -> &'static [&'static str] {
         Kind::Effusion => &["effusion"],
         Kind::Pneumothorax => &["pneumothorax"],
         Kind::Fracture => &["fracture"],
+        _ => &[],
     }
 }
 
@@ -68,7 +69,8 @@ fn splits_sites_and_seeds_share_no_image_and_no_order_of_reports() {
     for seed in 0..2 {
         for site in SITES {
             for split in Split::ALL {
-                let phantom = Phantom::new(PhantomConfig { seed, site, split, count: 40, size: 56 }).unwrap();
+                let phantom =
+                    Phantom::new(PhantomConfig { seed, site, split, count: 40, size: 56, world: None }).unwrap();
                 let studies = studies(&phantom);
                 images.extend(studies.iter().flat_map(|(study, _)| pixels(study)));
                 count += studies.iter().map(|(study, _)| study.views.len()).sum::<usize>();
@@ -93,7 +95,7 @@ fn about_60_percent_are_normal_and_every_finding_occurs_in_at_least_2_percent() 
             findings.into_keys().for_each(|kind| *counts.entry(kind).or_insert(0) += 1);
         }
         assert!((2280..=2520).contains(&normal), "{normal} of 4000 normal");
-        for kind in Kind::ALL {
+        for kind in Kind::COMMON {
             assert!(counts.get(&kind).is_some_and(|&count| count >= 80), "{kind:?}: {:?} of 4000", counts.get(&kind));
         }
     }
@@ -132,7 +134,7 @@ fn about_30_percent_have_a_lateral_and_about_30_percent_a_prior() {
 fn each_finding_changes_the_pixels_of_its_side_and_only_there() {
     for site in SITES {
         let phantom = phantom(site, Split::Train, 12, 112);
-        for (i, kind) in (0..12).flat_map(|i| Kind::ALL.map(|kind| (i, kind))) {
+        for (i, kind) in (0..12).flat_map(|i| Kind::COMMON.map(|kind| (i, kind))) {
             let normal = phantom.counterfactual(i, &Findings::new()).unwrap();
             for side in [Side::Left, Side::Right] {
                 let image = phantom.counterfactual(i, &one(kind, side)).unwrap();
@@ -212,7 +214,7 @@ fn a_report_asserts_exactly_the_findings_of_its_images() {
                         && keyword(kind).iter().any(|word| sentence.contains(word))
                 })
             };
-            for kind in Kind::ALL {
+            for kind in Kind::COMMON {
                 assert_eq!(asserted(kind), findings.contains_key(&kind), "{kind:?}: {report}");
             }
         }

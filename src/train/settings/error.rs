@@ -63,6 +63,11 @@ impl Problem {
     pub fn new(key: impl Into<String>, reason: impl fmt::Display) -> Self {
         Self { key: key.into(), reason: reason.to_string() }
     }
+
+    /// The same with its key in a section.
+    pub fn within(self, section: &str) -> Self {
+        Self { key: format!("{section}.{}", self.key), ..self }
+    }
 }
 
 fn listed(problems: &[Problem]) -> String {

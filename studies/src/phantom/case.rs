@@ -7,8 +7,6 @@ use rand_chacha::ChaCha8Rng;
 
 use super::findings::{Degree, Finding, Findings, Kind, Side, Zone};
 
-/// Share of normal studies: about the share of MIMIC-CXR reports without a finding.
-const NORMAL: f64 = 0.6;
 const PRIOR: f64 = 0.3;
 /// Of the studies that are not portable, so that about 30 % of all have a lateral view.
 const LATERAL: f64 = 0.42;
@@ -146,9 +144,9 @@ impl Scenario {
     }
 }
 
-/// Draws the story of one study.
-pub fn sample(rng: &mut ChaCha8Rng) -> Case {
-    let scenario = if rng.random_bool(NORMAL) { Scenario::Healthy } else { weighted(&ABNORMAL, rng) };
+/// Draws the story of one study; a share of `normal` has no finding.
+pub fn sample(normal: f64, rng: &mut ChaCha8Rng) -> Case {
+    let scenario = if rng.random_bool(normal) { Scenario::Healthy } else { weighted(&ABNORMAL, rng) };
     let current = scenario.findings(rng);
     let prior = rng.random_bool(PRIOR).then(|| before(&current, rng));
     let portable = scenario == Scenario::IntensiveCare || rng.random_bool(0.2);
@@ -212,10 +210,11 @@ fn keep_apart(findings: &mut Findings) {
     }
 }
 
-fn finding(kind: Kind, side: Side, rng: &mut ChaCha8Rng) -> Finding {
+/// A finding of any form on that side.
+pub fn finding(kind: Kind, side: Side, rng: &mut ChaCha8Rng) -> Finding {
     let degree = if rng.random_bool(0.5) { Degree::Small } else { Degree::Large };
     let zone = if rng.random_bool(0.35) { Zone::Upper } else { Zone::Lower };
-    Finding { side, zone: kind.has_zone().then_some(zone), degree: kind.has_degree().then_some(degree) }
+    Finding { side, zone: kind.has_zone().then_some(zone), degree: kind.has_degree().then_some(degree), contrast: 1. }
 }
 
 fn other_degree(degree: Degree) -> Degree {
@@ -225,7 +224,7 @@ fn other_degree(degree: Degree) -> Degree {
     }
 }
 
-fn one_side(rng: &mut ChaCha8Rng) -> Side {
+pub fn one_side(rng: &mut ChaCha8Rng) -> Side {
     if rng.random_bool(0.5) { Side::Left } else { Side::Right }
 }
 

@@ -20,10 +20,21 @@ pub enum Kind {
     Effusion,
     Pneumothorax,
     Fracture,
+    FreeAir,
+    SubcutaneousEmphysema,
+    Lymphadenopathy,
+    ElevatedDiaphragm,
+    HiatalHernia,
+    Scoliosis,
+    PleuralThickening,
+    MediastinalWidening,
+    Granuloma,
+    AorticCalcification,
 }
 
 impl Kind {
-    pub const ALL: [Self; 12] = [
+    /// The frequent kinds, which are those of version 1.
+    pub const COMMON: [Self; 12] = [
         Self::Tube,
         Self::Line,
         Self::Pacemaker,
@@ -38,6 +49,28 @@ impl Kind {
         Self::Fracture,
     ];
 
+    /// The long tail of version 2, the rarest kind first, with the words that every mention of the kind holds.
+    pub const TAIL: [(Self, &str); 10] = [
+        (Self::FreeAir, "free air"),
+        (Self::SubcutaneousEmphysema, "subcutaneous emphysema"),
+        (Self::Lymphadenopathy, "hilar lymphadenopathy"),
+        (Self::ElevatedDiaphragm, "hemidiaphragm elevation"),
+        (Self::HiatalHernia, "hiatal hernia"),
+        (Self::Scoliosis, "scoliosis"),
+        (Self::PleuralThickening, "pleural thickening"),
+        (Self::MediastinalWidening, "mediastinal widening"),
+        (Self::Granuloma, "calcified granuloma"),
+        (Self::AorticCalcification, "aortic calcification"),
+    ];
+
+    /// Common kinds and tail.
+    pub const COUNT: usize = Self::COMMON.len() + Self::TAIL.len();
+
+    /// The words that every mention of a tail kind holds.
+    pub fn tail_words(self) -> Option<&'static str> {
+        Self::TAIL.into_iter().find(|(kind, _)| *kind == self).map(|(_, words)| words)
+    }
+
     /// Endotracheal tube, central line or pacemaker.
     pub fn is_device(self) -> bool {
         matches!(self, Self::Tube | Self::Line | Self::Pacemaker)
@@ -45,7 +78,26 @@ impl Kind {
 
     /// Lies in the lung or the pleural space.
     pub fn is_pulmonary(self) -> bool {
-        !self.is_device() && !matches!(self, Self::Cardiomegaly | Self::Fracture)
+        use Kind::*;
+        matches!(
+            self,
+            Edema
+                | Consolidation
+                | Opacity
+                | Atelectasis
+                | Nodule
+                | Effusion
+                | Pneumothorax
+                | PleuralThickening
+                | Granuloma
+        )
+    }
+
+    /// Is of the left, the right, or both sides; the others have no side.
+    pub fn has_side(self) -> bool {
+        use Kind::*;
+        let tail = matches!(self, SubcutaneousEmphysema | ElevatedDiaphragm | PleuralThickening | Granuloma);
+        tail || (self.is_pulmonary() && self != Edema) || matches!(self, Line | Pacemaker | Fracture)
     }
 
     /// Comes in a small and a large form.
@@ -58,20 +110,23 @@ impl Kind {
         matches!(self, Self::Consolidation | Self::Opacity)
     }
 
-    /// Index in [`CHEXPERT`].
-    fn observation(self) -> usize {
-        match self {
+    /// Index in [`CHEXPERT`]; `None` for a kind that none of the observations is about.
+    fn observation(self) -> Option<usize> {
+        Some(match self {
+            Self::MediastinalWidening => 0,
             Self::Cardiomegaly => 1,
             Self::Opacity => 2,
-            Self::Nodule => 3,
+            Self::Nodule | Self::Granuloma => 3,
             Self::Edema => 4,
             Self::Consolidation => 5,
             Self::Atelectasis => 7,
             Self::Pneumothorax => 8,
             Self::Effusion => 9,
+            Self::PleuralThickening => 10,
             Self::Fracture => 11,
             Self::Tube | Self::Line | Self::Pacemaker => SUPPORT_DEVICES,
-        }
+            _ => return None,
+        })
     }
 }
 
@@ -112,13 +167,15 @@ pub enum Degree {
 }
 
 /// One finding, without its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     pub side: Side,
     /// `Some` for the kinds that [`Kind::has_zone`].
     pub zone: Option<Zone>,
     /// `Some` for the kinds that [`Kind::has_degree`].
     pub degree: Option<Degree>,
+    /// How strongly it is drawn, 0 (not at all) to 1.
+    pub contrast: f32,
 }
 
 /// All findings of one radiograph; empty for a normal one.
@@ -147,13 +204,14 @@ const NO_FINDING: usize = 13;
 
 /// Which observations a report of `findings` asserts, in the order of [`CHEXPERT`]; `pneumonia` if it names that cause.
 ///
-/// Only what is named counts: a consolidation is not also a lung opacity. `No Finding` allows devices.
+/// Only what is named counts: a consolidation is not also a lung opacity. `No Finding` allows devices and, as CheXbert
+/// does, findings that none of the observations is about.
 pub fn chexpert(findings: &Findings, pneumonia: bool) -> [bool; 14] {
     let mut labels = [false; 14];
-    for kind in findings.keys() {
-        labels[kind.observation()] = true;
+    for observation in findings.keys().filter_map(|kind| kind.observation()) {
+        labels[observation] = true;
     }
     labels[PNEUMONIA] = pneumonia;
-    labels[NO_FINDING] = findings.keys().all(|kind| kind.is_device());
+    labels[NO_FINDING] = !labels[..SUPPORT_DEVICES].contains(&true);
     labels
 }

@@ -1,11 +1,8 @@
 //! The phrasings of each finding and how they combine. Which facts are reported is decided elsewhere.
 
-use rand::Rng;
-use rand_chacha::ChaCha8Rng;
-
 use super::{
     findings::{Degree, Finding, Kind, Side, Zone},
-    site::Site,
+    voice::Voice,
 };
 
 /// How a finding compares with the prior study.
@@ -17,13 +14,12 @@ pub enum Change {
     Decreased,
 }
 
-/// Equivalent phrasings. Site A prefers the earlier ones, site B the later ones; neither uses only one.
-pub struct Phrasings(&'static [&'static str]);
+/// Equivalent phrasings.
+pub struct Phrasings(pub &'static [&'static str]);
 
 impl Phrasings {
-    /// One of n, with weights n, n−1, …, 1 at site A and the reverse at site B.
-    pub fn choose(&self, site: Site, rng: &mut ChaCha8Rng) -> &'static str {
-        self.0[preferred(self.0.len(), site, rng)]
+    pub fn choose(&self, voice: &mut Voice<'_>) -> &'static str {
+        self.0[voice.index(self.0.len())]
     }
 }
 
@@ -46,9 +42,9 @@ pub const PNEUMONIA: Phrasings =
     Phrasings(&["Findings are consistent with pneumonia.", "This is compatible with pneumonia."]);
 
 /// The sentence of a present finding.
-pub fn present(kind: Kind, finding: &Finding, change: Option<Change>, site: Site, rng: &mut ChaCha8Rng) -> String {
+pub fn present(kind: Kind, finding: &Finding, change: Option<Change>, voice: &mut Voice<'_>) -> String {
     if kind.is_device() {
-        return device(kind, finding, change, site, rng);
+        return device(kind, finding, change, voice);
     }
     if kind == Kind::Cardiomegaly {
         let sentences: &[&str] = match change {
@@ -56,11 +52,11 @@ pub fn present(kind: Kind, finding: &Finding, change: Option<Change>, site: Site
             Some(Change::New) => &["New cardiomegaly.", "The heart is newly enlarged."],
             Some(_) => &["The heart remains enlarged.", "Unchanged cardiomegaly."],
         };
-        return sentences[preferred(sentences.len(), site, rng)].to_owned();
+        return sentences[voice.index(sentences.len())].to_owned();
     }
-    let mut noun = Noun::new(kind, finding, true, site, rng);
+    let mut noun = Noun::new(kind, finding, true, voice);
     if matches!(change, None | Some(Change::New)) {
-        noun.describe(kind, finding, site, rng);
+        noun.describe(kind, finding, voice);
     }
     let frames: &[&str] = match change {
         None => &["There {is} {a}{noun}.", "{noun}.", "{a}{noun} {is} present."],
@@ -71,21 +67,21 @@ pub fn present(kind: Kind, finding: &Finding, change: Option<Change>, site: Site
         Some(Change::Increased) => &["{noun} {has} increased.", "Increased {noun}.", "Interval increase in {noun}."],
         Some(Change::Decreased) => &["{noun} {has} decreased.", "Decreased {noun}.", "Interval decrease in {noun}."],
     };
-    noun.fill(frames[preferred(frames.len(), site, rng)])
+    noun.fill(frames[voice.index(frames.len())])
 }
 
 /// The sentence of a finding that is gone.
-pub fn resolved(kind: Kind, finding: &Finding, site: Site, rng: &mut ChaCha8Rng) -> String {
-    let noun = Noun::new(kind, finding, false, site, rng);
-    noun.fill(["{noun} {has} resolved.", "Interval resolution of {noun}."][preferred(2, site, rng)])
+pub fn resolved(kind: Kind, finding: &Finding, voice: &mut Voice<'_>) -> String {
+    let noun = Noun::new(kind, finding, false, voice);
+    noun.fill(["{noun} {has} resolved.", "Interval resolution of {noun}."][voice.index(2)])
 }
 
 /// One sentence that denies all of `kinds`; none if there are none.
-pub fn denial(kinds: &[Kind], site: Site, rng: &mut ChaCha8Rng) -> Option<String> {
+pub fn denial(kinds: &[Kind], voice: &mut Voice<'_>) -> Option<String> {
     let names: Vec<&str> = kinds.iter().map(|&kind| absent(kind)).collect();
     let (last, others) = names.split_last()?;
     let list = if others.is_empty() { (*last).to_owned() } else { format!("{} or {last}", others.join(", ")) };
-    let start = ["No", "There is no", "No evidence of"][preferred(3, site, rng)];
+    let start = ["No", "There is no", "No evidence of"][voice.index(3)];
     Some(format!("{start} {list}."))
 }
 
@@ -101,10 +97,12 @@ fn absent(kind: Kind) -> &'static str {
         Kind::Opacity => "lung opacity",
         Kind::Atelectasis => "atelectasis",
         Kind::Tube | Kind::Line | Kind::Pacemaker => "support devices",
+        // No report denies a tail finding: its words are in no report that does not assert it.
+        _ => "acute abnormality",
     }
 }
 
-fn device(kind: Kind, finding: &Finding, change: Option<Change>, site: Site, rng: &mut ChaCha8Rng) -> String {
+fn device(kind: Kind, finding: &Finding, change: Option<Change>, voice: &mut Voice<'_>) -> String {
     let side = word(finding.side);
     let (names, places): (&[&str], &[&str]) = match kind {
         Kind::Tube => (
@@ -124,9 +122,9 @@ fn device(kind: Kind, finding: &Finding, change: Option<Change>, site: Site, rng
             ],
         ),
     };
-    let name = names[preferred(names.len(), site, rng)];
+    let name = names[voice.index(names.len())];
     let name = if kind == Kind::Tube { name.to_owned() } else { format!("{side} {name}") };
-    let place = places[preferred(places.len(), site, rng)];
+    let place = places[voice.index(places.len())];
     match change {
         None => capitalised(&format!("{name} {place}.")),
         Some(Change::New) => format!("New {name} {place}."),
@@ -143,10 +141,10 @@ struct Noun {
 }
 
 impl Noun {
-    fn new(kind: Kind, finding: &Finding, with_degree: bool, site: Site, rng: &mut ChaCha8Rng) -> Self {
+    fn new(kind: Kind, finding: &Finding, with_degree: bool, voice: &mut Voice<'_>) -> Self {
         let side = word(finding.side);
         let both = finding.side == Side::Both;
-        let mut pick = |names: &[&str]| names[preferred(names.len(), site, rng)].to_owned();
+        let mut pick = |names: &[&str]| names[voice.index(names.len())].to_owned();
         let (mut words, plural, mass) = match kind {
             Kind::Cardiomegaly => ("cardiomegaly".into(), false, true),
             Kind::Edema => (pick(&["pulmonary edema", "interstitial edema"]), false, true),
@@ -160,12 +158,38 @@ impl Noun {
                 let name = if kind == Kind::Opacity { "patchy opacity" } else { "consolidation" };
                 let zone = if finding.zone == Some(Zone::Upper) { "upper" } else { "lower" };
                 let words = [format!("{side} {zone} lobe {name}"), format!("{name} in the {side} {zone} lobe")];
-                (words[preferred(2, site, rng)].clone(), false, kind == Kind::Consolidation)
+                (words[voice.index(2)].clone(), false, kind == Kind::Consolidation)
             }
             Kind::Atelectasis => (format!("{side} {} atelectasis", pick(&["basilar", "lower lobe"])), false, true),
             Kind::Nodule => (format!("{side} {} nodule", pick(&["lung", "pulmonary"])), false, false),
             Kind::Fracture => (format!("{side} {}", pick(&["rib fractures", "lateral rib fractures"])), true, true),
             Kind::Tube | Kind::Line | Kind::Pacemaker => ("support device".into(), false, false),
+            Kind::FreeAir => (pick(&["free air under the diaphragm", "free air below the diaphragm"]), false, true),
+            Kind::SubcutaneousEmphysema => {
+                let words = [
+                    format!("{side} subcutaneous emphysema"),
+                    format!("subcutaneous emphysema of the {side} chest wall"),
+                ];
+                (words[voice.index(2)].clone(), false, true)
+            }
+            Kind::Lymphadenopathy => (pick(&["hilar lymphadenopathy", "bilateral hilar lymphadenopathy"]), false, true),
+            Kind::ElevatedDiaphragm => (format!("{side} hemidiaphragm elevation"), false, true),
+            Kind::HiatalHernia => (pick(&["hiatal hernia", "moderate hiatal hernia"]), false, false),
+            Kind::Scoliosis => (pick(&["scoliosis", "thoracic scoliosis"]), false, true),
+            Kind::PleuralThickening => {
+                let words = [format!("{side} pleural thickening"), format!("pleural thickening on the {side}")];
+                (words[voice.index(2)].clone(), false, true)
+            }
+            Kind::MediastinalWidening => {
+                (pick(&["mediastinal widening", "superior mediastinal widening"]), false, true)
+            }
+            Kind::Granuloma => {
+                let words = [format!("{side} calcified granuloma"), format!("calcified granuloma in the {side} lung")];
+                (words[voice.index(2)].clone(), false, false)
+            }
+            Kind::AorticCalcification => {
+                (pick(&["aortic calcification", "aortic calcification at the arch"]), false, true)
+            }
         };
         if let Some(degree) = finding.degree.filter(|_| with_degree) {
             let degree = match (kind, degree) {
@@ -185,7 +209,7 @@ impl Noun {
     }
 
     /// Appends how the finding looks.
-    fn describe(&mut self, kind: Kind, finding: &Finding, site: Site, rng: &mut ChaCha8Rng) {
+    fn describe(&mut self, kind: Kind, finding: &Finding, voice: &mut Voice<'_>) {
         let details: &[&str] = match (kind, finding.degree) {
             (Kind::Edema, Some(Degree::Large)) => {
                 &["with septal lines and perihilar haze", "with diffuse perihilar haze"]
@@ -200,9 +224,9 @@ impl Noun {
             (Kind::Atelectasis, _) => &["with linear bands", "seen as linear bands"],
             (Kind::Nodule, _) => &["with smooth margins", "with well-defined margins"],
             (Kind::Fracture, _) => &["with mild displacement", "with slight displacement"],
-            (Kind::Cardiomegaly | Kind::Tube | Kind::Line | Kind::Pacemaker, _) => return,
+            _ => return,
         };
-        self.words = format!("{} {}", self.words, details[preferred(details.len(), site, rng)]);
+        self.words = format!("{} {}", self.words, details[voice.index(details.len())]);
     }
 
     fn fill(&self, frame: &str) -> String {
@@ -223,17 +247,6 @@ fn word(side: Side) -> &'static str {
         Side::Right => "right",
         Side::Both => "bilateral",
     }
-}
-
-/// An index below `count`, at site A most often 0, at site B most often the last.
-fn preferred(count: usize, site: Site, rng: &mut ChaCha8Rng) -> usize {
-    let mut left = rng.random_range(0..count * (count + 1) / 2);
-    let mut rank = 0;
-    while left >= count - rank {
-        left -= count - rank;
-        rank += 1;
-    }
-    if site == Site::A { rank } else { count - 1 - rank }
 }
 
 fn capitalised(sentence: &str) -> String {

@@ -7,6 +7,7 @@ mod frontal;
 mod lateral;
 mod lesions;
 mod patient;
+mod tail;
 
 use image::GrayImage;
 use rand_chacha::ChaCha8Rng;

@@ -18,59 +18,108 @@
 //!
 //! The findings come in any order; before or after them (a habit of the site) come heart, lungs and bones in any
 //! order and the denial.
+//!
+//! Version 2 differs in the background: rule 2 gives way to statements about regions, each said if no finding named or
+//! resolved contradicts it, in a fixed order (lungs, the denial, then [`REGIONS`]) until the report is long enough. Tail
+//! findings are said without comparison and never denied.
 
 use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
+    background::{LUNGS, REGIONS, Region},
     case::{Case, Question},
     findings::{Finding, Findings, Kind},
     phrases::{self, Change},
     site::Site,
+    voice::Voice,
 };
 
-/// The report of `case`, in the habits of `site`.
+/// The report of `case` in version 1, in the habits of `site`.
 pub fn write(case: &Case, site: Site, rng: &mut ChaCha8Rng) -> String {
-    let mut findings: Vec<String> = case
-        .current
-        .iter()
-        .map(|(&kind, finding)| phrases::present(kind, finding, change(case, kind, finding), site, rng))
-        .collect();
+    let mut voice = Voice { site, phrasings: usize::MAX, rng };
     let resolved = resolved(case);
-    findings.extend(resolved.iter().map(|(&kind, finding)| phrases::resolved(kind, finding, site, rng)));
-    findings.shuffle(rng);
+    let mut findings = findings(case, &resolved, &mut voice);
+    findings.shuffle(voice.rng);
 
     let mut background = Vec::new();
     if !case.current.contains_key(&Kind::Cardiomegaly) && findings.len() < 3 {
-        background.push(phrases::NORMAL_HEART.choose(site, rng).to_owned());
+        background.push(phrases::NORMAL_HEART.choose(&mut voice).to_owned());
     }
     if !case.current.keys().chain(resolved.keys()).any(|kind| kind.is_pulmonary()) {
-        background.push(phrases::CLEAR_LUNGS.choose(site, rng).to_owned());
+        background.push(phrases::CLEAR_LUNGS.choose(&mut voice).to_owned());
     }
     if case.lateral && !case.current.contains_key(&Kind::Fracture) && findings.len() < 2 {
-        background.push(phrases::INTACT_BONES.choose(site, rng).to_owned());
+        background.push(phrases::INTACT_BONES.choose(&mut voice).to_owned());
     }
-    background.shuffle(rng);
-    background.extend(phrases::denial(&denied(case, &resolved), site, rng));
+    background.shuffle(voice.rng);
+    background.extend(phrases::denial(&denied(case, &resolved), &mut voice));
 
-    let findings_first = rng.random_bool(if site == Site::A { 0.75 } else { 0.45 });
-    let mut sentences = if findings_first { [findings, background] } else { [background, findings] }.concat();
+    let findings_first = findings_first(site, voice.rng);
+    let sentences = if findings_first { [findings, background] } else { [background, findings] }.concat();
+    [sentences, closing(case, &mut voice)].concat().join(" ")
+}
+
+/// The report of `case` in version 2: all findings, and as many statements about normal regions as make it `length`
+/// sentences long. `order` decides where the findings stand, nothing else.
+pub fn write_to_length(case: &Case, length: usize, mut voice: Voice<'_>, order: &mut ChaCha8Rng) -> String {
+    let resolved = resolved(case);
+    let mut findings = findings(case, &resolved, &mut voice);
+    let closing = closing(case, &mut voice);
+    let room = length.saturating_sub(findings.len() + closing.len());
+    let denial = phrases::denial(&denied(case, &resolved), &mut voice);
+    let mut normal = |region: &Region| {
+        let fits = region.allows(&case.current) && region.allows(&resolved);
+        fits.then(|| region.phrasings.choose(&mut voice).to_owned())
+    };
+    let lungs = normal(&LUNGS);
+    let others = REGIONS.iter().filter_map(normal);
+    let background: Vec<String> = lungs.into_iter().chain(denial).chain(others).take(room).collect();
+    findings.shuffle(order);
+    let findings_first = findings_first(voice.site, order);
+    let sentences = if findings_first { [findings, background] } else { [background, findings] }.concat();
+    [sentences, closing].concat().join(" ")
+}
+
+/// Rule 1, in the order of the kinds.
+fn findings(case: &Case, resolved: &Findings, voice: &mut Voice<'_>) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for (&kind, finding) in &case.current {
+        sentences.push(phrases::present(kind, finding, change(case, kind, finding), voice));
+    }
+    for (&kind, finding) in resolved {
+        sentences.push(phrases::resolved(kind, finding, voice));
+    }
+    sentences
+}
+
+fn findings_first(site: Site, rng: &mut ChaCha8Rng) -> bool {
+    rng.random_bool(if site == Site::A { 0.75 } else { 0.45 })
+}
+
+/// Rules 4 and 5.
+fn closing(case: &Case, voice: &mut Voice<'_>) -> Vec<String> {
+    let mut sentences = Vec::new();
     if case.pneumonia() {
-        sentences.push(phrases::PNEUMONIA.choose(site, rng).to_owned());
+        sentences.push(phrases::PNEUMONIA.choose(voice).to_owned());
     }
     if lesions(&case.current) == 0 {
         let same = case.prior.as_ref() == Some(&case.current);
         let summary = if same { &phrases::NO_CHANGE } else { &phrases::NOTHING_ACUTE };
-        sentences.push(summary.choose(site, rng).to_owned());
+        sentences.push(summary.choose(voice).to_owned());
     }
-    sentences.join(" ")
+    sentences
 }
 
 fn lesions(findings: &Findings) -> usize {
     findings.keys().filter(|kind| !kind.is_device()).count()
 }
 
+/// Tail findings are old; nobody compares them.
 fn change(case: &Case, kind: Kind, now: &Finding) -> Option<Change> {
+    if kind.tail_words().is_some() {
+        return None;
+    }
     let Some(before) = case.prior.as_ref()?.get(&kind) else {
         return Some(Change::New);
     };
@@ -99,7 +148,7 @@ fn denied(case: &Case, resolved: &Findings) -> Vec<Kind> {
         (Kind::Edema, asked(Question::Edema) || here(Kind::Cardiomegaly)),
         (Kind::Pneumothorax, clean || asked(Question::Pneumothorax) || pneumothorax_near),
         (Kind::Effusion, clean || asked(Question::Effusion) || airspace),
-        (Kind::Nodule, asked(Question::Nodule)),
+        (Kind::Nodule, asked(Question::Nodule) && !here(Kind::Granuloma)),
         (Kind::Fracture, asked(Question::Fracture)),
     ]
     .into_iter()

@@ -81,6 +81,25 @@ impl Canvas {
         });
     }
 
+    /// Draws what is there without a finding and what is there with it, and mixes them: all of the latter at a contrast
+    /// of 1.
+    pub fn blend(&mut self, contrast: f32, without: impl FnOnce(&mut Self), with: impl FnOnce(&mut Self)) {
+        if contrast >= 1. {
+            return with(self);
+        }
+        let mut other = self.clone();
+        without(self);
+        with(&mut other);
+        for (value, other) in self.values.iter_mut().zip(other.values) {
+            *value = mix(*value, other, contrast);
+        }
+    }
+
+    /// Draws over what is there, as faintly as `contrast` says.
+    pub fn faded(&mut self, contrast: f32, draw: impl FnOnce(&mut Self)) {
+        self.blend(contrast, |_| {}, draw);
+    }
+
     fn coordinate(&self, index: usize, axis: usize) -> f32 {
         let (shift, zoom) = self.axis(axis);
         ((index as f32 + 0.5) / self.size as f32 - 0.5 - shift) / zoom + 0.5

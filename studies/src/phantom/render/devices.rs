@@ -10,36 +10,40 @@ use crate::phantom::findings::{Findings, Kind};
 const WIRE: (f32, f32) = (0.011, 0.42);
 
 pub fn frontal(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
-    if findings.contains_key(&Kind::Tube) {
-        let [_, depth, _] = patient.jitter(Kind::Tube);
-        canvas.stroke(&[(0.004, -0.05), (-0.002, 0.15), (0.002, 0.30 + 0.012 * depth)], 0.020, 0.55, anywhere);
-    }
-    if let Some(line) = findings.get(&Kind::Line) {
-        let [x, tip, _] = patient.jitter(Kind::Line);
-        let s = sign(line.side);
-        let entry = (0.20 + 0.02 * x) * s;
-        let path: [Point; 5] =
-            [(entry, -0.02), (entry * 0.95, 0.10), (0.10 * s, 0.20), (-0.045, 0.29), (-0.055, 0.47 + 0.02 * tip)];
-        wire(canvas, &path);
-    }
-    if findings.contains_key(&Kind::Pacemaker) {
-        let [x, y, _] = patient.jitter(Kind::Pacemaker);
-        let (u, v) = (0.27 + 0.015 * x, 0.24 + 0.012 * y);
-        generator(canvas, (u, v));
-        wire(canvas, &[(u - 0.05, v - 0.02), (0.10, 0.19), (-0.05, 0.26), (-0.06, 0.55), (0.0, 0.72), (0.09, 0.75)]);
+    for (&kind, finding) in findings {
+        let [x, y, _] = patient.jitter(kind);
+        canvas.faded(finding.contrast, |canvas| match kind {
+            Kind::Tube => {
+                canvas.stroke(&[(0.004, -0.05), (-0.002, 0.15), (0.002, 0.30 + 0.012 * y)], 0.020, 0.55, anywhere);
+            }
+            Kind::Line => {
+                let s = sign(finding.side);
+                let entry = (0.20 + 0.02 * x) * s;
+                let tip = (-0.055, 0.47 + 0.02 * y);
+                wire(canvas, &[(entry, -0.02), (entry * 0.95, 0.10), (0.10 * s, 0.20), (-0.045, 0.29), tip]);
+            }
+            Kind::Pacemaker => {
+                let (u, v) = (0.27 + 0.015 * x, 0.24 + 0.012 * y);
+                generator(canvas, (u, v));
+                let heart = [(0.10, 0.19), (-0.05, 0.26), (-0.06, 0.55), (0.0, 0.72), (0.09, 0.75)];
+                wire(canvas, &[&[(u - 0.05, v - 0.02)], &heart[..]].concat());
+            }
+            _ => {}
+        });
     }
 }
 
 pub fn lateral(canvas: &mut Canvas, findings: &Findings) {
-    if findings.contains_key(&Kind::Tube) {
-        canvas.stroke(&[(0.03, -0.05), (0.05, 0.15), (0.07, 0.30)], 0.018, 0.45, anywhere);
-    }
-    if findings.contains_key(&Kind::Line) {
-        wire(canvas, &[(-0.08, 0.02), (-0.03, 0.20), (-0.01, 0.46)]);
-    }
-    if findings.contains_key(&Kind::Pacemaker) {
-        generator(canvas, (-0.24, 0.24));
-        wire(canvas, &[(-0.2, 0.24), (-0.02, 0.28), (-0.02, 0.55), (-0.16, 0.74)]);
+    for (&kind, finding) in findings {
+        canvas.faded(finding.contrast, |canvas| match kind {
+            Kind::Tube => canvas.stroke(&[(0.03, -0.05), (0.05, 0.15), (0.07, 0.30)], 0.018, 0.45, anywhere),
+            Kind::Line => wire(canvas, &[(-0.08, 0.02), (-0.03, 0.20), (-0.01, 0.46)]),
+            Kind::Pacemaker => {
+                generator(canvas, (-0.24, 0.24));
+                wire(canvas, &[(-0.2, 0.24), (-0.02, 0.28), (-0.02, 0.55), (-0.16, 0.74)]);
+            }
+            _ => {}
+        });
     }
 }
 

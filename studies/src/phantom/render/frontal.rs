@@ -4,6 +4,7 @@ use super::{
     canvas::{Canvas, Pose, anywhere, fall, mix, rise},
     devices, lesions,
     patient::{Patient, posterior_rib, sign},
+    tail,
 };
 use crate::phantom::findings::{Findings, Kind, Side};
 
@@ -13,12 +14,15 @@ pub fn draw(size: u32, pose: Pose, patient: &Patient, findings: &Findings) -> Ca
     let mut canvas = Canvas::new(size, pose);
     body(&mut canvas, patient);
     vessels(&mut canvas, patient);
+    tail::elevated_diaphragm(&mut canvas, patient, findings);
     lesions::in_the_lungs(&mut canvas, patient, findings);
     lesions::pneumothorax(&mut canvas, patient, findings);
     bones(&mut canvas, patient);
-    mediastinum(&mut canvas, patient, findings.contains_key(&Kind::Cardiomegaly));
+    let enlarged = findings.get(&Kind::Cardiomegaly).map_or(0., |finding| finding.contrast);
+    canvas.blend(enlarged, |canvas| mediastinum(canvas, patient, false), |canvas| mediastinum(canvas, patient, true));
     lesions::effusion(&mut canvas, patient, findings);
     lesions::in_the_bones(&mut canvas, patient, findings);
+    tail::frontal(&mut canvas, patient, findings);
     devices::frontal(&mut canvas, patient, findings);
     canvas
 }

@@ -4,6 +4,7 @@ use super::{
     canvas::{Canvas, Pose, anywhere, fall, mix, rise},
     devices,
     patient::Patient,
+    tail,
 };
 use crate::phantom::findings::{Degree, Findings, Kind, Zone};
 
@@ -12,6 +13,7 @@ pub fn draw(size: u32, pose: Pose, patient: &Patient, findings: &Findings) -> Ca
     body(&mut canvas, patient, findings);
     lesions(&mut canvas, patient, findings);
     bones(&mut canvas, patient);
+    tail::lateral(&mut canvas, patient, findings, |u, v| lung(patient, u, v));
     devices::lateral(&mut canvas, findings);
     canvas
 }
@@ -29,8 +31,8 @@ fn lung(patient: &Patient, u: f32, v: f32) -> f32 {
 
 fn body(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
     let tissue = 0.58 + 0.05 * patient.habitus;
-    let (centre, width) =
-        if findings.contains_key(&Kind::Cardiomegaly) { (-0.08, 0.235) } else { (-0.16, 0.135 * patient.heart) };
+    let contrast = |kind: Kind| findings.get(&kind).map_or(0., |finding| finding.contrast);
+    let (enlarged, drowned, cloudy) = (contrast(Kind::Cardiomegaly), contrast(Kind::Effusion), contrast(Kind::Edema));
     let fluid =
         findings.get(&Kind::Effusion).map(|effusion| if effusion.degree == Some(Degree::Large) { 0.58 } else { 0.74 });
     let hazy = match findings.get(&Kind::Edema).and_then(|edema| edema.degree) {
@@ -42,17 +44,21 @@ fn body(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
         let (front, back) = (-0.34 + 0.16 * fall(0.05, 0.3, v), 0.40 - 0.08 * fall(0., 0.2, v));
         let inside = rise(front - 0.02, front + 0.02, u) * fall(back - 0.02, back + 0.02, u);
         let air = lung(patient, u, v);
-        let heart = fall(
-            0.85,
-            1.1,
-            (((u - centre) / width) * ((u - centre) / width) + ((v - 0.64) / 0.17) * ((v - 0.64) / 0.17)).sqrt(),
-        );
+        let heart = |centre: f32, width: f32| {
+            fall(
+                0.85,
+                1.1,
+                (((u - centre) / width) * ((u - centre) / width) + ((v - 0.64) / 0.17) * ((v - 0.64) / 0.17)).sqrt(),
+            )
+        };
+        let (normal, large) = (heart(-0.16, 0.135 * patient.heart), heart(-0.08, 0.235));
+        let heart = if enlarged >= 1. { large } else { mix(normal, large, enlarged) };
         let hilum =
             fall(0., 1., (((u - 0.02) / 0.16) * ((u - 0.02) / 0.16) + ((v - 0.45) / 0.2) * ((v - 0.45) / 0.2)).sqrt());
         let wet = fluid.map_or(0., |level| rise(level - 0.02, level + 0.02, v + 0.25 * (u - 0.2)) * rise(0.0, 0.08, u));
-        let chest = 0.24 + 0.20 * heart + (0.10 + hazy) * hilum;
+        let chest = 0.24 + 0.20 * heart + (0.10 + cloudy * hazy) * hilum;
         let value = mix(mix(0.03, tissue + 0.08 * rise(0.7, 0.9, v), inside), chest, air);
-        mix(value, value.max(0.72), wet * air)
+        mix(value, value.max(0.72), drowned * wet * air)
     });
 }
 
@@ -61,7 +67,7 @@ fn lesions(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
     for (&kind, finding) in findings {
         let [x, y, _] = patient.jitter(kind);
         let at = if finding.zone == Some(Zone::Upper) { (0.03 + 0.04 * x, 0.26) } else { (0.14 + 0.03 * x, 0.62) };
-        match kind {
+        canvas.faded(finding.contrast, |canvas| match kind {
             Kind::Consolidation => canvas.blob(at, (0.11, 0.10), 0.7, 0.36, mask),
             Kind::Opacity => {
                 for (dx, dy) in [(0., 0.), (-0.06, -0.05), (0.06, -0.04), (-0.04, 0.06), (0.05, 0.06)] {
@@ -77,7 +83,7 @@ fn lesions(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
             }
             Kind::Pneumothorax => canvas.blob((0., 0.16), (0.16, 0.09), 0.6, -0.16, mask),
             _ => {}
-        }
+        });
     }
 }
 

@@ -10,14 +10,14 @@ use crate::phantom::findings::{Degree, Finding, Findings, Kind, Side, Zone};
 pub fn in_the_lungs(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
     for (&kind, finding) in findings {
         for &side in finding.side.each() {
-            match kind {
+            canvas.faded(finding.contrast, |canvas| match kind {
                 Kind::Edema => edema(canvas, patient, side, finding),
                 Kind::Consolidation => consolidation(canvas, patient, side, finding),
                 Kind::Opacity => opacity(canvas, patient, side, finding),
                 Kind::Nodule => nodule(canvas, patient, side),
                 Kind::Atelectasis => atelectasis(canvas, patient, side, findings),
                 _ => {}
-            }
+            });
         }
     }
 }
@@ -25,14 +25,16 @@ pub fn in_the_lungs(canvas: &mut Canvas, patient: &Patient, findings: &Findings)
 /// Fluid in the pleural space.
 pub fn effusion(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
     if let Some(finding) = findings.get(&Kind::Effusion) {
-        finding.side.each().iter().for_each(|&side| fluid(canvas, patient, side, finding));
+        let draw = |canvas: &mut Canvas, side| fluid(canvas, patient, side, finding);
+        finding.side.each().iter().for_each(|&side| canvas.faded(finding.contrast, |canvas| draw(canvas, side)));
     }
 }
 
 /// Air in the pleural space.
 pub fn pneumothorax(canvas: &mut Canvas, patient: &Patient, findings: &Findings) {
     if let Some(finding) = findings.get(&Kind::Pneumothorax) {
-        finding.side.each().iter().for_each(|&side| air(canvas, patient, side, finding));
+        let draw = |canvas: &mut Canvas, side| air(canvas, patient, side, finding);
+        finding.side.each().iter().for_each(|&side| canvas.faded(finding.contrast, |canvas| draw(canvas, side)));
     }
 }
 
@@ -43,17 +45,21 @@ pub fn in_the_bones(canvas: &mut Canvas, patient: &Patient, findings: &Findings)
     };
     let first = 4 + usize::from(patient.jitter(Kind::Fracture)[0] > 0.);
     for &side in finding.side.each() {
-        let s = sign(side);
         for rib in [first, first + 1] {
-            let at = |t: f32, drop: f32| {
-                let (a, v) = posterior_rib(rib, t);
-                (a * s, v + drop)
-            };
-            canvas.stroke(&[at(0.76, 0.), at(0.80, 0.01)], 0.036, -0.16, anywhere);
-            canvas.stroke(&[at(0.60, -0.012), at(0.75, -0.016)], 0.020, 0.38, anywhere);
-            canvas.stroke(&[at(0.81, 0.022), at(0.97, 0.016)], 0.020, 0.38, anywhere);
+            canvas.faded(finding.contrast, |canvas| broken_rib(canvas, side, rib));
         }
     }
+}
+
+fn broken_rib(canvas: &mut Canvas, side: Side, rib: usize) {
+    let s = sign(side);
+    let at = |t: f32, drop: f32| {
+        let (a, v) = posterior_rib(rib, t);
+        (a * s, v + drop)
+    };
+    canvas.stroke(&[at(0.76, 0.), at(0.80, 0.01)], 0.036, -0.16, anywhere);
+    canvas.stroke(&[at(0.60, -0.012), at(0.75, -0.016)], 0.020, 0.38, anywhere);
+    canvas.stroke(&[at(0.81, 0.022), at(0.97, 0.016)], 0.020, 0.38, anywhere);
 }
 
 /// Haze like bat's wings around both hila, thick vessels, and short septal lines at the chest wall.

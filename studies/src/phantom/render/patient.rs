@@ -22,24 +22,25 @@ pub struct Patient {
     /// Vessels as lines from the hilum outwards, for a lung on the positive side.
     pub vessels: Vec<[Point; 3]>,
     /// Three numbers in −1 to 1 per kind of finding: where exactly and how big.
-    jitter: [[f32; 3]; Kind::ALL.len()],
+    jitter: [[f32; 3]; Kind::COUNT],
 }
 
 impl Patient {
     pub fn sample(rng: &mut ChaCha8Rng) -> Self {
         let habitus = rng.random_range(-1f32..1.);
-        let mut jitter = [[0.; 3]; Kind::ALL.len()];
-        for value in jitter.iter_mut().flatten() {
-            *value = rng.random_range(-1f32..1.);
-        }
-        Self {
-            habitus,
-            heart: rng.random_range(0.94f32..1.05),
-            base: rng.random_range(0.845f32..0.875),
-            zoom: (1. + 0.03 * habitus + rng.random_range(-0.015f32..0.015), rng.random_range(0.97f32..1.03)),
-            vessels: (0..9).map(|i| vessel(i, rng)).collect(),
-            jitter,
-        }
+        let mut jitter = [[0.; 3]; Kind::COUNT];
+        let (common, tail) = jitter.split_at_mut(Kind::COMMON.len());
+        let fill = |jitter: &mut [[f32; 3]], rng: &mut ChaCha8Rng| {
+            jitter.iter_mut().flatten().for_each(|value| *value = rng.random_range(-1f32..1.));
+        };
+        fill(common, rng);
+        let heart = rng.random_range(0.94f32..1.05);
+        let base = rng.random_range(0.845f32..0.875);
+        let zoom = (1. + 0.03 * habitus + rng.random_range(-0.015f32..0.015), rng.random_range(0.97f32..1.03));
+        let vessels = (0..9).map(|i| vessel(i, rng)).collect();
+        // Last, so that version 1 draws what it always drew.
+        fill(tail, rng);
+        Self { habitus, heart, base, zoom, vessels, jitter }
     }
 
     /// Brightness of the chest wall.
