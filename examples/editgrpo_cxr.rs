@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use addendum::{
     actors::Variant,
     options::PaperOptions,
-    train::{Settings, Training, comparison::compare, data::PhantomConfig, interrupt::Interrupt},
+    train::{Settings, Training, data::PhantomConfig, interrupt::Interrupt},
 };
 use anyhow::Result;
 use clap::Parser;
@@ -18,20 +18,14 @@ use clap::Parser;
 struct Args {
     #[command(flatten)]
     paper: PaperOptions,
-    /// The paper's comparison: every method from the same checkpoint, over several seeds.
-    #[arg(long)]
-    compare: bool,
-    /// Seeds of `--compare`.
-    #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
-    seeds: Vec<u64>,
     /// The run folder; `runs/editgrpo_cxr-N` without it.
     #[arg(long)]
     out: Option<PathBuf>,
     /// Write where time goes into this file, for ui.perfetto.dev and chrome://tracing.
-    #[arg(long, conflicts_with = "compare")]
+    #[arg(long)]
     trace: Option<PathBuf>,
     /// Go on with the run in `--out` from its last checkpoint.
-    #[arg(long, requires = "out", conflicts_with = "compare")]
+    #[arg(long, requires = "out")]
     resume: bool,
 }
 
@@ -56,9 +50,6 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     let interrupt = Interrupt::listen()?;
     let settings = args.paper.apply(editgrpo())?;
-    if args.compare {
-        return compare(&settings, &args.seeds, args.out.as_deref(), &interrupt).await;
-    }
     let mut training = match args.out {
         Some(folder) if args.resume => Training::resumed(folder, |started| args.paper.apply(started))?,
         Some(folder) => Training::new(settings).out(folder),

@@ -19,6 +19,7 @@ mod score;
 mod serve_rewards;
 mod sft;
 mod studies;
+mod study;
 mod train;
 
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ pub struct Cli {
 enum Command {
     /// Post-train a checkpoint on studies, by a settings file; or go on with a run.
     Train(train::TrainArgs),
+    /// Carry out an experiment from a file: arms, seeds and grids, or what is left of them; then a table and curves.
+    Study(study::StudyArgs),
     /// Print the whole settings file with what each key means, or its JSON schema.
     Config(config::ConfigArgs),
     /// Teach a policy to write reports, by supervised fine-tuning: all weights or an adapter.
@@ -93,6 +96,7 @@ impl Command {
     fn run(&self, progress: &Progress) -> Result<()> {
         match self {
             Self::Train(args) => train::run(args, progress),
+            Self::Study(args) => study::run(args, progress),
             Self::Config(args) => config::run(args),
             Self::Sft(args) => sft::run(args, progress),
             Self::Eval(args) => eval::run(args, progress),

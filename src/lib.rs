@@ -10,6 +10,7 @@ pub mod options;
 pub mod qwen;
 pub mod report;
 pub mod serve;
+pub mod study;
 pub mod threads;
 pub mod train;
 mod values;

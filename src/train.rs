@@ -1,7 +1,6 @@
 //! What a training run is put together from: data, policy and its devices, back ends of the reward, settings, and what
 //! watches over it.
 
-pub mod comparison;
 pub mod data;
 pub mod evaluation;
 pub mod held_out;

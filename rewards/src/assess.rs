@@ -133,7 +133,9 @@ impl Assessment {
         let values = |picks: &[usize]| self.measures.iter().map(|&measure| self.value(measure, picks)).collect();
         let point: Vec<f64> = values(&all);
         let intervals = match resampling {
-            Some(resampling) => resampling.intervals(self.pairs, values)?.into_iter().map(Some).collect(),
+            Some(resampling) => {
+                resampling.intervals([self.pairs], |[picks]| values(picks))?.into_iter().map(Some).collect()
+            }
             None => vec![None; point.len()],
         };
         let scores = self.measures.iter().zip(point).zip(intervals);

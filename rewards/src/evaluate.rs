@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, Label, Observation, Result,
+    Entity, Error, Label, Labels, Observation, Presence, Result,
     labels::binary,
     metrics::{
         chexbert,
@@ -64,39 +64,89 @@ impl ClinicalScores {
     ];
 }
 
+/// A report and its reference with all that the scores of a set need to know of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    pub report: String,
+    pub reference: String,
+    /// What the report says of each observation, in the order of [`Observation::ALL`].
+    pub labels: Labels,
+    /// What the reference says of it.
+    pub truth: Labels,
+    /// RadGraph F1, partial level.
+    pub radgraph: f64,
+    /// RaTEScore.
+    pub rate: f64,
+    /// The words of the entities that the report asserts.
+    pub said: Vec<String>,
+    /// The words of those that the reference asserts.
+    pub meant: Vec<String>,
+}
+
 /// Scores hypotheses against their references.
 ///
 /// # Errors
-/// Unequal or zero numbers of reports, and whatever a back end reports.
+/// As [`judge`].
 pub fn evaluate(backends: &Backends, hypotheses: &[&str], references: &[&str]) -> Result<ClinicalScores> {
+    Ok(pool(&judge(backends, hypotheses, references)?.iter().collect::<Vec<_>>()))
+}
+
+/// Judges each hypothesis by its reference.
+///
+/// # Errors
+/// Unequal or zero numbers of reports, and whatever a back end reports.
+pub fn judge(backends: &Backends, hypotheses: &[&str], references: &[&str]) -> Result<Vec<Judged>> {
     if hypotheses.is_empty() || hypotheses.len() != references.len() {
         return Err(Error::Pairs { hypotheses: hypotheses.len(), references: references.len() });
     }
-    let labels = backends.labels(hypotheses)?;
-    let rows: Vec<chexbert::Row> = labels.iter().map(binary).collect();
-    let truth: Vec<chexbert::Row> = backends.labels(references)?.iter().map(binary).collect();
+    let labels = backends.labels(hypotheses)?.into_iter().zip(backends.labels(references)?);
+    let graphs = backends.graphs(hypotheses)?.into_iter().zip(backends.graphs(references)?);
+    let entities = backends.entities(hypotheses)?.into_iter().zip(backends.entities(references)?);
+    let weights = rate::Weights::default();
+    let judged = hypotheses.iter().zip(references).zip(labels).zip(graphs).zip(entities);
+    let judged = judged.map(|((((report, reference), (labels, truth)), graphs), entities)| {
+        let radgraph = finite("radgraph", radgraph::score(&graphs.0, &graphs.1, Level::Partial).f1)?;
+        let rate = finite("rate", rate::score(&entities.1, &entities.0, &weights))?;
+        Ok(Judged {
+            report: (*report).to_owned(),
+            reference: (*reference).to_owned(),
+            labels,
+            truth,
+            radgraph,
+            rate,
+            said: asserted(&entities.0),
+            meant: asserted(&entities.1),
+        })
+    });
+    judged.collect()
+}
+
+fn asserted(entities: &[Entity]) -> Vec<String> {
+    let present = entities.iter().filter(|entity| entity.kind.presence() == Presence::Present);
+    present.map(|entity| entity.text.clone()).collect()
+}
+
+fn finite(component: &'static str, value: f64) -> Result<f64> {
+    if value.is_finite() { Ok(value) } else { Err(Error::NotFinite { component, value }) }
+}
+
+/// The scores of a set of judged reports, of which there is at least one.
+pub fn pool(judged: &[&Judged]) -> ClinicalScores {
+    let rows: Vec<chexbert::Row> = judged.iter().map(|one| binary(&one.labels)).collect();
+    let truth: Vec<chexbert::Row> = judged.iter().map(|one| binary(&one.truth)).collect();
     let all = chexbert::report(&rows, &truth, &Observation::ALL);
     let five = chexbert::report(&rows, &truth, &Observation::FIVE);
-
-    let graphs = backends.graphs(hypotheses)?.into_iter().zip(backends.graphs(references)?);
-    let radgraph_f1 = mean(graphs.map(|(h, r)| radgraph::score(&h, &r, Level::Partial).f1));
-    let weights = rate::Weights::default();
-    let entities = backends.entities(hypotheses)?.into_iter().zip(backends.entities(references)?);
-    let rate = mean(entities.map(|(h, r)| rate::score(&r, &h, &weights)));
-    for (component, value) in [("radgraph", radgraph_f1), ("rate", rate)] {
-        if !value.is_finite() {
-            return Err(Error::NotFinite { component, value });
-        }
-    }
+    let radgraph_f1 = mean(judged.iter().map(|one| one.radgraph));
+    let rate = mean(judged.iter().map(|one| one.rate));
 
     let table = [all.micro.f1, all.macro_.f1, five.micro.f1, five.macro_.f1, radgraph_f1, rate];
-    let normal = |labels: &[Label; 14]| labels[Observation::NoFinding.index()] == Label::Positive;
-    let distinct: BTreeSet<String> = hypotheses.iter().map(|report| spaced(report)).collect();
-    let cut: Vec<Vec<&str>> = hypotheses.iter().map(|report| sentences::split(report)).collect();
+    let normal = |one: &Judged| one.labels[Observation::NoFinding.index()] == Label::Positive;
+    let distinct: BTreeSet<String> = judged.iter().map(|one| spaced(&one.report)).collect();
+    let cut: Vec<Vec<&str>> = judged.iter().map(|one| sentences::split(&one.report)).collect();
     let said: usize = cut.iter().map(Vec::len).sum();
     let unique: usize =
         cut.iter().map(|sentences| sentences.iter().map(|s| spaced(s)).collect::<BTreeSet<_>>().len()).sum();
-    Ok(ClinicalScores {
+    ClinicalScores {
         micro_f1_14: all.micro.f1,
         macro_f1_14: all.macro_.f1,
         micro_f1_5: five.micro.f1,
@@ -106,12 +156,12 @@ pub fn evaluate(backends: &Backends, hypotheses: &[&str], references: &[&str]) -
         average: mean(table.into_iter()),
         micro_precision_14: all.micro.precision,
         micro_recall_14: all.micro.recall,
-        normal_share: mean(labels.iter().map(|labels| f64::from(u8::from(normal(labels))))),
-        distinct_share: distinct.len() as f64 / hypotheses.len() as f64,
-        mean_words: mean(hypotheses.iter().map(|report| report.split_whitespace().count() as f64)),
+        normal_share: mean(judged.iter().map(|one| f64::from(u8::from(normal(one))))),
+        distinct_share: distinct.len() as f64 / judged.len().max(1) as f64,
+        mean_words: mean(judged.iter().map(|one| one.report.split_whitespace().count() as f64)),
         mean_sentences: mean(cut.iter().map(|sentences| sentences.len() as f64)),
         repeated_sentence_share: if said == 0 { 0. } else { (said - unique) as f64 / said as f64 },
-    })
+    }
 }
 
 fn spaced(text: &str) -> String {

@@ -10,7 +10,7 @@ use crate::train::{Settings, placement::Devices, reward_models::Weights, setting
 
 #[derive(Args, Clone, Debug)]
 pub struct PaperOptions {
-    /// Which method, edit-grpo without it; `--compare` runs them all.
+    /// Which method, edit-grpo without it.
     #[arg(long, value_enum)]
     pub arm: Option<Arm>,
     /// A smoke run of less than a minute.

@@ -63,6 +63,8 @@ pub struct Series {
     pub name: String,
     pub colour: &'static str,
     pub values: Vec<f64>,
+    /// How far the values of each step reach, lowest and highest; drawn lightly behind the line, where there are any.
+    pub band: Vec<(f64, f64)>,
 }
 
 /// The mean over a window of `width` values around each one, fewer at the ends; gaps stay gaps and count for nothing.
@@ -111,7 +113,8 @@ impl Figure {
     fn panel(&self, svg: &mut Svg, panel: &Panel, x: Scale, (top, bottom): (f64, f64), is_last: bool) {
         let width = if panel.kind == Kind::Measured { 1 } else { window(self.steps.len()) };
         let smooth: Vec<Vec<f64>> = panel.series.iter().map(|series| moving_average(&series.values, width)).collect();
-        let values = panel.series.iter().flat_map(|series| &series.values).copied();
+        let bands = panel.series.iter().flat_map(|series| &series.band).flat_map(|(low, high)| [*low, *high]);
+        let values = panel.series.iter().flat_map(|series| &series.values).copied().chain(bands);
         let (limits, step) = match panel.kind {
             Kind::Lines | Kind::Measured => round_range(values, 4),
             Kind::Percent | Kind::Shares => ((0.0, 1.0), 0.25),
@@ -162,6 +165,13 @@ impl Figure {
             let point = |(step, value): (&f64, &f64)| value.is_finite().then(|| (x.pixel(*step), y.pixel(*value)));
             self.steps.iter().zip(values).map(point).collect()
         };
+        for series in panel.series.iter().filter(|series| !series.band.is_empty()) {
+            let reach = |(step, (low, high)): (&f64, &(f64, f64))| {
+                (low.is_finite() && high.is_finite()).then(|| [x.pixel(*step), y.pixel(*low), y.pixel(*high)])
+            };
+            let band: Vec<_> = self.steps.iter().zip(&series.band).map(reach).collect();
+            svg.area(&closed_path(&band), series.colour, 0.13);
+        }
         for (series, smooth) in panel.series.iter().zip(smooth) {
             if series.values != *smooth {
                 svg.path(&open_path(&points(&series.values)), series.colour, 1.0, 0.28);
@@ -193,7 +203,7 @@ impl Figure {
                     floor[step] += share;
                 }
             }
-            svg.area(&closed_path(&band), series.colour);
+            svg.area(&closed_path(&band), series.colour, 0.82);
             ends.push(end);
         }
         ends
@@ -231,7 +241,7 @@ mod tests {
     use crate::report::svg::tests::assert_well_formed;
 
     fn series(name: &str, values: &[f64]) -> Series {
-        Series { name: name.into(), colour: PALETTE[0], values: values.to_vec() }
+        Series { name: name.into(), colour: PALETTE[0], values: values.to_vec(), band: Vec::new() }
     }
 
     fn drawing(kind: Kind, series: Vec<Series>) -> String {

@@ -130,8 +130,12 @@ fn inner(metrics: &Metrics, object: &str) -> Vec<Series> {
 }
 
 fn coloured(columns: impl IntoIterator<Item = (String, Vec<f64>)>) -> Vec<Series> {
-    let series =
-        columns.into_iter().map(|(name, values)| Series { name: name.replace('_', " "), colour: GREY, values });
+    let series = columns.into_iter().map(|(name, values)| Series {
+        name: name.replace('_', " "),
+        colour: GREY,
+        values,
+        band: Vec::new(),
+    });
     let mut series: Vec<Series> = series.collect();
     recolour(&mut series);
     series

@@ -91,9 +91,9 @@ impl Svg {
         ));
     }
 
-    pub fn area(&mut self, path: &str, colour: &str) {
+    pub fn area(&mut self, path: &str, colour: &str, opacity: f64) {
         self.push(format_args!(
-            "<path d=\"{path}\" fill=\"{colour}\" fill-opacity=\"0.82\" stroke=\"#ffffff\" stroke-width=\"1\" \
+            "<path d=\"{path}\" fill=\"{colour}\" fill-opacity=\"{opacity}\" stroke=\"#ffffff\" stroke-width=\"1\" \
              stroke-linejoin=\"round\"/>"
         ));
     }

@@ -13,7 +13,7 @@ use addendum_policy::{
     Adapter, SamplingConfig, checkpoint::folder::GENERATION, generate::GenerateRequest, sampling::TokenSampler,
 };
 use addendum_rewards::{
-    evaluate::{ClinicalScores, evaluate as clinical_scores},
+    evaluate::{ClinicalScores, Judged, judge, pool},
     score::Backends,
 };
 use addendum_studies::Dataset;
@@ -53,16 +53,26 @@ pub struct Report {
 /// The reports of a dataset, in its order, and their scores.
 pub struct Evaluation {
     pub reports: Vec<Report>,
+    /// Each report by its reference.
+    pub judged: Vec<Judged>,
     pub scores: ClinicalScores,
 }
 
 impl Evaluation {
     /// The scores by name.
     pub fn named(&self) -> Result<Scores> {
-        let json = serde_json::to_value(&self.scores)?;
-        let fields = json.as_object().context("scores are not an object")?;
-        Ok(fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect())
+        by_name(&self.scores)
     }
+}
+
+/// The scores by name.
+///
+/// # Errors
+/// Never, in fact.
+pub fn by_name(scores: &ClinicalScores) -> Result<Scores> {
+    let json = serde_json::to_value(scores)?;
+    let fields = json.as_object().context("scores are not an object")?;
+    Ok(fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect())
 }
 
 impl HeldOut {
@@ -99,8 +109,9 @@ impl HeldOut {
         let reports = batches.concat();
         let texts: Vec<&str> = reports.iter().map(|report| report.text.as_str()).collect();
         let truth: Vec<&str> = reports.iter().map(|report| report.reference.as_str()).collect();
-        let scores = clinical_scores(&self.metrics, &texts, &truth)?;
-        Ok(Evaluation { reports, scores })
+        let judged = judge(&self.metrics, &texts, &truth)?;
+        let scores = pool(&judged.iter().collect::<Vec<_>>());
+        Ok(Evaluation { reports, judged, scores })
     }
 
     fn write(&self, batch: Range<usize>, adapter: Option<&Adapter>, sampler: &TokenSampler) -> Result<Vec<Report>> {

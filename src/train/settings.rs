@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use error::{Place, Problem, SettingsError};
 pub use file::Sources;
 pub use identity::{Differences, Flat};
+pub use presets::{merge, set};
 
 use super::{
     data::{DataConfig, PhantomConfig},

@@ -1,6 +1,6 @@
 //! Supervised fine-tuning, of all weights or of an adapter, so that reinforcement learning has somewhere to start.
 
-use std::{ops::ControlFlow, path::Path, thread, time::Instant};
+use std::{ops::ControlFlow, path::Path, thread};
 
 use addendum_policy::{
     Adapter, Config, LoraConfig, Policy,
@@ -16,8 +16,6 @@ use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device};
 use crossbeam::channel::{Receiver, bounded};
 use serde::{Deserialize, Serialize};
-
-use crate::report::progress::Progress;
 
 /// How a policy is trained by supervision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,11 +94,27 @@ pub fn fresh_policy(dataset: &dyn Dataset, plan: &SftPlan, device: &Device) -> R
     Ok(Policy::new(config, weights, tokenizer, images, device.clone())?)
 }
 
-/// Trains `policy`, or an adapter over it, on `dataset`. `observe` hears every step and may end the training. What came
+/// Trains `policy`, or an adapter over it, on `dataset` in shuffled epochs. `observe` hears every step and may end the training. What came
 /// of it is told by [`trained`] or [`adapter`].
 pub fn train(
     policy: &Policy,
     dataset: &(dyn Dataset + 'static),
+    plan: &SftPlan,
+    observe: impl FnMut(u64, SftStats, &SftTrainer) -> Result<ControlFlow<()>>,
+) -> Result<SftTrainer> {
+    train_on(policy, dataset, epochs(plan.seed, dataset.len()), plan, observe)
+}
+
+/// Indices of `count` studies, shuffled anew in every epoch, without an end.
+pub fn epochs(seed: u64, count: usize) -> impl Iterator<Item = usize> + Send {
+    (0..).flat_map(move |epoch| data_order(seed, epoch, count))
+}
+
+/// The same on the studies of these indices, as many as the plan's steps take.
+pub fn train_on(
+    policy: &Policy,
+    dataset: &(dyn Dataset + 'static),
+    order: impl Iterator<Item = usize> + Send,
     plan: &SftPlan,
     mut observe: impl FnMut(u64, SftStats, &SftTrainer) -> Result<ControlFlow<()>>,
 ) -> Result<SftTrainer> {
@@ -130,9 +144,11 @@ pub fn train(
     let mut trainer = SftTrainer::new(policy.config(), trainable, config, policy.device())?;
     thread::scope(|scope| {
         let (send, batches) = bounded(2);
+        let mut order = order;
         scope.spawn(move || {
-            for step in 0..plan.steps {
-                if send.send(batch(policy, dataset, plan, step)).is_err() {
+            for _ in 0..plan.steps {
+                let studies: Vec<usize> = order.by_ref().take(plan.batch_size).collect();
+                if send.send(batch(policy, dataset, &studies)).is_err() {
                     return;
                 }
             }
@@ -172,51 +188,11 @@ pub fn trained(policy: &Policy, trainer: &SftTrainer) -> Result<Policy> {
     Ok(Policy::new(config, weights, tokenizer, policy.images().clone(), policy.device().clone())?)
 }
 
-/// Batch `step` of the shuffled epochs.
-fn batch(policy: &Policy, dataset: &dyn Dataset, plan: &SftPlan, step: u64) -> Result<Vec<SftExample>> {
-    let first = step * plan.batch_size as u64;
-    let count = dataset.len() as u64;
-    let mut epoch = (u64::MAX, Vec::new());
-    (first..first + plan.batch_size as u64)
-        .map(|at| {
-            if epoch.0 != at / count {
-                epoch = (at / count, data_order(plan.seed, at / count, dataset.len()));
-            }
-            let study = dataset.study(epoch.1[(at % count) as usize])?;
-            let (prompt, images) = policy.tokenise(&Prompt::new(&study))?;
-            Ok(SftExample { prompt, images, response: policy.tokenizer().encode_report(study.reference.text())? })
-        })
-        .collect()
-}
-
-/// A policy taught from scratch, with progress shown.
-pub fn from_scratch(dataset: &(dyn Dataset + 'static), plan: &SftPlan, progress: &Progress) -> Result<Policy> {
-    let fresh = fresh_policy(dataset, plan, &Device::Cpu)?;
-    let mut fitting = progress.fitting("supervised fine-tuning", plan.steps);
-    let (clock, mut tokens) = (Instant::now(), 0);
-    let trainer = train(&fresh, dataset, plan, |step, stats, _| {
-        tokens += stats.tokens;
-        let speed = tokens as f64 / clock.elapsed().as_secs_f64();
-        fitting.step(step + 1, stats.loss, stats.learning_rate, speed);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    fitting.finish();
-    trained(&fresh, &trainer)
-}
-
-/// More of the same supervision, at a constant rate, for so many seconds: what else the time could have been spent on.
-pub fn continued(policy: &Policy, dataset: &(dyn Dataset + 'static), seed: u64, seconds: f64) -> Result<Policy> {
-    let plan = SftPlan {
-        steps: u64::MAX >> 32,
-        learning_rate: 2e-4,
-        warmup_steps: 20,
-        decay: Decay::Constant,
-        seed,
-        ..SftPlan::default()
+fn batch(policy: &Policy, dataset: &dyn Dataset, studies: &[usize]) -> Result<Vec<SftExample>> {
+    let example = |index: &usize| {
+        let study = dataset.study(*index)?;
+        let (prompt, images) = policy.tokenise(&Prompt::new(&study))?;
+        Ok(SftExample { prompt, images, response: policy.tokenizer().encode_report(study.reference.text())? })
     };
-    let clock = Instant::now();
-    let trainer = train(policy, dataset, &plan, |_, _, _| {
-        Ok(if clock.elapsed().as_secs_f64() < seconds { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })?;
-    trained(policy, &trainer)
+    studies.iter().map(example).collect()
 }

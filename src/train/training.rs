@@ -18,6 +18,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use addendum_actors::{
@@ -71,6 +72,7 @@ pub struct Training {
     trace: Option<PathBuf>,
     progress: Progress,
     interrupt: Interrupt,
+    limit: Option<Duration>,
 }
 
 impl Training {
@@ -89,6 +91,7 @@ impl Training {
             trace: None,
             progress: Progress::stderr(),
             interrupt: Interrupt::never(),
+            limit: None,
         }
     }
 
@@ -151,6 +154,12 @@ impl Training {
     /// Stops in good order when the user wants to.
     pub fn interrupt(mut self, interrupt: Interrupt) -> Self {
         self.interrupt = interrupt;
+        self
+    }
+
+    /// Ends the run after this time, in good order and as if its steps were done. It is of this process only.
+    pub fn at_most(mut self, time: Duration) -> Self {
+        self.limit = Some(time);
         self
     }
 
@@ -253,6 +262,7 @@ impl Training {
             trace,
             progress,
             interrupt,
+            limit,
             data,
         } = self;
         // A resumed run, which may be started elsewhere, compares paths.
@@ -302,7 +312,7 @@ impl Training {
             Place::New(Some(path)) => RunFolder::create(path)?,
             Place::New(None) => RunFolder::numbered("runs".as_ref(), &numbered)?,
         };
-        pipeline = pipeline.identity(identity).folder(folder.path()).stop_when(interrupt.clone().requested());
+        pipeline = pipeline.identity(identity).folder(folder.path()).stop_when(end(interrupt.clone(), limit));
         if let Some(path) = trace {
             pipeline = pipeline.trace(path);
         }
@@ -322,6 +332,17 @@ impl Training {
                 .evaluator(move || Ok(Evaluator::new(&config, &sets, &prompts, &metrics, best.as_ref().clone())));
         }
         Ok(Run { settings, name, placement, annotators, data, folder, progress, interrupt, pipeline: Some(pipeline) })
+    }
+}
+
+/// Completes when the user wants to stop, or the time is over.
+async fn end(interrupt: Interrupt, limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::select! {
+            () = interrupt.requested() => {}
+            () = tokio::time::sleep(limit) => {}
+        },
+        None => interrupt.requested().await,
     }
 }
 

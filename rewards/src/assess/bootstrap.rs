@@ -33,12 +33,16 @@ impl Resampling {
     /// The most resamples; their values are all held in memory.
     pub const MOST: usize = 1_000_000;
 
-    /// One interval for each value of `statistic`, which is computed on the pairs picked, out of `pairs`. All values of one
-    /// resample see the same picks.
+    /// One interval for each value of `statistic`, which is computed on what is picked: of each kind, as many as there
+    /// are of it, such as pairs of reports, or studies and seeds. All values of one resample see the same picks.
     ///
     /// # Errors
     /// A field out of its range.
-    pub(super) fn intervals(&self, pairs: usize, statistic: impl Fn(&[usize]) -> Vec<f64>) -> Result<Vec<Interval>> {
+    pub fn intervals<const KINDS: usize>(
+        &self,
+        counts: [usize; KINDS],
+        statistic: impl Fn([&[usize]; KINDS]) -> Vec<f64>,
+    ) -> Result<Vec<Interval>> {
         if self.resamples == 0 {
             return Err(Error::Resampling { field: "resamples", value: 0., expected: "at least 1" });
         }
@@ -53,8 +57,8 @@ impl Resampling {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut columns: Vec<Vec<f64>> = Vec::new();
         for _ in 0..self.resamples {
-            let picks: Vec<usize> = (0..pairs).map(|_| rng.random_range(0..pairs)).collect();
-            let values = statistic(&picks);
+            let picks = counts.map(|count| (0..count).map(|_| rng.random_range(0..count)).collect::<Vec<usize>>());
+            let values = statistic(picks.each_ref().map(Vec::as_slice));
             columns.resize_with(values.len(), Vec::new);
             columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
         }
@@ -81,8 +85,9 @@ mod tests {
     #[test]
     fn a_mean_varies_by_its_standard_error() {
         // 400 values 0 and 1 in equal parts: the standard error of their mean is 0.025.
-        let mean = |picks: &[usize]| vec![picks.iter().filter(|&&i| i % 2 == 0).count() as f64 / picks.len() as f64];
-        let interval = Resampling::default().intervals(400, mean).unwrap()[0];
+        let mean =
+            |[picks]: [&[usize]; 1]| vec![picks.iter().filter(|&&i| i % 2 == 0).count() as f64 / picks.len() as f64];
+        let interval = Resampling::default().intervals([400], mean).unwrap()[0];
         assert!((interval.low - (0.5 - 1.96 * 0.025)).abs() < 0.01, "{interval:?}");
         assert!((interval.high - (0.5 + 1.96 * 0.025)).abs() < 0.01, "{interval:?}");
     }
@@ -90,8 +95,8 @@ mod tests {
     #[test]
     fn the_seed_decides() {
         let intervals = |seed| {
-            let mean = |picks: &[usize]| vec![picks.iter().sum::<usize>() as f64];
-            Resampling { seed, ..Resampling::default() }.intervals(50, mean).unwrap()
+            let mean = |[picks]: [&[usize]; 1]| vec![picks.iter().sum::<usize>() as f64];
+            Resampling { seed, ..Resampling::default() }.intervals([50], mean).unwrap()
         };
         assert_eq!(intervals(1), intervals(1));
         assert_ne!(intervals(1), intervals(2));
@@ -99,7 +104,7 @@ mod tests {
 
     #[test]
     fn impossible_settings_are_refused_by_name() {
-        let refused = |resampling: Resampling| resampling.intervals(1, |_| vec![0.]).unwrap_err().to_string();
+        let refused = |resampling: Resampling| resampling.intervals([1], |_| vec![0.]).unwrap_err().to_string();
         let none = Resampling { resamples: 0, ..Resampling::default() };
         assert_eq!(refused(none), "bootstrap: resamples is 0; expected at least 1");
         let many = Resampling { resamples: 200_000_000, ..Resampling::default() };

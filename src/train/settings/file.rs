@@ -38,6 +38,24 @@ impl Settings {
         Read::from(sources)?.settings()
     }
 
+    /// What a settings file gives, every key and value of a kind that the settings have.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn given(path: &Path) -> Result<Table, SettingsError> {
+        File::read(path)?.table()
+    }
+
+    /// Settings from what a file gives.
+    ///
+    /// # Errors
+    /// A key that is none, or a value of another kind, by its key.
+    pub fn of_given(given: &Table) -> Result<Self, Problem> {
+        table(&given.to_string()).map_err(|mistake| Problem::new(mistake.key.unwrap_or_default(), mistake.reason))?;
+        let complete = presets::complete(given);
+        complete.try_into().map_err(|error: toml::de::Error| Problem::new("", error.message()))
+    }
+
     /// The same, and every value in its range.
     ///
     /// # Errors
@@ -104,19 +122,10 @@ impl<'a> File<'a> {
     }
 
     fn table(&self) -> Result<Table, SettingsError> {
-        let failed = |error: &toml::de::Error| self.malformed(error.span(), error.message());
-        let parsed = DeTable::parse(&self.text).map_err(|error| failed(&error))?;
-        if let Some((span, path)) = unknown(parsed.get_ref(), schema::root(), &mut Vec::new()) {
-            return Err(self.malformed(Some(span), &unknown_key(&path)));
-        }
-        toml::from_str::<Settings>(&self.text).map_err(|error| {
-            let key = error.span().and_then(|span| key_at(parsed.get_ref(), span.start, ""));
-            match key {
-                Some(key) => self.malformed(error.span(), &format!("{key}: {}", error.message())),
-                None => failed(&error),
-            }
-        })?;
-        toml::from_str(&self.text).map_err(|error| failed(&error))
+        table(&self.text).map_err(|Mistake { span, key, reason }| match key {
+            Some(key) => self.malformed(span, &format!("{key}: {reason}")),
+            None => self.malformed(span, &reason),
+        })
     }
 
     fn malformed(&self, span: Option<Range<usize>>, reason: &str) -> SettingsError {
@@ -144,6 +153,26 @@ impl<'a> File<'a> {
         }
         found.map_or(Place::Nowhere, |span| self.place_at(span.start))
     }
+}
+
+/// What is wrong with the text of settings, and with which of them.
+struct Mistake {
+    span: Option<Range<usize>>,
+    key: Option<String>,
+    reason: String,
+}
+
+fn table(text: &str) -> Result<Table, Mistake> {
+    let failed = |error: toml::de::Error| Mistake { span: error.span(), key: None, reason: error.message().into() };
+    let parsed = DeTable::parse(text).map_err(failed)?;
+    if let Some((span, path)) = unknown(parsed.get_ref(), schema::root(), &mut Vec::new()) {
+        return Err(Mistake { span: Some(span), key: Some(path.join(".")), reason: unknown_key(&path) });
+    }
+    toml::from_str::<Settings>(text).map_err(|error| {
+        let key = error.span().and_then(|span| key_at(parsed.get_ref(), span.start, ""));
+        Mistake { key, ..failed(error) }
+    })?;
+    toml::from_str(text).map_err(failed)
 }
 
 /// The first key that the settings do not have, and its path.
@@ -175,10 +204,9 @@ fn key_at(table: &DeTable<'_>, byte: usize, above: &str) -> Option<String> {
 
 /// What to say of a key that is not there.
 fn unknown_key(path: &[String]) -> String {
-    let key = path.join(".");
     match nearest(path) {
-        Some(known) => format!("{key}: unknown key; did you mean `{known}`?"),
-        None => format!("{key}: unknown key; `addendum config` prints all of them"),
+        Some(known) => format!("unknown key; did you mean `{known}`?"),
+        None => "unknown key; `addendum config` prints all of them".into(),
     }
 }
 
@@ -220,7 +248,9 @@ fn parsed(argument: &str) -> Result<(Vec<String>, Value), SettingsError> {
     let path: Vec<String> = key.trim().split('.').map(|part| part.trim().to_string()).collect();
     let mut node = schema::root();
     for (depth, part) in path.iter().enumerate() {
-        node = node.child(part).ok_or_else(|| malformed(unknown_key(&path[..=depth])))?;
+        let known = &path[..=depth];
+        let unknown = || malformed(format!("{}: {}", known.join("."), unknown_key(known)));
+        node = node.child(part).ok_or_else(unknown)?;
     }
     let text = text.trim();
     // What is no TOML value is text: paths and names need no quotes.

@@ -56,7 +56,8 @@ fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     }
 }
 
-fn set(table: &mut Table, key: &str, value: Value) {
+/// Sets a key by its path.
+pub fn set(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         None => drop(table.insert(key.to_string(), value)),
         Some((first, rest)) => {
@@ -69,7 +70,7 @@ fn set(table: &mut Table, key: &str, value: Value) {
 }
 
 /// Puts `over` on top of `under`.
-pub(super) fn merge(under: &mut Table, over: Table) {
+pub fn merge(under: &mut Table, over: Table) {
     for (key, value) in over {
         match (under.get_mut(&key), value) {
             (Some(Value::Table(under)), Value::Table(over)) => merge(under, over),
