@@ -87,7 +87,8 @@ fn told(log: &Log) -> impl Fn(&DataConfig) -> anyhow::Result<Data> + Send + Sync
     let log = log.clone();
     move |config| {
         let mut data = Data::load(config)?;
-        let wrap = |name, inner: Arc<dyn Dataset>| -> Arc<dyn Dataset> { Arc::new(Told { inner, name, log: log.clone() }) };
+        let wrap =
+            |name, inner: Arc<dyn Dataset>| -> Arc<dyn Dataset> { Arc::new(Told { inner, name, log: log.clone() }) };
         data.supervised = wrap("teaching", data.supervised);
         data.training = wrap("training", data.training);
         for (sets, name) in [(&mut data.validation, "validation"), (&mut data.tests, "test")] {
@@ -210,7 +211,10 @@ fn a_study_that_was_killed_goes_on_and_ends_in_the_same_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("s.toml");
     let arm = "[[arm]]\nname = \"EditGRPO\"\n";
-    let text = format!("{}{arm}", SMALL.replace("[1, 2]", "[1]").replace("steps = 2", "steps = 6").replace("\"SFT\"", "\"EditGRPO\""));
+    let text = format!(
+        "{}{arm}",
+        SMALL.replace("[1, 2]", "[1]").replace("steps = 2", "steps = 6").replace("\"SFT\"", "\"EditGRPO\"")
+    );
     fs::write(&file, &text).unwrap();
     let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
     let output = study(&file, &whole).output().unwrap();
@@ -229,11 +233,8 @@ fn a_study_that_was_killed_goes_on_and_ends_in_the_same_numbers() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let plan = plan(&text).unwrap();
-    let mut numbers = [&whole, &killed].map(|out| json(&plan, &plan.first(), out));
-    for numbers in &mut numbers {
-        let timings = numbers["levels"][0]["arms"][0]["curves"].as_object_mut().unwrap();
-        assert!(timings.contains_key("reward_sampled"));
-    }
+    let numbers = [&whole, &killed].map(|out| json(&plan, &plan.first(), out));
+    assert!(numbers[0]["levels"][0]["arms"][0]["curves"]["reward_sampled"].is_array());
     assert_eq!(numbers[0], numbers[1]);
 }
 
@@ -263,7 +264,7 @@ fn what_is_wrong_with_a_study_is_named_with_its_place_and_what_was_expected() {
         ("name = \"EditGRPO\"", "name = \"SFT\"", &["s.toml:20:1: arm.1.name", "of its own"]),
         ("[[arm]]", "[teach.a]\nfrom = \"a\"\n[[arm]]", &["s.toml:16:1: teach.a.from", "leads back to itself"]),
         ("[[arm]]", "[teach.a]\nstep = 1\n[[arm]]", &["s.toml:15:8: teach.a", "unknown field `step`"]),
-        ("phantom-tiny", "nothing", &["s.toml:9:1: policy.path", "nothing"]),
+        ("phantom-tiny", "nothing", &["s.toml:9:8: policy.path", "nothing"]),
     ] {
         let message = with(from, to);
         assert!(parts.iter().all(|part| message.contains(part)), "{to}: {message}");
