@@ -155,7 +155,7 @@ impl Study {
             SettingsError::Malformed { place, reason: error.message().trim().replace('\n', ", ") }
         })?;
         study.source = Some(source);
-        study.check().map_err(|problem| study.invalid(&[problem.key.clone()], problem))?;
+        study.check().map_err(|problem| study.invalid(std::slice::from_ref(&problem.key), problem.clone()))?;
         Ok(study)
     }
 
@@ -253,7 +253,7 @@ impl Budget {
 impl Arm {
     fn check(&self, place: &str) -> Result<(), Problem> {
         for (key, values) in &flat(&self.grid) {
-            if !values.as_array().is_some_and(|values| !values.is_empty()) {
+            if values.as_array().is_none_or(Vec::is_empty) {
                 return Err(Problem::new(
                     format!("{place}.grid.{key}"),
                     format!("is {values}, expected a list of values"),

@@ -1,7 +1,7 @@
 //! What the sampled reports of a run said, step by step, by the rollouts that it recorded.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     fs,
     path::Path,
 };
@@ -85,10 +85,11 @@ pub fn look(
         let mut truth = Vec::new();
         for rollout in &sampled {
             let index = order.study_of(TicketId(rollout.ticket), rollout.draw);
-            if !references.contains_key(&index) {
-                references.insert(index, data.training.study(index)?.reference.text().to_owned());
-            }
-            truth.push(references[&index].clone());
+            let reference = match references.entry(index) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(open) => open.insert(data.training.study(index)?.reference.text().to_owned()),
+            };
+            truth.push(reference.clone());
         }
         let hypotheses: Vec<&str> = sampled.iter().map(|rollout| rollout.text.as_str()).collect();
         let truth: Vec<&str> = truth.iter().map(String::as_str).collect();

@@ -19,24 +19,32 @@ const FURTHER: [(&str, &str); 4] = [
     ("Distinct", "distinct_share"),
 ];
 
+/// What fits on a terminal.
+const NARROW: [&str; 5] = ["micro_f1_14", "macro_f1_14", "radgraph_f1", "rate", "average"];
+
 impl Summary {
     /// The whole of `results.md`.
     pub fn markdown(&self) -> String {
-        let mut text = format!("# {}\n", self.name);
+        let columns: Vec<_> = CLINICAL.into_iter().chain(FURTHER).collect();
+        format!("# {}\n{}\n# Findings\n\nSums over the seeds.\n{}", self.name, self.scores(&columns), self.findings())
+    }
+
+    /// The tables of the scores that matter most, for a terminal.
+    pub fn text(&self) -> String {
+        let columns: Vec<_> = CLINICAL.into_iter().filter(|(_, score)| NARROW.contains(score)).collect();
+        self.scores(&columns)
+    }
+
+    fn scores(&self, columns: &[(&str, &str)]) -> String {
+        let mut text = String::new();
         for level in &self.levels {
             if !level.name.is_empty() {
                 let _ = write!(text, "\n## {}\n", level.name);
             }
-            level.tests.iter().for_each(|test| text += &scores(test));
+            level.tests.iter().for_each(|test| text += &scores(test, columns));
             text += &notes(level);
         }
-        text + "\n# Findings\n\nSums over the seeds.\n" + &self.findings()
-    }
-
-    /// The tables of scores, without those of findings.
-    pub fn text(&self) -> String {
-        let whole = self.markdown();
-        whole.split("\n# Findings").next().unwrap_or(&whole).to_owned()
+        text
     }
 
     fn findings(&self) -> String {
@@ -68,8 +76,7 @@ fn decoding(temperature: f64) -> String {
     if temperature == 0.0 { "greedy".into() } else { format!("T = {temperature}") }
 }
 
-fn scores(test: &TestSummary) -> String {
-    let columns: Vec<(&str, &str)> = CLINICAL.into_iter().chain(FURTHER).collect();
+fn scores(test: &TestSummary, columns: &[(&str, &str)]) -> String {
     let title = format!("{}, {} studies, {}", test.set, test.studies, decoding(test.temperature));
     let header = [title].into_iter().chain(columns.iter().map(|(column, _)| (*column).to_owned()));
     let mut rows: Vec<Vec<String>> = vec![header.collect()];
