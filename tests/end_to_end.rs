@@ -90,14 +90,14 @@ fn unscored(
     let prompts = Arc::new(Prompts::new(policy.clone(), 1 << 24));
     let algorithm = settings.algorithm.build(settings.sampling.max_new_tokens).unwrap();
     let (sampling, batch) = (settings.sampling.clone(), settings.sampler.clone());
-    let (samplers, variant) = (prompts.clone(), settings.run.variant);
+    let (samplers, run) = (prompts.clone(), settings.run.clone());
     Pipeline::with_batch_samplers(
         settings.run,
         studies.clone(),
         move |_| Ok(Sampler::with(samplers.clone(), sampling.clone(), batch.clone())?),
         move || Ok(Learner::new(&[prompts], adapter, algorithm, settings.learner)?),
     )
-    .stage("editor", 2, move || Ok(Delayed(EditStage::new(editor.clone(), tokenizer.clone(), variant), delay)))
+    .stage("editor", 2, move || Ok(Delayed(EditStage::new(editor.clone(), tokenizer.clone(), run.clone()), delay)))
 }
 
 fn pipeline(
