@@ -53,7 +53,7 @@ async fn main() -> anyhow::Result<()> {
     let scorer = Arc::new(Scorer::new(backends, &settings.reward)?);
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let algorithm = settings.algorithm.build(settings.sampling.max_new_tokens)?;
-    let (variant, sampling, learner) = (settings.run.variant, settings.sampling, settings.learner);
+    let (run, sampling, learner) = (settings.run.clone(), settings.sampling, settings.learner);
     let prompts = Arc::new(Prompts::new(policy, 1 << 28));
     let to_sample = prompts.clone();
 
@@ -63,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
         move |_| Ok(Sampler::new(to_sample.clone(), sampling.clone())?),
         move || Ok(Learner::new(&[prompts], adapter, algorithm, learner)?),
     )
-    .stage("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), variant)))
+    .stage("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), run.clone())))
     .stage("reward", 1, move || Ok(RewardStage::new(scorer.clone())))
     .stage("length_penalty", 1, || Ok(LengthPenalty))
     .observer(|event| {

@@ -257,6 +257,7 @@ impl Learner {
                     Origin::Sampled { logprobs, .. } => Some(logprobs.clone()),
                     Origin::Edited { .. } | Origin::Reference => None,
                 },
+                shared: shared(group, rollout),
                 reward: reward.total,
                 truncated: rollout.truncated,
             })
@@ -305,6 +306,13 @@ impl engine::Learner<Adapter> for Learner {
         let lora = self.learner.adapter().config().clone();
         Ok(Adapter::from_bytes(policy.config(), lora, bytes, policy.device())?)
     }
+}
+
+/// How many of its first tokens a copy has in common with its source; 0 for what is no copy, or whose source is gone.
+fn shared(group: &RolloutGroup, rollout: &Rollout) -> usize {
+    let source = rollout.source().and_then(|source| group.rollout(source));
+    let pairs = source.into_iter().flat_map(|source| source.tokens.iter().zip(&rollout.tokens));
+    pairs.take_while(|(a, b)| a == b).count()
 }
 
 /// Whether an algorithm would spend a step on a scored group.

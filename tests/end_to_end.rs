@@ -12,11 +12,15 @@ use std::{
 
 use addendum::{
     actors::{
-        Event, Pipeline, RunConfig, RunSummary, Stage, StageError,
-        stages::{EditStage, RewardStage},
+        Event, Keep, Pipeline, RunConfig, RunSummary, SelectConfig, Stage, StageError, StepRecord, Unedited, When,
+        stages::{EditStage, RewardStage, SelectStage},
     },
     editor::Editor,
-    policy::{Adapter, Config, LoraConfig, Policy, model::Weights},
+    policy::{
+        Adapter, Config, LoraConfig, Policy,
+        model::Weights,
+        objective::{EditedFrom, OffPolicy},
+    },
     qwen::{Learner, Prompts, Sampler, Tokenizer},
     remote::{Patience, ServiceConfig},
     replay::{Mode, Rollout, RolloutGroup, Scored},
@@ -98,14 +102,14 @@ fn unscored(
     let prompts = Arc::new(Prompts::new(policy.clone(), 1 << 24));
     let algorithm = settings.algorithm.build(settings.sampling.max_new_tokens).unwrap();
     let (sampling, batch) = (settings.sampling.clone(), settings.sampler.clone());
-    let (samplers, variant) = (prompts.clone(), settings.run.variant);
+    let (samplers, run) = (prompts.clone(), settings.run.clone());
     Pipeline::with_batch_samplers(
         settings.run,
         studies.clone(),
         move |_| Ok(Sampler::with(samplers.clone(), sampling.clone(), batch.clone())?),
         move || Ok(Learner::new(&[prompts], adapter, algorithm, settings.learner)?),
     )
-    .stage("editor", 2, move || Ok(Delayed(EditStage::new(editor.clone(), tokenizer.clone(), variant), delay)))
+    .stage("editor", 2, move || Ok(Delayed(EditStage::new(editor.clone(), tokenizer.clone(), run.clone()), delay)))
 }
 
 fn pipeline(
@@ -115,8 +119,13 @@ fn pipeline(
     delay: Duration,
 ) -> Pipeline<Adapter> {
     let scorer = Arc::new(Scorer::new(Backends::lexicon(), &settings.reward).unwrap());
-    unscored(policy, studies, settings, delay)
-        .stage("reward", 2, move || Ok(Delayed(RewardStage::new(scorer.clone()), delay)))
+    let run = settings.run.clone();
+    let chain = unscored(policy, studies, settings, delay)
+        .stage("reward", 2, move || Ok(Delayed(RewardStage::new(scorer.clone()), delay)));
+    match run.selects() {
+        true => chain.stage("select", 2, move || Ok(SelectStage::new(run.clone()))),
+        false => chain,
+    }
 }
 
 async fn finish(pipeline: Pipeline<Adapter>) -> RunSummary<Adapter> {
@@ -159,6 +168,50 @@ async fn one_seed_gives_one_adapter_whatever_the_samplers_the_timing_and_the_dea
     let mut other = settings();
     other.run.seed = 6;
     assert_ne!(bytes(&finish(pipeline(&policy, &studies, other, Duration::ZERO)).await), expected, "another seed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_variants_beyond_the_paper_together_give_one_adapter_for_one_seed() {
+    let studies = studies(40);
+    let policy = policy(&*studies);
+    let variants = |off_policy, samplers| {
+        let mut settings = settings();
+        (settings.run.steps, settings.run.samplers, settings.run.max_attempts) = (2, samplers, 1000);
+        (settings.run.edited_share_end, settings.run.edited_share_steps) = (Some(0.25), 1);
+        settings.run.select =
+            SelectConfig { unedited: Unedited::Fresh, keep: Keep::Improving, when: When::LowVariance, std_below: 1.0 };
+        settings.edit.sentences_per_edit = 1;
+        settings.learner.objective.edited_from = EditedFrom::Difference;
+        settings.learner.objective.off_policy = off_policy;
+        settings
+    };
+    let run = async |settings: Settings, delay| {
+        let steps: Arc<Mutex<Vec<StepRecord>>> = Arc::default();
+        let heard = steps.clone();
+        let chain = pipeline(&policy, &studies, settings, Duration::from_millis(delay)).observer(move |event| {
+            if let Event::Step(record) = event {
+                heard.lock().unwrap().push((**record).clone());
+            }
+        });
+        (bytes(&finish(chain).await), std::mem::take(&mut *steps.lock().unwrap()))
+    };
+    let mut adapters = Vec::new();
+    for off_policy in [OffPolicy::Plain, OffPolicy::Shaped, OffPolicy::Capped] {
+        let (adapter, steps) = run(variants(off_policy, 1), 0).await;
+        assert_eq!(run(variants(off_policy, 2), 20).await.0, adapter, "{off_policy:?}");
+        for (record, copies) in steps.iter().zip([4, 2]) {
+            // Two groups of four; every copy of them is kept, or a sample is in its place.
+            assert_eq!(record.rollouts, 8);
+            assert_eq!(record.edits.keys().filter(|operation| *operation == "none").count(), 0);
+            assert_eq!(record.dropped.values().sum::<u64>(), copies, "as many candidates too many as copies");
+        }
+        assert!(steps.iter().any(|record| !record.edits.is_empty()), "no edit was trained on: the test shows little");
+        adapters.push(adapter);
+    }
+    adapters.push(run(settings(), 0).await.0);
+    adapters.sort();
+    adapters.dedup();
+    assert_eq!(adapters.len(), 4, "a setting changes nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,13 @@
 //! The configuration of a run, as far as the actors are concerned, and what is impossible about it.
 
+mod select;
+
 use addendum_replay::{GateConfig, Mode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+pub use select::{Keep, SelectConfig, Unedited, When};
 
 use crate::{RunError, identity::Identity};
 
@@ -74,6 +78,16 @@ pub struct RunConfig {
     /// What the reports of a study are: "grpo" all sampled, "edit_grpo" half of them sampled and one edited copy of each,
     /// "edit_grpo_para" the same with one edited copy replaced by the whole reference report.
     pub variant: Variant,
+    /// Share of a group's reports that are edited copies, 0 to 0.5, which the paper uses; rounded to whole reports. 0 is
+    /// GRPO.
+    pub edited_share: f64,
+    /// What `edited_share` becomes, 0 to 0.5: from the first step it goes there in equal parts over `edited_share_steps`,
+    /// and stays. Without it, the share stays as it is.
+    pub edited_share_end: Option<f64>,
+    /// Steps after which the share of edited copies is `edited_share_end`; at least 1 where that is set.
+    pub edited_share_steps: u64,
+    /// Which of the candidates for a group, sampled and edited, the learner sees once they have their rewards.
+    pub select: SelectConfig,
     /// Failed attempts, at least 1, after which a study is given up for its step; it may be lost with a worker ten times
     /// as often.
     #[schemars(extend("x-resume" = "free"))]
@@ -126,6 +140,10 @@ impl Default for RunConfig {
             samplers: 1,
             seed: 0,
             variant: Variant::EditGrpo,
+            edited_share: 0.5,
+            edited_share_end: None,
+            edited_share_steps: 0,
+            select: SelectConfig::default(),
             max_attempts: 3,
             max_dead_in_a_row: 8,
             max_skipped_in_a_row: 10,
@@ -190,23 +208,25 @@ impl RunConfig {
             return Err(RunError::config(
                 "group_size",
                 self.group_size,
-                "an even number: half of the group is sampled, half edited",
+                "an even number: up to half of the group is edited",
             ));
         }
-        Ok(())
-    }
-
-    /// Reports sampled per group; the others are made by the editor.
-    pub fn sampled_per_group(&self) -> usize {
-        match self.variant {
-            Variant::Grpo => self.group_size,
-            Variant::EditGrpo | Variant::EditGrpoPara => self.group_size / 2,
+        let end = self.edited_share_end.unwrap_or(self.edited_share);
+        for (field, share) in [("edited_share", self.edited_share), ("edited_share_end", end)] {
+            if !(0.0..=0.5).contains(&share) {
+                return Err(RunError::config(field, share, "a number from 0 to 0.5: every edited copy has a source"));
+            }
         }
+        if self.edited_share_end.is_some() && self.edited_share_steps == 0 {
+            return Err(RunError::config("edited_share_steps", 0, "at least 1, as `edited_share_end` is set"));
+        }
+        self.select.validate()
     }
 
     /// The settings that bind a run over a training set of `studies` studies, by their names within `run`.
     pub(crate) fn identity(&self, studies: usize) -> Identity {
         let Self { batch_groups, group_size, staleness, mode, swap, seed, variant, max_draws, .. } = self;
+        let Self { edited_share, edited_share_end, edited_share_steps, select, .. } = self;
         let values = [
             ("run.batch_groups", json!(batch_groups)),
             ("run.max_draws", json!(max_draws)),
@@ -216,6 +236,10 @@ impl RunConfig {
             ("run.mode", json!(mode)),
             ("run.seed", json!(seed)),
             ("run.variant", json!(variant)),
+            ("run.edited_share", json!(edited_share)),
+            ("run.edited_share_end", json!(edited_share_end)),
+            ("run.edited_share_steps", json!(edited_share_steps)),
+            ("run.select", json!(select)),
             ("studies", json!(studies)),
         ];
         let plain = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
@@ -258,6 +282,14 @@ mod tests {
         let swap = RunConfig { swap: true, ..base() };
         assert!(message(swap.clone()).starts_with("config: `swap` is true, expected false"));
         assert!(RunConfig { mode: Mode::Latest, ..swap }.validate().is_ok());
+        assert!(
+            message(RunConfig { edited_share: 0.6, ..base() }).starts_with("config: `edited_share` is 0.6, expected")
+        );
+        let annealed = RunConfig { edited_share_end: Some(f64::NAN), ..base() };
+        assert!(message(annealed.clone()).starts_with("config: `edited_share_end` is NaN"));
+        let annealed = RunConfig { edited_share_end: Some(0.0), ..annealed };
+        assert!(message(annealed.clone()).starts_with("config: `edited_share_steps` is 0, expected at least 1"));
+        assert!(RunConfig { edited_share_steps: 10, ..annealed }.validate().is_ok());
         let odd_grpo = RunConfig { group_size: 7, variant: Variant::Grpo, ..base() };
         assert!(odd_grpo.validate().is_ok());
     }
@@ -279,12 +311,13 @@ mod tests {
     #[test]
     fn every_field_says_what_it_does_and_an_unknown_one_is_refused() {
         let schema = serde_json::to_value(schemars::schema_for!(RunConfig)).unwrap();
-        for fields in [&schema["properties"], &schema["$defs"]["Threads"]["properties"]] {
+        let parts = ["Threads", "SelectConfig"].map(|part| &schema["$defs"][part]["properties"]);
+        for fields in [&schema["properties"]].into_iter().chain(parts) {
             for (name, field) in fields.as_object().unwrap() {
                 assert!(field["description"].as_str().is_some_and(|text| text.ends_with('.')), "{name}: {field}");
             }
         }
-        for unknown in [r#"{"step": 3}"#, r#"{"threads": {"learners": 2}}"#] {
+        for unknown in [r#"{"step": 3}"#, r#"{"threads": {"learners": 2}}"#, r#"{"select": {"keeps": "all"}}"#] {
             let error = serde_json::from_str::<RunConfig>(unknown).unwrap_err().to_string();
             assert!(error.contains("unknown field"), "{error}");
         }

@@ -12,6 +12,7 @@
 
 mod ahead;
 pub mod checkpoint;
+mod composition;
 pub mod compute;
 mod config;
 mod context;
@@ -38,6 +39,7 @@ mod shared;
 mod shelf;
 mod slot;
 mod snapshots;
+mod spread;
 mod stage;
 pub mod stages;
 mod start;
@@ -49,7 +51,7 @@ mod trainer;
 mod workers;
 mod writer;
 
-pub use config::{RunConfig, Threads, Variant};
+pub use config::{Keep, RunConfig, SelectConfig, Threads, Unedited, Variant, When};
 pub use engine::{
     AsyncSampler, BatchSampler, EngineError, Evaluate, Learner, Load, Request, Sampled, Sampler, Scores, StepStats,
     Tokenize, Versioned,

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use addendum_replay::{Batch, EditOperation, GateStats, Origin, PolicyVersion, Rollout, RolloutGroup};
+use addendum_replay::{Batch, DropReason, EditOperation, GateStats, Origin, PolicyVersion, Rollout, RolloutGroup};
 use serde::{Deserialize, Serialize};
 
-use crate::{StepStats, engine::or_nan};
+use crate::{
+    StepStats,
+    engine::or_nan,
+    spread::{all_equal, deviation, mean},
+};
 
 /// Everything measured about one step. Means are NaN (in JSON `null`) where there is nothing to average.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +37,17 @@ pub struct StepRecord {
     pub edit_gain: f64,
     /// Edits by operation; `none` counts edited copies without an edit.
     pub edits: BTreeMap<String, u64>,
+    /// Mean gain of edits over their sources by operation, `several` where a copy had more than one; those that a selection
+    /// dropped included.
+    pub edit_gains: BTreeMap<String, f64>,
+    /// Share of the edited copies that needed no edit; those that a selection dropped included.
+    #[serde(deserialize_with = "or_nan")]
+    pub duplicate_share: f64,
+    /// Reports that were judged, but left out by a selection, by its reason: `unedited` copies, edits with `no_gain`,
+    /// copies of groups that were `varied` already, `spare` samples.
+    pub dropped: BTreeMap<String, u64>,
+    /// Samples that took the places of copies.
+    pub fresh_samples: usize,
     /// Groups whose rewards are all equal: they teach nothing.
     pub zero_variance_groups: usize,
     /// Mean over groups of the (population) standard deviation of their rewards.
@@ -106,10 +121,16 @@ impl StepRecord {
             reward_components: component_means(rollouts()),
             edit_gain: mean(groups.iter().flat_map(RolloutGroup::edit_gains)),
             edits: edits_by_operation(rollouts()),
+            edit_gains: gains_by_operation(groups),
+            duplicate_share: mean(
+                groups.iter().flat_map(RolloutGroup::copies).map(|copy| share(copy.edits().is_empty())),
+            ),
+            dropped: dropped_by_reason(groups),
+            fresh_samples: groups.iter().map(RolloutGroup::fresh_samples).sum(),
             zero_variance_groups: rewards.iter().filter(|group| all_equal(group)).count(),
             reward_std: mean(rewards.iter().map(|group| deviation(group))),
             response_length: mean(sampled().map(|rollout| rollout.tokens.len() as f64)),
-            truncated_share: mean(sampled().map(|rollout| f64::from(u8::from(rollout.truncated)))),
+            truncated_share: mean(sampled().map(|rollout| share(rollout.truncated))),
             swapped_share: mean(sampled().flat_map(|rollout| swapped(rollout.origin.versions()))),
             staleness_mean: mean(staleness.iter().map(|lag| *lag as f64)),
             staleness_max: staleness.iter().copied().max().unwrap_or(0),
@@ -173,6 +194,10 @@ pub struct RolloutSample {
     pub reward: f64,
     pub components: BTreeMap<String, f64>,
     pub text: String,
+    /// Why a selection left the rollout out of what is trained on. A copy whose edit was undone is there twice: as it was,
+    /// dropped, and as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<DropReason>,
 }
 
 impl RolloutSample {
@@ -181,30 +206,34 @@ impl RolloutSample {
         let groups = batch.groups().iter().take(groups);
         groups
             .flat_map(|group| {
-                group.rollouts.iter().map(|rollout| Self {
-                    step: batch.step(),
-                    ticket: group.ticket.id().0,
-                    draw: group.ticket.draw(),
-                    study: group.study.id.clone(),
-                    rollout: rollout.id.0 as usize,
-                    origin: match rollout.origin {
-                        Origin::Sampled { .. } => "sampled",
-                        Origin::Edited { .. } => "edited",
-                        Origin::Reference => "reference",
-                    }
-                    .to_string(),
-                    source: rollout.source().map(|id| id.0 as usize),
-                    versions: runs(rollout.origin.versions()),
-                    edits: match &rollout.origin {
-                        Origin::Edited { record, .. } => record.operations.clone(),
-                        _ => Vec::new(),
-                    },
-                    reward: total(rollout),
-                    components: rollout.reward.as_ref().map(|reward| reward.components.clone()).unwrap_or_default(),
-                    text: rollout.text.clone(),
-                })
+                let kept = group.rollouts.iter().map(|rollout| (rollout, None));
+                let dropped = group.dropped.iter().map(|dropped| (&dropped.rollout, Some(dropped.reason)));
+                kept.chain(dropped).map(|(rollout, reason)| Self::of(batch.step(), group, rollout, reason))
             })
             .collect()
+    }
+
+    fn of(step: u64, group: &RolloutGroup, rollout: &Rollout, dropped: Option<DropReason>) -> Self {
+        Self {
+            step,
+            ticket: group.ticket.id().0,
+            draw: group.ticket.draw(),
+            study: group.study.id.clone(),
+            rollout: rollout.id.0 as usize,
+            origin: match rollout.origin {
+                Origin::Sampled { .. } => "sampled",
+                Origin::Edited { .. } => "edited",
+                Origin::Reference => "reference",
+            }
+            .to_string(),
+            source: rollout.source().map(|id| id.0 as usize),
+            versions: runs(rollout.origin.versions()),
+            edits: rollout.edits().to_vec(),
+            reward: total(rollout),
+            components: rollout.reward.as_ref().map(|reward| reward.components.clone()).unwrap_or_default(),
+            text: rollout.text.clone(),
+            dropped,
+        }
     }
 }
 
@@ -218,24 +247,12 @@ fn runs(versions: &[PolicyVersion]) -> Vec<(u64, usize)> {
 
 /// One for each token from a younger version than the first, zero for each other one.
 fn swapped(versions: &[PolicyVersion]) -> impl Iterator<Item = f64> + '_ {
-    versions.iter().map(|version| f64::from(u8::from(*version > versions[0])))
+    versions.iter().map(|version| share(*version > versions[0]))
 }
 
-fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
-    let (sum, count) = values.into_iter().fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
-    sum / f64::from(count)
-}
-
-/// A mean is rounded, and most equal numbers differ from theirs; they never differ from the first of them.
-fn all_equal(values: &[f64]) -> bool {
-    values.iter().all(|value| *value == values[0])
-}
-
-/// Population standard deviation. That of equal values is exactly zero, because distances are taken from the first.
-fn deviation(values: &[f64]) -> f64 {
-    let distances = || values.iter().map(|value| value - values[0]);
-    let center = mean(distances());
-    mean(distances().map(|distance| (distance - center).powi(2))).sqrt()
+/// What counts towards a share, as a number to take the mean of.
+fn share(counts: bool) -> f64 {
+    f64::from(u8::from(counts))
 }
 
 fn component_means<'a>(rollouts: impl Iterator<Item = &'a Rollout>) -> BTreeMap<String, f64> {
@@ -263,30 +280,32 @@ fn edits_by_operation<'a>(rollouts: impl Iterator<Item = &'a Rollout>) -> BTreeM
     counts
 }
 
+fn gains_by_operation(groups: &[RolloutGroup]) -> BTreeMap<String, f64> {
+    let mut gains: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for group in groups {
+        for copy in group.copies() {
+            let operation = match copy.edits() {
+                [] => continue,
+                [edit] => edit.operation.as_str(),
+                _ => "several",
+            };
+            gains.entry(operation).or_default().extend(group.gain(copy));
+        }
+    }
+    gains.into_iter().map(|(operation, gains)| (operation.to_string(), mean(gains))).collect()
+}
+
+fn dropped_by_reason(groups: &[RolloutGroup]) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for dropped in groups.iter().flat_map(|group| &group.dropped) {
+        *counts.entry(dropped.reason.name().to_string()).or_default() += 1;
+    }
+    counts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn equal_rewards_are_found_and_deviate_by_nothing_however_their_mean_is_rounded() {
-        let mut rounded = 0;
-        for size in 1..=12 {
-            for hundredths in 0..=300 {
-                let mut rewards = vec![f64::from(hundredths) / 100.0; size];
-                rounded += usize::from(mean(rewards.iter().copied()) != rewards[0]);
-                assert!(all_equal(&rewards) && deviation(&rewards) == 0.0, "{rewards:?}");
-                rewards.push(rewards[0].next_up());
-                assert!(!all_equal(&rewards), "{rewards:?}");
-            }
-        }
-        assert!(rounded > 0, "no mean was rounded: the test shows nothing");
-    }
-
-    #[test]
-    fn the_standard_deviation_is_that_of_the_population() {
-        assert_eq!(deviation(&[1.0, 3.0]), 1.0);
-        assert!((deviation(&[0.1, 0.2, 0.3, 0.4]) - 0.0125f64.sqrt()).abs() < 1e-12);
-    }
 
     #[test]
     fn versions_are_told_in_runs_and_those_younger_than_the_first_token_count_as_swapped() {

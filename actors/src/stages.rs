@@ -1,7 +1,9 @@
-//! The stages that every run of EditGRPO is made of: the editor and the rewards.
+//! The stages that runs of EditGRPO are made of: the editor, the rewards, and selection where it is asked for.
 
 mod editor;
 mod reward;
+mod select;
 
 pub use editor::EditStage;
 pub use reward::RewardStage;
+pub use select::SelectStage;

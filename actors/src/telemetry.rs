@@ -46,6 +46,10 @@ fn describe_sampling() {
     describe_histogram!("addendum_sampler_response_length_tokens", "Length of sampled reports, end token included");
     describe_counter!("addendum_editor_edits_total", "Edits by operation and rule, none included");
     describe_histogram!("addendum_editor_gain_score", "Reward of an edited report minus that of its source");
+    describe_gauge!("addendum_editor_mean_gain_score", "Mean gain of the last batch's edits by operation");
+    describe_gauge!("addendum_editor_duplicate_ratio", "Share of the last batch's copies that needed no edit");
+    describe_counter!("addendum_select_dropped_rollouts_total", "Judged reports left out of their groups, by reason");
+    describe_counter!("addendum_select_fresh_rollouts_total", "Samples that took the places of edited copies");
     describe_histogram!("addendum_reward_group_score", "Mean reward of a group");
     describe_histogram!("addendum_reward_component_score", "Mean of a reward component over a group, unweighted");
     describe_gauge!("addendum_reward_batch_mean_score", "Mean reward of the last batch by origin of the report");
@@ -197,6 +201,14 @@ pub(crate) fn step(record: &StepRecord, compute: Duration, evictions: u64, retri
     {
         finite(mean, |mean| gauge!("addendum_reward_batch_mean_score", "origin" => origin).set(mean));
     }
+    for (operation, gain) in &record.edit_gains {
+        finite(*gain, |gain| gauge!("addendum_editor_mean_gain_score", "operation" => operation.clone()).set(gain));
+    }
+    for (reason, rollouts) in &record.dropped {
+        counter!("addendum_select_dropped_rollouts_total", "reason" => reason.clone()).increment(*rollouts);
+    }
+    counter!("addendum_select_fresh_rollouts_total").increment(record.fresh_samples as u64);
+    set("addendum_editor_duplicate_ratio", record.duplicate_share);
     let stats = &record.stats;
     set("addendum_learner_reward_std_score", record.reward_std);
     set("addendum_learner_policy_loss_nats", stats.loss);

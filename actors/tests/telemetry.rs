@@ -43,11 +43,14 @@ async fn exposition() -> String {
 }
 
 /// What the project promises to measure.
-const PROMISED: [&str; 36] = [
+const PROMISED: [&str; 39] = [
     "addendum_sampler_rollouts_total",
     "addendum_sampler_tokens_total",
     "addendum_editor_edits_total",
     "addendum_editor_gain_score",
+    "addendum_editor_mean_gain_score",
+    "addendum_editor_duplicate_ratio",
+    "addendum_select_fresh_rollouts_total",
     "addendum_reward_component_score",
     "addendum_reward_group_score",
     "addendum_reward_zero_variance_groups_total",

@@ -21,6 +21,9 @@ pub struct EditConfig {
     pub replace_threshold: Option<f64>,
     /// The most edits of one report; at least 1, which the paper uses.
     pub operations_per_report: usize,
+    /// Allows long reports more edits: one for so many sentences, rounded, where that is more than
+    /// `operations_per_report`. 0 makes no difference between reports.
+    pub sentences_per_edit: usize,
     /// What an edit exchanges: a `sentence`, or the whole `report`.
     pub granularity: Granularity,
     /// Whose entities the rule sees, and with it how they match: `rate` by cosine, `radgraph` by their words, `lexicon` by
@@ -108,6 +111,7 @@ impl Default for EditConfig {
             tau: 0.6,
             replace_threshold: None,
             operations_per_report: 1,
+            sentences_per_edit: 0,
             granularity: Granularity::default(),
             extractor: Extractor::default(),
             reference_code: false,
@@ -120,6 +124,14 @@ impl EditConfig {
     /// The threshold of rule (b).
     pub fn replace_threshold(&self) -> f64 {
         self.replace_threshold.unwrap_or(self.tau)
+    }
+
+    /// The most edits of a report of so many sentences: max(`operations_per_report`, round(n / `sentences_per_edit`)).
+    pub fn operations(&self, sentences: usize) -> usize {
+        let each = self.sentences_per_edit;
+        // Half a sentence is rounded up.
+        let for_length = if each == 0 { 0 } else { (sentences + each / 2) / each };
+        self.operations_per_report.max(for_length)
     }
 
     /// What similarity means with this extractor.
@@ -192,6 +204,17 @@ mod tests {
         assert!(refused(both).contains("granularity is report, expected sentence"));
         let both = EditConfig { reference_code: true, extractor: Extractor::Radgraph, ..default() };
         assert!(refused(both).contains("extractor is radgraph, expected rate or lexicon"));
+    }
+
+    #[test]
+    fn long_reports_are_edited_more_often_where_that_is_asked_for() {
+        let operations = |operations_per_report, sentences_per_edit, sentences| {
+            EditConfig { operations_per_report, sentences_per_edit, ..EditConfig::default() }.operations(sentences)
+        };
+        assert_eq!([0, 1, 5, 100].map(|n| operations(1, 0, n)), [1; 4]);
+        assert_eq!([0, 1, 4, 5, 6, 9, 10, 12].map(|n| operations(1, 4, n)), [1, 1, 1, 1, 2, 2, 3, 3]);
+        assert_eq!([0, 1, 4, 5, 7, 8].map(|n| operations(1, 3, n)), [1, 1, 1, 2, 2, 3]);
+        assert_eq!([4, 12].map(|n| operations(2, 4, n)), [2, 3]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ const CACHED_REFERENCES: usize = 64;
 pub struct Edited {
     /// The source byte for byte where no edit applies; empty where everything was deleted and nothing could take its place.
     pub text: String,
-    /// At most `operations_per_report` edits; empty when rule (e) left the report as it was.
+    /// At most as many edits as [`EditConfig::operations`] allows; empty when rule (e) left the report as it was.
     pub log: Vec<Edit>,
 }
 

@@ -152,7 +152,7 @@ fn first_best(scores: impl Iterator<Item = (usize, f64)>) -> Option<(usize, f64)
     scores.reduce(|best, next| if next.1 > best.1 { next } else { best })
 }
 
-/// Applies the code's rule up to `config.operations_per_report` times. Only `tau` and `replace_threshold` count besides.
+/// Applies the code's rule as often as [`EditConfig::operations`] allows. Only `tau` and `replace_threshold` count besides.
 ///
 /// A deletion takes every copy of its sentence, each an [`Edit`] of its own. Where deletions empty the report, a
 /// [`Rule::Empty`] append follows them.
@@ -167,7 +167,7 @@ pub fn edit(generated: &[Annotated], reference: &[Annotated], config: &EditConfi
         done: Vec::new(),
         log: Vec::new(),
     };
-    for _ in 0..config.operations_per_report {
+    for _ in 0..config.operations(generated.len()) {
         let threshold = config.replace_threshold();
         let acted = false_positives.iter().any(|&g| draft.replace(&ours[g], &theirs, threshold))
             || false_positives.iter().any(|&g| draft.delete(&ours[g]))

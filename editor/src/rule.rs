@@ -11,7 +11,7 @@ pub use crate::annotated::Annotated;
 use crate::config::EditConfig;
 use crate::log::{Edit, Operation, Rule};
 
-/// Applies the rule up to `config.operations_per_report` times and returns what it did, in order.
+/// Applies the rule as often as [`EditConfig::operations`] allows and returns what it did, in order.
 ///
 /// No edit means that rule (e) holds from the start. Rule (e)'s fallback, a reference sentence in place of the only one just
 /// deleted, is one [`Operation::Replace`].
@@ -19,7 +19,7 @@ pub fn edit(generated: &[Annotated], reference: &[Annotated], config: &EditConfi
     let reference: Vec<&Annotated> = reference.iter().collect();
     let mut current: Vec<&Annotated> = generated.iter().collect();
     let mut log = Vec::new();
-    for _ in 0..config.operations_per_report {
+    for _ in 0..config.operations(generated.len()) {
         let Some(step) = Pass::new(&current, &reference, config).step(rng) else {
             break;
         };

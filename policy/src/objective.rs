@@ -16,7 +16,7 @@ mod token;
 
 pub use advantage::{Normalize, group_advantages, without_advantage};
 pub use aggregation::{Aggregation, Batch};
-pub use config::{ClipRange, Importance, KlKind, ObjectiveConfig};
+pub use config::{ClipRange, EditedFrom, Importance, KlKind, ObjectiveConfig, OffPolicy};
 pub use entropy::{entropy, entropy_gradient, log_probabilities, log_sum_exp};
 pub use response::ResponseTerms;
 pub use tally::{ObjectiveMetrics, Tally};
@@ -48,7 +48,8 @@ impl ObjectiveOutput {
 /// The clipped policy objective with a KL penalty, as configured.
 ///
 /// Per token, with ρ = π/π_prox, w the importance weight and A the advantage,
-/// L = −w · min(ρ A, clip(ρ, 1 − ε_low, 1 + ε_high) A) + β · KL(π, π_ref).
+/// L = −w · min(ρ A, clip(ρ, 1 − ε_low, 1 + ε_high) A) + β · KL(π, π_ref). [`EditedFrom`] and [`OffPolicy`] change A, and
+/// what becomes of tokens that no policy sampled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Objective {
     config: ObjectiveConfig,
@@ -100,14 +101,23 @@ impl Objective {
         let mut gradient = vec![0.0; response.new.len()];
         for (position, slot) in gradient.iter_mut().enumerate().filter(|(position, _)| response.counts(*position)) {
             let token = token::Token::at(response, position);
-            let weight = token::importance(&self.config, token, sequence_log_ratio);
-            let policy = token::policy(&self.config, token, response.advantage, weight.value);
+            let untouched = self.config.edited_from == EditedFrom::Difference && position < response.shared;
+            let advantage = if untouched { 0.0 } else { response.advantage };
+            let off_policy = if response.is_off_policy(position) { self.config.off_policy } else { OffPolicy::Plain };
+            let weight = match off_policy {
+                OffPolicy::Capped => token::capped(self.config.off_policy_floor, token),
+                OffPolicy::Plain | OffPolicy::Shaped => token::importance(&self.config, token, sequence_log_ratio),
+            };
+            let policy = match off_policy {
+                OffPolicy::Shaped => token::shaped(self.config.off_policy_gamma, token, advantage),
+                OffPolicy::Plain | OffPolicy::Capped => token::policy(&self.config, token, advantage, weight.value),
+            };
             let kl = token.reference.map(|reference| token::kl(self.config.kl, token.new - reference));
             output.policy_loss += share * policy.loss;
             output.kl += share * kl.map_or(0.0, |kl| kl.value);
             let slope = policy.slope + self.config.kl_coefficient * kl.map_or(0.0, |kl| kl.slope);
             *slot = (share * slope) as f32;
-            output.tally.add_token(token, response.advantage, weight, policy, kl);
+            output.tally.add_token(token, advantage, weight, policy, kl);
         }
         gradient
     }
@@ -125,6 +135,10 @@ impl Objective {
                 let reason = format!("has {length} entries, expected {expected}, one per token");
                 return Err(Error::invalid(format!("{field} of response {index}"), reason));
             }
+        }
+        if response.shared > expected {
+            let reason = format!("{}, of {expected} tokens", response.shared);
+            return Err(Error::invalid(format!("shared tokens of response {index}"), reason));
         }
         if response.reference.is_none() && self.config.kl_coefficient != 0.0 {
             let reason = format!("missing, but the KL coefficient is {}", self.config.kl_coefficient);

@@ -91,6 +91,14 @@ impl Rollout {
         matches!(self.origin, Origin::Sampled { .. })
     }
 
+    /// The corrections of an edited copy; none of what is no copy.
+    pub fn edits(&self) -> &[EditOperation] {
+        match &self.origin {
+            Origin::Edited { record, .. } => &record.operations,
+            Origin::Sampled { .. } | Origin::Reference => &[],
+        }
+    }
+
     /// The rollout that this one is an edited copy of.
     pub fn source(&self) -> Option<RolloutId> {
         match self.origin {
@@ -100,15 +108,56 @@ impl Rollout {
     }
 }
 
+/// Why a selection left a rollout out of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// An edited copy that the editor left as it was.
+    Unedited,
+    /// An edited copy that earns no more than its source.
+    NoGain,
+    /// A copy of a group whose samples earn different rewards already.
+    Varied,
+    /// A sample that no place was left for.
+    Spare,
+}
+
+impl DropReason {
+    /// As it is serialized.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unedited => "unedited",
+            Self::NoGain => "no_gain",
+            Self::Varied => "varied",
+            Self::Spare => "spare",
+        }
+    }
+}
+
+/// A rollout that was judged, but is not trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dropped {
+    pub rollout: Rollout,
+    pub reason: DropReason,
+}
+
 /// All rollouts for one study, with the ticket that admitted them. Dropping it returns the ticket.
 #[derive(Debug)]
 pub struct RolloutGroup {
     pub ticket: Ticket,
     pub study: Arc<Study>,
+    /// Those that are trained on.
     pub rollouts: Vec<Rollout>,
+    /// Those that a selection left out, for the record.
+    pub dropped: Vec<Dropped>,
 }
 
 impl RolloutGroup {
+    /// A group of these rollouts, none of them dropped.
+    pub fn new(ticket: Ticket, study: Arc<Study>, rollouts: Vec<Rollout>) -> Self {
+        Self { ticket, study, rollouts, dropped: Vec::new() }
+    }
+
     /// The rollout with this id; `None` if a stage has removed it.
     pub fn rollout(&self, id: RolloutId) -> Option<&Rollout> {
         self.rollouts.iter().find(|rollout| rollout.id == id)
@@ -117,14 +166,34 @@ impl RolloutGroup {
     /// The id for a rollout that is about to join the group. Never one that an edited rollout refers to, even if its
     /// source was removed.
     pub fn next_id(&self) -> RolloutId {
-        let known = self.rollouts.iter().flat_map(|rollout| [Some(rollout.id), rollout.source()]);
+        let dropped = self.dropped.iter().map(|dropped| &dropped.rollout);
+        let known = self.rollouts.iter().chain(dropped).flat_map(|rollout| [Some(rollout.id), rollout.source()]);
         RolloutId(known.flatten().max().map_or(0, |id| id.0 + 1))
+    }
+
+    /// What an edited rollout, of the group or dropped, earned more than its source; `None` unless both are there and
+    /// scored.
+    pub fn gain(&self, edited: &Rollout) -> Option<f64> {
+        let total = |rollout: &Rollout| rollout.reward.as_ref().map(|reward| reward.total);
+        Some(total(edited)? - total(self.rollout(edited.source()?)?)?)
     }
 
     /// What each edited rollout earned more than its source, where both are there and scored.
     pub fn edit_gains(&self) -> impl Iterator<Item = f64> + '_ {
-        let total = |rollout: &Rollout| rollout.reward.as_ref().map(|reward| reward.total);
-        self.rollouts.iter().filter_map(move |rollout| Some(total(rollout)? - total(self.rollout(rollout.source()?)?)?))
+        self.rollouts.iter().filter_map(|rollout| self.gain(rollout))
+    }
+
+    /// The copies as the editor made them, whether a selection kept them, undid their edit or dropped them.
+    pub fn copies(&self) -> impl Iterator<Item = &Rollout> {
+        let dropped = || self.dropped.iter().map(|dropped| &dropped.rollout);
+        let as_made = move |rollout: &&Rollout| dropped().all(|other| other.id != rollout.id);
+        self.rollouts.iter().filter(as_made).chain(dropped()).filter(|rollout| rollout.source().is_some())
+    }
+
+    /// Places of the group that a selection gave from copies to further samples.
+    pub fn fresh_samples(&self) -> usize {
+        let gone = |dropped: &&Dropped| !dropped.rollout.is_sampled() && self.rollout(dropped.rollout.id).is_none();
+        self.dropped.iter().filter(gone).count()
     }
 
     /// The oldest version that any token of the group was sampled with; the ticket's if none was sampled.
@@ -138,8 +207,8 @@ impl RolloutGroup {
     /// # Errors
     /// This is the last draw that the place has: here is the group again, to be trained on as it is.
     pub fn redraw(self) -> Result<(), Self> {
-        let Self { ticket, study, rollouts } = self;
-        ticket.redraw().map_err(|ticket| Self { ticket, study, rollouts })
+        let Self { ticket, study, rollouts, dropped } = self;
+        ticket.redraw().map_err(|ticket| Self { ticket, study, rollouts, dropped })
     }
 
     /// Gives the group up: its ticket returns to the gate with `error` as the reason.

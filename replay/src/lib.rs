@@ -34,7 +34,7 @@ mod schedules;
 pub use buffer::{Batch, PushError, ReplayBuffer};
 pub use config::{ConfigError, GateConfig, Mode};
 pub use gate::{FreshnessGate, Issue};
-pub use group::{EditOperation, EditRecord, Origin, Rollout, RolloutGroup, Scored};
+pub use group::{DropReason, Dropped, EditOperation, EditRecord, Origin, Rollout, RolloutGroup, Scored};
 pub use ids::{PolicyVersion, RolloutId, TicketId};
 pub use ledger::{Ending, GateStats};
 pub use order::StudyOrder;

@@ -40,7 +40,7 @@ fn scored(ticket: Ticket) -> RolloutGroup {
         truncated: false,
         reward: Some(Scored { total: 1.0, components: BTreeMap::new() }),
     };
-    RolloutGroup { ticket, study: study(), rollouts: vec![rollout] }
+    RolloutGroup::new(ticket, study(), vec![rollout])
 }
 
 /// Samples until the gate is finished; `drop_first` loses the first attempt of every ticket it names.

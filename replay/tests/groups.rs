@@ -38,7 +38,7 @@ fn group(gate: &FreshnessGate) -> RolloutGroup {
         let origin = Origin::Edited { source: RolloutId(source), record: EditRecord::default() };
         rollouts.push(rollout(3 + source, origin, 1.0 + source as f64 + gain));
     }
-    RolloutGroup { ticket, study: Arc::new(study), rollouts }
+    RolloutGroup::new(ticket, Arc::new(study), rollouts)
 }
 
 fn gains(group: &RolloutGroup) -> Vec<f64> {

@@ -144,7 +144,7 @@ impl Training {
             groups,
             group_size: run.group_size,
             rollouts: groups.saturating_mul(run.group_size as u64),
-            sampled: groups.saturating_mul(run.sampled_per_group() as u64),
+            sampled: run.sampled_altogether(),
             epochs: studies.filter(|studies| *studies > 0).map(|studies| groups as f64 / studies as f64),
             evaluations: if run.evaluate_every == 0 { 0 } else { u64::from(run.evaluate_first) + under_way + 1 },
         }

@@ -254,6 +254,8 @@ fn policy(section: &'static str) -> impl Fn(addendum_policy::Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use addendum_actors::When;
+
     use super::*;
 
     #[test]
@@ -270,6 +272,10 @@ mod tests {
             settings.validate().unwrap_err().to_string()
         };
         assert!(message(|s| s.run.group_size = 7).starts_with("run.group_size: is 7"));
+        let varied = |s: &mut Settings| s.run.select.when = When::LowVariance;
+        assert!(message(varied).starts_with("run.select.std_below: is 0, expected a finite number above 0"));
+        let floor = message(|s| s.learner.objective.off_policy_floor = 0.0);
+        assert!(floor.starts_with("learner.objective.off_policy_floor: 0"), "{floor}");
         assert!(message(|s| s.lora.rank = 0).starts_with("lora.rank: 0"));
         assert!(
             message(|s| s.learner.schedule.learning_rate = f64::NAN).starts_with("learner.schedule.learning_rate: NaN")

@@ -22,7 +22,8 @@ use std::{
 };
 
 use addendum_actors::{
-    AsyncSampler, BatchSampler, EngineError, Pipeline, Pool, Sampler as ComputingSampler, Variant, stages::EditStage,
+    AsyncSampler, BatchSampler, EngineError, Pipeline, Pool, Sampler as ComputingSampler, Variant,
+    stages::{EditStage, SelectStage},
 };
 use addendum_editor::Editor;
 use addendum_policy::{Adapter, algorithm::Algorithm};
@@ -185,7 +186,7 @@ impl Training {
     }
 
     /// Changes the pipeline before it runs: stages before and after others, as in
-    /// `pipeline.before("chexbert", stage)`. The stages are `editor`, then those of the reward.
+    /// `pipeline.before("chexbert", stage)`. The stages are `editor`, then those of the reward; a selection comes last.
     pub fn pipeline(
         mut self,
         change: impl FnOnce(Pipeline<Adapter>) -> Result<Pipeline<Adapter>> + Send + 'static,
@@ -290,10 +291,10 @@ impl Training {
 
         let editing = settings.services.editing(&annotators.editing)?;
         let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &editing)?);
-        let (tokenizer, variant) = (Arc::new(Tokenizer(home)), settings.run.variant);
-        let ahead = (variant != Variant::Grpo && settings.services.edit.is_none()).then(|| editor.clone());
+        let (tokenizer, run) = (Arc::new(Tokenizer(home)), settings.run.clone());
+        let ahead = (run.variant != Variant::Grpo && settings.services.edit.is_none()).then(|| editor.clone());
         let mut stage =
-            Pool::computing("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), variant)));
+            Pool::computing("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), run.clone())));
         if let Some(editor) = ahead {
             stage = stage.foresee(move |study| drop(editor.foresee(study.reference.text())));
         }
@@ -301,6 +302,10 @@ impl Training {
         pipeline = settings.append_reward(pipeline, annotators.scoring.clone(), &components)?;
         for change in changes {
             pipeline = change(pipeline)?;
+        }
+        if settings.run.selects() {
+            let run = settings.run.clone();
+            pipeline = pipeline.stage("select", 1, move || Ok(SelectStage::new(run.clone())));
         }
 
         let mut identity = settings.identity()?;

@@ -60,7 +60,7 @@ impl<S: Send + Sync + 'static> Assignment<S> {
 
     fn read(&self) -> Result<(Study, Request<S>), EngineError> {
         let Self { ticket, context, .. } = self;
-        let wanted = context.config.sampled_per_group() as u64;
+        let wanted = context.config.sampled(ticket.id()) as u64;
         let seeds = (0..wanted).map(|rollout| ticket.stream(Stream::Sample, rollout).next_u64()).collect();
         let _span = self.track.span("reading");
         let (study, mut request) = read(context, ticket.study(), ticket.snapshot(), seeds)?;
@@ -91,7 +91,7 @@ impl<S: Send + Sync + 'static> Prepared<S> {
 
     /// The group; or the reason with which the ticket returned.
     pub fn conclude(self, reports: Result<Vec<Sampled>, Failure>) -> Result<RolloutGroup, Failure> {
-        let wanted = self.assignment.context.config.sampled_per_group();
+        let wanted = self.assignment.context.config.sampled(self.ticket().id());
         let reports = match reports.and_then(|reports| guarded(|| check(&reports, wanted)).map(|()| reports)) {
             Ok(reports) => reports,
             Err(failure) => return Err(self.fail(failure)),
@@ -111,7 +111,7 @@ impl<S: Send + Sync + 'static> Prepared<S> {
             truncated: report.truncated,
             reward: None,
         });
-        let group = RolloutGroup { rollouts: rollouts.collect(), study: Arc::new(study), ticket };
+        let group = RolloutGroup::new(ticket, Arc::new(study), rollouts.collect());
         context.meter.trace.passed(&group, "sampler");
         Ok(group)
     }
@@ -137,7 +137,7 @@ impl Company {
     ) -> Result<Request<S>, Failure> {
         let study = self.order.study_of(id, 0);
         let seed = |rollout| stream(context.config.seed, Stream::Sample, id.0, rollout).next_u64();
-        let seeds = (0..context.config.sampled_per_group() as u64).map(seed).collect();
+        let seeds = (0..context.config.sampled(id) as u64).map(seed).collect();
         reader.run(move |()| read(&context, study, version, seeds).map(|(_, request)| request)).await
     }
 }

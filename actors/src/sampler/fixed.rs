@@ -29,8 +29,8 @@ pub(crate) struct Fixed<S> {
     context: Arc<Context<S>>,
     /// Reads studies.
     reader: Compute<()>,
-    /// Tickets of a whole block.
-    size: u64,
+    /// That one batch holds.
+    reports: usize,
     /// A ticket of another block that came up while one was gathered.
     spare: Option<Ticket>,
     company: Company,
@@ -38,7 +38,6 @@ pub(crate) struct Fixed<S> {
 }
 
 impl<S: Send + Sync + 'static> Fixed<S> {
-    /// `reports` are as many as one batch holds.
     pub fn new(
         index: usize,
         name: &str,
@@ -47,10 +46,9 @@ impl<S: Send + Sync + 'static> Fixed<S> {
         reader: Compute<()>,
         reports: usize,
     ) -> Self {
-        let size = (reports / context.config.sampled_per_group()).max(1) as u64;
         let under_way = UnderWay::new(index, context.clone(), engine);
         let company = Company::new(&context);
-        Self { name: name.to_string(), context, reader, size, spare: None, company, under_way }
+        Self { name: name.to_string(), context, reader, reports, spare: None, company, under_way }
     }
 
     /// Samples a block, or goes on with it; whether there will be more.
@@ -72,9 +70,10 @@ impl<S: Send + Sync + 'static> Fixed<S> {
         if ticket.draw() > 0 || self.context.suspects.crashes(ticket.id()) >= CRASHES {
             return id..id + 1;
         }
+        let size = (self.reports / self.context.config.sampled(ticket.id())).max(1) as u64;
         let step = id - id % groups;
-        let start = step + (id - step) / self.size * self.size;
-        start..(start + self.size).min(step + groups)
+        let start = step + (id - step) / size * size;
+        start..(start + size).min(step + groups)
     }
 
     /// A block, and those of its tickets that are to be had. All tickets of a step are issued as soon as one is.

@@ -6,18 +6,18 @@ use addendum_editor::{Edit, Editor};
 use addendum_replay::{EditOperation, EditRecord, Origin, Rollout, RolloutGroup, RolloutId, Stream};
 use rand::Rng;
 
-use crate::{Stage, StageError, Tokenize, Variant};
+use crate::{RunConfig, Stage, StageError, Tokenize, Variant};
 
-/// Completes a group of G/2 sampled reports to G members; leaves it alone for [`Variant::Grpo`].
+/// Adds an edited copy of each of a group's first reports, as many as [`RunConfig::edited`] says.
 pub struct EditStage {
     editor: Arc<Editor>,
     tokenizer: Arc<dyn Tokenize>,
-    variant: Variant,
+    run: RunConfig,
 }
 
 impl EditStage {
-    pub fn new(editor: Arc<Editor>, tokenizer: Arc<dyn Tokenize>, variant: Variant) -> Self {
-        Self { editor, tokenizer, variant }
+    pub fn new(editor: Arc<Editor>, tokenizer: Arc<dyn Tokenize>, run: RunConfig) -> Self {
+        Self { editor, tokenizer, run }
     }
 
     fn edited(&self, group: &RolloutGroup, sampled: &Rollout, id: RolloutId) -> Result<Rollout, StageError> {
@@ -55,13 +55,10 @@ impl EditStage {
 
 impl Stage for EditStage {
     fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
-        if self.variant == Variant::Grpo {
-            return Ok(());
-        }
-        let ids = (group.next_id().0..).map(RolloutId);
+        let ids = (group.next_id().0..).map(RolloutId).take(self.run.edited(group.ticket.id()));
         let copies = group.rollouts.iter().zip(ids).map(|(sampled, id)| self.edited(group, sampled, id));
         let mut copies = copies.collect::<Result<Vec<_>, _>>()?;
-        if self.variant == Variant::EditGrpoPara && !copies.is_empty() {
+        if self.run.variant == Variant::EditGrpoPara && !copies.is_empty() {
             let replaced = group.ticket.stream(Stream::Group, 0).random_range(0..copies.len());
             copies[replaced] = self.reference(group, copies[replaced].id)?;
         }

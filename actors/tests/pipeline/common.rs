@@ -12,8 +12,8 @@ use std::{
 };
 
 use addendum_actors::{
-    Event, Learner, Pipeline, RunConfig, RunError, RunSummary, Running, StepRecord, Variant,
-    stages::{EditStage, RewardStage},
+    Event, Learner, Pipeline, RunConfig, RunError, RunSummary, Running, StepRecord,
+    stages::{EditStage, RewardStage, SelectStage},
 };
 use addendum_editor::{EditConfig, Editor};
 use addendum_studies::{Dataset, Reference, Study};
@@ -104,7 +104,7 @@ fn chain<L: Learner<Weights> + 'static>(
     learner: impl FnOnce(Arc<Trouble>) -> L + Send + 'static,
 ) -> Pipeline<Weights> {
     let (sampling, learning) = (trouble.clone(), trouble.clone());
-    let variant = config.variant;
+    let run = config.clone();
     let chain = Pipeline::new(
         config,
         dataset,
@@ -116,20 +116,20 @@ fn chain<L: Learner<Weights> + 'static>(
         },
         move || Ok(learner(learning)),
     );
-    stages(chain, variant, trouble)
+    stages(chain, run, trouble)
 }
 
 /// As [`pipeline`], with servers that take up to `longest` to answer.
 pub fn served(config: RunConfig, trouble: Arc<Trouble>, longest: Duration) -> Pipeline<Weights> {
     let (sampling, learning) = (trouble.clone(), trouble.clone());
-    let variant = config.variant;
+    let run = config.clone();
     let chain = Pipeline::with_async_samplers(
         config,
         Arc::new(studies(7)),
         move |_| Ok(ToyServer { sampler: ToySampler(sampling.clone()), longest }),
         move || Ok(ToyLearner::new(learning)),
     );
-    stages(chain, variant, trouble)
+    stages(chain, run, trouble)
 }
 
 /// As [`pipeline`], with samplers that hold several requests.
@@ -149,27 +149,28 @@ pub fn batched_over(
     mixes: bool,
 ) -> Pipeline<Weights> {
     let (sampling, learning) = (trouble.clone(), trouble.clone());
-    let variant = config.variant;
+    let run = config.clone();
     let chain = Pipeline::with_batch_samplers(
         config,
         data,
         move |_| Ok(ToyBatch { sampler: ToySampler(sampling.clone()), requests: vec![], mixes }),
         move || Ok(ToyLearner::new(learning)),
     );
-    stages(chain, variant, trouble)
+    stages(chain, run, trouble)
 }
 
-fn stages(chain: Pipeline<Weights>, variant: Variant, trouble: Arc<Trouble>) -> Pipeline<Weights> {
+fn stages(chain: Pipeline<Weights>, run: RunConfig, trouble: Arc<Trouble>) -> Pipeline<Weights> {
     let (editing, scoring) = (trouble.clone(), trouble);
+    let (to_edit, selects) = (run.clone(), run.selects());
     let editor = Arc::new(Editor::new(EditConfig::default(), Arc::new(Findings)).unwrap());
     let chain = chain.stage("editor", 2, move || {
         let trouble = editing.clone();
         Ok(Troubled {
-            inner: EditStage::new(editor.clone(), Arc::new(Words), variant),
+            inner: EditStage::new(editor.clone(), Arc::new(Words), to_edit.clone()),
             strike: Box::new(move |_| trouble.strike(&trouble.edited, &trouble.editor_panics, "the editor")),
         })
     });
-    chain.stage("reward", 2, move || {
+    let chain = chain.stage("reward", 2, move || {
         let trouble = scoring.clone();
         Ok(Troubled {
             inner: RewardStage::new(Arc::new(Toy)),
@@ -178,7 +179,11 @@ fn stages(chain: Pipeline<Weights>, variant: Variant, trouble: Arc<Trouble>) -> 
                 assert!(!trouble.unscorable.contains(&group.study.id), "cannot score {}", group.study.id);
             }),
         })
-    })
+    });
+    match selects {
+        true => chain.stage("select", 2, move || Ok(SelectStage::new(run.clone()))),
+        false => chain,
+    }
 }
 
 /// Waits for the end of a run, but not forever.

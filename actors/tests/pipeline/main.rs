@@ -13,5 +13,6 @@ mod recording;
 mod resuming;
 mod reward_failures;
 mod sampling;
+mod selection;
 mod stages;
 mod tracing;

@@ -14,6 +14,8 @@ pub struct TrainResponse {
     pub tokens: Vec<u32>,
     /// Log-probabilities reported by the policy that sampled it; `None` for an edited report.
     pub behaviour: Option<Vec<f32>>,
+    /// How many of its first tokens an edited report has in common with its source; 0 for all other responses.
+    pub shared: usize,
     pub reward: f64,
     /// Whether generation hit the length limit before the end token.
     pub truncated: bool,

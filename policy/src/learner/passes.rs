@@ -219,6 +219,7 @@ impl<'a> Passes<'a> {
                 reference: kept.reference.as_deref(),
                 mask,
                 advantage: weighed.advantage,
+                shared: weighed.response.shared,
             });
         }
         let output = objective.evaluate_part(&terms, batch)?;

@@ -49,6 +49,32 @@ pub enum Importance {
     TokenMask,
 }
 
+/// From which token on the advantage of an edited report acts. Its source is not concerned: it was sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EditedFrom {
+    /// Its first (EditGRPO, section 2).
+    #[default]
+    Start,
+    /// The first in which it differs from its source: A_t = A for t ≥ d, 0 before. A copy without an edit has none.
+    Difference,
+}
+
+/// What stands for the ratio of a token that no policy sampled: one of an edited report from its first difference on, or
+/// of the reference report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OffPolicy {
+    /// ρ = π / π_prox, clipped, with the weight 1 (EditGRPO, section 2).
+    #[default]
+    Plain,
+    /// π / (π + γ), not clipped (LUFFY, arXiv 2504.14945, section 3.2).
+    Shaped,
+    /// ρ as ever, with the weight min(π_prox / floor, 1): as if the token had been sampled with the probability `floor`,
+    /// and its importance were truncated at 1.
+    Capped,
+}
+
 /// Settings of the objective.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -75,6 +101,18 @@ pub struct ObjectiveConfig {
     pub importance: Importance,
     /// C, the largest importance weight, above 0.
     pub importance_cap: f64,
+    /// From which token on the advantage of an edited report acts: its "start", or its first "difference" from the report
+    /// that it is a copy of, so that none is credited to words that nobody corrected. The KL penalty and what the loss is
+    /// divided by stay the same.
+    pub edited_from: EditedFrom,
+    /// How tokens that no policy sampled (those of an edited report from its first difference on, and of the reference)
+    /// are learnt from: "plain" like sampled ones, with the weight 1; "shaped" by π / (π + γ) in place of the ratio;
+    /// "capped" with the weight min(π / floor, 1).
+    pub off_policy: OffPolicy,
+    /// γ of `off_policy = "shaped"`, above 0. Smaller ones learn more from improbable tokens, and less from probable ones.
+    pub off_policy_gamma: f64,
+    /// The probability below which `off_policy = "capped"` learns less from a token, above 0 and at most 1.
+    pub off_policy_floor: f64,
 }
 
 impl Default for ObjectiveConfig {
@@ -88,6 +126,10 @@ impl Default for ObjectiveConfig {
             norm_length: 128.0,
             importance: Importance::default(),
             importance_cap: 2.0,
+            edited_from: EditedFrom::default(),
+            off_policy: OffPolicy::default(),
+            off_policy_gamma: 0.1,
+            off_policy_floor: 0.01,
         }
     }
 }
@@ -96,7 +138,7 @@ impl ObjectiveConfig {
     /// # Errors
     /// The first setting out of its range, with its value.
     pub fn validate(&self) -> Result<()> {
-        let dual_clip = self.dual_clip.unwrap_or(f64::INFINITY);
+        let (dual_clip, floor) = (self.dual_clip.unwrap_or(f64::INFINITY), self.off_policy_floor);
         let checks = [
             ("clip.low", self.clip.low, (0.0..=1.0).contains(&self.clip.low), "between 0 and 1"),
             ("clip.high", self.clip.high, is_size(self.clip.high), "finite and not negative"),
@@ -104,6 +146,8 @@ impl ObjectiveConfig {
             ("kl_coefficient", self.kl_coefficient, is_size(self.kl_coefficient), "finite and not negative"),
             ("norm_length", self.norm_length, is_positive(self.norm_length), "finite and above 0"),
             ("importance_cap", self.importance_cap, self.importance_cap > 0.0, "above 0"),
+            ("off_policy_gamma", self.off_policy_gamma, is_positive(self.off_policy_gamma), "finite and above 0"),
+            ("off_policy_floor", floor, floor > 0.0 && floor <= 1.0, "above 0 and at most 1"),
         ];
         match checks.into_iter().find(|(_, _, valid, _)| !valid) {
             None => Ok(()),
@@ -133,6 +177,12 @@ mod tests {
         assert_eq!(error, "objective.norm_length: 0 is not finite and above 0");
         let config = ObjectiveConfig { dual_clip: Some(0.9), ..Default::default() };
         assert!(config.validate().unwrap_err().to_string().contains("0.9"));
+        let config = ObjectiveConfig { off_policy_floor: 1.5, ..Default::default() };
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "objective.off_policy_floor: 1.5 is not above 0 and at most 1"
+        );
+        assert!(ObjectiveConfig { off_policy_gamma: 0.0, ..Default::default() }.validate().is_err());
         assert!(ObjectiveConfig { importance_cap: f64::NAN, ..Default::default() }.validate().is_err());
     }
 

@@ -15,11 +15,19 @@ pub struct ResponseTerms<'a> {
     pub mask: Option<&'a [bool]>,
     /// The advantage of the response, shared by its tokens.
     pub advantage: f64,
+    /// How many of its first tokens an edited report has in common with the sampled one that it is a copy of; 0 for all
+    /// other responses.
+    pub shared: usize,
 }
 
 impl ResponseTerms<'_> {
     pub(super) fn counts(&self, token: usize) -> bool {
         self.mask.is_none_or(|mask| mask.get(token).copied().unwrap_or(false))
+    }
+
+    /// Whether no policy sampled the token: neither that of the response, nor that of its source.
+    pub(super) fn is_off_policy(&self, token: usize) -> bool {
+        self.behaviour.is_none() && token >= self.shared
     }
 
     /// Number of tokens that count.

@@ -7,7 +7,7 @@ fn objective(config: ObjectiveConfig) -> Objective {
 }
 
 fn on_policy(new: &[f32], advantage: f64) -> ResponseTerms<'_> {
-    ResponseTerms { new, proximal: new, behaviour: None, reference: Some(new), mask: None, advantage }
+    ResponseTerms { new, proximal: new, behaviour: None, reference: Some(new), mask: None, advantage, shared: 0 }
 }
 
 #[test]
@@ -55,6 +55,65 @@ fn a_token_that_no_policy_sampled_does_not_enter_the_importance_statistics() {
     assert!((output.gradient[0][0] / output.gradient[1][0] - 0.5f32.exp()).abs() < 1e-6);
 }
 
+/// An edited report of which the first `shared` tokens are its source's.
+fn edited<'a>(new: &'a [f32], proximal: &'a [f32], shared: usize) -> ResponseTerms<'a> {
+    ResponseTerms { shared, proximal, ..on_policy(new, 0.5) }
+}
+
+/// The gradient of one response by its log-probabilities, less what the aggregation divides by.
+fn slopes(config: ObjectiveConfig, response: ResponseTerms) -> Vec<f32> {
+    let config = ObjectiveConfig { kl_coefficient: 0.0, norm_length: 1.0, ..config };
+    objective(config).evaluate(&[response]).unwrap().gradient.remove(0)
+}
+
+#[test]
+fn the_advantage_of_a_copy_acts_from_its_first_difference_and_its_penalty_everywhere() {
+    let new = [-1.0, -2.0, -0.5];
+    let from = ObjectiveConfig { edited_from: EditedFrom::Difference, ..Default::default() };
+    assert_eq!(slopes(from.clone(), edited(&new, &new, 0)), [-0.5, -0.5, -0.5]);
+    assert_eq!(slopes(from.clone(), edited(&new, &new, 2)), [0.0, 0.0, -0.5]);
+    assert_eq!(slopes(from.clone(), edited(&new, &new, 3)), [0.0, 0.0, 0.0], "a copy without an edit");
+    assert_eq!(slopes(ObjectiveConfig::default(), edited(&new, &new, 2)), [-0.5, -0.5, -0.5]);
+
+    let reference = [-1.5, -1.5, -1.5];
+    let response = ResponseTerms { reference: Some(&reference), ..edited(&new, &new, 2) };
+    for aggregation in [Aggregation::TokenMean, Aggregation::SeqMeanTokenMean, Aggregation::SeqMeanTokenSumNorm] {
+        let evaluate = |edited_from, advantage| {
+            let config = ObjectiveConfig { aggregation, edited_from, ..Default::default() };
+            objective(config).evaluate(&[ResponseTerms { advantage, ..response }]).unwrap().gradient.remove(0)
+        };
+        let (plain, masked) = (evaluate(EditedFrom::Start, 0.5), evaluate(EditedFrom::Difference, 0.5));
+        let penalty = evaluate(EditedFrom::Start, 0.0);
+        assert_eq!((masked[0], masked[1], masked[2]), (penalty[0], penalty[1], plain[2]), "{aggregation:?}");
+    }
+}
+
+#[test]
+fn off_policy_tokens_are_shaped_or_capped_by_their_probability_and_no_others_are() {
+    let new = [0.5f32, 0.5, 0.001].map(f32::ln);
+    let close = |found: Vec<f32>, expected: [f64; 3]| {
+        for (a, b) in found.iter().zip(expected) {
+            assert!((f64::from(*a) - b).abs() < 1e-6, "{found:?}, expected {expected:?}");
+        }
+    };
+    let shaped = ObjectiveConfig { off_policy: OffPolicy::Shaped, ..Default::default() };
+    // A γ π / (π + γ)²
+    let slope = |probability: f64| -0.5 * 0.1 * probability / (probability + 0.1).powi(2);
+    close(slopes(shaped.clone(), edited(&new, &new, 1)), [-0.5, slope(0.5), slope(0.001)]);
+    let capped = ObjectiveConfig { off_policy: OffPolicy::Capped, ..Default::default() };
+    close(slopes(capped.clone(), edited(&new, &new, 1)), [-0.5, -0.5, -0.5 * 0.001 / 0.01]);
+    for config in [shaped, capped] {
+        let sampled = ResponseTerms { behaviour: Some(&new), ..on_policy(&new, 0.5) };
+        close(slopes(config, sampled), [-0.5; 3]);
+    }
+}
+
+#[test]
+fn a_response_cannot_share_more_tokens_than_it_has() {
+    let error = objective(ObjectiveConfig::default()).evaluate(&[edited(&[-1.0], &[-1.0], 2)]).unwrap_err();
+    assert_eq!(error.to_string(), "shared tokens of response 0: 2, of 1 tokens");
+}
+
 fn mode() -> impl Strategy<Value = Aggregation> {
     prop_oneof![
         Just(Aggregation::TokenMean),
@@ -85,7 +144,7 @@ impl Columns {
     fn terms(&self) -> ResponseTerms<'_> {
         let Self([new, proximal, behaviour, reference], advantage) = self;
         let (behaviour, reference) = (Some(&behaviour[..]), Some(&reference[..]));
-        ResponseTerms { new, proximal, behaviour, reference, mask: None, advantage: *advantage }
+        ResponseTerms { new, proximal, behaviour, reference, mask: None, advantage: *advantage, shared: 0 }
     }
 }
 
@@ -131,6 +190,43 @@ proptest! {
                 let near_a_kink = (left - right).abs() > 0.02 + 0.02 * left.abs();
                 let found = f64::from(found);
                 prop_assert!(near_a_kink || (slope - found).abs() < 1e-2 + 1e-2 * found.abs(), "{slope} {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_gradient_of_off_policy_tokens_is_the_slope_of_their_loss(
+        tokens in proptest::collection::vec((-6.0f32..-0.01, -6.0f32..0.0), 1..6), advantage in -2.0f64..2.0,
+        gamma in 0.02f64..1.0, floor in 0.005f64..1.0, shared in 0usize..6, difference: bool,
+    ) {
+        let (new, proximal): (Vec<f32>, Vec<f32>) = tokens.into_iter().unzip();
+        for off_policy in [OffPolicy::Plain, OffPolicy::Shaped, OffPolicy::Capped] {
+            let objective = objective(ObjectiveConfig {
+                off_policy,
+                off_policy_gamma: gamma,
+                off_policy_floor: floor,
+                edited_from: if difference { EditedFrom::Difference } else { EditedFrom::Start },
+                // Without a kink.
+                clip: ClipRange { low: 1.0, high: 1e9 },
+                kl: KlKind::K2,
+                norm_length: 1.0,
+                ..Default::default()
+            });
+            let evaluate = |new: &[f32]| {
+                let reference = vec![-1.0; new.len()];
+                let shared = shared.min(new.len());
+                let response = ResponseTerms { reference: Some(&reference), advantage, ..edited(new, &proximal, shared) };
+                objective.evaluate(&[response]).unwrap()
+            };
+            for (t, found) in evaluate(&new).gradient[0].iter().map(|&found| f64::from(found)).enumerate() {
+                let moved = |delta: f32| {
+                    let mut new = new.clone();
+                    new[t] += delta;
+                    (evaluate(&new).loss, f64::from(new[t]))
+                };
+                let ((low_loss, low), (high_loss, high)) = (moved(-1e-3), moved(1e-3));
+                let slope = (high_loss - low_loss) / (high - low);
+                prop_assert!((slope - found).abs() < 1e-4 + 1e-4 * found.abs(), "{off_policy:?} {slope} {found}");
             }
         }
     }

@@ -98,6 +98,27 @@ pub(super) fn policy(config: &ObjectiveConfig, token: Token, advantage: f64, wei
     PolicyTerm { loss: weight * loss, slope: if flat { 0.0 } else { weight * plain }, log_ratio, clipped, dual_clipped }
 }
 
+/// The policy loss of an off-policy token after LUFFY's shaping: −A f(π) with f(π) = π / (π + γ), whose derivative by ln π
+/// is −A γ π / (π + γ)².
+pub(super) fn shaped(gamma: f64, token: Token, advantage: f64) -> PolicyTerm {
+    let probability = token.new.exp();
+    let value = probability / (probability + gamma);
+    PolicyTerm {
+        loss: -advantage * value,
+        slope: -advantage * value * gamma / (probability + gamma),
+        log_ratio: (token.new - token.proximal).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT),
+        clipped: false,
+        dual_clipped: false,
+    }
+}
+
+/// The weight of an off-policy token that counts less where the policy at the start of the step held it improbable.
+pub(super) fn capped(floor: f64, token: Token) -> Weight {
+    // Not `min`, which would hide a NaN.
+    let share = token.proximal.exp() / floor;
+    Weight { value: if share > 1.0 { 1.0 } else { share }, uncapped: None, above_cap: false }
+}
+
 /// The KL penalty of a token and its derivative by ln π.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KlTerm {

@@ -76,7 +76,7 @@ fn group(prompt: &EncodedPrompt, responses: &[Vec<u32>]) -> TrainGroup {
         tokens: tokens.clone(),
         behaviour: (i % 2 == 0).then(|| vec![-2.0; tokens.len()]),
         reward: (i * i) as f64,
-        truncated: false,
+        ..TrainResponse::default()
     };
     TrainGroup { prompt: Arc::new(prompt.clone()), responses: responses.iter().enumerate().map(response).collect() }
 }

@@ -63,6 +63,7 @@ impl Inputs {
                 reference: self.reference.as_ref().map(|rows| &rows[i][..]),
                 mask: Some(&self.mask[i]),
                 advantage: self.advantages[i],
+                shared: 0,
             })
             .collect();
         Objective::new(config).unwrap().evaluate(&terms).unwrap()

@@ -29,7 +29,7 @@ fn group(seed: u32, lengths: &[usize]) -> TrainGroup {
         tokens: (0..length as u32).map(|t| 3 + (t * 11 + seed + i as u32 * 5) % 60).collect(),
         behaviour: i.is_multiple_of(2).then(|| vec![-4.0 + 0.1 * i as f32; length]),
         reward: (i * i) as f64 + f64::from(seed),
-        truncated: false,
+        ..TrainResponse::default()
     };
     let responses = lengths.iter().enumerate().map(response).collect();
     TrainGroup { prompt: Arc::new(EncodedPrompt { tokens, features: None }), responses }
@@ -87,6 +87,7 @@ fn oracle(policy: &Policy, groups: &[TrainGroup], start: &Adapter, now: &Adapter
                 reference: Some(&reference[i]),
                 mask: None,
                 advantage: response.reward - mean,
+                shared: 0,
             });
         }
     }

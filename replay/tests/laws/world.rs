@@ -97,7 +97,7 @@ pub fn group(ticket: Ticket) -> RolloutGroup {
         comparison: None,
         reference: Reference::new("Cardiomegaly."),
     };
-    RolloutGroup { ticket, study: Arc::new(study), rollouts: vec![rollout] }
+    RolloutGroup::new(ticket, Arc::new(study), vec![rollout])
 }
 
 impl World {

@@ -177,6 +177,7 @@ impl<'a> Iteration<'a> {
                     tokens: sample.tokens,
                     behaviour: Some(sample.logprobs),
                     truncated: sample.truncated,
+                    shared: 0,
                 })
                 .collect();
             if edit {

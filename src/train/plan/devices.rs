@@ -140,7 +140,7 @@ impl Needs<'_> {
     fn sampling(&self) -> u64 {
         let Self { settings, memory, group, .. } = self;
         let (run, config) = (&settings.run, &settings.sampler);
-        let sampled = run.sampled_per_group();
+        let sampled = run.most_sampled();
         let studies = run.batch_groups.saturating_mul(run.staleness.saturating_add(1));
         let sequences = config.max_sequences.min(sampled.saturating_mul(studies as usize));
         memory.batch(config, group.prompt_tokens, [sequences, sampled], group.response_tokens) - memory.weights()
