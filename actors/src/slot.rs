@@ -84,7 +84,7 @@ fn push(buffer: &ReplayBuffer, group: RolloutGroup) {
 fn judge(buffer: &ReplayBuffer, worth: &Worth, group: RolloutGroup) {
     match guarded(|| Ok::<_, Failure>(buffer.check(&group).is_err() || worth(&group))) {
         Ok(true) => push(buffer, group),
-        Ok(false) => group.redraw().unwrap_or_else(|last| push(buffer, last)),
+        Ok(false) => group.redraw().unwrap_or_else(|last| push(buffer, *last)),
         Err(crash) => {
             telemetry::stage_failed("replay");
             group.fail(crash);

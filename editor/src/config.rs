@@ -130,7 +130,7 @@ impl EditConfig {
     pub fn operations(&self, sentences: usize) -> usize {
         let each = self.sentences_per_edit;
         // Half a sentence is rounded up.
-        let for_length = if each == 0 { 0 } else { (sentences + each / 2) / each };
+        let for_length = (sentences + each / 2).checked_div(each).unwrap_or(0);
         self.operations_per_report.max(for_length)
     }
 

@@ -206,9 +206,9 @@ impl RolloutGroup {
     ///
     /// # Errors
     /// This is the last draw that the place has: here is the group again, to be trained on as it is.
-    pub fn redraw(self) -> Result<(), Self> {
+    pub fn redraw(self) -> Result<(), Box<Self>> {
         let Self { ticket, study, rollouts, dropped } = self;
-        ticket.redraw().map_err(|ticket| Self { ticket, study, rollouts, dropped })
+        ticket.redraw().map_err(|ticket| Box::new(Self { ticket, study, rollouts, dropped }))
     }
 
     /// Gives the group up: its ticket returns to the gate with `error` as the reason.

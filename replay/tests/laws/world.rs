@@ -149,7 +149,7 @@ impl World {
     pub fn score(&mut self, ticket: Ticket) {
         let (id, draw) = (ticket.id(), ticket.draw());
         let group = group(ticket);
-        let kept = if (self.worth)(id, draw) { Some(group) } else { group.redraw().err() };
+        let kept = if (self.worth)(id, draw) { Some(group) } else { group.redraw().err().map(|last| *last) };
         match kept {
             Some(group) => {
                 assert!((self.worth)(id, draw) || draw + 1 == self.config.max_draws, "{id} had draws left");
