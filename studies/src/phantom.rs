@@ -8,7 +8,7 @@
 //!
 //! # Randomness
 //! Every study is made from ChaCha8 streams. The 256-bit key is made of the seed (8 bytes, little-endian), the site,
-//! the split and the purpose (one byte each, see [`Purpose`]); the 64-bit stream number is the index of
+//! the split and the purpose (one byte each); the 64-bit stream number is the index of
 //! the study. Distinct keys and stream numbers give distinct streams, hence splits and sites share no randomness, a
 //! study does not depend on how many there are, and rendering does not disturb the words. The image size is no part
 //! of the key: the same study can be drawn at several sizes. Version 2 has a stream for each kind of decision, so that
