@@ -149,6 +149,7 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
             "[]",
             "[\"q_proj\"]",
             "[7]",
+            "[1, 1]",
             "{ rate = 2.0 }",
             "{ rate = \"cpu\" }",
             "{ rate = 2 }",
@@ -168,10 +169,11 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
             "\"radgraph\"",
             "\"1.2.3.4:5\"",
         ];
-        // A service is nothing without its address.
+        // A service is nothing without its address, and only version 2 of the phantoms has a world.
         let service = key.strip_prefix("services.").and_then(|rest| rest.split('.').next());
-        let above: Vec<String> =
-            service.iter().map(|name| format!("services.{name}.url=http://127.0.0.1:5000/ask")).collect();
+        let address = service.map(|name| format!("services.{name}.url=http://127.0.0.1:5000/ask"));
+        let world = key.starts_with("data.phantoms.world.").then(|| "data.phantoms.version=2".to_owned());
+        let above: Vec<String> = address.into_iter().chain(world).collect();
         let usual = if above.is_empty() { usual.clone() } else { load(&above).unwrap().text().unwrap() };
         let outcome = |value: &&str| load(&[&above[..], &[format!("{key}={value}")]].concat());
         let outcomes: Vec<_> = candidates.iter().map(outcome).collect();

@@ -1,4 +1,6 @@
-//! `addendum phantoms`: phantom studies as a dataset folder.
+//! `addendum phantoms`: phantom studies as a dataset folder, or how far any policy can get on them.
+
+mod oracle;
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +11,13 @@ use addendum::{
 use anyhow::Result;
 use clap::Args;
 
-use super::exit::beforehand;
+use super::{exit::beforehand, output};
 
 #[derive(Args)]
 pub struct PhantomArgs {
-    #[arg(long)]
-    out: PathBuf,
+    /// The folder to write.
+    #[arg(long, required_unless_present = "oracle")]
+    out: Option<PathBuf>,
     /// Studies of the training split; validation and test get a quarter each.
     #[arg(long, default_value_t = 100)]
     studies: usize,
@@ -27,6 +30,9 @@ pub struct PhantomArgs {
     /// Change one setting, such as data.phantoms.version=2. May be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Write nothing; print how far an ideal reader gets on so many studies of each site. Needs version 2.
+    #[arg(long, value_name = "STUDIES", conflicts_with_all = ["out", "studies"])]
+    oracle: Option<usize>,
 }
 
 pub fn run(args: &PhantomArgs) -> Result<()> {
@@ -35,10 +41,14 @@ pub fn run(args: &PhantomArgs) -> Result<()> {
         let config = PhantomConfig { split, count, ..phantoms.clone() };
         Ok(folder::write(dir, split, &Phantom::new(config)?)?)
     };
+    if let Some(count) = args.oracle {
+        return output::print(&oracle::tables(&phantoms, count)?);
+    }
+    let Some(out) = &args.out else { return Ok(()) };
     let held_out = args.studies.div_ceil(4);
-    write(&args.out, Split::Train, args.studies)?;
-    write(&args.out, Split::Val, held_out)?;
-    write(&args.out, Split::Test, held_out)
+    write(out, Split::Train, args.studies)?;
+    write(out, Split::Val, held_out)?;
+    write(out, Split::Test, held_out)
 }
 
 impl PhantomArgs {

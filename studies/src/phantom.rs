@@ -8,7 +8,7 @@
 //!
 //! # Randomness
 //! Every study is made from ChaCha8 streams. The 256-bit key is made of the seed (8 bytes, little-endian), the site,
-//! the split and the purpose (one byte each, see [`Purpose`]); the 64-bit stream number is the index of
+//! the split and the purpose (one byte each); the 64-bit stream number is the index of
 //! the study. Distinct keys and stream numbers give distinct streams, hence splits and sites share no randomness, a
 //! study does not depend on how many there are, and rendering does not disturb the words. The image size is no part
 //! of the key: the same study can be drawn at several sizes. Version 2 has a stream for each kind of decision, so that
@@ -19,6 +19,7 @@ mod case;
 mod findings;
 mod habits;
 mod phrases;
+mod reader;
 mod render;
 mod report;
 mod site;
@@ -34,6 +35,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 pub use findings::{CHEXPERT, Degree, Finding, Findings, Kind, Side, Zone};
+pub use reader::Reader;
 pub use site::Site;
 pub use world::World;
 
@@ -102,6 +104,8 @@ enum Purpose {
     Phrasing = 12,
     /// Where the findings stand in the report.
     Order = 13,
+    /// The noise of an ideal reader's filters, and what it is mistaken for.
+    Reading = 14,
 }
 
 impl Phantom {
@@ -172,7 +176,11 @@ impl Phantom {
         }
     }
 
-    fn report(&self, index: usize) -> Result<String> {
+    /// The reference report of study `index`, without its images.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn report(&self, index: usize) -> Result<String> {
         let (told, site) = (self.told(index)?, self.config.site);
         let Some(world) = &self.config.world else {
             return Ok(report::write(&told, site, &mut self.stream(index, Purpose::Words)?));
@@ -180,7 +188,36 @@ impl Phantom {
         let [fewest, most] = world.sentences;
         let length = self.stream(index, Purpose::Length)?.random_range(fewest..=most);
         let voice = Voice { site, phrasings: world.phrasings, rng: &mut self.stream(index, Purpose::Phrasing)? };
-        Ok(report::write_to_length(&told, length, voice, &mut self.stream(index, Purpose::Order)?))
+        Ok(report::write_to_length(&told, length, voice, Some(&mut self.stream(index, Purpose::Order)?)))
+    }
+
+    /// The report of study `index` in the site's favourite words and order, `length` sentences long: what there is to
+    /// know of a report but its accidents. Version 1 has its own report.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn retold(&self, index: usize, length: usize) -> Result<String> {
+        match &self.config.world {
+            Some(_) => Ok(self.modal_report(&self.told(index)?, length)),
+            None => self.report(index),
+        }
+    }
+
+    /// The same for a reader that finds nothing but devices on any image.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn told_nothing(&self, index: usize, length: usize) -> Result<String> {
+        let mut told = self.told(index)?;
+        told.current.retain(|kind, _| kind.is_device());
+        told.prior.iter_mut().for_each(|prior| prior.retain(|kind, _| kind.is_device()));
+        Ok(self.modal_report(&told, length))
+    }
+
+    fn modal_report(&self, told: &Case, length: usize) -> String {
+        // One phrasing leaves nothing to chance.
+        let rng = &mut ChaCha8Rng::from_seed([0; 32]);
+        report::write_to_length(told, length, Voice { site: self.config.site, phrasings: 1, rng }, None)
     }
 
     fn patient(&self, index: usize) -> Result<Patient> {

@@ -66,6 +66,11 @@ impl Kind {
     /// Common kinds and tail.
     pub const COUNT: usize = Self::COMMON.len() + Self::TAIL.len();
 
+    /// Common kinds and tail, in order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::COMMON.into_iter().chain(Self::TAIL.map(|(kind, _)| kind))
+    }
+
     /// The words that every mention of a tail kind holds.
     pub fn tail_words(self) -> Option<&'static str> {
         Self::TAIL.into_iter().find(|(kind, _)| *kind == self).map(|(_, words)| words)

@@ -12,6 +12,7 @@ mod tail;
 use image::GrayImage;
 use rand_chacha::ChaCha8Rng;
 
+pub use detector::noise;
 pub use patient::Patient;
 
 use super::{findings::Findings, site::Site};

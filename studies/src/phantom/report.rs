@@ -61,8 +61,8 @@ pub fn write(case: &Case, site: Site, rng: &mut ChaCha8Rng) -> String {
 }
 
 /// The report of `case` in version 2: all findings, and as many statements about normal regions as make it `length`
-/// sentences long. `order` decides where the findings stand, nothing else.
-pub fn write_to_length(case: &Case, length: usize, mut voice: Voice<'_>, order: &mut ChaCha8Rng) -> String {
+/// sentences long. `order` decides where the findings stand, nothing else; without it they stand where they mostly do.
+pub fn write_to_length(case: &Case, length: usize, mut voice: Voice<'_>, order: Option<&mut ChaCha8Rng>) -> String {
     let resolved = resolved(case);
     let mut findings = findings(case, &resolved, &mut voice);
     let closing = closing(case, &mut voice);
@@ -75,8 +75,13 @@ pub fn write_to_length(case: &Case, length: usize, mut voice: Voice<'_>, order: 
     let lungs = normal(&LUNGS);
     let others = REGIONS.iter().filter_map(normal);
     let background: Vec<String> = lungs.into_iter().chain(denial).chain(others).take(room).collect();
-    findings.shuffle(order);
-    let findings_first = findings_first(voice.site, order);
+    let findings_first = match order {
+        Some(order) => {
+            findings.shuffle(order);
+            findings_first(voice.site, order)
+        }
+        None => chance_of_findings_first(voice.site) > 0.5,
+    };
     let sentences = if findings_first { [findings, background] } else { [background, findings] }.concat();
     [sentences, closing].concat().join(" ")
 }
@@ -94,7 +99,11 @@ fn findings(case: &Case, resolved: &Findings, voice: &mut Voice<'_>) -> Vec<Stri
 }
 
 fn findings_first(site: Site, rng: &mut ChaCha8Rng) -> bool {
-    rng.random_bool(if site == Site::A { 0.75 } else { 0.45 })
+    rng.random_bool(chance_of_findings_first(site))
+}
+
+fn chance_of_findings_first(site: Site) -> f64 {
+    if site == Site::A { 0.75 } else { 0.45 }
 }
 
 /// Rules 4 and 5.

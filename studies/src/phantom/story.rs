@@ -30,17 +30,22 @@ pub fn add_tail(case: &mut Case, world: &World, rng: &mut ChaCha8Rng) {
     }
 }
 
+/// The least and the greatest contrast of a kind.
+pub fn contrasts(kind: Kind, world: &World) -> (f64, f64) {
+    let floor = match kind.tail_words() {
+        Some(_) => FAINTEST_TAIL,
+        None if kind.is_device() => FAINTEST_DEVICE,
+        None => 0.,
+    };
+    let [least, greatest] = world.visibility;
+    (least.max(floor), greatest.max(floor))
+}
+
 /// Gives each kind of finding its contrast, the same on all views.
 pub fn shade(case: &mut Case, world: &World, rng: &mut ChaCha8Rng) {
-    let [least, greatest] = world.visibility;
-    for kind in Kind::COMMON.into_iter().chain(Kind::TAIL.map(|(kind, _)| kind)) {
+    for kind in Kind::all() {
         let share: f64 = rng.random();
-        let floor = match kind.tail_words() {
-            Some(_) => FAINTEST_TAIL,
-            None if kind.is_device() => FAINTEST_DEVICE,
-            None => 0.,
-        };
-        let (least, greatest) = (least.max(floor), greatest.max(floor));
+        let (least, greatest) = contrasts(kind, world);
         let give = |findings: &mut Findings| {
             if let Some(finding) = findings.get_mut(&kind) {
                 finding.contrast = (least + (greatest - least) * share) as f32;

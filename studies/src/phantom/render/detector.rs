@@ -38,6 +38,12 @@ fn habits(site: Site) -> Habits {
     }
 }
 
+/// The mean of the standard deviations of the site's noise, of the full range.
+pub fn noise(site: Site) -> f64 {
+    let Range { start, end } = habits(site).noise;
+    f64::from(start + end) / 2.
+}
+
 /// Mean and standard deviation that the automatic window gives every image.
 const WINDOW: (f32, f32) = (0.45, 0.21);
 
