@@ -168,12 +168,19 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
             "\"report\"",
             "\"radgraph\"",
             "\"1.2.3.4:5\"",
+            "\"difference\"",
+            "\"shaped\"",
+            "\"fresh\"",
+            "\"improving\"",
+            "\"low_variance\"",
         ];
-        // A service is nothing without its address, and only version 2 of the phantoms has a world.
+        // A service is nothing without its address, only version 2 of the phantoms has a world, and a low variance is one
+        // below a threshold.
         let service = key.strip_prefix("services.").and_then(|rest| rest.split('.').next());
         let address = service.map(|name| format!("services.{name}.url=http://127.0.0.1:5000/ask"));
         let world = key.starts_with("data.phantoms.world.").then(|| "data.phantoms.version=2".to_owned());
-        let above: Vec<String> = address.into_iter().chain(world).collect();
+        let threshold = (key == "run.select.when").then(|| "run.select.std_below=0.1".to_owned());
+        let above: Vec<String> = address.into_iter().chain(world).chain(threshold).collect();
         let usual = if above.is_empty() { usual.clone() } else { load(&above).unwrap().text().unwrap() };
         let outcome = |value: &&str| load(&[&above[..], &[format!("{key}={value}")]].concat());
         let outcomes: Vec<_> = candidates.iter().map(outcome).collect();

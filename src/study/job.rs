@@ -29,6 +29,9 @@ pub const ADAPTER: &str = "adapter";
 /// The file of a scoring: every report, as [`Line`](super::Line).
 pub const REPORTS: &str = "reports.jsonl";
 
+/// The file of a run: what was measured at each step.
+pub const METRICS: &str = "metrics.jsonl";
+
 /// Written last: a job without it is not done.
 const DONE: &str = "done.json";
 

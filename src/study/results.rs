@@ -12,9 +12,9 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{
-    job::REPORTS,
+    job::{METRICS, REPORTS},
     samples::{SAMPLES, says},
-    work::{Line, METRICS},
+    work::Line,
 };
 use crate::{report::metrics::Metrics, train::held_out::by_name};
 

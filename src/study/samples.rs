@@ -13,7 +13,7 @@ use addendum_rewards::{Backends, Label, Labels, Observation, Presence, labels::b
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::work::METRICS;
+use super::job::METRICS;
 use crate::{
     report::metrics::Metrics,
     train::{Settings, data::Data},

@@ -20,7 +20,7 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    job::{ADAPTER, CHECKPOINT, Checkpoint, Job, REPORTS, Sets, Work},
+    job::{ADAPTER, CHECKPOINT, Checkpoint, Job, METRICS, REPORTS, Sets, Work},
     samples,
 };
 use crate::{
@@ -229,9 +229,6 @@ impl Bench<'_> {
         Ok(text)
     }
 }
-
-/// What is measured over the steps of a run.
-pub const METRICS: &str = "metrics.jsonl";
 
 fn load(settings: &Settings, trainable: bool) -> Result<Policy> {
     let config = &settings.policy;
