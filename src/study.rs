@@ -23,6 +23,7 @@ mod plan;
 mod results;
 mod samples;
 mod summary;
+mod supervision;
 mod tables;
 mod work;
 

@@ -239,6 +239,16 @@ fn a_study_that_was_killed_goes_on_and_ends_in_the_same_numbers() {
 }
 
 #[test]
+fn a_study_has_one_process_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = dir.path().join("jobs");
+    fs::create_dir_all(&jobs).unwrap();
+    let _held = addendum::actors::FolderLock::take(&jobs).unwrap();
+    let error = execution(dir.path()).run(&plan(&format!("{SMALL}{ARMS}")).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("another process is at work in the folder"), "{error}");
+}
+
+#[test]
 fn what_is_wrong_with_a_study_is_named_with_its_place_and_what_was_expected() {
     let refused = |text: String| plan(&text).map(|_| ()).unwrap_err();
     let with = |from: &str, to: &str| {

@@ -43,7 +43,7 @@ pub enum RunError {
     OtherRun { path: PathBuf, differences: Vec<Difference> },
     #[error("{} holds no run to resume: {reason}", path.display())]
     NoRun { path: PathBuf, reason: &'static str },
-    #[error("another run is at work in the run folder {}", path.display())]
+    #[error("another process is at work in the folder {}", path.display())]
     Locked { path: PathBuf },
     #[error("the run folder {} already holds a run; resume it or choose another folder", path.display())]
     NotEmpty { path: PathBuf },

@@ -59,6 +59,7 @@ pub use engine::{
 pub use error::RunError;
 pub use event::Event;
 pub use identity::{Difference, Identity};
+pub use lock::FolderLock;
 pub use pipeline::Pipeline;
 pub use pool::Pool;
 pub use record::{RolloutSample, StepRecord};

@@ -1,4 +1,4 @@
-//! One run per folder.
+//! One process per folder.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -7,14 +7,15 @@ use std::{
 
 use crate::RunError;
 
-/// The right to write into a run folder. The operating system takes it back when the process ends, however it ends.
-pub(crate) struct FolderLock {
+/// The right to write into a folder of runs. The operating system takes it back when the process ends, however it ends.
+#[derive(Debug)]
+pub struct FolderLock {
     _file: File,
 }
 
 impl FolderLock {
     /// # Errors
-    /// Another run holds it, or the folder cannot be written.
+    /// Another process holds it, or the folder cannot be written.
     pub fn take(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join(".lock");
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(RunError::io(&path))?;

@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use addendum_actors::FolderLock;
 use anyhow::{Context, Result, anyhow};
 
 use super::{
@@ -47,12 +48,13 @@ impl Execution {
     /// Does everything; what is done already is taken as it is.
     ///
     /// # Errors
-    /// The first job that fails, when those that ran beside it have ended; the user wants to stop. What is done by then
-    /// is kept.
+    /// Another process is at work in the folder; the first job that fails, when those that ran beside it have ended; the
+    /// user wants to stop. What is done by then is kept.
     pub fn run(&self, plan: &Plan) -> Result<Choice> {
         let folder = self.out.join("jobs");
         std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
         RunFolder::open(&self.out)?;
+        let _lock = FolderLock::take(&folder)?;
         self.complete(&plan.candidates())?;
         let choice = choose(plan, &self.out)?;
         self.complete(&plan.runs(&choice))?;

@@ -3,25 +3,23 @@
 use std::{
     fs,
     io::ErrorKind,
-    ops::ControlFlow,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use addendum_policy::{
-    Adapter, Policy, SamplingConfig, checkpoint::write_whole, device::device, merge::merge_folder, sft::SftTrainer,
-};
+use addendum_policy::{Adapter, Policy, SamplingConfig, checkpoint::write_whole, device::device, merge::merge_folder};
 use addendum_replay::{StudyOrder, TicketId};
 use addendum_rewards::evaluate::Judged;
 use addendum_studies::Dataset;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    job::{ADAPTER, CHECKPOINT, Checkpoint, Job, METRICS, REPORTS, Sets, Work},
+    job::{ADAPTER, CHECKPOINT, Checkpoint, Job, REPORTS, Sets, Work},
     samples,
+    supervision::{SAVE_EVERY, Supervision, begun},
 };
 use crate::{
     qwen::Prompts,
@@ -74,14 +72,14 @@ impl Bench<'_> {
                 let seconds = self.reinforce(job, &self.placed(settings, start), *minutes)?;
                 return job.finish(self.out, seconds);
             }
-            // All others begin anew.
+            Work::Teach { .. } | Work::Supervise { .. } if begun(&folder) => {}
             _ => empty(&folder)?,
         }
         match &job.work {
             Work::Reinforce { .. } => {}
-            Work::Teach { from, data, plan } => self.teach(job, from.as_ref(), data, plan)?,
+            Work::Teach { from, data, plan } => return self.teach(job, from.as_ref(), data, plan),
             Work::Supervise { settings, start, plan, minutes } => {
-                self.supervise(job, &self.placed(settings, start), plan, *minutes)?;
+                return self.supervise(job, &self.placed(settings, start), plan, *minutes);
             }
             Work::Look { settings, run, watch } => {
                 let data = (self.load)(&settings.data)?;
@@ -118,8 +116,9 @@ impl Bench<'_> {
             None => supervised::fresh_policy(&*studies, plan, &place)?,
         };
         let order = supervised::epochs(plan.seed, studies.len());
-        let trainer = self.train(job, &policy, &*studies, order, plan, None)?;
-        let folder = job.folder(self.out);
+        let supervision = self.supervision(job);
+        let (trainer, seconds) = supervision.train(&policy, &*studies, order, plan, None)?;
+        let folder = &supervision.folder;
         match (supervised::adapter(&policy, plan, &trainer)?, path) {
             (Some(adapter), Some(path)) => {
                 adapter.save_peft(&folder.join(ADAPTER), &path.display().to_string())?;
@@ -127,7 +126,8 @@ impl Bench<'_> {
             }
             _ => supervised::trained(&policy, &trainer)?.save(&folder.join(CHECKPOINT))?,
         }
-        Ok(())
+        supervision.end()?;
+        job.finish(self.out, seconds)
     }
 
     fn supervise(&self, job: &Job, settings: &Settings, plan: &SftPlan, minutes: Option<f64>) -> Result<()> {
@@ -135,40 +135,25 @@ impl Bench<'_> {
         let policy = load(settings, plan.lora.is_none())?;
         let mut tickets = StudyOrder::new(settings.run.seed, studies.len());
         let order = (0..).map(move |ticket| tickets.study_of(TicketId(ticket), 0));
-        let trainer = self.train(job, &policy, &*studies, order, plan, minutes)?;
-        let folder = job.folder(self.out);
+        let supervision = self.supervision(job);
+        let (trainer, seconds) = supervision.train(&policy, &*studies, order, plan, minutes)?;
+        let folder = &supervision.folder;
         match supervised::adapter(&policy, plan, &trainer)? {
             Some(adapter) => adapter.save_peft(&folder.join(ADAPTER), &settings.policy.base_name())?,
             None => supervised::trained(&policy, &trainer)?.save(&folder.join(CHECKPOINT))?,
         }
-        Ok(())
+        supervision.end()?;
+        job.finish(self.out, seconds)
     }
 
-    fn train(
-        &self,
-        job: &Job,
-        policy: &Policy,
-        studies: &(dyn Dataset + 'static),
-        order: impl Iterator<Item = usize> + Send,
-        plan: &SftPlan,
-        minutes: Option<f64>,
-    ) -> Result<SftTrainer> {
-        let mut fitting = self.progress.fitting(&job.about, plan.steps);
-        let (clock, mut tokens, mut losses) = (Instant::now(), 0, String::new());
-        let trainer = supervised::train_on(policy, studies, order, plan, |step, stats, _| {
-            self.interrupt.check()?;
-            ensure!(stats.loss.is_finite(), "step {}: the loss is {}", step + 1, stats.loss);
-            tokens += stats.tokens;
-            let seconds = clock.elapsed().as_secs_f64();
-            fitting.step(step + 1, stats.loss, stats.learning_rate, tokens as f64 / seconds);
-            let line = serde_json::json!({"step": step, "loss": stats.loss, "gradient_norm": stats.gradient_norm});
-            losses += &format!("{line}\n");
-            let over = minutes.is_some_and(|minutes| seconds >= 60.0 * minutes);
-            Ok(if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        })?;
-        fitting.finish();
-        write_whole(&job.folder(self.out).join(METRICS), losses.as_bytes())?;
-        Ok(trainer)
+    fn supervision<'b>(&'b self, job: &'b Job) -> Supervision<'b> {
+        Supervision {
+            folder: job.folder(self.out),
+            about: &job.about,
+            save_every: SAVE_EVERY,
+            progress: self.progress,
+            interrupt: self.interrupt,
+        }
     }
 
     /// The seconds that the run's steps took, those before it was resumed included.

@@ -5,6 +5,7 @@ use std::{ops::ControlFlow, path::Path, thread};
 use addendum_policy::{
     Adapter, Config, LoraConfig, Policy,
     image::ImageConfig,
+    learner::LearnerState,
     model::Weights,
     optim::AdamWConfig,
     schedule::{Decay, Schedule},
@@ -94,15 +95,15 @@ pub fn fresh_policy(dataset: &dyn Dataset, plan: &SftPlan, device: &Device) -> R
     Ok(Policy::new(config, weights, tokenizer, images, device.clone())?)
 }
 
-/// Trains `policy`, or an adapter over it, on `dataset` in shuffled epochs. `observe` hears every step and may end the training. What came
-/// of it is told by [`trained`] or [`adapter`].
+/// Trains `policy`, or an adapter over it, on `dataset` in shuffled epochs. `observe` hears every step and may end the
+/// training. What came of it is told by [`trained`] or [`adapter`].
 pub fn train(
     policy: &Policy,
     dataset: &(dyn Dataset + 'static),
     plan: &SftPlan,
     observe: impl FnMut(u64, SftStats, &SftTrainer) -> Result<ControlFlow<()>>,
 ) -> Result<SftTrainer> {
-    train_on(policy, dataset, epochs(plan.seed, dataset.len()), plan, observe)
+    train_on(policy, dataset, epochs(plan.seed, dataset.len()), plan, None, observe)
 }
 
 /// Indices of `count` studies, shuffled anew in every epoch, without an end.
@@ -110,12 +111,14 @@ pub fn epochs(seed: u64, count: usize) -> impl Iterator<Item = usize> + Send {
     (0..).flat_map(move |epoch| data_order(seed, epoch, count))
 }
 
-/// The same on the studies of these indices, as many as the plan's steps take.
+/// The same on the studies of these indices, as many as the plan's steps take. With `start`, the state that such a
+/// training had between two steps, it goes on from there; `order` still begins with the first step's.
 pub fn train_on(
     policy: &Policy,
     dataset: &(dyn Dataset + 'static),
     order: impl Iterator<Item = usize> + Send,
     plan: &SftPlan,
+    start: Option<&LearnerState>,
     mut observe: impl FnMut(u64, SftStats, &SftTrainer) -> Result<ControlFlow<()>>,
 ) -> Result<SftTrainer> {
     plan.validate()?;
@@ -142,11 +145,15 @@ pub fn train_on(
         }
     };
     let mut trainer = SftTrainer::new(policy.config(), trainable, config, policy.device())?;
+    if let Some(state) = start {
+        trainer.restore(state)?;
+    }
+    let first = trainer.steps();
     thread::scope(|scope| {
         let (send, batches) = bounded(2);
-        let mut order = order;
         scope.spawn(move || {
-            for _ in 0..plan.steps {
+            let mut order = order.skip(first as usize * plan.batch_size);
+            for _ in first..plan.steps {
                 let studies: Vec<usize> = order.by_ref().take(plan.batch_size).collect();
                 if send.send(batch(policy, dataset, &studies)).is_err() {
                     return;
@@ -165,7 +172,7 @@ fn learn(
     batches: Receiver<Result<Vec<SftExample>>>,
     observe: &mut impl FnMut(u64, SftStats, &SftTrainer) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    for step in 0..plan.steps {
+    for step in trainer.steps()..plan.steps {
         let batch = batches.recv().context("the loader of training studies ended early")??;
         let stats = trainer.step(&batch)?;
         if observe(step, stats, trainer)?.is_break() {
