@@ -30,7 +30,7 @@ mod world;
 use std::sync::Arc;
 
 use image::GrayImage;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -98,14 +98,12 @@ enum Purpose {
     Detector = 9,
     /// What the report names, leaves out and makes up.
     Habits = 10,
-    /// How many sentences.
-    Length = 11,
     /// Which of the equivalent phrasings.
-    Phrasing = 12,
+    Phrasing = 11,
     /// Where the findings stand in the report.
-    Order = 13,
+    Order = 12,
     /// The noise of an ideal reader's filters, and what it is mistaken for.
-    Reading = 14,
+    Reading = 13,
 }
 
 impl Phantom {
@@ -185,20 +183,18 @@ impl Phantom {
         let Some(world) = &self.config.world else {
             return Ok(report::write(&told, site, &mut self.stream(index, Purpose::Words)?));
         };
-        let [fewest, most] = world.sentences;
-        let length = self.stream(index, Purpose::Length)?.random_range(fewest..=most);
         let voice = Voice { site, phrasings: world.phrasings, rng: &mut self.stream(index, Purpose::Phrasing)? };
-        Ok(report::write_to_length(&told, length, voice, Some(&mut self.stream(index, Purpose::Order)?)))
+        Ok(report::write_to_length(&told, world.sentences, voice, Some(&mut self.stream(index, Purpose::Order)?)))
     }
 
-    /// The report of study `index` in the site's favourite words and order, `length` sentences long: what there is to
-    /// know of a report but its accidents. Version 1 has its own report.
+    /// The report of study `index` in the site's favourite words and order: what there is to know of a report but its
+    /// accidents. Version 1 has its own report.
     ///
     /// # Errors
     /// [`Error::OutOfRange`].
-    pub fn retold(&self, index: usize, length: usize) -> Result<String> {
+    pub fn retold(&self, index: usize) -> Result<String> {
         match &self.config.world {
-            Some(_) => Ok(self.modal_report(&self.told(index)?, length)),
+            Some(world) => Ok(self.modal_report(&self.told(index)?, world)),
             None => self.report(index),
         }
     }
@@ -207,17 +203,17 @@ impl Phantom {
     ///
     /// # Errors
     /// [`Error::OutOfRange`].
-    pub fn told_nothing(&self, index: usize, length: usize) -> Result<String> {
+    pub fn told_nothing(&self, index: usize) -> Result<String> {
         let mut told = self.told(index)?;
         told.current.retain(|kind, _| kind.is_device());
         told.prior.iter_mut().for_each(|prior| prior.retain(|kind, _| kind.is_device()));
-        Ok(self.modal_report(&told, length))
+        Ok(self.modal_report(&told, &self.config.world.unwrap_or_default()))
     }
 
-    fn modal_report(&self, told: &Case, length: usize) -> String {
+    fn modal_report(&self, told: &Case, world: &World) -> String {
         // One phrasing leaves nothing to chance.
         let rng = &mut ChaCha8Rng::from_seed([0; 32]);
-        report::write_to_length(told, length, Voice { site: self.config.site, phrasings: 1, rng }, None)
+        report::write_to_length(told, world.sentences, Voice { site: self.config.site, phrasings: 1, rng }, None)
     }
 
     fn patient(&self, index: usize) -> Result<Patient> {

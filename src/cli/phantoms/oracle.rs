@@ -32,14 +32,12 @@ pub fn tables(phantoms: &PhantomConfig, count: usize) -> Result<String> {
         let (validation, test) = (set(Split::Val)?, set(Split::Test)?);
         let mut table =
             Table::new(format!("{name}, {count} studies"), CLINICAL.iter().chain(&FURTHER).map(|(column, _)| *column));
-        let modal = |set: &Set, length| set.scores(|index| set.phantom.retold(index, length));
-        let (length, _) =
-            best(validation.lengths().map(|length| Ok((length, modal(&validation, length)?))), "average")?;
-        table = table.row(row("what the report says, in modal words", &modal(&test, length)?));
+        let modal = test.scores(|index| test.phantom.retold(index));
+        table = table.row(row("what the report says, in modal words", &modal?));
         let mut filters = String::new();
         for (share, name) in SHARES {
             let reader = Reader::new(test.phantom.config(), share)?;
-            let read = |set: &Set, threshold| set.scores(|index| reader.report(&set.phantom, index, threshold, length));
+            let read = |set: &Set, threshold| set.scores(|index| reader.report(&set.phantom, index, threshold));
             let tried: Vec<(f64, Scores)> = THRESHOLDS
                 .into_iter()
                 .map(|threshold| Ok((threshold, read(&validation, threshold)?)))
@@ -56,10 +54,9 @@ pub fn tables(phantoms: &PhantomConfig, count: usize) -> Result<String> {
                 filters = d_primes.collect::<Vec<_>>().join(", ");
             }
         }
-        let nothing = test.scores(|index| test.phantom.told_nothing(index, length));
+        let nothing = test.scores(|index| test.phantom.told_nothing(index));
         table = table.row(row("nothing is wrong", &nothing?));
-        text +=
-            &format!("{}{length} sentences; d' at contrast 1: {filters}\n\n", table.text(Paint::from_environment()));
+        text += &format!("{}d' at contrast 1: {filters}\n\n", table.text(Paint::from_environment()));
     }
     Ok(text)
 }
@@ -76,12 +73,6 @@ impl Set {
         let phantom = Phantom::new(config)?;
         let references = (0..phantom.len()).map(|index| phantom.report(index)).collect::<Result<_, _>>()?;
         Ok(Self { phantom, references, backends: Backends::lexicon() })
-    }
-
-    /// Lengths that a reader may choose, in sentences.
-    fn lengths(&self) -> impl Iterator<Item = usize> + use<> {
-        let [fewest, most] = self.phantom.config().world.unwrap_or_default().sentences;
-        fewest..=most
     }
 
     /// The scores of one report for each study.

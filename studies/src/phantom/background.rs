@@ -1,4 +1,6 @@
 //! What version 2 says of regions that are normal, to fill a report.
+//!
+//! The phrasings of a region differ in words that are no entities, so that an editor finds nothing to correct between them.
 
 use super::{
     findings::{Findings, Kind},
@@ -23,6 +25,13 @@ const fn region(spoiled_by: &'static [Kind], phrasings: &'static [&'static str])
     Region { phrasings: Phrasings(phrasings), spoiled_by }
 }
 
+/// The summary of a report without findings.
+pub const NOTHING_ACUTE: Phrasings = Phrasings(&[
+    "No acute cardiopulmonary process.",
+    "There is no acute cardiopulmonary process.",
+    "No acute cardiopulmonary process is seen.",
+]);
+
 use Kind::*;
 
 /// Of the lungs, which comes before all others.
@@ -43,31 +52,25 @@ pub const LUNGS: Region = Region {
 
 /// The others, in the order in which they are said.
 pub const REGIONS: &[Region] = &[
-    region(
-        &[Cardiomegaly],
-        &["Heart size is normal.", "The heart is normal in size.", "Cardiac size is within normal limits."],
-    ),
+    region(&[Cardiomegaly], &["Heart size is normal.", "The heart size is normal.", "The heart is normal in size."]),
     region(
         &[MediastinalWidening, Lymphadenopathy, HiatalHernia],
         &[
             "Mediastinal contours are normal.",
-            "The mediastinum is unremarkable.",
-            "Mediastinal contours are within normal limits.",
+            "The mediastinal contours are normal.",
+            "Mediastinal contours are unremarkable.",
         ],
     ),
-    Region { phrasings: phrases::INTACT_BONES, spoiled_by: &[Fracture, Scoliosis] },
+    region(&[Fracture, Scoliosis], &["The bones are intact.", "Bones are intact.", "All bones are intact."]),
     region(
         &[Edema],
         &[
             "Pulmonary vascularity is normal.",
-            "Pulmonary vasculature is normal.",
-            "The pulmonary vessels are unremarkable.",
+            "The pulmonary vascularity is normal.",
+            "Pulmonary vascularity is unremarkable.",
         ],
     ),
-    region(
-        &[Edema, Lymphadenopathy],
-        &["The hila are normal.", "Hilar contours are normal.", "The hila are unremarkable."],
-    ),
+    region(&[Edema, Lymphadenopathy], &["The hila are normal.", "Both hila are normal.", "The hila are unremarkable."]),
     region(
         &[Effusion, PleuralThickening],
         &[
@@ -78,13 +81,16 @@ pub const REGIONS: &[Region] = &[
     ),
     region(
         &[Effusion, Atelectasis, ElevatedDiaphragm, FreeAir],
-        &["The diaphragm is normal.", "The diaphragm is well defined.", "The hemidiaphragms are unremarkable."],
+        &["The diaphragm is normal.", "The diaphragm is well defined.", "The diaphragm is unremarkable."],
     ),
     region(
         &[MediastinalWidening],
-        &["The trachea is midline.", "The trachea is in the midline.", "The trachea is central."],
+        &["The trachea is midline.", "Trachea is midline.", "The trachea is in the midline."],
     ),
-    region(&[Tube, Line, Pacemaker], &["No support devices.", "There are no support devices.", "No lines or tubes."]),
+    region(
+        &[Tube, Line, Pacemaker],
+        &["No support devices.", "There are no support devices.", "No support devices are seen."],
+    ),
     region(
         &[SubcutaneousEmphysema],
         &["The soft tissues are unremarkable.", "Soft tissues are normal.", "The soft tissues are normal."],
@@ -118,10 +124,7 @@ pub const REGIONS: &[Region] = &[
             "Position of the stomach is normal.",
         ],
     ),
-    region(
-        &[Fracture],
-        &["The clavicles are intact.", "Both clavicles are intact.", "The clavicles are unremarkable."],
-    ),
+    region(&[Fracture], &["The clavicles are intact.", "Both clavicles are intact.", "Clavicles are intact."]),
     region(
         &[Fracture],
         &["The shoulders are unremarkable.", "The shoulders are normal.", "Both shoulders are normal."],

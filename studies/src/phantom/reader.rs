@@ -95,7 +95,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::OutOfRange`].
-    pub fn report(&self, phantom: &Phantom, index: usize, threshold: f64, length: usize) -> Result<String> {
+    pub fn report(&self, phantom: &Phantom, index: usize, threshold: f64) -> Result<String> {
         let mut told = phantom.case(index)?;
         let mut rng = phantom.stream(index, Purpose::Reading)?;
         for (&kind, known) in &self.kinds {
@@ -112,7 +112,7 @@ impl Reader {
                 told.current.insert(kind, mistaken);
             }
         }
-        Ok(phantom.modal_report(&told, length))
+        Ok(phantom.modal_report(&told, &phantom.config.world.unwrap_or_default()))
     }
 }
 

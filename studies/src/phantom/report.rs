@@ -27,10 +27,10 @@ use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    background::{LUNGS, REGIONS, Region},
+    background::{LUNGS, NOTHING_ACUTE, REGIONS, Region},
     case::{Case, Question},
     findings::{Finding, Findings, Kind},
-    phrases::{self, Change},
+    phrases::{self, Change, Phrasings},
     site::Site,
     voice::Voice,
 };
@@ -57,16 +57,22 @@ pub fn write(case: &Case, site: Site, rng: &mut ChaCha8Rng) -> String {
 
     let findings_first = findings_first(site, voice.rng);
     let sentences = if findings_first { [findings, background] } else { [background, findings] }.concat();
-    [sentences, closing(case, &mut voice)].concat().join(" ")
+    [sentences, closing(case, &phrases::NOTHING_ACUTE, &mut voice)].concat().join(" ")
 }
 
-/// The report of `case` in version 2: all findings, and as many statements about normal regions as make it `length`
-/// sentences long. `order` decides where the findings stand, nothing else; without it they stand where they mostly do.
-pub fn write_to_length(case: &Case, length: usize, mut voice: Voice<'_>, order: Option<&mut ChaCha8Rng>) -> String {
+/// The report of `case` in version 2: all findings, and as many statements about normal regions as make it as long as its
+/// request asks for, between the fewest and the most `sentences`. `order` decides where the findings stand, nothing
+/// else; without it they stand where they mostly do.
+pub fn write_to_length(
+    case: &Case,
+    sentences: [usize; 2],
+    mut voice: Voice<'_>,
+    order: Option<&mut ChaCha8Rng>,
+) -> String {
     let resolved = resolved(case);
     let mut findings = findings(case, &resolved, &mut voice);
-    let closing = closing(case, &mut voice);
-    let room = length.saturating_sub(findings.len() + closing.len());
+    let closing = closing(case, &NOTHING_ACUTE, &mut voice);
+    let room = length(case, sentences).saturating_sub(findings.len() + closing.len());
     let denial = phrases::denial(&denied(case, &resolved), &mut voice);
     let mut normal = |region: &Region| {
         let fits = region.allows(&case.current) && region.allows(&resolved);
@@ -84,6 +90,19 @@ pub fn write_to_length(case: &Case, length: usize, mut voice: Voice<'_>, order: 
     };
     let sentences = if findings_first { [findings, background] } else { [background, findings] }.concat();
     [sentences, closing].concat().join(" ")
+}
+
+/// How many sentences a request asks for: few at the bedside, more of a radiograph in the department, most of one with a
+/// lateral view; more with an indication, and with a comparison study. The prompt tells all of this.
+fn length(case: &Case, [fewest, most]: [usize; 2]) -> usize {
+    const LONGEST: usize = 6;
+    let views = match (case.portable, case.lateral) {
+        (true, _) => 0,
+        (false, false) => 2,
+        (false, true) => 4,
+    };
+    let asked = views + usize::from(case.indication.is_some()) + usize::from(case.prior.is_some());
+    fewest + ((most - fewest) * asked + LONGEST / 2) / LONGEST
 }
 
 /// Rule 1, in the order of the kinds.
@@ -107,14 +126,14 @@ fn chance_of_findings_first(site: Site) -> f64 {
 }
 
 /// Rules 4 and 5.
-fn closing(case: &Case, voice: &mut Voice<'_>) -> Vec<String> {
+fn closing(case: &Case, nothing_acute: &Phrasings, voice: &mut Voice<'_>) -> Vec<String> {
     let mut sentences = Vec::new();
     if case.pneumonia() {
         sentences.push(phrases::PNEUMONIA.choose(voice).to_owned());
     }
     if lesions(&case.current) == 0 {
         let same = case.prior.as_ref() == Some(&case.current);
-        let summary = if same { &phrases::NO_CHANGE } else { &phrases::NOTHING_ACUTE };
+        let summary = if same { &phrases::NO_CHANGE } else { nothing_acute };
         sentences.push(summary.choose(voice).to_owned());
     }
     sentences

@@ -25,8 +25,8 @@ pub struct World {
     pub invented: f64,
     /// Equivalent phrasings in use, at least 1: with 1 a site always says its favourite. No list has more than 3.
     pub phrasings: usize,
-    /// Fewest and most sentences of a report, 1 to 16; each length between is as frequent as the others. A report with
-    /// more to tell is longer.
+    /// Fewest and most sentences of a report, 1 to 16: fewest of a bedside radiograph that comes with nothing, most of
+    /// two views with an indication and a comparison study. A report with more to tell is longer.
     pub sentences: [usize; 2],
 }
 
