@@ -26,14 +26,14 @@ fn phantom(site: Site, world: World) -> Phantom {
 
 fn reports(phantom: &Phantom, share: f64, threshold: f64) -> Vec<String> {
     let reader = Reader::new(phantom.config(), share).unwrap();
-    (0..STUDIES).map(|index| reader.report(phantom, index, threshold, 8).unwrap()).collect()
+    (0..STUDIES).map(|index| reader.report(phantom, index, threshold).unwrap()).collect()
 }
 
 #[test]
 fn where_all_is_seen_and_told_the_reader_says_what_the_report_says() {
     for site in [Site::A, Site::B] {
         let phantom = phantom(site, PLAIN);
-        let told: Vec<String> = (0..STUDIES).map(|index| phantom.retold(index, 8).unwrap()).collect();
+        let told: Vec<String> = (0..STUDIES).map(|index| phantom.retold(index).unwrap()).collect();
         assert_eq!(reports(&phantom, 1., 0.5), told);
     }
 }
@@ -43,7 +43,7 @@ fn a_weaker_reader_says_less_of_it() {
     let phantom = phantom(Site::A, World { visibility: [0.1, 1.], ..PLAIN });
     let right = |share| {
         let read = reports(&phantom, share, 0.5);
-        (0..STUDIES).filter(|&index| read[index] == phantom.retold(index, 8).unwrap()).count()
+        (0..STUDIES).filter(|&index| read[index] == phantom.retold(index).unwrap()).count()
     };
     let [ideal, tenth, blind] = [1., 0.02, 0.].map(right);
     assert!(ideal > tenth + 10 && tenth > blind + 10, "{ideal} {tenth} {blind}");
