@@ -41,7 +41,7 @@ method = "checkpoint"
 
 [[arm]]
 name = "EditGRPO"
-grid = { "learner.schedule.learning_rate" = [1e-3, 1e-9] }
+grid = { "learner.schedule.learning_rate" = [1e-1, 1e-9] }
 
 [[arm]]
 name = "SFT continued"
@@ -124,6 +124,7 @@ fn a_study_chooses_on_validation_reads_tests_last_and_does_nothing_twice() {
     let summary = Summary::new(&plan, &choice, dir.path()).unwrap();
     let arms = &summary.levels[0].arms;
     let grid = &arms[1].grid;
+    assert_ne!(grid[0].validation, grid[1].validation, "there was nothing to choose");
     let best = grid.iter().map(|point| point.validation).fold(f64::NEG_INFINITY, f64::max);
     assert_eq!(grid.iter().filter(|point| point.chosen).map(|point| point.validation).collect::<Vec<_>>(), [best]);
     assert_eq!((grid.len(), arms[0].seconds.len(), arms[1].seconds.len()), (2, 0, 2));
@@ -213,7 +214,11 @@ fn a_study_that_was_killed_goes_on_and_ends_in_the_same_numbers() {
     let arm = "[[arm]]\nname = \"EditGRPO\"\n";
     let text = format!(
         "{}{arm}",
-        SMALL.replace("[1, 2]", "[1]").replace("steps = 2", "steps = 6").replace("\"SFT\"", "\"EditGRPO\"")
+        SMALL
+            .replace("[1, 2]", "[1]")
+            .replace("steps = 2", "steps = 6")
+            .replace("\"SFT\"", "\"EditGRPO\"")
+            .replace("[settings]", "[settings]\nlearner.schedule.learning_rate = 1e-3")
     );
     fs::write(&file, &text).unwrap();
     let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
@@ -236,6 +241,11 @@ fn a_study_that_was_killed_goes_on_and_ends_in_the_same_numbers() {
     let numbers = [&whole, &killed].map(|out| json(&plan, &plan.first(), out));
     assert!(numbers[0]["levels"][0]["arms"][0]["curves"]["reward_sampled"].is_array());
     assert_eq!(numbers[0], numbers[1]);
+    let adapter = |out: &Path| {
+        let job = plan.runs(&plan.first())[0].folder(out);
+        fs::read(job.join("adapter/adapter_model.safetensors")).unwrap()
+    };
+    assert!(adapter(&whole) == adapter(&killed), "another adapter");
 }
 
 #[test]
@@ -268,8 +278,8 @@ fn what_is_wrong_with_a_study_is_named_with_its_place_and_what_was_expected() {
         ("group_size = 2", "group_size = 3", &["s.toml:11:", "run.group_size: is 3", "even"]),
         ("group_size", "groupsize", &["s.toml:11:", "run.groupsize: unknown key", "`run.group_size`"]),
         ("method = \"checkpoint\"", "method = \"dpo\"", &["s.toml:17:10: ", "`checkpoint`"]),
-        ("[1e-3, 1e-9]", "1e-3", &["s.toml:21:10: arm.1.grid.learner.schedule.learning_rate", "list of values"]),
-        ("[1e-3, 1e-9]", "[7.0]", &["s.toml:21:10: learner.schedule.learning_rate: 7", "(arm `EditGRPO`)"]),
+        ("[1e-1, 1e-9]", "1e-3", &["s.toml:21:10: arm.1.grid.learner.schedule.learning_rate", "list of values"]),
+        ("[1e-1, 1e-9]", "[7.0]", &["s.toml:21:10: learner.schedule.learning_rate: 7", "(arm `EditGRPO`)"]),
         ("grid =", "sft.steps = 3\ngrid =", &["s.toml:21:1: arm.1.sft", "supervised"]),
         ("name = \"EditGRPO\"", "name = \"SFT\"", &["s.toml:20:1: arm.1.name", "of its own"]),
         ("[[arm]]", "[teach.a]\nfrom = \"a\"\n[[arm]]", &["s.toml:16:1: teach.a.from", "leads back to itself"]),

@@ -1,6 +1,6 @@
 //! The evaluation of a set of reports: the paper's table, and what tells a better policy from a blander one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,30 @@ impl ClinicalScores {
         "mean_sentences",
         "repeated_sentence_share",
     ];
+
+    /// The names that say how good reports are; those after them say what reports are like.
+    pub const QUALITIES: &[&str] = Self::NAMES.split_at(9).0;
+
+    /// The scores under [`ClinicalScores::NAMES`].
+    pub fn by_name(&self) -> BTreeMap<String, f64> {
+        let values = [
+            self.micro_f1_14,
+            self.macro_f1_14,
+            self.micro_f1_5,
+            self.macro_f1_5,
+            self.radgraph_f1,
+            self.rate,
+            self.average,
+            self.micro_precision_14,
+            self.micro_recall_14,
+            self.normal_share,
+            self.distinct_share,
+            self.mean_words,
+            self.mean_sentences,
+            self.repeated_sentence_share,
+        ];
+        Self::NAMES.into_iter().map(str::to_owned).zip(values).collect()
+    }
 }
 
 /// A report and its reference with all that the scores of a set need to know of them.
@@ -121,7 +145,8 @@ pub fn judge(backends: &Backends, hypotheses: &[&str], references: &[&str]) -> R
     judged.collect()
 }
 
-fn asserted(entities: &[Entity]) -> Vec<String> {
+/// The words of the entities that are said to be present.
+pub fn asserted(entities: &[Entity]) -> Vec<String> {
     let present = entities.iter().filter(|entity| entity.kind.presence() == Presence::Present);
     present.map(|entity| entity.text.clone()).collect()
 }
@@ -179,8 +204,11 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_the_fields() {
-        let scores = evaluate(&Backends::lexicon(), &["Clear."], &["Clear."]).unwrap();
+        let reports = ["Cardiomegaly. Small left effusion.", "Edema. No effusion. Edema."];
+        let scores = evaluate(&Backends::lexicon(), &reports, &["Cardiomegaly.", "Edema. Effusion."]).unwrap();
+        let by_name = scores.by_name();
         let json = serde_json::to_value(scores).unwrap();
+        assert_eq!(serde_json::to_value(by_name).unwrap(), json);
         let mut names = ClinicalScores::NAMES;
         names.sort_unstable();
         assert_eq!(json.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), names);

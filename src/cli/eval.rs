@@ -92,7 +92,7 @@ pub fn run(args: &EvalArgs, progress: &Progress) -> Result<()> {
         }
         let evaluation = evaluation.with_context(|| format!("evaluation on {set}"))?;
         counting.finish();
-        tables += &table(set, &evaluation.named()?, evaluation.reports.len());
+        tables += &table(set, &evaluation.named(), evaluation.reports.len());
         scores.insert(set, summary(&evaluation)?);
     }
     if let Some(path) = &args.json {
@@ -128,7 +128,7 @@ fn line(set: &str, report: &Report, scorer: &Scorer) -> Result<Value> {
 
 fn summary(evaluation: &Evaluation) -> Result<Value> {
     let truncated = evaluation.reports.iter().filter(|report| report.truncated).count();
-    Ok(json!({"studies": evaluation.reports.len(), "truncated": truncated, "scores": evaluation.named()?}))
+    Ok(json!({"studies": evaluation.reports.len(), "truncated": truncated, "scores": evaluation.named()}))
 }
 
 fn table(set: &str, scores: &Scores, studies: usize) -> String {

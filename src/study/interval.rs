@@ -11,19 +11,6 @@ use addendum_rewards::{
 use anyhow::Result;
 use serde::Serialize;
 
-/// The scores that have intervals, by their names in [`ClinicalScores`](addendum_rewards::ClinicalScores).
-pub const SCORES: [&str; 9] = [
-    "micro_f1_14",
-    "macro_f1_14",
-    "micro_f1_5",
-    "macro_f1_5",
-    "radgraph_f1",
-    "rate",
-    "average",
-    "micro_precision_14",
-    "micro_recall_14",
-];
-
 /// A difference and the middle 95 % of its resamples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Gap {
@@ -48,7 +35,7 @@ impl From<&Judged> for Pair {
     }
 }
 
-/// The [`SCORES`] of an arm under one seed, each study as often as it was picked.
+/// The [`QUALITIES`](addendum_rewards::ClinicalScores::QUALITIES) of an arm under one seed, each study as often as it was picked.
 fn scores(pairs: &[Pair], picked: &[usize]) -> [f64; 9] {
     let (mut hits, mut said, mut support) = ([0; 14], [0; 14], [0; 14]);
     let (mut radgraph, mut rate, mut count) = (0.0, 0.0, 0);
@@ -82,7 +69,7 @@ fn scores(pairs: &[Pair], picked: &[usize]) -> [f64; 9] {
 /// An arm's studies under each of its seeds.
 pub type Seeds = Vec<Vec<Pair>>;
 
-/// The gaps of all [`SCORES`] between pairs of arms, given by their places. The arms have the same studies, and the same
+/// The gaps of all [`QUALITIES`](addendum_rewards::ClinicalScores::QUALITIES) between pairs of arms, given by their places. The arms have the same studies, and the same
 /// seeds or a single one that stands for all.
 ///
 /// # Errors
@@ -124,12 +111,11 @@ pub fn gaps(arms: &[Seeds], between: &[(usize, usize)], resampling: &Resampling)
 #[cfg(test)]
 mod tests {
     use addendum_rewards::{
-        Backends,
+        Backends, ClinicalScores,
         evaluate::{judge, pool},
     };
 
     use super::*;
-    use crate::train::held_out::by_name;
 
     const REFERENCES: [&str; 4] =
         ["Cardiomegaly.", "Left pleural effusion. No edema.", "The lungs are clear.", "Pneumothorax."];
@@ -150,9 +136,9 @@ mod tests {
         for picks in [&[0, 1, 2, 3][..], &[3, 1, 1, 0], &[2, 2, 2, 2]] {
             let mut times = [0; 4];
             picks.iter().for_each(|pick| times[*pick] += 1);
-            let expected = by_name(&pool(&picks.iter().map(|pick| &judged[*pick]).collect::<Vec<_>>())).unwrap();
+            let expected = pool(&picks.iter().map(|pick| &judged[*pick]).collect::<Vec<_>>()).by_name();
             let got = scores(&pairs(&GOOD), &times);
-            for (name, score) in SCORES.iter().zip(got) {
+            for (name, score) in ClinicalScores::QUALITIES.iter().zip(got) {
                 assert!((score - expected[*name]).abs() < 1e-12, "{name} of {picks:?}: {score}");
             }
         }
@@ -168,7 +154,7 @@ mod tests {
             vec![judged.iter().map(Pair::from).collect()]
         };
         let arms = [of(&references), of(&["Cardiomegaly.", "Normal."])];
-        let recall = SCORES.iter().position(|name| *name == "micro_recall_14").unwrap();
+        let recall = ClinicalScores::QUALITIES.iter().position(|name| *name == "micro_recall_14").unwrap();
         let gap = |confidence| {
             let resampling = Resampling { resamples: 4000, confidence, seed: 1 };
             gaps(&arms, &[(0, 1)], &resampling).unwrap()[0][recall]

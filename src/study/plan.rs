@@ -1,16 +1,16 @@
 //! The jobs of a study, as its file and nothing else decides: what chooses, what runs, what is tested.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use anyhow::Result as Anyhow;
 use toml::{Table, Value};
 
 use super::{
     file::{Arm, Budget, Level, Method, Study, flat},
-    job::{Checkpoint, Contents, Job, Sets, Work},
+    job::{Checkpoint, Contents, Job},
+    subject::{Jobs, Subject, supervision},
+    teachings::Teachings,
 };
 use crate::train::settings::{Problem, Settings, SettingsError, merge, set};
-use crate::train::{data::DataConfig, supervised::SftPlan};
 
 /// A study with its settings made out.
 #[derive(Debug)]
@@ -38,17 +38,6 @@ pub struct Point {
     /// The values that were chosen from several, such as `learner.schedule.learning_rate = 0.001`.
     pub label: String,
     pub subjects: BTreeMap<u64, Subject>,
-}
-
-/// What is scored: a checkpoint, or what a run made of it.
-#[derive(Clone, Debug)]
-pub struct Subject {
-    pub run: Option<Arc<Job>>,
-    /// What its sampled reports said.
-    pub look: Option<Arc<Job>>,
-    pub validation: Arc<Job>,
-    /// One scoring for each temperature.
-    pub tests: Vec<Arc<Job>>,
 }
 
 /// The points of every level's arms that were chosen.
@@ -135,64 +124,9 @@ impl<'a> Making<'a> {
             }
         }
         let name = level.name.clone();
-        let mut level = Self { study, contents, index, name, given, taught: BTreeMap::new() };
-        for name in teachings.keys() {
-            level.teach(name, &teachings, &mut Vec::new())?;
-        }
-        Ok(level)
-    }
-
-    /// Makes the job of a teaching, and those of the ones that it starts from.
-    fn teach(&mut self, name: &str, teachings: &Table, open: &mut Vec<String>) -> Result<Arc<Job>, SettingsError> {
-        if let Some(job) = self.taught.get(name) {
-            return Ok(job.clone());
-        }
-        let place = format!("teach.{name}");
-        let (study, index) = (self.study, self.index);
-        let wrong = |key: &str, reason: String| {
-            let whole = if key.is_empty() { place.clone() } else { format!("{place}.{key}") };
-            let paths = [format!("level.{index}.set.{whole}"), whole.clone()];
-            study.invalid(&paths, Problem::new(whole, reason))
-        };
-        if open.iter().any(|above| above == name) {
-            return Err(wrong("from", format!("leads back to itself: {} from {name}", open.join(" from "))));
-        }
-        let Some(Value::Table(given)) = teachings.get(name) else {
-            return Err(wrong("", "expected a table".into()));
-        };
-        let mut given = given.clone();
-        let from = given.remove("from");
-        let data = given.remove("data");
-        let data = match data {
-            Some(Value::Table(data)) => {
-                Settings::of_given(&[("data".to_owned(), Value::Table(data))].into_iter().collect())
-            }
-            Some(other) => return Err(wrong("data", format!("is {other}, expected a table"))),
-            None => Settings::of_given(&self.given),
-        };
-        let data: DataConfig = data.map_err(|problem| wrong(&problem.key, problem.reason))?.data;
-        data.validate().map_err(|problem| wrong(&format!("data.{}", problem.key), problem.reason))?;
-        let plan: SftPlan = given.try_into().map_err(|error: toml::de::Error| wrong("", error.message().into()))?;
-        plan.validate().map_err(|error| wrong("", format!("{error:#}")))?;
-        let from = match from {
-            None if plan.lora.is_some() => return Err(wrong("lora", "is given, expected it with `from` only".into())),
-            None => None,
-            Some(Value::String(other)) if teachings.contains_key(&other) => {
-                open.push(name.to_owned());
-                let job = self.teach(&other, teachings, open)?;
-                open.pop();
-                Some(Checkpoint::Taught(job))
-            }
-            Some(Value::String(path)) => {
-                Some(self.contents.checkpoint(Path::new(&path)).map_err(|error| wrong("from", format!("{error:#}")))?)
-            }
-            Some(other) => return Err(wrong("from", format!("is {other}, expected a path or the name of a teaching"))),
-        };
-        let about = [self.name.as_str(), "teach", name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
-        let job = Job::new(about.join(" "), Work::Teach { from, data, plan }, self.contents)
-            .map_err(|error| wrong("data", format!("{error:#}")))?;
-        self.taught.insert(name.to_owned(), job.clone());
-        Ok(job)
+        let taught =
+            Teachings { study, contents, level: (index, &name), given: &given, teachings: &teachings }.jobs()?;
+        Ok(Self { study, contents, index, name, given, taught })
     }
 
     fn arm(&self, place: usize, arm: &Arm) -> Result<ArmPlan, SettingsError> {
@@ -271,48 +205,9 @@ impl<'a> Making<'a> {
         let jobs = match arm.method {
             Method::Checkpoint => jobs.subject(&name, None, self.study),
             Method::Reinforcement => jobs.reinforced(&name, self.study),
-            Method::Supervised => jobs.supervised(&name, plan(&settings, sft, arm.lora)?, self.study),
+            Method::Supervised => jobs.supervised(&name, supervision(&settings, sft, arm.lora)?, self.study),
         };
         jobs.map_err(failed("data.folder"))
-    }
-}
-
-/// What the jobs of one subject have in common.
-struct Jobs<'a> {
-    contents: &'a Contents,
-    settings: &'a Settings,
-    start: &'a Checkpoint,
-    minutes: Option<f64>,
-}
-
-impl Jobs<'_> {
-    fn reinforced(&self, name: &str, study: &Study) -> Anyhow<Subject> {
-        let (settings, start, minutes) = (Box::new(self.settings.clone()), self.start.clone(), self.minutes);
-        let run = Job::new(name.into(), Work::Reinforce { settings, start, minutes }, self.contents)?;
-        let (settings, watch) = (Box::new(self.settings.clone()), study.watch.clone());
-        let look = Work::Look { settings, run: run.clone(), watch };
-        let look = Job::new(format!("{name}: its samples"), look, self.contents)?;
-        Ok(Subject { look: Some(look), ..self.subject(name, Some(run), study)? })
-    }
-
-    fn supervised(&self, name: &str, plan: SftPlan, study: &Study) -> Anyhow<Subject> {
-        let (settings, start, minutes) = (Box::new(self.settings.clone()), self.start.clone(), self.minutes);
-        let run = Job::new(name.into(), Work::Supervise { settings, start, plan, minutes }, self.contents)?;
-        self.subject(name, Some(run), study)
-    }
-
-    fn subject(&self, name: &str, run: Option<Arc<Job>>, study: &Study) -> Anyhow<Subject> {
-        let score = |sets, temperature: f64| {
-            let about = match sets {
-                Sets::Validation => format!("{name}: validation"),
-                Sets::Tests => format!("{name}: tests, T = {temperature}"),
-            };
-            let (settings, start, run) = (Box::new(self.settings.clone()), self.start.clone(), run.clone());
-            Job::new(about, Work::Score { settings, start, run, sets, temperature }, self.contents)
-        };
-        let tests = study.tests.temperatures.iter().map(|temperature| score(Sets::Tests, *temperature));
-        let (validation, tests) = (score(Sets::Validation, 0.0)?, tests.collect::<Anyhow<_>>()?);
-        Ok(Subject { run, look: None, validation, tests })
     }
 }
 
@@ -334,25 +229,4 @@ fn points(grid: &Table) -> Vec<Vec<(String, Value)>> {
 fn steps(budget: &Budget, settings: &Settings) -> Option<u64> {
     let per_step = settings.run.batch_groups.saturating_mul(settings.run.group_size as u64).max(1);
     budget.steps.or_else(|| budget.rollouts.map(|rollouts| rollouts.div_ceil(per_step)))
-}
-
-/// Supervision as long and as fast as the run's reinforcement, unless `given` says otherwise.
-fn plan(settings: &Settings, given: Table, lora: bool) -> Result<SftPlan, Problem> {
-    let schedule = &settings.learner.schedule;
-    let usual = SftPlan {
-        steps: settings.run.steps,
-        batch_size: usize::try_from(settings.run.batch_groups).unwrap_or(usize::MAX),
-        learning_rate: schedule.learning_rate,
-        warmup_steps: schedule.warmup_steps,
-        weight_decay: settings.learner.optimizer.weight_decay,
-        decay: schedule.decay,
-        seed: settings.run.seed,
-        lora: lora.then(|| settings.lora.clone()),
-        ..SftPlan::default()
-    };
-    let mut whole = Table::try_from(&usual).map_err(|error| Problem::new("sft", error))?;
-    merge(&mut whole, given);
-    let plan: SftPlan = whole.try_into().map_err(|error: toml::de::Error| Problem::new("sft", error.message()))?;
-    plan.validate().map_err(|error| Problem::new("sft", format!("{error:#}")))?;
-    Ok(plan)
 }

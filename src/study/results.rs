@@ -16,7 +16,7 @@ use super::{
     samples::{SAMPLES, says},
     work::Line,
 };
-use crate::{report::metrics::Metrics, train::held_out::by_name};
+use crate::report::metrics::Metrics;
 
 /// The reports of a scoring.
 ///
@@ -36,11 +36,8 @@ pub fn sets(lines: &[Line]) -> Vec<(&str, &[Line])> {
 }
 
 /// All scores of a set.
-///
-/// # Errors
-/// Never, in fact.
-pub fn scores(lines: &[Line]) -> Result<Scores> {
-    by_name(&pool(&lines.iter().map(|line| &line.judged).collect::<Vec<_>>()))
+pub fn scores(lines: &[Line]) -> Scores {
+    pool(&lines.iter().map(|line| &line.judged).collect::<Vec<_>>()).by_name()
 }
 
 /// The score of that name on one set, or its mean over `all`.
@@ -51,8 +48,8 @@ pub fn score(lines: &[Line], metric: &str, on: &str) -> Result<f64> {
     let sets = sets(lines);
     let chosen: Vec<_> = sets.iter().filter(|(name, _)| on == "all" || *name == on).collect();
     let names = || sets.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    let of = |(_, lines): &&(&str, &[Line])| Ok(scores(lines)?.get(metric).copied());
-    let values: Vec<f64> = chosen.iter().map(of).collect::<Result<Option<_>>>()?.unwrap_or_default();
+    let of = |(_, lines): &&(&str, &[Line])| scores(lines).get(metric).copied();
+    let values: Vec<f64> = chosen.iter().map(of).collect::<Option<_>>().unwrap_or_default();
     anyhow::ensure!(!values.is_empty(), "choose: there is no `{metric}` on `{on}`; there are the sets {}", names());
     Ok(values.iter().sum::<f64>() / values.len() as f64)
 }

@@ -9,7 +9,7 @@ use std::{
 use addendum_actors::RolloutSample;
 use addendum_policy::checkpoint::write_whole;
 use addendum_replay::{StudyOrder, TicketId};
-use addendum_rewards::{Backends, Label, Labels, Observation, Presence, labels::binary, metrics::chexbert};
+use addendum_rewards::{Backends, Label, Labels, Observation, evaluate::asserted, labels::binary, metrics::chexbert};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
@@ -108,10 +108,7 @@ fn read(metrics: &Backends, texts: &[&str]) -> Result<Vec<Said>> {
     if distinct.is_empty() {
         return Ok(Vec::new());
     }
-    let asserted = metrics.entities(&distinct)?.into_iter().map(|entities| {
-        let present = entities.into_iter().filter(|entity| entity.kind.presence() == Presence::Present);
-        present.map(|entity| entity.text).collect()
-    });
+    let asserted = metrics.entities(&distinct)?.into_iter().map(|entities| asserted(&entities));
     let said: BTreeMap<&str, Said> =
         distinct.iter().copied().zip(metrics.labels(&distinct)?.into_iter().zip(asserted)).collect();
     Ok(texts.iter().filter_map(|text| said.get(text).cloned()).collect())

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use addendum_rewards::assess::Resampling;
+use addendum_rewards::{ClinicalScores, assess::Resampling};
 use anyhow::Result;
 use serde::Serialize;
 
 use super::{
     execution::validation,
     file::Method,
-    interval::{Gap, Pair, SCORES, Seeds, gaps},
+    interval::{Gap, Pair, Seeds, gaps},
     job::Job,
     plan::{ArmPlan, Choice, LevelPlan, Plan},
     results::{Curve, Finding, curves, findings, lines, scores, sets},
@@ -154,7 +154,7 @@ fn test(plan: &Plan, set: &str, temperature: f64, scored: &[Vec<Vec<Line>>]) -> 
     for (arm, seeds) in study.arms.iter().zip(&scored) {
         let (mut all, mut found) = (BTreeMap::<String, Vec<f64>>::new(), Vec::<(String, Vec<Finding>)>::new());
         for lines in seeds.iter().filter(|lines| !lines.is_empty()) {
-            scores(lines)?.into_iter().for_each(|(name, score)| all.entry(name).or_default().push(score));
+            scores(lines).into_iter().for_each(|(name, score)| all.entry(name).or_default().push(score));
             for (index, (name, finding)) in findings(lines, &study.watch).into_iter().enumerate() {
                 match found.get_mut(index) {
                     Some((_, seeds)) => seeds.push(finding),
@@ -183,7 +183,7 @@ fn test(plan: &Plan, set: &str, temperature: f64, scored: &[Vec<Vec<Line>>]) -> 
     let differences = between.iter().zip(gaps).map(|((arm, base), gaps)| Difference {
         arm: study.arms[*arm].name.clone(),
         baseline: study.arms[*base].name.clone(),
-        gaps: SCORES.into_iter().zip(gaps).collect(),
+        gaps: ClinicalScores::QUALITIES.iter().copied().zip(gaps).collect(),
     });
     let studies = scored.iter().flatten().map(Vec::len).max().unwrap_or(0);
     let differences = differences.collect();

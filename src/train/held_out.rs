@@ -60,19 +60,9 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// The scores by name.
-    pub fn named(&self) -> Result<Scores> {
-        by_name(&self.scores)
+    pub fn named(&self) -> Scores {
+        self.scores.by_name()
     }
-}
-
-/// The scores by name.
-///
-/// # Errors
-/// Never, in fact.
-pub fn by_name(scores: &ClinicalScores) -> Result<Scores> {
-    let json = serde_json::to_value(scores)?;
-    let fields = json.as_object().context("scores are not an object")?;
-    Ok(fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect())
 }
 
 impl HeldOut {
@@ -210,7 +200,7 @@ pub fn on_sets(
             counting.advance(reports.len() as u64);
             interrupt.check()
         });
-        let scores = evaluation.and_then(|evaluation| evaluation.named());
+        let scores = evaluation.map(|evaluation| evaluation.named());
         let scores = scores.with_context(|| format!("evaluation on {name}"))?;
         counting.finish();
         Ok(scores)
@@ -220,6 +210,6 @@ pub fn on_sets(
 
 impl Evaluate<Adapter> for HeldOut {
     fn evaluate(&mut self, adapter: &Adapter) -> Result<Scores, EngineError> {
-        Ok(HeldOut::evaluate(self, Some(adapter), |_| Ok(()))?.named()?)
+        Ok(HeldOut::evaluate(self, Some(adapter), |_| Ok(()))?.named())
     }
 }

@@ -7,7 +7,7 @@ use addendum::{
         table::{CLINICAL, Row, Stat, Table},
         terminal::Paint,
     },
-    rewards::{Backends, ClinicalScores, evaluate},
+    rewards::{Backends, evaluate},
     studies::{Dataset, Phantom, PhantomConfig, Site, Split, phantom::Reader},
 };
 use anyhow::{Context, Result};
@@ -81,12 +81,8 @@ impl Set {
         let reports: Vec<String> = reports.collect::<addendum::studies::Result<_>>()?;
         let (reports, references): (Vec<&str>, Vec<&str>) =
             (reports.iter().map(String::as_str).collect(), self.references.iter().map(String::as_str).collect());
-        named(&evaluate(&self.backends, &reports, &references)?)
+        Ok(evaluate(&self.backends, &reports, &references)?.by_name())
     }
-}
-
-fn named(scores: &ClinicalScores) -> Result<Scores> {
-    Ok(serde_json::from_value(serde_json::to_value(scores)?)?)
 }
 
 /// The first of those that are best by a metric.
