@@ -143,14 +143,25 @@ impl Settings {
         settings
     }
 
-    /// What the paper calls runs like this one, or the algorithm's name.
+    /// What the paper calls runs like this one; of what it has no name for, "variant" or "after".
     pub fn method(&self) -> &'static str {
+        if self.run.variant != Variant::Grpo && !self.edits_as_published() {
+            return "variant";
+        }
         let arms = [Arm::Grpo, Arm::DrGrpo, Arm::EditGrpo, Arm::EditGrpoNorm, Arm::EditGrpoPara];
         let like = |arm: &Arm| {
             let other = arm.settings(self);
             (other.run.variant, other.algorithm.name) == (self.run.variant, self.algorithm.name.clone())
         };
         arms.into_iter().find(like).map_or("after", Arm::name)
+    }
+
+    /// Whether the edited half is the paper's, none of what docs/variants.md has.
+    fn edits_as_published(&self) -> bool {
+        let (run, objective, usual) = (&self.run, &self.learner.objective, RunConfig::default());
+        let share = |run: &RunConfig| (run.edited_share, run.edited_share_end, run.select);
+        let tokens = (objective.edited_from, objective.off_policy);
+        share(run) == share(&usual) && tokens == Default::default() && self.edit.sentences_per_edit == 0
     }
 
     /// Refuses what a run would refuse later, when time was already spent on it.
@@ -255,6 +266,7 @@ fn policy(section: &'static str) -> impl Fn(addendum_policy::Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use addendum_actors::When;
+    use addendum_policy::objective::{EditedFrom, OffPolicy};
 
     use super::*;
 
@@ -284,6 +296,27 @@ mod tests {
         assert!(message(|s| s.sampler.max_sequences = 0).starts_with("sampler.max_sequences: 0"));
         assert!(message(|s| s.edit.tau = -1.0).starts_with("edit.tau: is -1"));
         assert!(message(|s| s.reward.negation_weight = 2.0).starts_with("reward.negation_weight: "));
+    }
+
+    #[test]
+    fn no_variant_goes_by_the_name_of_the_papers_method() {
+        let paper = Arm::EditGrpo.settings(&Settings::default());
+        assert_eq!(paper.method(), "EditGRPO");
+        let changes: [fn(&mut Settings); 5] = [
+            |s| s.run.select.when = When::LowVariance,
+            |s| s.run.edited_share = 0.25,
+            |s| s.learner.objective.edited_from = EditedFrom::Difference,
+            |s| s.learner.objective.off_policy = OffPolicy::Shaped,
+            |s| s.edit.sentences_per_edit = 4,
+        ];
+        for change in changes {
+            let mut varied = paper.clone();
+            change(&mut varied);
+            assert_eq!(varied.method(), "variant");
+            // Without edits there is nothing to vary.
+            varied.run.variant = Variant::Grpo;
+            assert_eq!(varied.method(), "Dr. GRPO");
+        }
     }
 
     #[test]
