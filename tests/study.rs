@@ -259,6 +259,28 @@ fn a_study_has_one_process_at_a_time() {
 }
 
 #[test]
+fn one_level_chooses_for_all_a_level_has_seeds_of_its_own_and_supervision_is_followed_on_held_out_studies() {
+    let levels = "[[level]]\nname = \"near\"\n[[level]]\nname = \"far\"\nseeds = [3]\nset = { run.steps = 1 }\n";
+    let text = format!("{SMALL}{ARMS}{levels}").replace("baseline =", "choose.level = \"near\"\nbaseline =");
+    let plan = plan(&text).unwrap();
+    assert_eq!(plan.candidates().len(), 2);
+    let dir = tempfile::tempdir().unwrap();
+    let choice = execution(dir.path()).run(&plan).unwrap();
+    assert_eq!(choice[0], choice[1]);
+    let summary = Summary::new(&plan, &choice, dir.path()).unwrap();
+    for (level, seeds, steps, points) in [(0, &[1, 2][..], 2, 2), (1, &[3], 1, 0)] {
+        let level = &summary.levels[level];
+        assert_eq!(level.seeds, seeds);
+        assert_eq!(level.arms[1].grid.len(), points);
+        for arm in &level.arms[1..] {
+            let curves = &arm.curves["held_out/average"];
+            assert_eq!(curves.len(), seeds.len(), "{}", arm.name);
+            assert_eq!(curves[0].steps.last(), Some(&f64::from(steps)), "{}", arm.name);
+        }
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_study_is_named_with_its_place_and_what_was_expected() {
     let refused = |text: String| plan(&text).map(|_| ()).unwrap_err();
     let with = |from: &str, to: &str| {
@@ -273,6 +295,8 @@ fn what_is_wrong_with_a_study_is_named_with_its_place_and_what_was_expected() {
         ("[0.0, 1.0]", "[-1.0]", &["s.toml:4:11: tests.temperatures", "from 0 on"]),
         ("baseline = \"SFT\"", "baseline = \"DPO\"", &["s.toml:6:1: baseline", "`DPO`", "SFT, EditGRPO"]),
         ("baseline =", "choose.metric = \"bleu\"\nbaseline =", &["s.toml:6:8: choose.metric", "radgraph_f1"]),
+        ("baseline =", "choose.level = \"far\"\nbaseline =", &["s.toml:6:8: choose.level", "`far`"]),
+        ("[[arm]]", "[[level]]\nname = \"a\"\nseeds = [2, 2]\n[[arm]]", &["s.toml:17:1: level.0.seeds", "differ"]),
         ("baseline =", "start = \"site\"\nbaseline =", &["s.toml:6:1: start", "[teach.NAME]"]),
         ("baseline =", "budget = {}\nbaseline =", &["s.toml:6:1: budget", "one of steps, rollouts and minutes"]),
         ("group_size = 2", "group_size = 3", &["s.toml:11:", "run.group_size: is 3", "even"]),

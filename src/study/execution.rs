@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::{
     job::Job,
-    plan::{Choice, Plan, Point},
+    plan::{Choice, LevelPlan, Plan, Point},
     results::{lines, score},
     work::{Bench, Load},
 };
@@ -110,7 +110,12 @@ pub fn choose(plan: &Plan, out: &Path) -> Result<Choice> {
         }
         Ok(best.0)
     };
-    plan.levels.iter().map(|level| level.arms.iter().map(|arm| best(&arm.points)).collect()).collect()
+    let of_level = |level: &LevelPlan| level.arms.iter().map(|arm| best(&arm.points)).collect::<Result<Vec<_>>>();
+    let decided = plan.levels.iter().filter(|level| plan.decides(level)).map(of_level).collect::<Result<Vec<_>>>()?;
+    Ok(match (&decided[..], plan.levels.len()) {
+        ([one], levels) => vec![one.clone(); levels],
+        _ => decided,
+    })
 }
 
 /// The score of a point that chooses, its mean over the grid's seeds.

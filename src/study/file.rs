@@ -62,11 +62,13 @@ pub struct Choose {
     pub metric: String,
     /// A validation set by name, or `all`: the mean over them.
     pub on: String,
+    /// The level that chooses for all of them; each for itself where none is named.
+    pub level: Option<String>,
 }
 
 impl Default for Choose {
     fn default() -> Self {
-        Self { metric: "average".into(), on: "all".into() }
+        Self { metric: "average".into(), on: "all".into(), level: None }
     }
 }
 
@@ -139,6 +141,9 @@ pub struct Level {
     /// Settings by key; `teach.NAME.` and a key of a teaching.
     #[serde(default)]
     pub set: Table,
+    /// Instead of the study's.
+    #[serde(default)]
+    pub seeds: Vec<u64>,
 }
 
 impl Study {
@@ -173,7 +178,11 @@ impl Study {
                 format!("is `{}`, expected the name of a folder: letters, digits, -, _ and .", self.name),
             ));
         }
-        for (key, seeds) in [("seeds", &self.seeds), ("grid_seeds", &self.grid_seeds)] {
+        let of_levels =
+            self.levels.iter().enumerate().map(|(index, level)| (format!("level.{index}.seeds"), &level.seeds));
+        for (key, seeds) in
+            [("seeds".into(), &self.seeds), ("grid_seeds".into(), &self.grid_seeds)].into_iter().chain(of_levels)
+        {
             if seeds.iter().collect::<BTreeSet<_>>().len() != seeds.len() {
                 return Err(Problem::new(key, format!("are {seeds:?}, expected seeds that differ")));
             }
@@ -207,6 +216,13 @@ impl Study {
             if !arms.contains(&name.as_str()) {
                 return Err(Problem::new(key, format!("names `{name}`; there are the arms {}", arms.join(", "))));
             }
+        }
+        let levels: Vec<&str> = self.levels.iter().map(|level| level.name.as_str()).collect();
+        if let Some(name) = &self.choose.level
+            && !levels.contains(&name.as_str())
+        {
+            let reason = format!("names `{name}`; there are the levels {}", levels.join(", "));
+            return Err(Problem::new("choose.level", reason));
         }
         if let Some(name) = &self.start
             && !self.teach.contains_key(name)

@@ -32,6 +32,9 @@ pub const REPORTS: &str = "reports.jsonl";
 /// The file of a run: what was measured at each step.
 pub const METRICS: &str = "metrics.jsonl";
 
+/// The file of a run: scores on held-out studies on the way.
+pub const EVALUATIONS: &str = "evaluations.jsonl";
+
 /// Written last: a job without it is not done.
 const DONE: &str = "done.json";
 
@@ -203,6 +206,7 @@ fn id(work: &Work, contents: &Contents) -> Result<String> {
             put("start", start.identity());
             put("plan", serde_json::to_string(plan)?);
             put("minutes", format!("{minutes:?}"));
+            put("measured", serde_json::to_string(&(&settings.evaluation, settings.run.evaluate_every))?);
             "supervise"
         }
         Work::Look { run, watch, .. } => {

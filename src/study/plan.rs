@@ -23,6 +23,7 @@ pub struct Plan {
 pub struct LevelPlan {
     /// Empty in a study without levels.
     pub name: String,
+    pub seeds: Vec<u64>,
     /// In the order of the study's arms.
     pub arms: Vec<ArmPlan>,
 }
@@ -49,21 +50,28 @@ impl Plan {
     /// cannot be read.
     pub fn new(study: Study) -> Result<Self, SettingsError> {
         let base = study.config.as_deref().map(Settings::given).transpose()?.unwrap_or_default();
-        let alone = [Level { name: String::new(), set: Table::new() }];
+        let alone = [Level { name: String::new(), set: Table::new(), seeds: Vec::new() }];
         let named = if study.levels.is_empty() { &alone[..] } else { &study.levels };
         let (mut levels, contents) = (Vec::new(), Contents::default());
         for level in named.iter().enumerate() {
             let level = Making::new(&study, &contents, &base, level)?;
             let arms = study.arms.iter().enumerate().map(|(place, arm)| level.arm(place, arm));
-            levels.push(LevelPlan { arms: arms.collect::<Result<_, _>>()?, name: level.name.clone() });
+            let arms = arms.collect::<Result<_, _>>()?;
+            levels.push(LevelPlan { arms, name: level.name.clone(), seeds: level.seeds.to_vec() });
         }
         Ok(Self { study, levels })
     }
 
     /// The scorings that choose among the points of a grid.
     pub fn candidates(&self) -> Vec<Arc<Job>> {
-        let arms = self.levels.iter().flat_map(|level| &level.arms).filter(|arm| arm.points.len() > 1);
+        let deciding = self.levels.iter().filter(|level| self.decides(level));
+        let arms = deciding.flat_map(|level| &level.arms).filter(|arm| arm.points.len() > 1);
         arms.flat_map(|arm| &arm.points).flat_map(|point| self.validation(point)).collect()
+    }
+
+    /// Whether the points of a level's grids are tried.
+    pub fn decides(&self, level: &LevelPlan) -> bool {
+        self.study.choose.level.as_ref().is_none_or(|name| level.name == *name)
     }
 
     /// The scorings of a point on validation studies.
@@ -88,13 +96,19 @@ impl Plan {
     }
 
     fn chosen<'a>(&'a self, choice: &'a Choice) -> impl Iterator<Item = &'a Subject> {
-        let arms = self.levels.iter().zip(choice).flat_map(|(level, points)| level.arms.iter().zip(points));
-        arms.flat_map(|(arm, point)| self.subjects(&arm.points[*point]))
+        let arms = self
+            .levels
+            .iter()
+            .zip(choice)
+            .flat_map(|(level, points)| level.arms.iter().zip(points).map(move |(arm, point)| (level, arm, point)));
+        arms.flat_map(|(level, arm, point)| level.subjects(&arm.points[*point]))
     }
+}
 
+impl LevelPlan {
     /// What a point's results are taken from.
     pub fn subjects<'a>(&'a self, point: &'a Point) -> impl Iterator<Item = &'a Subject> {
-        self.study.seeds.iter().filter_map(|seed| point.subjects.get(seed))
+        self.seeds.iter().filter_map(|seed| point.subjects.get(seed))
     }
 }
 
@@ -104,6 +118,7 @@ struct Making<'a> {
     contents: &'a Contents,
     index: usize,
     name: String,
+    seeds: &'a [u64],
     given: Table,
     taught: BTreeMap<String, Arc<Job>>,
 }
@@ -113,7 +128,7 @@ impl<'a> Making<'a> {
         study: &'a Study,
         contents: &'a Contents,
         base: &Table,
-        (index, level): (usize, &Level),
+        (index, level): (usize, &'a Level),
     ) -> Result<Self, SettingsError> {
         let (mut given, mut teachings) = (base.clone(), study.teach.clone());
         merge(&mut given, study.settings.clone());
@@ -126,7 +141,8 @@ impl<'a> Making<'a> {
         let name = level.name.clone();
         let taught =
             Teachings { study, contents, level: (index, &name), given: &given, teachings: &teachings }.jobs()?;
-        Ok(Self { study, contents, index, name, given, taught })
+        let seeds = if level.seeds.is_empty() { &study.seeds } else { &level.seeds };
+        Ok(Self { study, contents, index, name, seeds, given, taught })
     }
 
     fn arm(&self, place: usize, arm: &Arm) -> Result<ArmPlan, SettingsError> {
@@ -136,7 +152,7 @@ impl<'a> Making<'a> {
 
     fn point(&self, place: usize, arm: &Arm, values: &[(String, Value)]) -> Result<Point, SettingsError> {
         let open: Vec<_> = values.iter().map(|(key, value)| format!("{key} = {value}")).collect();
-        let seeds: &[u64] = if arm.method == Method::Checkpoint { &self.study.seeds[..1] } else { &self.study.seeds };
+        let seeds: &[u64] = if arm.method == Method::Checkpoint { &self.seeds[..1] } else { self.seeds };
         let further = if values.is_empty() { &[][..] } else { self.study.grid_seeds() };
         let mut subjects = BTreeMap::new();
         for seed in seeds.iter().chain(further) {

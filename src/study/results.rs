@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{
-    job::{METRICS, REPORTS},
+    job::{EVALUATIONS, METRICS, REPORTS},
     samples::{SAMPLES, says},
     work::Line,
 };
@@ -127,7 +127,7 @@ pub fn curves(run: &Path, look: Option<&Path>) -> Result<BTreeMap<String, Curve>
             columns.for_each(|(name, column)| curves.put(&samples, &format!("{object}/{name}"), column));
         }
     }
-    if let Some(evaluations) = read(&run.join("evaluations.jsonl"))? {
+    if let Some(evaluations) = read(&run.join(EVALUATIONS))? {
         for name in
             ["average", "micro_recall_14", "micro_precision_14", "macro_f1_14", "normal_share", "distinct_share"]
         {

@@ -19,13 +19,13 @@ use super::{
 #[derive(Debug, Serialize)]
 pub struct Summary {
     pub name: String,
-    pub seeds: Vec<u64>,
     pub levels: Vec<LevelSummary>,
 }
 
 #[derive(Debug, Serialize)]
 pub struct LevelSummary {
     pub name: String,
+    pub seeds: Vec<u64>,
     pub arms: Vec<ArmSummary>,
     pub tests: Vec<TestSummary>,
 }
@@ -92,27 +92,29 @@ impl Summary {
                     name: arm.name.clone(),
                     method: arm.method,
                     timed,
-                    ..trained(plan, made, *point, out)?
+                    ..trained(plan, level, made, *point, out)?
                 })
             });
             Ok(LevelSummary {
                 name: level.name.clone(),
+                seeds: level.seeds.clone(),
                 arms: arms.collect::<Result<_>>()?,
                 tests: tests(plan, level, points, out)?,
             })
         };
         let levels = plan.levels.iter().zip(choice).map(level).collect::<Result<_>>()?;
-        Ok(Self { name: plan.study.name.clone(), seeds: plan.study.seeds.clone(), levels })
+        Ok(Self { name: plan.study.name.clone(), levels })
     }
 }
 
-fn trained(plan: &Plan, arm: &ArmPlan, chosen: usize, out: &Path) -> Result<ArmSummary> {
-    let grid = arm.points.iter().enumerate().filter(|_| arm.points.len() > 1).map(|(index, point)| {
+fn trained(plan: &Plan, level: &LevelPlan, arm: &ArmPlan, chosen: usize, out: &Path) -> Result<ArmSummary> {
+    let tried = arm.points.len() > 1 && plan.decides(level);
+    let grid = arm.points.iter().enumerate().filter(|_| tried).map(|(index, point)| {
         let validation = validation(plan, point, out)?;
         Ok(PointSummary { point: point.label.clone(), validation, chosen: index == chosen })
     });
     let (mut seconds, mut all) = (Vec::new(), BTreeMap::<String, Vec<Curve>>::new());
-    for subject in plan.subjects(&arm.points[chosen]) {
+    for subject in level.subjects(&arm.points[chosen]) {
         let Some(run) = &subject.run else { continue };
         seconds.extend(run.done(out).map(|done| done.seconds));
         let look = subject.look.as_ref().map(|look| look.folder(out));
@@ -130,7 +132,7 @@ fn tests(plan: &Plan, level: &LevelPlan, points: &[usize], out: &Path) -> Result
         // By arm and seed.
         let mut scored: Vec<Vec<Vec<Line>>> = Vec::new();
         for (arm, point) in level.arms.iter().zip(points) {
-            let jobs = plan.subjects(&arm.points[*point]).filter_map(|subject| subject.tests.get(index));
+            let jobs = level.subjects(&arm.points[*point]).filter_map(|subject| subject.tests.get(index));
             scored.push(jobs.map(|job: &std::sync::Arc<Job>| lines(&job.folder(out))).collect::<Result<_>>()?);
         }
         let names: Vec<String> = match scored.first().and_then(|seeds| seeds.first()) {

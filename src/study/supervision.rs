@@ -7,11 +7,12 @@ use std::{
     time::Instant,
 };
 
+use addendum_actors::Scores;
 use addendum_policy::{Policy, checkpoint::write_whole, learner::LearnerState, sft::SftTrainer};
 use addendum_studies::Dataset;
 use anyhow::{Context, Result, ensure};
 
-use super::job::METRICS;
+use super::job::{EVALUATIONS, METRICS};
 use crate::{
     report::progress::Progress,
     train::{
@@ -33,24 +34,52 @@ pub struct Supervision<'a> {
     pub save_every: u64,
     pub progress: &'a Progress,
     pub interrupt: &'a Interrupt,
+    pub held_out: Option<HeldOutScores<'a>>,
+}
+
+/// Scores on held-out studies, after every so many steps.
+pub struct HeldOutScores<'a> {
+    pub every: u64,
+    pub score: &'a dyn Fn(&SftTrainer) -> Result<Scores>,
+}
+
+impl HeldOutScores<'_> {
+    /// A line of the scores after `steps`; nothing where they are not asked for.
+    fn line(&self, steps: u64, trainer: &SftTrainer) -> Result<String> {
+        if !steps.is_multiple_of(self.every) {
+            return Ok(String::new());
+        }
+        let scores = (self.score)(trainer)?;
+        Ok(format!("{}\n", serde_json::json!({"version": steps, "scores": scores})))
+    }
+}
+
+/// What was measured so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Measured {
+    seconds: f64,
+    /// A line per step.
+    metrics: String,
+    /// A line per evaluation.
+    evaluations: String,
 }
 
 /// What is there between two steps.
 struct Saved {
-    /// Spent so far.
-    seconds: f64,
-    /// A line per step.
-    metrics: String,
+    measured: Measured,
     state: LearnerState,
 }
 
 impl Saved {
-    /// Checksum, seconds and the length of the metrics (little-endian), the metrics, the learner's state.
+    /// Checksum and seconds; the metrics and the evaluations, each behind its length; the learner's state. Numbers are
+    /// little-endian.
     fn write(&self, folder: &Path) -> Result<()> {
         let mut bytes = vec![0; 4];
-        bytes.extend(self.seconds.to_le_bytes());
-        bytes.extend((self.metrics.len() as u64).to_le_bytes());
-        bytes.extend(self.metrics.as_bytes());
+        bytes.extend(self.measured.seconds.to_le_bytes());
+        for text in [&self.measured.metrics, &self.measured.evaluations] {
+            bytes.extend((text.len() as u64).to_le_bytes());
+            bytes.extend(text.as_bytes());
+        }
         bytes.extend(self.state.to_bytes());
         let sum = crc32fast::hash(&bytes[4..]).to_le_bytes();
         bytes[..4].copy_from_slice(&sum);
@@ -65,14 +94,18 @@ impl Saved {
             return None;
         }
         let (seconds, rest) = rest.split_first_chunk()?;
-        let (length, rest) = rest.split_first_chunk()?;
-        let (metrics, state) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-        Some(Self {
-            seconds: f64::from_le_bytes(*seconds),
-            metrics: String::from_utf8(metrics.into()).ok()?,
-            state: LearnerState::from_bytes(state).ok()?,
-        })
+        let (metrics, rest) = text(rest)?;
+        let (evaluations, state) = text(rest)?;
+        let measured = Measured { seconds: f64::from_le_bytes(*seconds), metrics, evaluations };
+        Some(Self { measured, state: LearnerState::from_bytes(state).ok()? })
     }
+}
+
+/// A text behind its length, and what follows it.
+fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (text, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    Some((String::from_utf8(text.into()).ok()?, rest))
 }
 
 /// Whether a training was begun in this folder that can go on.
@@ -94,10 +127,11 @@ impl Supervision<'_> {
         plan: &SftPlan,
         minutes: Option<f64>,
     ) -> Result<(SftTrainer, f64)> {
-        let (mut metrics, spent, start) = match Saved::read(&self.folder) {
-            Some(Saved { seconds, metrics, state }) => (metrics, seconds, Some(state)),
-            None => (String::new(), 0.0, None),
+        let (mut measured, start) = match Saved::read(&self.folder) {
+            Some(Saved { measured, state }) => (measured, Some(state)),
+            None => (Measured::default(), None),
         };
+        let spent = measured.seconds;
         let mut fitting = self.progress.fitting(self.about, plan.steps);
         let (clock, mut tokens) = (Instant::now(), 0);
         let trainer = supervised::train_on(policy, studies, order, plan, start.as_ref(), |step, stats, trainer| {
@@ -106,18 +140,24 @@ impl Supervision<'_> {
             let here = clock.elapsed().as_secs_f64();
             fitting.step(step + 1, stats.loss, stats.learning_rate, tokens as f64 / here);
             let line = serde_json::json!({"step": step, "loss": stats.loss, "gradient_norm": stats.gradient_norm});
-            metrics += &format!("{line}\n");
+            measured.metrics += &format!("{line}\n");
+            if let Some(held_out) = &self.held_out {
+                measured.evaluations += &held_out.line(step + 1, trainer)?;
+            }
+            measured.seconds = spent + here;
             let stopped = self.interrupt.check();
             if stopped.is_err() || (step + 1) % self.save_every == 0 {
-                let metrics = metrics.clone();
-                Saved { seconds: spent + here, metrics, state: trainer.state()? }.write(&self.folder)?;
+                Saved { measured: measured.clone(), state: trainer.state()? }.write(&self.folder)?;
             }
             stopped?;
-            let over = minutes.is_some_and(|minutes| spent + here >= 60.0 * minutes);
+            let over = minutes.is_some_and(|minutes| measured.seconds >= 60.0 * minutes);
             Ok(if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         fitting.finish();
-        write_whole(&self.folder.join(METRICS), metrics.as_bytes())?;
+        write_whole(&self.folder.join(METRICS), measured.metrics.as_bytes())?;
+        if !measured.evaluations.is_empty() {
+            write_whole(&self.folder.join(EVALUATIONS), measured.evaluations.as_bytes())?;
+        }
         Ok((trainer, spent + clock.elapsed().as_secs_f64()))
     }
 
@@ -169,6 +209,10 @@ mod tests {
         }
     }
 
+    fn scores(trainer: &SftTrainer) -> Scores {
+        Scores::from([("steps".to_owned(), trainer.steps() as f64)])
+    }
+
     #[test]
     fn a_training_that_failed_goes_on_from_its_last_save_and_ends_in_the_same_weights() {
         let plan = SftPlan { steps: 5, batch_size: 2, warmup_steps: 1, vocab_size: 300, ..SftPlan::default() };
@@ -184,12 +228,15 @@ mod tests {
                 save_every: 2,
                 progress: &progress,
                 interrupt: &interrupt,
+                held_out: Some(HeldOutScores { every: 2, score: &|trainer| Ok(scores(trainer)) }),
             };
             let order = supervised::epochs(plan.seed, 8);
             let trainer = lesson.train(&policy, &Rationed::new(studies), order, &plan, None);
-            trainer.map(|(trainer, _)| (trainer.state().unwrap(), fs::read_to_string(folder.join(METRICS)).unwrap()))
+            let read = |name| fs::read_to_string(folder.join(name)).unwrap();
+            trainer.map(|(trainer, _)| (trainer.state().unwrap(), read(METRICS), read(EVALUATIONS)))
         };
         let whole = train("whole", 10).unwrap();
+        assert_eq!(whole.2.lines().count(), 2, "{}", whole.2);
         assert!(train("broken", 9).is_err());
         assert!(begun(&dir.path().join("broken")), "nothing was saved");
         // Four steps are saved: the fifth needs two studies.
@@ -200,9 +247,10 @@ mod tests {
     fn a_damaged_save_is_no_save() {
         let dir = tempfile::tempdir().unwrap();
         let state = LearnerState { parameters: vec![1, 2], optimizer: vec![3], steps: 7 };
-        Saved { seconds: 1.5, metrics: "{}\n".into(), state: state.clone() }.write(dir.path()).unwrap();
+        let measured = Measured { seconds: 1.5, metrics: "{}\n".into(), evaluations: "ä".into() };
+        Saved { measured: measured.clone(), state: state.clone() }.write(dir.path()).unwrap();
         let saved = Saved::read(dir.path()).unwrap();
-        assert_eq!((saved.seconds, saved.metrics.as_str(), saved.state), (1.5, "{}\n", state));
+        assert_eq!((saved.measured, saved.state), (measured, state));
         let path = dir.path().join(STATE);
         let good = fs::read(&path).unwrap();
         for (at, length) in [(5, good.len()), (good.len() - 1, good.len()), (0, 11)] {

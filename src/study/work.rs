@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use addendum_policy::{Adapter, Policy, SamplingConfig, checkpoint::write_whole, device::device, merge::merge_folder};
+use addendum_actors::Scores;
+use addendum_policy::{
+    Adapter, Policy, SamplingConfig, checkpoint::write_whole, device::device, merge::merge_folder, sft::SftTrainer,
+};
 use addendum_replay::{StudyOrder, TicketId};
 use addendum_rewards::evaluate::Judged;
 use addendum_studies::Dataset;
@@ -19,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     job::{ADAPTER, CHECKPOINT, Checkpoint, Job, REPORTS, Sets, Work},
     samples,
-    supervision::{SAVE_EVERY, Supervision, begun},
+    supervision::{HeldOutScores, SAVE_EVERY, Supervision, begun},
 };
 use crate::{
     qwen::Prompts,
@@ -131,12 +134,36 @@ impl Bench<'_> {
     }
 
     fn supervise(&self, job: &Job, settings: &Settings, plan: &SftPlan, minutes: Option<f64>) -> Result<()> {
-        let studies = (self.load)(&settings.data)?.training;
-        let policy = load(settings, plan.lora.is_none())?;
-        let mut tickets = StudyOrder::new(settings.run.seed, studies.len());
+        let data = (self.load)(&settings.data)?;
+        let policy = Arc::new(load(settings, plan.lora.is_none())?);
+        let mut tickets = StudyOrder::new(settings.run.seed, data.training.len());
         let order = (0..).map(move |ticket| tickets.study_of(TicketId(ticket), 0));
-        let supervision = self.supervision(job);
-        let (trainer, seconds) = supervision.train(&policy, &*studies, order, plan, minutes)?;
+        let metrics = settings.reward_models.load()?.patient(settings.patience)?.scoring;
+        let score = |trainer: &SftTrainer| {
+            let adapter = supervised::adapter(&policy, plan, trainer)?;
+            let writer = match &adapter {
+                Some(_) => policy.clone(),
+                None => Arc::new(supervised::trained(&policy, trainer)?),
+            };
+            let prompts = Arc::new(Prompts::new(writer, 0));
+            let mut all = Scores::new();
+            for (set, dataset) in &data.validation {
+                let held_out = HeldOut {
+                    prompts: prompts.clone(),
+                    dataset: dataset.clone(),
+                    studies: settings.evaluation.studies,
+                    sampling: settings.evaluation.sampling(),
+                    metrics: metrics.clone(),
+                };
+                let scores = held_out.evaluate(adapter.as_ref(), |_| self.interrupt.check())?.named();
+                all.extend(scores.into_iter().map(|(metric, score)| (format!("{set}/{metric}"), score)));
+            }
+            Ok(all)
+        };
+        let every = settings.run.evaluate_every;
+        let held_out = (every > 0).then_some(HeldOutScores { every, score: &score });
+        let supervision = Supervision { held_out, ..self.supervision(job) };
+        let (trainer, seconds) = supervision.train(&policy, &*data.training, order, plan, minutes)?;
         let folder = &supervision.folder;
         match supervised::adapter(&policy, plan, &trainer)? {
             Some(adapter) => adapter.save_peft(&folder.join(ADAPTER), &settings.policy.base_name())?,
@@ -153,6 +180,7 @@ impl Bench<'_> {
             save_every: SAVE_EVERY,
             progress: self.progress,
             interrupt: self.interrupt,
+            held_out: None,
         }
     }
 
