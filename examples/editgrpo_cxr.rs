@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use addendum::{
     actors::Variant,
     options::PaperOptions,
-    train::{Settings, Training, data::PhantomConfig, interrupt::Interrupt},
+    train::{Settings, Training, interrupt::Interrupt},
 };
 use anyhow::Result;
 use clap::Parser;
@@ -32,9 +32,8 @@ struct Args {
 /// The method, tuned on validation phantoms.
 fn editgrpo() -> Settings {
     let mut settings = Settings::phantoms();
-    settings.data.phantoms = Some(PhantomConfig::default());
-    settings.policy.path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/checkpoints/phantom-tiny").into();
-    settings.policy.name = Some("phantom-tiny".into());
+    settings.policy.path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/checkpoints/phantom-2").into();
+    settings.policy.name = Some("phantom-2".into());
     // Half of a group is sampled; each sampled report has one sentence corrected from its reference.
     settings.run.variant = Variant::EditGrpo;
     (settings.run.group_size, settings.edit.tau) = (8, 0.6);
@@ -63,5 +62,5 @@ async fn main() -> Result<()> {
     let before = run.evaluate(None)?;
     let (run, adapter) = run.train().await?;
     let after = run.evaluate(Some(&adapter))?;
-    run.report(&[("SFT", vec![before]), (method, vec![after])])
+    run.report(&[("SFT", before), (method, after)])
 }

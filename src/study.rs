@@ -16,7 +16,6 @@
 mod curves;
 mod execution;
 mod file;
-mod interval;
 mod job;
 mod place;
 mod plan;
@@ -31,7 +30,6 @@ mod work;
 
 pub use execution::{Execution, choose, missing};
 pub use file::{Arm, Budget, Choose, Level, Method, Study, Tests};
-pub use interval::Gap;
 pub use job::{Checkpoint, Done, Job, Sets, Work};
 pub use plan::{ArmPlan, Choice, LevelPlan, Plan, Point};
 pub use results::{Curve, Finding};

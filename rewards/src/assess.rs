@@ -6,10 +6,12 @@
 mod bootstrap;
 mod explain;
 mod measure;
+mod paired;
 
 pub use bootstrap::{Interval, Resampling};
 pub use explain::{Comparison, Explanation, explain};
 pub use measure::Measure;
+pub use paired::{Gap, Pair, Seeds, gaps};
 
 use std::collections::BTreeMap;
 

@@ -81,5 +81,5 @@ async fn train(training: Training) -> Result<()> {
     let before = run.evaluate(None)?;
     let (run, adapter) = run.train().await?;
     let after = run.evaluate(Some(&adapter))?;
-    run.report(&[("SFT", vec![before]), (name, vec![after])])
+    run.report(&[("SFT", before), (name, after)])
 }

@@ -69,6 +69,9 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// The row that the others are compared with, in additional rows of differences.
     pub baseline: Option<usize>,
+    /// The middle 95 % of each difference's resamples by column, a line for each row of differences; none where they are
+    /// not known.
+    pub intervals: Vec<Vec<(f64, f64)>>,
 }
 
 impl Table {
@@ -78,6 +81,7 @@ impl Table {
             columns: columns.into_iter().map(C::into).collect(),
             rows: Vec::new(),
             baseline: None,
+            intervals: Vec::new(),
         }
     }
 
@@ -95,6 +99,12 @@ impl Table {
     /// Compares all other rows with this one.
     pub fn baseline(mut self, row: usize) -> Self {
         self.baseline = Some(row);
+        self
+    }
+
+    /// Says how sure the differences are.
+    pub fn intervals(mut self, intervals: Vec<Vec<(f64, f64)>>) -> Self {
+        self.intervals = intervals;
         self
     }
 
@@ -214,11 +224,16 @@ impl Table {
             _ => "– ".into(),
         };
         let others = self.rows.iter().enumerate().filter(|(other, _)| *other != index);
-        let line = |(_, row): (usize, &Row)| {
+        let line = |(place, (_, row)): (usize, (usize, &Row))| {
             let cells = (0..self.columns.len()).map(|column| difference(row, column));
-            [format!("{} − {}", row.name, base.name)].into_iter().chain(cells).collect()
+            let difference = [format!("{} − {}", row.name, base.name)].into_iter().chain(cells).collect();
+            let interval = self.intervals.get(place).map(|bounds| {
+                let cells = bounds.iter().map(|(low, high)| format!("{} to {} ", minus(*low), minus(*high)));
+                ["95 % of resamples".to_owned()].into_iter().chain(cells).collect()
+            });
+            [Some(difference), interval].into_iter().flatten()
         };
-        others.map(line).collect()
+        others.enumerate().flat_map(line).collect()
     }
 }
 
@@ -236,6 +251,11 @@ fn print(stat: &Stat) -> String {
         ..=1 => points(stat.mean),
         _ => format!("{} ± {}", points(stat.mean), points(stat.spread)),
     }
+}
+
+/// A number in points with a minus sign that is as wide as a digit.
+fn minus(value: f64) -> String {
+    points(value).replace('-', "−")
 }
 
 fn signed(difference: f64) -> String {
@@ -304,6 +324,18 @@ EditGRPO β − SFT        +4.5     0.0
     fn one_row_alone_is_not_the_best_of_anything() {
         let table = Table::new("t", ["a"]).row(row("x", &[&[0.5]]));
         assert!(!table.text(Paint::PLAIN).contains('*'));
+    }
+
+    #[test]
+    fn every_difference_is_followed_by_its_interval() {
+        let table = table().intervals(vec![vec![(0.01, 0.08), (-0.0004, 0.003)], vec![(0.0, 0.0), (-0.25, -0.15)]]);
+        let expected = "\
+| EditGRPO β − SFT | +4.5 | 0.0 |
+| 95 % of resamples | 1.0 to 8.0 | 0.0 to 0.3 |
+| 報告 − SFT | – | −20.0 |
+| 95 % of resamples | 0.0 to 0.0 | −25.0 to −15.0 |
+";
+        assert!(table.markdown().ends_with(expected), "{}", table.markdown());
     }
 
     #[test]

@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use addendum_rewards::{ClinicalScores, assess::Resampling};
+use addendum_rewards::{
+    ClinicalScores,
+    assess::{Gap, Pair, Resampling, Seeds, gaps},
+};
 use anyhow::Result;
 use serde::Serialize;
 
 use super::{
     execution::validation,
     file::Method,
-    interval::{Gap, Pair, Seeds, gaps},
     job::Job,
     plan::{ArmPlan, Choice, LevelPlan, Plan},
     results::{Curve, Finding, curves, findings, lines, scores, sets},

@@ -174,7 +174,7 @@ pub fn sampled_reports(
     (0..dataset.len()).into_par_iter().map(of_study).collect()
 }
 
-/// Scores on every set, in order.
+/// The reports of every set and their scores, in order.
 ///
 /// # Errors
 /// As [`HeldOut::evaluate`]; the user wants to stop.
@@ -186,8 +186,8 @@ pub fn on_sets(
     metrics: &Backends,
     progress: &Progress,
     interrupt: &Interrupt,
-) -> Result<Vec<Scores>> {
-    let scores = sets.iter().map(|(name, dataset)| {
+) -> Result<Vec<Evaluation>> {
+    let evaluations = sets.iter().map(|(name, dataset)| {
         let held_out = HeldOut {
             prompts: prompts.clone(),
             dataset: dataset.clone(),
@@ -200,12 +200,11 @@ pub fn on_sets(
             counting.advance(reports.len() as u64);
             interrupt.check()
         });
-        let scores = evaluation.map(|evaluation| evaluation.named());
-        let scores = scores.with_context(|| format!("evaluation on {name}"))?;
+        let evaluation = evaluation.with_context(|| format!("evaluation on {name}"))?;
         counting.finish();
-        Ok(scores)
+        Ok(evaluation)
     });
-    scores.collect()
+    evaluations.collect()
 }
 
 impl Evaluate<Adapter> for HeldOut {

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
-use addendum_actors::{Pipeline, Scores};
+use addendum_actors::Pipeline;
 use addendum_policy::Adapter;
 use anyhow::{Context, Result, bail};
 
 use super::{
-    data::Data, held_out, interrupt::Interrupt, placement::Placement, prometheus, reward_models::Annotators,
+    data::Data,
+    held_out::{self, Evaluation},
+    interrupt::Interrupt,
+    placement::Placement,
+    prometheus,
+    reward_models::Annotators,
     settings::Settings,
 };
 use crate::qwen::Prompts;
@@ -44,11 +49,11 @@ impl Run {
         &self.data
     }
 
-    /// Scores of greedy reports on every test set, in order; of the checkpoint alone without an adapter.
+    /// Greedy reports on every test set and their scores, in order; of the checkpoint alone without an adapter.
     ///
     /// # Errors
     /// A study that cannot be read, a back end that fails, or the user's wish to stop.
-    pub fn evaluate(&self, adapter: Option<&Adapter>) -> Result<Vec<Scores>> {
+    pub fn evaluate(&self, adapter: Option<&Adapter>) -> Result<Vec<Evaluation>> {
         self.scores(self.placement.home(), adapter)
     }
 
@@ -56,11 +61,11 @@ impl Run {
     ///
     /// # Errors
     /// As [`Run::evaluate`].
-    pub fn evaluate_policy(&self, policy: &Arc<Prompts>) -> Result<Vec<Scores>> {
+    pub fn evaluate_policy(&self, policy: &Arc<Prompts>) -> Result<Vec<Evaluation>> {
         self.scores(policy, None)
     }
 
-    fn scores(&self, prompts: &Arc<Prompts>, adapter: Option<&Adapter>) -> Result<Vec<Scores>> {
+    fn scores(&self, prompts: &Arc<Prompts>, adapter: Option<&Adapter>) -> Result<Vec<Evaluation>> {
         let sampling = self.settings.evaluation.sampling();
         let metrics = &self.annotators.scoring;
         held_out::on_sets(&self.data.tests, prompts, adapter, &sampling, metrics, &self.progress, &self.interrupt)
@@ -96,7 +101,10 @@ impl Run {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn report(&self, rows: &[(&str, Vec<Vec<Scores>>)]) -> Result<()> {
-        results::publish(&self.data.tests, rows, &self.folder)
+    pub fn report(&self, rows: &[(&str, Vec<Evaluation>)]) -> Result<()> {
+        let judged = |(name, evaluations): &(_, Vec<Evaluation>)| {
+            (*name, evaluations.iter().map(|evaluation| evaluation.judged.clone()).collect())
+        };
+        results::publish(&self.data.tests, &rows.iter().map(judged).collect::<Vec<_>>(), &self.folder)
     }
 }

@@ -129,15 +129,16 @@ impl Settings {
     /// What the phantom benchmark was tuned to, on validation studies.
     pub fn phantoms() -> Self {
         let mut settings = Self::default();
-        settings.data.phantoms = Some(PhantomConfig::default());
+        settings.data.phantoms =
+            Some(PhantomConfig { version: 2, supervised: 0, held_out: 1000, ..PhantomConfig::default() });
         settings.run.steps = 400;
         settings.run.batch_groups = 8;
         settings.run.group_size = 8;
-        settings.sampling.max_new_tokens = 96;
-        settings.evaluation.max_new_tokens = 96;
-        settings.learner.objective.norm_length = 96.0;
+        settings.sampling.max_new_tokens = 160;
+        settings.evaluation.max_new_tokens = 160;
+        settings.learner.objective.norm_length = 160.0;
         settings.learner.objective.kl_coefficient = 0.01;
-        settings.learner.schedule.learning_rate = 5e-4;
+        settings.learner.schedule.learning_rate = 1e-3;
         settings.learner.schedule.decay = Decay::Linear;
         settings.learner.schedule.total_steps = 400;
         settings

@@ -9,7 +9,7 @@
 //! let run = Training::new(settings).out("runs/mine").prepare()?;
 //! let before = run.evaluate(None)?;
 //! let (run, adapter) = run.train().await?;
-//! run.report(&[("before", vec![before]), ("after", vec![run.evaluate(Some(&adapter))?])])?;
+//! run.report(&[("before", before), ("after", run.evaluate(Some(&adapter))?)])?;
 //! # Ok(())
 //! # }
 //! ```

@@ -1,15 +1,15 @@
 //! How sure a difference between two arms is: the paired bootstrap over studies and seeds (Efron and Tibshirani 1993,
 //! chapter 8). Scores that pool all studies are pooled anew in every resample.
 
-use addendum_rewards::{
-    Observation,
-    assess::Resampling,
+use serde::Serialize;
+
+use super::Resampling;
+use crate::{
+    Observation, Result,
     evaluate::Judged,
     labels::binary,
     metrics::{Prf, chexbert::Row},
 };
-use anyhow::Result;
-use serde::Serialize;
 
 /// A difference and the middle 95 % of its resamples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -35,7 +35,7 @@ impl From<&Judged> for Pair {
     }
 }
 
-/// The [`QUALITIES`](addendum_rewards::ClinicalScores::QUALITIES) of an arm under one seed, each study as often as it was picked.
+/// The [`QUALITIES`](crate::ClinicalScores::QUALITIES) of an arm under one seed, each study as often as it was picked.
 fn scores(pairs: &[Pair], picked: &[usize]) -> [f64; 9] {
     let (mut hits, mut said, mut support) = ([0; 14], [0; 14], [0; 14]);
     let (mut radgraph, mut rate, mut count) = (0.0, 0.0, 0);
@@ -69,7 +69,7 @@ fn scores(pairs: &[Pair], picked: &[usize]) -> [f64; 9] {
 /// An arm's studies under each of its seeds.
 pub type Seeds = Vec<Vec<Pair>>;
 
-/// The gaps of all [`QUALITIES`](addendum_rewards::ClinicalScores::QUALITIES) between pairs of arms, given by their places. The arms have the same studies, and the same
+/// The gaps of all [`QUALITIES`](crate::ClinicalScores::QUALITIES) between pairs of arms, given by their places. The arms have the same studies, and the same
 /// seeds or a single one that stands for all.
 ///
 /// # Errors
@@ -110,7 +110,7 @@ pub fn gaps(arms: &[Seeds], between: &[(usize, usize)], resampling: &Resampling)
 
 #[cfg(test)]
 mod tests {
-    use addendum_rewards::{
+    use crate::{
         Backends, ClinicalScores,
         evaluate::{judge, pool},
     };
