@@ -97,6 +97,29 @@ pub fn spoken(report: &str) -> Cow<'_, str> {
     }
 }
 
+/// What the sections of one kind say, without headings and ruled lines, on one line; none if they say nothing.
+///
+/// Several sections of a kind are one text. Where no heading names the findings, what follows the name of the
+/// examination ("CHEST, PA AND LATERAL: The lungs are clear.") are the findings, as in the section script of
+/// MIMIC-CXR's authors (`section_parser.py` of MIT-LCP/mimic-code). What stands without any heading, such as their
+/// `last_paragraph`, is asked for by [`Kind::Untitled`].
+pub fn body(report: &str, kind: Kind) -> Option<String> {
+    let sections = split(report);
+    let bodies = |kinds: &[Kind]| {
+        let listed = sections.iter().filter(|section| kinds.contains(&section.kind));
+        let texts = listed.map(|section| (section.kind, without_rules(&report[section.body.clone()])));
+        let said =
+            texts.filter(|(kind, text)| !matches!(kind, Kind::Untitled | Kind::Exam | Kind::Report) || is_prose(text));
+        let words = said.flat_map(|(_, text)| text.split_whitespace()).filter(|word| !is_rule(word));
+        Some(words.collect::<Vec<_>>().join(" ")).filter(|text| !text.is_empty())
+    };
+    match kind {
+        Kind::Findings => bodies(&[Kind::Findings]).or_else(|| bodies(&[Kind::Exam])),
+        Kind::Untitled => bodies(&[Kind::Untitled, Kind::Report]),
+        kind => bodies(&[kind]),
+    }
+}
+
 /// Where a blank line ends the first of several paragraphs.
 fn paragraph_end(text: &str) -> Option<usize> {
     let mut at = 0;
@@ -114,6 +137,11 @@ fn paragraph_end(text: &str) -> Option<usize> {
 /// Whether a text without a heading says anything, unlike a title in capitals.
 fn is_prose(text: &str) -> bool {
     text.contains(|c: char| c.is_lowercase()) || text.ends_with('.')
+}
+
+/// Whether a word is a ruled line.
+fn is_rule(word: &str) -> bool {
+    word.len() > 3 && word.bytes().all(|byte| byte == b'_')
 }
 
 /// Without white space and ruled lines ("______") at the ends; three underscores are a name that was taken out.
