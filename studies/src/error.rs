@@ -32,6 +32,12 @@ pub enum Error {
     NotAnArray { path: PathBuf, found: &'static str },
     #[error("{}: entry {entry}: field `{field}`: {reason}", path.display())]
     Entry { path: PathBuf, entry: usize, field: String, reason: String },
+    /// A folder that is not laid out as its dataset's owners say.
+    #[error("{}: {reason}", dir.display())]
+    Layout { dir: PathBuf, reason: String },
+    /// A table that cannot be read, or lacks a column.
+    #[error("{}: {reason}", path.display())]
+    Table { path: PathBuf, reason: String },
     #[error("{}: cannot decode the image: {reason}", path.display())]
     Image { path: PathBuf, reason: DecodeError },
     #[error("{}: cannot write the image: {reason}", path.display())]

@@ -34,7 +34,9 @@ pub fn split(report: &str) -> Vec<Section> {
     for (heading, end) in headings.iter().zip(ends) {
         let kind = match (heading.kind, sections.last_mut()) {
             // "Lungs:" goes on with the section that it stands in, or starts the findings.
-            (part, Some(open)) if part.goes_on_with(open.kind) => {
+            (part, Some(open))
+                if part.goes_on_with(open.kind) || part == Kind::Part && says_without_heading(report, open) =>
+            {
                 (open.whole.end, open.body.end) = (end, end);
                 continue;
             }
@@ -68,10 +70,10 @@ pub fn split(report: &str) -> Vec<Section> {
 /// The report itself if all of it speaks, or nothing.
 pub fn spoken(report: &str) -> Cow<'_, str> {
     let sections = split(report);
-    let untitled = [Kind::Untitled, Kind::Exam, Kind::Report];
-    let says = |section: &&Section| {
-        let body = without_rules(&report[section.body.clone()]);
-        if untitled.contains(&section.kind) { is_prose(body) } else { !body.is_empty() }
+    let untitled = WITHOUT_HEADING;
+    let says = |section: &&Section| match untitled.contains(&section.kind) {
+        true => says_without_heading(report, section),
+        false => !without_rules(&report[section.body.clone()]).is_empty(),
     };
     let any = |kinds: &[Kind]| sections.iter().filter(says).any(|section| kinds.contains(&section.kind));
     let kinds = match (any(&[Kind::Findings]), any(&[Kind::Impression])) {
@@ -106,11 +108,12 @@ pub fn spoken(report: &str) -> Cow<'_, str> {
 pub fn body(report: &str, kind: Kind) -> Option<String> {
     let sections = split(report);
     let bodies = |kinds: &[Kind]| {
-        let listed = sections.iter().filter(|section| kinds.contains(&section.kind));
-        let texts = listed.map(|section| (section.kind, without_rules(&report[section.body.clone()])));
-        let said =
-            texts.filter(|(kind, text)| !matches!(kind, Kind::Untitled | Kind::Exam | Kind::Report) || is_prose(text));
-        let words = said.flat_map(|(_, text)| text.split_whitespace()).filter(|word| !is_rule(word));
+        let says = |section: &&Section| {
+            kinds.contains(&section.kind)
+                && (!WITHOUT_HEADING.contains(&section.kind) || says_without_heading(report, section))
+        };
+        let texts = sections.iter().filter(says).map(|section| &report[section.body.clone()]);
+        let words = texts.flat_map(str::split_whitespace).filter(|word| !is_rule(word));
         Some(words.collect::<Vec<_>>().join(" ")).filter(|text| !text.is_empty())
     };
     match kind {
@@ -132,6 +135,13 @@ fn paragraph_end(text: &str) -> Option<usize> {
         at += line.len();
     }
     None
+}
+
+/// Kinds of sections that say something where no heading of findings stands.
+const WITHOUT_HEADING: [Kind; 3] = [Kind::Untitled, Kind::Exam, Kind::Report];
+
+fn says_without_heading(report: &str, section: &Section) -> bool {
+    WITHOUT_HEADING.contains(&section.kind) && is_prose(without_rules(&report[section.body.clone()]))
 }
 
 /// Whether a text without a heading says anything, unlike a title in capitals.

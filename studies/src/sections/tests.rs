@@ -195,6 +195,7 @@ fn words_before_colons_in_sentences_are_no_headings() {
         "FINDINGS: The lungs are clear. RUL: opacity. LINES AND TUBES: PICC in place. Lateral view: normal.",
         "The lungs are clear. Note the following: no effusion.",
         "No effusion.",
+        "The lungs are clear. Heart: normal. RUL: no opacity.",
         "FINDINGS: LUNGS: Clear. Heart: normal. IMPRESSION: AP chest compared to ___:\n Compared to prior: no change.",
         "Signs of edema: none. Right effusion compared to the prior film: smaller.",
     ] {
@@ -207,6 +208,7 @@ fn words_before_colons_in_sentences_are_no_headings() {
 fn a_report_that_names_no_findings_speaks_where_it_has_no_heading() {
     for (report, expected) in [
         ("CHEST, PA AND LATERAL: The lungs are clear.", "The lungs are clear."),
+        ("AP CHEST: The lungs are clear. Heart: normal.", "The lungs are clear. Heart: normal."),
         ("AP CHEST, 10:30 A.M., ___\n\n HISTORY: Pneumonia.\n\n The lungs are clear.\n", "The lungs are clear."),
         (
             "FINAL REPORT\n COMPARISON: ___.\n\n The lungs are clear.\n\n IMPRESSION: Normal.",
@@ -243,7 +245,7 @@ fn a_report_on_one_line_or_all_in_capitals_is_told_apart_too() {
 #[test]
 fn long_reports_are_read_in_linear_time() {
     let started = std::time::Instant::now();
-    for text in [":", "FINDINGS: ", "A ", "a. ", "\n", "____", "FINDINGS", "x: ", "WET READ ", "FINAL REPORT "] {
+    for text in [":", "FINDINGS: ", "A ", "a. ", "\n", "____", "FINDINGS", "x: ", "WET READ ", "FINAL REPORT ", "A. Lung: ", "Small. RUL: "] {
         assert!(spoken(&text.repeat(100_000)).len() <= text.len() * 100_000);
     }
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
