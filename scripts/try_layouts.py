@@ -119,7 +119,7 @@ def run(*arguments):
 
 def main():
     layouts = [mimic_cxr, iu_xray, chexpert_plus, rexgradient, padchest_gr]
-    short = ["policy.dtype=f32", "policy.device=cpu", "policy.pixels={}", "run.steps=2", "run.batch_groups=1", "run.group_size=4"]
+    short = ["policy.dtype=f32", "policy.device=cpu", "policy.pixels={min=12544,max=12544}", "run.steps=2", "run.batch_groups=1", "run.group_size=4"]
     short += ["lora.rank=4", "sampling.max_new_tokens=24", "evaluation.studies=2", "learner.schedule.warmup_steps=0"]
     with tempfile.TemporaryDirectory() as folder:
         for layout in layouts:

@@ -35,9 +35,9 @@ pub enum Error {
     /// A folder that is not laid out as its dataset's owners say.
     #[error("{}: {reason}", dir.display())]
     Layout { dir: PathBuf, reason: String },
-    /// A table that cannot be read, or lacks a column.
+    /// A file of a public dataset that is not as its owners say, such as a table without a column.
     #[error("{}: {reason}", path.display())]
-    Table { path: PathBuf, reason: String },
+    Source { path: PathBuf, reason: String },
     #[error("{}: cannot decode the image: {reason}", path.display())]
     Image { path: PathBuf, reason: DecodeError },
     #[error("{}: cannot write the image: {reason}", path.display())]

@@ -32,7 +32,6 @@ use super::{
 use crate::{
     dataset::Split,
     error::{Error, Result},
-    json,
 };
 
 /// IU X-ray.
@@ -197,9 +196,7 @@ struct Annotation {
 }
 
 fn annotations(path: &Path) -> Result<Vec<Annotation>> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
-    let file = json::parse(&bytes);
-    let file = file.map_err(|reason| Error::Json { path: path.to_owned(), entry: None, reason })?;
+    let file: Value = text::json(path)?;
     let mut found = Vec::new();
     for split in Split::ALL {
         for entry in file.get(split.name()).and_then(Value::as_array).map_or(&[][..], Vec::as_slice) {

@@ -5,7 +5,7 @@
 //! `split`, in a row for each sentence and label of a study. All images are frontal, 16-bit PNG, in `Padchest_GR_files` and
 //! `PadChest_GR_progression_prior_studies`. The reference is the sentences in their order; boxes are left out.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, path::Path};
 
 use serde_json::Value;
 
@@ -17,11 +17,7 @@ use super::{
     table::Table,
     text,
 };
-use crate::{
-    dataset::Split,
-    error::{Error, Result},
-    json,
-};
+use crate::{dataset::Split, error::Result};
 
 /// PadChest-GR.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,12 +46,7 @@ impl Layout for PadchestGr {
         let reports = find::needed(source, &[""], "grounded_reports_20240819.json", fits)?;
         let fits = |name: &str| name.contains("master_table") && (name.ends_with(".csv") || name.ends_with(".csv.gz"));
         let known = known(&find::needed(source, &[""], "master_table.csv", fits)?)?;
-        let bytes = fs::read(&reports).map_err(Error::io(&reports))?;
-        let studies = match json::parse(&bytes) {
-            Ok(Value::Array(studies)) => studies,
-            Ok(_) => return Err(Error::NotAnArray { path: reports, found: "something else" }),
-            Err(reason) => return Err(Error::Json { entry: json::entry_at(&bytes, &reason), path: reports, reason }),
-        };
+        let studies: Vec<Value> = text::json(&reports)?;
         let files = find::images(source)?;
         let image = |name: &str| Image {
             file: files.get(name).cloned().unwrap_or_else(|| name.to_owned()),

@@ -6,11 +6,7 @@
 //! (`../deid_png/PATIENT/ACCESSION/studies/…/instances/….png`). View positions are in the words of many devices; of one
 //! image in ten nothing is known.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -25,7 +21,6 @@ use super::{
 use crate::{
     dataset::Split,
     error::{Error, Result},
-    json,
 };
 
 /// ReXGradient-160K.
@@ -69,7 +64,7 @@ impl Layout for Rexgradient {
             let wanted = format!("{name}_metadata_view_position.json");
             let folders = ["metadata", "", "download/metadata"];
             let Some(path) = find::file(source, &folders, |name| name == wanted) else { continue };
-            let entries = entries(&path)?;
+            let entries: BTreeMap<String, Entry> = text::json(&path)?;
             records.extend(entries.into_iter().map(|(id, entry)| entry.record(id, split, prefix)));
         }
         if records.is_empty() {
@@ -107,13 +102,6 @@ impl Entry {
             }),
         }
     }
-}
-
-fn entries(path: &PathBuf) -> Result<BTreeMap<String, Entry>> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
-    // Only JSON with what Python adds to it needs the detour.
-    let read = serde_json::from_slice(&bytes).or_else(|_| json::parse(&bytes).and_then(serde_json::from_value));
-    read.map_err(|reason| Error::Json { path: path.clone(), entry: None, reason })
 }
 
 /// Text or a number; what is empty is absent.

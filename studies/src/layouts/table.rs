@@ -45,7 +45,7 @@ impl Table {
     pub fn column(&self, names: &[&str]) -> Result<Column> {
         self.optional(names).ok_or_else(|| {
             let reason = format!("no column {}, found {}", names.join(" or "), self.head.join(", "));
-            Error::Table { path: self.path.clone(), reason }
+            Error::Source { path: self.path.clone(), reason }
         })
     }
 
@@ -80,5 +80,5 @@ impl Row {
 
 fn wrong(path: &Path) -> impl FnOnce(csv::Error) -> Error {
     let path = path.to_owned();
-    move |reason| Error::Table { path, reason: reason.to_string() }
+    move |reason| Error::Source { path, reason: reason.to_string() }
 }

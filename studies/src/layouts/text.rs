@@ -1,12 +1,19 @@
 //! The text of reports, made fit for a prompt or a reference.
 
+use std::{fs, path::Path};
+
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
     options::{Placeholders, Section},
     record::Report,
 };
-use crate::sections::spoken;
+use crate::{
+    error::{Error, Result},
+    json,
+    sections::spoken,
+};
 
 /// A cell of a table, without blanks around it; none if it is empty or says that it is.
 pub fn cell(text: &str) -> Option<String> {
@@ -22,6 +29,20 @@ pub fn value(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
+}
+
+/// The value in a file of JSON as Python writes it.
+///
+/// # Errors
+/// The file cannot be read, or is no such JSON.
+pub fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    // Only what Python adds to JSON needs the detour.
+    let read = serde_json::from_slice(&bytes).or_else(|_| json::parse(&bytes).and_then(serde_json::from_value));
+    read.map_err(|reason| Error::Source {
+        path: path.to_owned(),
+        reason: format!("not the JSON that is expected: {reason}"),
+    })
 }
 
 /// On one line, with or without the marks for what was taken out; none if nothing remains.

@@ -245,7 +245,20 @@ fn a_report_on_one_line_or_all_in_capitals_is_told_apart_too() {
 #[test]
 fn long_reports_are_read_in_linear_time() {
     let started = std::time::Instant::now();
-    for text in [":", "FINDINGS: ", "A ", "a. ", "\n", "____", "FINDINGS", "x: ", "WET READ ", "FINAL REPORT ", "A. Lung: ", "Small. RUL: "] {
+    for text in [
+        ":",
+        "FINDINGS: ",
+        "A ",
+        "a. ",
+        "\n",
+        "____",
+        "FINDINGS",
+        "x: ",
+        "WET READ ",
+        "FINAL REPORT ",
+        "A. Lung: ",
+        "Small. RUL: ",
+    ] {
         assert!(spoken(&text.repeat(100_000)).len() <= text.len() * 100_000);
     }
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());

@@ -86,5 +86,9 @@ fn metadata_without_images_are_refused_with_the_file_that_has_them() {
     source.file("metadata/train_metadata.csv", "id\n");
     assert!(source.refused(&Rexgradient, &Options::default()).contains("train_metadata_view_position.json"));
     source.file("metadata/train_metadata_view_position.json", "{\"a\": [}");
-    assert!(source.refused(&Rexgradient, &Options::default()).contains("not valid JSON"));
+    assert!(
+        source
+            .refused(&Rexgradient, &Options::default())
+            .contains("train_metadata_view_position.json: not the JSON that is expected")
+    );
 }
