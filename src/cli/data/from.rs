@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
-use addendum::studies::layouts::{
-    Language, Layout, MimicCxr, Options, PadchestGr, Placeholders, Placement, Priors, Section, Splits, Views, convert,
+use addendum::studies::{
+    Error,
+    layouts::{
+        Language, Layout, MimicCxr, Options, PadchestGr, Placeholders, Placement, Priors, Section, Splits, Views,
+        convert,
+    },
 };
 use anyhow::Result;
 use clap::Args;
@@ -99,7 +103,11 @@ impl FromArgs {
             limit: self.limit,
             seed: self.seed,
         };
-        let conversion = convert(layout, &self.source, &self.out, &options)?;
+        let conversion = convert(layout, &self.source, &self.out, &options).or_else(|error| match error {
+            // The source is not what it is taken for, or the options leave nothing of it.
+            Error::Layout { .. } | Error::Source { .. } => beforehand(Err(error.into())),
+            other => Err(other.into()),
+        })?;
         output::print(&format!("{conversion}{}\n", self.out.display()))
     }
 }

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use super::options::Options;
 
+/// The file that tells what a conversion did.
+pub const CONVERSION: &str = "conversion.json";
+
 /// Examples that are kept of each reason.
 const EXAMPLES: usize = 5;
 

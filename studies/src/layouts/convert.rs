@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    conversion::{Conversion, SplitCounts, Tally},
+    conversion::{CONVERSION, Conversion, SplitCounts, Tally},
     options::{Options, Splits},
     pick::{self, Files, Picked},
     place::Images,
@@ -80,7 +80,7 @@ pub fn convert(layout: &dyn Layout, source: &Path, out: &Path, options: &Options
     }
     let splits_by = if official { "owners" } else { "seed" };
     let conversion = Conversion { layout: layout.name(), options: options.clone(), splits_by, splits: counts, tally };
-    write::pretty(&out.join("conversion.json"), &conversion)?;
+    write::pretty(&out.join(CONVERSION), &conversion)?;
     if conversion.splits.values().all(|counts| counts.studies == 0) {
         let reason = format!("no study is left to convert\n{conversion}");
         return Err(Error::Layout { dir: source.to_owned(), reason });

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::conversion::CONVERSION;
 use crate::error::{Error, Result};
 
 /// Folders within folders that are searched.
@@ -35,7 +36,7 @@ pub fn needed(source: &Path, folders: &[&str], what: &str, fits: impl Fn(&str) -
 }
 
 /// All image files below `source`, by name: paths relative to it with `/` between folders. Of several files of one name,
-/// the first path counts.
+/// the first path counts. Links and folders that a conversion has written are not entered.
 ///
 /// # Errors
 /// A folder cannot be read.
@@ -44,14 +45,18 @@ pub fn images(source: &Path) -> Result<BTreeMap<String, String>> {
     let mut open = vec![(String::new(), 0)];
     while let Some((folder, depth)) = open.pop() {
         let path = source.join(&folder);
-        for name in names(&path)?.into_iter().rev() {
+        let names = names(&path)?;
+        if names.iter().any(|name| name == CONVERSION) {
+            continue;
+        }
+        for name in names {
             let relative = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
             if is_image(&name) {
                 let known: &mut String = found.entry(name).or_insert_with(|| relative.clone());
                 if relative < *known {
                     *known = relative;
                 }
-            } else if depth < DEPTH && path.join(&name).is_dir() {
+            } else if depth < DEPTH && path.join(&name).is_dir() && !path.join(&name).is_symlink() {
                 open.push((relative, depth + 1));
             }
         }

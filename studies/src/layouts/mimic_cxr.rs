@@ -27,6 +27,7 @@ use crate::{
 
 /// Longest report that is read, in bytes; the longest of the dataset has about 8,000.
 const LONGEST_REPORT: u64 = 1 << 20;
+const NO_REPORT: &str = "no report file";
 /// Where the folders `p10` to `p19` may be.
 const FILES: [&str; 3] = ["files", "mimic-cxr-reports/files", ""];
 
@@ -54,10 +55,8 @@ impl Layout for MimicCxr {
             }
             Splits::Seeded => HashMap::new(),
         };
-        let folder = find::folder(source, &["files/p10", "p10", "files"]).map_or("", |at| at.trim_end_matches("p10"));
-        let folder = folder.trim_end_matches('/');
+        let folder = find::folder(source, &["files"]).unwrap_or_default();
         let reports = self.reports.as_deref().unwrap_or(source);
-        let texts = texts(reports)?;
         let mut records: BTreeMap<String, Record> = BTreeMap::new();
         read_metadata(&metadata, tally, |row| {
             let Row { dicom, subject, study, seen, when } = row;
@@ -72,9 +71,7 @@ impl Layout for MimicCxr {
                 split: splits.get(&study).copied(),
                 images: Vec::new(),
                 prior: None,
-                report: texts.as_ref().map_or(Err("no report file"), |texts| {
-                    report(&texts.join(&patient).join(format!("s{study}.txt")), options)
-                }),
+                report: report(reports, &format!("{patient}/s{study}.txt"), options),
             });
             record.images.push(Image { file: there, seen });
             // The images of a study are taken one after another; the first counts.
@@ -83,6 +80,12 @@ impl Layout for MimicCxr {
                 (known, when) => known.or(when),
             };
         })?;
+        let packed = reports.join("mimic-cxr-reports.zip");
+        if packed.exists() && records.values().all(|record| record.report.as_ref().is_err_and(|why| *why == NO_REPORT))
+        {
+            let reason = "is packed; unpack it there: unzip mimic-cxr-reports.zip -d mimic-cxr-reports".into();
+            return Err(Error::Layout { dir: packed, reason });
+        }
         Ok(records.into_values().collect())
     }
 }
@@ -141,29 +144,10 @@ fn splits(path: &Path) -> Result<HashMap<String, Split>> {
     Ok(splits)
 }
 
-/// The folder in which the patients' folders with reports are.
-fn texts(reports: &Path) -> Result<Option<PathBuf>> {
-    let has_reports = |folder: &&str| {
-        let groups = ["p10", "p11", "p12", "p13", "p14", "p15", "p16", "p17", "p18", "p19"];
-        let patients = groups.iter().map(|group| reports.join(folder).join(group)).find(|group| group.is_dir());
-        let patient = patients.and_then(|group| find::file(&group, &[""], |name| name.starts_with('p')));
-        patient.is_some_and(|patient| find::file(&patient, &[""], |name| name.ends_with(".txt")).is_some())
-    };
-    let found = FILES.into_iter().find(|folder| has_reports(&folder));
-    let packed = find::file(reports, &[""], |name| name == "mimic-cxr-reports.zip");
-    match (found, packed) {
-        (Some(folder), _) => Ok(Some(reports.join(folder))),
-        (None, Some(packed)) => {
-            let reason = "is packed; unpack it there: unzip mimic-cxr-reports.zip -d mimic-cxr-reports".into();
-            Err(Error::Layout { dir: packed, reason })
-        }
-        (None, None) => Ok(None),
-    }
-}
-
-fn report(path: &Path, options: &Options) -> Result<Report, &'static str> {
+/// The report of this path in one of the places where the reports may be.
+fn report(reports: &Path, path: &str, options: &Options) -> Result<Report, &'static str> {
+    let file = FILES.iter().find_map(|folder| File::open(reports.join(folder).join(path)).ok()).ok_or(NO_REPORT)?;
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|_| "no report file")?;
     file.take(LONGEST_REPORT).read_to_end(&mut bytes).map_err(|_| "a report file that cannot be read")?;
     let text = String::from_utf8_lossy(&bytes);
     Ok(Report::cut(&text, options.unheaded))

@@ -108,6 +108,8 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -133,5 +135,21 @@ mod tests {
         assert_eq!(reference(Section::Findings).unwrap(), "Lungs: clear.");
         assert_eq!(reference(Section::Impression), Err("no impression in the report"));
         assert_eq!(reference(Section::Both), Err("no impression in the report"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_reader_of_the_reference_sees_all_of_it(words in prop::collection::vec(prop::sample::select(vec![
+            "FINDINGS:", "IMPRESSION:", "HISTORY:", "Heart:", "LUNGS", "AP CHEST:", "WET READ", "FINAL REPORT", "Clear.", "no", "x",
+            ".", ":", "\n", "\n\n", "___", "____", "XXXX", " ", "findings", "NOTE:",
+        ]), 0..24), remove: bool) {
+            let text = words.join(" ");
+            let report = Report { findings: Some(text.clone()), impression: Some("Normal.".into()), ..Report::default() };
+            let placeholders = if remove { Placeholders::Remove } else { Placeholders::Keep };
+            if let Ok(written) = reference(&report, Section::Findings, placeholders) {
+                prop_assert_eq!(spoken(&written), written.as_str());
+                prop_assert!(!remove || !has_placeholders(&written), "{}", written);
+            }
+        }
     }
 }

@@ -4,10 +4,10 @@ use std::fs;
 
 use addendum_studies::{
     Dataset, Folder, Split,
-    layouts::{ChexpertPlus, Options, Placement, convert},
+    layouts::{ChexpertPlus, IuXray, Options, Placement, convert},
 };
 
-use crate::{chexpert_plus, source::Source};
+use crate::{chexpert_plus, iu_xray, source::Source};
 
 #[test]
 fn images_are_linked_hard_linked_or_copied_and_read_the_same() {
@@ -38,6 +38,21 @@ fn the_new_folder_is_not_the_source() {
     let within = source.path().join("new");
     convert(&ChexpertPlus, &source.path(), &within, &Options::default()).unwrap();
     assert!(!Folder::load(&within, Split::Train).unwrap().is_empty());
+}
+
+#[test]
+fn a_folder_that_was_written_into_the_source_is_not_taken_for_a_part_of_it() {
+    let source = iu_xray::open_i();
+    for placement in [Placement::Link, Placement::Copy] {
+        // The first name of all, and one conversion after another.
+        let within = source.path().join(format!("A {placement}"));
+        let options = Options { images: placement, ..Options::default() };
+        for _ in 0..2 {
+            convert(&IuXray, &source.path(), &within, &options).unwrap();
+            let train = fs::read_to_string(within.join("train.json")).unwrap();
+            assert!(train.contains("images/NLMCXR_png/CXR") && !train.contains("images/A"), "{train}");
+        }
+    }
 }
 
 #[cfg(unix)]
