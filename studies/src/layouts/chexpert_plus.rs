@@ -38,8 +38,8 @@ impl Layout for ChexpertPlus {
         let fits = |name: &str| name.starts_with("df_chexpert_plus") && name.contains(".csv");
         let table = Table::open(&find::needed(source, &["", "reports"], what, fits)?)?;
         let columns = Columns::of(&table)?;
-        let has_images = |folder: &&str| ["train", "valid"].iter().any(|part| source.join(folder).join(part).is_dir());
-        let folder = IMAGES.into_iter().find(|folder| has_images(&folder)).unwrap_or_default();
+        let has_images = |folder: &str| ["train", "valid"].iter().any(|part| source.join(folder).join(part).is_dir());
+        let folder = IMAGES.into_iter().find(|folder| has_images(folder)).unwrap_or_default();
         let mut records: BTreeMap<String, Record> = BTreeMap::new();
         for row in table.rows() {
             let row = row?;

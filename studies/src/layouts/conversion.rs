@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use super::options::Options;
+use crate::dataset::Split;
 
 /// The file that tells what a conversion did.
 pub const CONVERSION: &str = "conversion.json";
@@ -79,11 +80,13 @@ fn count(counts: &mut BTreeMap<&'static str, Counted>, reason: &'static str, exa
 impl fmt::Display for Conversion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}, splits by {}", self.layout, self.splits_by)?;
-        for (split, counts) in &self.splits {
+        let splits = Split::ALL.iter().filter_map(|split| Some((split, self.splits.get(split.name())?)));
+        for (split, counts) in splits {
             let SplitCounts { patients, studies, images, with_prior } = counts;
             writeln!(
                 f,
-                "  {split:5} {studies} studies of {patients} patients, {images} images, {with_prior} studies with a prior"
+                "  {:5} {studies} studies of {patients} patients, {images} images, {with_prior} studies with a prior",
+                split.name()
             )?;
         }
         let groups = [

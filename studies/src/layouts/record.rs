@@ -107,3 +107,29 @@ impl Seen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn view_positions_of_many_devices_are_frontal_lateral_other_or_unknown() {
+        let kind = |position: &str| match Seen::of(position) {
+            Seen::Frontal(_) => "frontal",
+            Seen::Lateral(_) => "lateral",
+            Seen::Unknown => "unknown",
+            Seen::Other => "other",
+        };
+        for (positions, expected) in [
+            ("PA|AP|pa |POSTERO_ANTERIOR|antero-posterior|AP AXIAL|ERECT|Supine|Frontal", "frontal"),
+            ("LATERAL|LAT|LL|left lateral|XTABLE LATERAL", "lateral"),
+            ("OBLIQUE|LAO|RPO|DECUBITUS|PA LLD|AP RLD|SWIMMERS|KUB|PICC LINE", "other"),
+            ("|UNKNOWN|N/A|None| ", "unknown"),
+        ] {
+            for position in positions.split('|') {
+                assert_eq!(kind(position), expected, "{position}");
+            }
+        }
+        assert!(matches!((Seen::of("PA"), Seen::of("AP")), (Seen::Frontal(a), Seen::Frontal(b)) if a < b));
+    }
+}

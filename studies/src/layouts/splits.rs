@@ -38,7 +38,7 @@ pub fn seeded(studies: &[Place], seed: u64) -> Vec<Option<Split>> {
 }
 
 /// In an order that looks like chance and depends on the seed and the names alone.
-pub fn shuffled<'a>(mut names: Vec<&'a str>, seed: u64) -> Vec<&'a str> {
+pub fn shuffled(mut names: Vec<&str>, seed: u64) -> Vec<&str> {
     names.sort_by_cached_key(|name| (draw(seed, name), *name));
     names
 }
