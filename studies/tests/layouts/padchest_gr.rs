@@ -9,20 +9,20 @@ use crate::source::{Source, counts, exchange};
 pub fn source() -> Source {
     let source = Source::new();
     let finding = |en: Value, es: &str, boxes: Value| json!({"sentence_en": en, "sentence_es": es, "abnormal": true, "boxes": boxes});
-    let study = |id: &str, image: &str, previous: Value, findings: &[Value]| json!({"StudyID": id, "ImageID": image, "PreviousStudyID": null, "PreviousImageID": previous, "findings": findings});
+    let study = |id: &str, image: &str, previous: Value, findings: &[&Value]| json!({"StudyID": id, "ImageID": image, "PreviousStudyID": null, "PreviousImageID": previous, "findings": findings});
     let effusion =
         finding("Left pleural effusion.".into(), "Derrame pleural izquierdo.", json!([[0.1, 0.2, 0.3, 0.4]]));
     let heart = finding("Cardiomegaly".into(), "Cardiomegalia ", json!([]));
     let untranslated = finding(Value::Null, "Sin hallazgos.", Value::Null);
     let reports = json!([
-        study("1001", "a.png", "old.png".into(), &[effusion.clone(), heart.clone()]),
-        study("1002", "b.png", Value::Null, &[heart.clone()]),
-        study("1002", "b.png", Value::Null, &[effusion.clone()]),
-        study("1003", "c.png", "gone.png".into(), &[heart.clone()]),
-        study("1004", "d.png", Value::Null, &[untranslated]),
+        study("1001", "a.png", "old.png".into(), &[&effusion, &heart]),
+        study("1002", "b.png", Value::Null, &[&heart]),
+        study("1002", "b.png", Value::Null, &[&effusion]),
+        study("1003", "c.png", "gone.png".into(), &[&heart]),
+        study("1004", "d.png", Value::Null, &[&untranslated]),
         study("1005", "d.png", Value::Null, &[]),
-        study("1006", "gone.png", Value::Null, &[heart.clone()]),
-        study("1007", "d.png", Value::Null, &[heart]),
+        study("1006", "gone.png", Value::Null, &[&heart]),
+        study("1007", "d.png", Value::Null, &[&heart]),
         json!({"findings": []}),
     ]);
     source.file("grounded_reports_20240819.json", format!("\u{feff}{reports}"));
