@@ -9,23 +9,28 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 pub enum Data {
     /// Convert MIMIC-CXR or MIMIC-CXR-JPG to a dataset folder.
-    FromMimicCxr(from::MimicCxrArgs),
+    #[command(name = "from-mimic-cxr")]
+    MimicCxr(from::MimicCxrArgs),
     /// Convert IU X-ray, as Open-i, Kaggle or R2Gen lay it out, to a dataset folder.
-    FromIuXray(from::FromArgs),
+    #[command(name = "from-iu-xray")]
+    IuXray(from::FromArgs),
     /// Convert CheXpert Plus to a dataset folder.
-    FromChexpertPlus(from::FromArgs),
+    #[command(name = "from-chexpert-plus")]
+    ChexpertPlus(from::FromArgs),
     /// Convert ReXGradient-160K to a dataset folder.
-    FromRexgradient(from::FromArgs),
+    #[command(name = "from-rexgradient")]
+    Rexgradient(from::FromArgs),
     /// Convert PadChest-GR to a dataset folder.
-    FromPadchestGr(from::PadchestGrArgs),
+    #[command(name = "from-padchest-gr")]
+    PadchestGr(from::PadchestGrArgs),
 }
 
 pub fn run(command: &Data) -> Result<()> {
     match command {
-        Data::FromMimicCxr(args) => args.run(),
-        Data::FromIuXray(args) => args.run(&IuXray),
-        Data::FromChexpertPlus(args) => args.run(&ChexpertPlus),
-        Data::FromRexgradient(args) => args.run(&Rexgradient),
-        Data::FromPadchestGr(args) => args.run(),
+        Data::MimicCxr(args) => args.run(),
+        Data::IuXray(args) => args.run(&IuXray),
+        Data::ChexpertPlus(args) => args.run(&ChexpertPlus),
+        Data::Rexgradient(args) => args.run(&Rexgradient),
+        Data::PadchestGr(args) => args.run(),
     }
 }
