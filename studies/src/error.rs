@@ -32,6 +32,12 @@ pub enum Error {
     NotAnArray { path: PathBuf, found: &'static str },
     #[error("{}: entry {entry}: field `{field}`: {reason}", path.display())]
     Entry { path: PathBuf, entry: usize, field: String, reason: String },
+    /// A folder that is not laid out as its dataset's owners say.
+    #[error("{}: {reason}", dir.display())]
+    Layout { dir: PathBuf, reason: String },
+    /// A file of a public dataset that is not as its owners say, such as a table without a column.
+    #[error("{}: {reason}", path.display())]
+    Source { path: PathBuf, reason: String },
     #[error("{}: cannot decode the image: {reason}", path.display())]
     Image { path: PathBuf, reason: DecodeError },
     #[error("{}: cannot write the image: {reason}", path.display())]

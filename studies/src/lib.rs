@@ -10,6 +10,7 @@ pub mod decode;
 pub mod error;
 pub mod folder;
 pub mod json;
+pub mod layouts;
 mod limits;
 pub mod phantom;
 mod pixels;

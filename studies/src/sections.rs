@@ -34,7 +34,9 @@ pub fn split(report: &str) -> Vec<Section> {
     for (heading, end) in headings.iter().zip(ends) {
         let kind = match (heading.kind, sections.last_mut()) {
             // "Lungs:" goes on with the section that it stands in, or starts the findings.
-            (part, Some(open)) if part.goes_on_with(open.kind) => {
+            (part, Some(open))
+                if part.goes_on_with(open.kind) || part == Kind::Part && says_without_heading(report, open) =>
+            {
                 (open.whole.end, open.body.end) = (end, end);
                 continue;
             }
@@ -68,10 +70,10 @@ pub fn split(report: &str) -> Vec<Section> {
 /// The report itself if all of it speaks, or nothing.
 pub fn spoken(report: &str) -> Cow<'_, str> {
     let sections = split(report);
-    let untitled = [Kind::Untitled, Kind::Exam, Kind::Report];
-    let says = |section: &&Section| {
-        let body = without_rules(&report[section.body.clone()]);
-        if untitled.contains(&section.kind) { is_prose(body) } else { !body.is_empty() }
+    let untitled = WITHOUT_HEADING;
+    let says = |section: &&Section| match untitled.contains(&section.kind) {
+        true => says_without_heading(report, section),
+        false => !without_rules(&report[section.body.clone()]).is_empty(),
     };
     let any = |kinds: &[Kind]| sections.iter().filter(says).any(|section| kinds.contains(&section.kind));
     let kinds = match (any(&[Kind::Findings]), any(&[Kind::Impression])) {
@@ -97,6 +99,30 @@ pub fn spoken(report: &str) -> Cow<'_, str> {
     }
 }
 
+/// What the sections of one kind say, without headings and ruled lines, on one line; none if they say nothing.
+///
+/// Several sections of a kind are one text. Where no heading names the findings, what follows the name of the
+/// examination ("CHEST, PA AND LATERAL: The lungs are clear.") are the findings, as in the section script of
+/// MIMIC-CXR's authors (`section_parser.py` of MIT-LCP/mimic-code). What stands without any heading, such as their
+/// `last_paragraph`, is asked for by [`Kind::Untitled`].
+pub fn body(report: &str, kind: Kind) -> Option<String> {
+    let sections = split(report);
+    let bodies = |kinds: &[Kind]| {
+        let says = |section: &&Section| {
+            kinds.contains(&section.kind)
+                && (!WITHOUT_HEADING.contains(&section.kind) || says_without_heading(report, section))
+        };
+        let texts = sections.iter().filter(says).map(|section| &report[section.body.clone()]);
+        let words = texts.flat_map(str::split_whitespace).filter(|word| !is_rule(word));
+        Some(words.collect::<Vec<_>>().join(" ")).filter(|text| !text.is_empty())
+    };
+    match kind {
+        Kind::Findings => bodies(&[Kind::Findings]).or_else(|| bodies(&[Kind::Exam])),
+        Kind::Untitled => bodies(&[Kind::Untitled, Kind::Report]),
+        kind => bodies(&[kind]),
+    }
+}
+
 /// Where a blank line ends the first of several paragraphs.
 fn paragraph_end(text: &str) -> Option<usize> {
     let mut at = 0;
@@ -111,9 +137,21 @@ fn paragraph_end(text: &str) -> Option<usize> {
     None
 }
 
+/// Kinds of sections that say something where no heading of findings stands.
+const WITHOUT_HEADING: [Kind; 3] = [Kind::Untitled, Kind::Exam, Kind::Report];
+
+fn says_without_heading(report: &str, section: &Section) -> bool {
+    WITHOUT_HEADING.contains(&section.kind) && is_prose(without_rules(&report[section.body.clone()]))
+}
+
 /// Whether a text without a heading says anything, unlike a title in capitals.
 fn is_prose(text: &str) -> bool {
     text.contains(|c: char| c.is_lowercase()) || text.ends_with('.')
+}
+
+/// Whether a word is a ruled line.
+fn is_rule(word: &str) -> bool {
+    word.len() > 3 && word.bytes().all(|byte| byte == b'_')
 }
 
 /// Without white space and ruled lines ("______") at the ends; three underscores are a name that was taken out.

@@ -29,6 +29,19 @@ struct Item {
     tags: Vec<String>,
 }
 
+#[test]
+fn headings_say_the_same_as_to_the_parser_of_whole_reports() {
+    use addendum_studies::sections::{Kind, split};
+    let kind = |heading: &str| split(&format!("{}: Edema.", heading.to_uppercase()))[0].kind;
+    for heading in cues::SILENT_HEADINGS.split('|').map(str::trim) {
+        assert!(!kind(heading).speaks(), "{heading}: {:?}", kind(heading));
+    }
+    let silent = [Kind::Indication, Kind::Technique, Kind::Comparison, Kind::Order, Kind::Other];
+    for heading in cues::SPEAKING_HEADINGS.split('|').map(str::trim) {
+        assert!(!silent.contains(&kind(heading)), "{heading}: {:?}", kind(heading));
+    }
+}
+
 pub(super) fn value(label: Label) -> Option<i8> {
     match label {
         Label::Blank => None,

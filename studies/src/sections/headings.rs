@@ -33,19 +33,20 @@ const WORDS: [(Kind, &str); 9] = [
     (
         Kind::Other,
         "RECOMMENDATION RECOMMENDED NOTIFICATION NOTIFIED COMMUNICATION COMMUNICATED DISCUSSED DISCUSSION DICTATED \
-         TRANSCRIBED SIGNED ATTENDING PHYSICIAN RADIOLOGIST SIGNATURE ATTESTATION DISCLAIMER ADMITTING DISCHARGE END",
+         TRANSCRIBED SIGNED ATTENDING PHYSICIAN RADIOLOGIST SIGNATURE ATTESTATION DISCLAIMER ADMITTING DISCHARGE END \
+         CRITICAL",
     ),
     (
         Kind::Indication,
         "INDICATION HISTORY HX REASON SYMPTOM COMPLAINT QUESTION CLINICAL CONDITION CONTEXT BACKGROUND REQUEST \
          PRESENTATION PRESENTING MEDICAL",
     ),
-    (Kind::Comparison, "COMPARISON COMPARED COMPARE CORRELATION"),
+    (Kind::Comparison, "COMPARISON COMPARED COMPARE CORRELATION REFERENCE"),
     (Kind::Technique, "TECHNIQUE METHOD METHODOLOGY PROTOCOL PROJECTION"),
     (Kind::Findings, "FINDING RESULT OBSERVATION INTERPRETATION COMMENT"),
     (Kind::Impression, "IMPRESSION CONCLUSION OPINION SUMMARY ASSESSMENT"),
     (Kind::Order, "EXAMINATION EXAM STUDY PROCEDURE TYPE ORDER ORDERED"),
-    (Kind::Report, "REPORT"),
+    (Kind::Report, "REPORT NARRATIVE"),
 ];
 
 /// Words of the names of examinations.
@@ -70,7 +71,11 @@ const FILLERS: &str = "THE OF FOR THIS THAT AND OR AN TO IN ON WITH FROM AT BY Y
 
 /// Words that headings have besides those above.
 const COMPANIONS: &str = "FINAL READ READING RADIOLOGY RADIOLOGICAL UNDERLYING PAST CURRENT BRIEF RELEVANT PERTINENT \
-                          SIGNIFICANT DIAGNOSTIC DETAIL DATA INFORMATION STATEMENT IMAGE IMAGING AVAILABLE OLD PERFORMED ED PRIOR PREVIOUS SIGN";
+                          SIGNIFICANT DIAGNOSTIC DETAIL DATA INFORMATION STATEMENT IMAGE IMAGING AVAILABLE OLD PERFORMED ED PRIOR PREVIOUS SIGN PATIENT VISIT";
+
+/// What misspelt headings mean; the section script of MIMIC-CXR's authors lists some twenty, each one letter off.
+const OFTEN_MISSPELT: [&str; 8] =
+    ["FINDING", "IMPRESSION", "INDICATION", "COMPARISON", "TECHNIQUE", "CONCLUSION", "RECOMMENDATION", "EXAMINATION"];
 
 /// The words of a heading in capitals, without plural endings, numbers, single letters and fillers.
 pub fn words(heading: &str) -> Vec<String> {
@@ -78,7 +83,7 @@ pub fn words(heading: &str) -> Vec<String> {
     letters
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| word.len() > 1 && !word.contains(|c: char| c.is_ascii_digit()))
-        .map(singular)
+        .map(|word| corrected(singular(word)))
         .filter(|word| !among(FILLERS, word))
         .map(str::to_owned)
         .collect()
@@ -137,6 +142,26 @@ impl Kind {
     /// Whether a paragraph behind the section's own may be the report, whose heading is left out.
     pub(super) fn ends_with_its_paragraph(self) -> bool {
         matches!(self, Self::Indication | Self::Technique | Self::Comparison | Self::Order)
+    }
+}
+
+fn corrected(word: &str) -> &str {
+    OFTEN_MISSPELT.into_iter().find(|right| nearly(word, right)).unwrap_or(word)
+}
+
+/// Whether two words are the same but for one letter too many, too few or another, or two that are swapped.
+fn nearly(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len().abs_diff(b.len()) > 1 {
+        return false;
+    }
+    let alike = |(a, b): (&u8, &u8)| a == b;
+    let start = a.iter().zip(b).take_while(|pair| alike(*pair)).count();
+    let (a, b) = (&a[start..], &b[start..]);
+    let end = a.iter().rev().zip(b.iter().rev()).take_while(|pair| alike(*pair)).count();
+    match (&a[..a.len() - end], &b[..b.len() - end]) {
+        ([x, y], [z, w]) => (x, y) == (w, z),
+        (a, b) => a.len() <= 1 && b.len() <= 1,
     }
 }
 

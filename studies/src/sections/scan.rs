@@ -27,23 +27,39 @@ pub fn headings(report: &str) -> Vec<Heading> {
     let shouted = !report.contains(|c: char| c.is_lowercase());
     let mut found = Vec::new();
     let mut at = 0;
+    let mut opens = true;
     for line in report.split_inclusive('\n') {
-        in_line(line, at, shouted, &mut found);
+        in_line(line, at, Manner { shouted, opens }, &mut found);
         at += line.len();
+        opens = line.trim().is_empty();
     }
     found
 }
 
-fn in_line(line: &str, offset: usize, shouted: bool, found: &mut Vec<Heading>) {
+/// What is to be known of a line's surroundings.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// The report is all in capitals.
+    shouted: bool,
+    /// The line is the first of a paragraph.
+    opens: bool,
+}
+
+fn in_line(line: &str, offset: usize, manner: Manner, found: &mut Vec<Heading>) {
+    let Manner { shouted, opens } = manner;
     let mut push = |kind, start: usize, end: usize| {
         found.push(Heading { kind, start: offset + start, end: offset + end });
     };
     let start = line.len() - line.trim_start_matches(BLANKS).len();
-    if let Some(kind) = alone(line) {
+    if let Some(kind) = alone(line, opens) {
         return push(kind, start, line.len());
     }
     let mut from = 0;
     let mut place = Place::Line;
+    if let Some((kind, end)) = bare(&line[start..]).filter(|_| !shouted) {
+        push(kind, start, start + end);
+        (from, place) = (start + end, Place::Heading);
+    }
     let earlier = EARLIER.into_iter().find(|name| line[start..].starts_with(name)).filter(|_| !shouted);
     if let Some(end) = earlier.map(|name| start + name.len()).filter(|end| line[*end..].starts_with(' ')) {
         push(Kind::Earlier, start, end);
@@ -129,14 +145,37 @@ fn last_words(text: &str) -> Option<(Kind, usize)> {
     longest
 }
 
-/// The kind of a heading that has a line for itself, with or without a colon, or a dash behind it.
-fn alone(line: &str) -> Option<Kind> {
-    let name = line.trim().trim_matches(MARKS).trim_end_matches([':', '.', '*']);
-    if name.len() > LONGEST || name.contains([':', '_']) {
+/// The kind of a heading in capitals that a line starts with and no colon follows, but a dash or a sentence, and where
+/// it ends: "IMPRESSION - No change.", "FINDINGS The lungs are clear."
+fn bare(line: &str) -> Option<(Kind, usize)> {
+    let dash = ['-', '–', '—'];
+    let capitals = line.find(|c: char| !c.is_uppercase() && !"&/ ".contains(c)).unwrap_or(line.len());
+    let whole = line[capitals..].starts_with(dash);
+    let name = if whole { capitals } else { line[..capitals].rfind(' ').map_or(0, |at| at + 1) };
+    let (name, rest) = line.split_at(name);
+    let dashed = rest.trim_start_matches(dash);
+    let starts = |c: char| c.is_uppercase() || c.is_ascii_digit();
+    let next = rest.split_whitespace().next().unwrap_or_default();
+    let sentence = next.starts_with(char::is_uppercase) && next.contains(char::is_lowercase);
+    let follows = sentence || dashed != rest && dashed.trim_start().starts_with(starts);
+    let titles = |kind: &Kind| kind.speaks() || kind.ends_with_its_paragraph() && *kind != Kind::Order;
+    let kind = (name.len() <= LONGEST && follows).then(|| known(&words(name))).flatten().filter(titles)?;
+    Some((kind, line.len() - dashed.len()))
+}
+
+/// The kind of a heading that has a line for itself, with or without a colon, or a dash behind it. In small letters it
+/// must open a paragraph, for it might be the end of a sentence.
+fn alone(line: &str, opens: bool) -> Option<Kind> {
+    let name = line.trim().trim_matches(MARKS);
+    let small = name.starts_with(char::is_lowercase) && opens && !name.ends_with('.');
+    let name = name.trim_end_matches([':', '.', '*']);
+    // Three underscores are a text: a date or name that was taken out.
+    let taken_out = line.trim_end().ends_with("___") && !line.trim_end().ends_with("____");
+    if name.len() > LONGEST || name.contains([':', '_']) || taken_out {
         return None;
     }
     let words = words(name);
-    let kind = known(&words).filter(|_| name.starts_with(|c: char| c.is_uppercase()))?;
+    let kind = known(&words).filter(|_| name.starts_with(char::is_uppercase) || small)?;
     // In other letters it may be a sentence's end: "Chest" or "Findings", not "Prior study".
     let sure = in_capitals(name) || (kind.speaks() || kind == Kind::Indication) && words.len() == 1;
     (sure && (kind != Kind::Part || line.contains(':'))).then_some(kind)

@@ -37,6 +37,15 @@ fn only_findings_speak_beside_sections_of_every_other_kind() {
         "HISTORY: ___M with pneumonia // eval: effusion?",
         "Clinical history: Pneumonia.",
         "Reason for exam: pneumonia.",
+        "CLINICAL INFORMATION: Pneumonia.",
+        "Patient history: Pneumonia.",
+        "INDICATION - Pneumonia.",
+        "HISTORY Pneumonia in ___.",
+        "IDICATION: Pneumonia.",
+        "COMPARSION: ___, with pneumonia.",
+        "REFERENCE EXAM: ___, with pneumonia.",
+        "CRITICAL RESULTS: Pneumothorax, told to Dr. ___.",
+        "NOTE: Pneumonia.",
         "TECHNIQUE: PA and lateral.",
         "COMPARISONS: ___, with pneumonia.",
         "EXAMINATION: CHEST (PORTABLE AP)",
@@ -96,6 +105,16 @@ fn headings_are_known_in_many_spellings() {
         "## Findings:\n",
         "FINDINGS\n",
         "IMPRESSION\n",
+        "\nfindings\n",
+        "\nimpression:\n",
+        "FINDINGS",
+        "FINDINGS AND IMPRESSION",
+        "IMPRESSION -",
+        "IMPRESSION--",
+        "IMPRESSON:",
+        "IMPRESSOIN:",
+        "FINDGINGS:",
+        "FINIDNGS:",
         "RUL:",
     ] {
         let report = format!("HISTORY: Pneumonia.\n{heading} No effusion.");
@@ -104,7 +123,69 @@ fn headings_are_known_in_many_spellings() {
 }
 
 fn without_blanks(text: &str) -> &str {
-    text.trim_start_matches([' ', '_'])
+    text.trim_start_matches([' ', '_', '\n'])
+}
+
+#[test]
+fn misspelt_headings_are_those_of_mimic_cxr_and_other_words_are_left_alone() {
+    for (heading, kind) in [
+        (
+            "IMPRESSON IMPRRESSION IMORESSION IMPRESSOIN IMPRSSION IMPRESION IMPERSSION MPRESSION IMPESSION",
+            Kind::Impression,
+        ),
+        ("FINDINS FINDINDGS FINDGINGS FINDNGS FINDNINGS FINIDNGS", Kind::Findings),
+        ("IDICATION", Kind::Indication),
+        ("COMPARISION COMPARSION COMPARRISON COMPARISIONS", Kind::Comparison),
+    ] {
+        for heading in heading.split(' ') {
+            assert_eq!(split(&format!("{heading}: Small heart."))[0].kind, kind, "{heading}");
+        }
+    }
+    for word in ["COMPRESSION", "DEPRESSION", "OCCLUSION"] {
+        let kind = split(&format!("{word}: Small."))[0].kind;
+        assert!(!kind.speaks() && kind != Kind::Comparison, "{word}: {kind:?}");
+    }
+}
+
+#[test]
+fn a_body_is_the_text_of_a_kind_on_one_line() {
+    let report = "WET READ: Edema.\n______________\n FINAL REPORT\n EXAMINATION:  CHEST (PA AND LAT)\n\n INDICATION:  ___F with\n                   cough // ? pneumonia\n\n TECHNIQUE:  Chest PA and lateral\n\n COMPARISON:  ___\n\n FINDINGS: \n\n                   Lungs:  clear.\n Heart: normal.\n ________\n\n FINDINGS:  No fracture.\n\n IMPRESSION: \n\n No edema.\n\n                   NOTIFICATION: None.\n";
+    for (kind, text) in [
+        (Kind::Indication, "___F with cough // ? pneumonia"),
+        (Kind::Technique, "Chest PA and lateral"),
+        (Kind::Comparison, "___"),
+        (Kind::Findings, "Lungs: clear. Heart: normal. No fracture."),
+        (Kind::Impression, "No edema."),
+        (Kind::Earlier, "Edema."),
+    ] {
+        assert_eq!(body(report, kind).as_deref(), Some(text), "{kind:?}");
+    }
+    assert_eq!(body(report, Kind::Untitled), None);
+}
+
+#[test]
+fn findings_without_their_heading_stand_behind_the_examination_or_in_the_last_paragraphs() {
+    let behind = "CHEST, PA AND LATERAL VIEWS:  The lungs are clear.\n\n No effusion.\n\n IMPRESSION: Normal.";
+    assert_eq!(body(behind, Kind::Findings).as_deref(), Some("The lungs are clear. No effusion."));
+    let last = "FINAL REPORT\n CHEST RADIOGRAPH\n\n HISTORY:  Fever.\n \n COMPARISON:  ___.\n \n The lungs are clear.\n \n No effusion.\n";
+    assert_eq!(body(last, Kind::Findings), None);
+    assert_eq!(body(last, Kind::Untitled).as_deref(), Some("The lungs are clear. No effusion."));
+    for (report, kind) in
+        [("", Kind::Findings), ("FINDINGS:\n\nIMPRESSION: None.", Kind::Findings), ("AP CHEST:", Kind::Findings)]
+    {
+        assert_eq!(body(report, kind), None, "{report:?}");
+    }
+}
+
+#[test]
+fn the_end_of_a_sentence_on_a_line_of_its_own_is_no_heading() {
+    for report in [
+        "FINDINGS: There are no acute\nfindings\nin the chest.",
+        "FINDINGS: No change of the\n\nfindings.\n\nMore text.",
+        "FINDINGS: PICC Line ends in the SVC.",
+    ] {
+        assert_eq!(split(report).len(), 1, "{report:?}");
+    }
 }
 
 #[test]
@@ -114,6 +195,7 @@ fn words_before_colons_in_sentences_are_no_headings() {
         "FINDINGS: The lungs are clear. RUL: opacity. LINES AND TUBES: PICC in place. Lateral view: normal.",
         "The lungs are clear. Note the following: no effusion.",
         "No effusion.",
+        "The lungs are clear. Heart: normal. RUL: no opacity.",
         "FINDINGS: LUNGS: Clear. Heart: normal. IMPRESSION: AP chest compared to ___:\n Compared to prior: no change.",
         "Signs of edema: none. Right effusion compared to the prior film: smaller.",
     ] {
@@ -126,6 +208,7 @@ fn words_before_colons_in_sentences_are_no_headings() {
 fn a_report_that_names_no_findings_speaks_where_it_has_no_heading() {
     for (report, expected) in [
         ("CHEST, PA AND LATERAL: The lungs are clear.", "The lungs are clear."),
+        ("AP CHEST: The lungs are clear. Heart: normal.", "The lungs are clear. Heart: normal."),
         ("AP CHEST, 10:30 A.M., ___\n\n HISTORY: Pneumonia.\n\n The lungs are clear.\n", "The lungs are clear."),
         (
             "FINAL REPORT\n COMPARISON: ___.\n\n The lungs are clear.\n\n IMPRESSION: Normal.",
@@ -162,7 +245,20 @@ fn a_report_on_one_line_or_all_in_capitals_is_told_apart_too() {
 #[test]
 fn long_reports_are_read_in_linear_time() {
     let started = std::time::Instant::now();
-    for text in [":", "FINDINGS: ", "A ", "a. ", "\n", "____", "FINDINGS", "x: ", "WET READ ", "FINAL REPORT "] {
+    for text in [
+        ":",
+        "FINDINGS: ",
+        "A ",
+        "a. ",
+        "\n",
+        "____",
+        "FINDINGS",
+        "x: ",
+        "WET READ ",
+        "FINAL REPORT ",
+        "A. Lung: ",
+        "Small. RUL: ",
+    ] {
         assert!(spoken(&text.repeat(100_000)).len() <= text.len() * 100_000);
     }
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
@@ -175,12 +271,27 @@ proptest! {
     fn sections_are_all_of_any_text_and_what_speaks_stands_in_it(
         words in prop::collection::vec(prop::sample::select(vec![
             "FINDINGS", "FINAL REPORT", "IMPRESSION", "Lungs", "A", "İß", "10", ":", "：", ".", " ", "\n", "\n\n", "____", "x",
-            "HISTORY", "WET READ", "AP CHEST", "*",
+            "HISTORY", "WET READ", "AP CHEST", "*", "findings", "FINDINS", " - ", "–", "\r\n", "No", "REPORT",
         ]), 0..40),
     ) {
         let report = words.concat();
         let sections = split(&report);
         prop_assert_eq!(sections.iter().map(|section| &report[section.whole.clone()]).collect::<String>(), report.as_str());
         prop_assert!(spoken(&report).lines().all(|line| report.contains(line.trim())));
+        for kind in [Kind::Findings, Kind::Impression, Kind::Untitled, Kind::Other] {
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            let body = body(&report, kind).unwrap_or_default();
+            prop_assert!(!body.contains('\n') && words(&body).len() <= words(&report).len());
+        }
+    }
+
+    #[test]
+    fn any_text_at_all_is_cut_without_a_panic(report in "\\PC{0,200}", noise in prop::collection::vec(any::<char>(), 0..60)) {
+        for report in [report, noise.into_iter().collect()] {
+            let sections = split(&report);
+            prop_assert_eq!(sections.iter().map(|section| &report[section.whole.clone()]).collect::<String>(), report.as_str());
+            prop_assert!(sections.iter().all(|section| section.whole.end == section.body.end));
+            _ = (spoken(&report), body(&report, Kind::Findings));
+        }
     }
 }
