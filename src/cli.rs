@@ -4,6 +4,7 @@ mod bench;
 mod check_device;
 mod completions;
 mod config;
+mod data;
 mod doctor;
 mod edit;
 mod eval;
@@ -74,6 +75,9 @@ enum Command {
     Init(init::InitArgs),
     /// Write phantom studies as a dataset folder (PNG and JSON).
     Phantoms(phantoms::PhantomArgs),
+    /// Look after datasets before anything is trained on them.
+    #[command(subcommand)]
+    Data(data::Data),
     /// Print a script that completes commands and options in a shell.
     Completions(completions::CompletionArgs),
 }
@@ -111,6 +115,7 @@ impl Command {
             Self::Bench(bench) => output::print(&bench.run()?),
             Self::Init(args) => init::run(args),
             Self::Phantoms(args) => phantoms::run(args),
+            Self::Data(command) => data::run(command),
             Self::Completions(args) => completions::run(args, Cli::command()),
         }
     }
