@@ -31,7 +31,7 @@ mod roles;
 mod row;
 mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use write::write;
 
@@ -107,6 +107,14 @@ impl Folder {
         let found = files::find(dir, split)?;
         let images = Images::new(dir)?;
         Ok(Self { listing: list::list(&found, split, &images)?, images })
+    }
+
+    /// The file in `dir` that lists a split.
+    ///
+    /// # Errors
+    /// None, or two of them; a file in no form that is read.
+    pub fn file(dir: impl AsRef<Path>, split: Split) -> Result<PathBuf> {
+        Ok(files::find(dir.as_ref(), split)?.path)
     }
 
     /// The file.

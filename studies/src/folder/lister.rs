@@ -110,7 +110,7 @@ impl<'a> Lister<'a> {
         match row::split(&record) {
             Err(problem) => return Kind::Bad(vec![problem]),
             Ok(None) if self.all => {
-                return Kind::Bad(vec![Problem::new("split", "missing; other files have one each")]);
+                return Kind::Bad(vec![Problem::new("split", "missing; a file of all splits names it in every entry")]);
             }
             Ok(Some(named)) if named != self.split && self.all => return Kind::Elsewhere,
             Ok(Some(named)) if named != self.split => {
