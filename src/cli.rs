@@ -115,7 +115,7 @@ impl Command {
             Self::Bench(bench) => output::print(&bench.run()?),
             Self::Init(args) => init::run(args),
             Self::Phantoms(args) => phantoms::run(args),
-            Self::Data(command) => data::run(command),
+            Self::Data(command) => data::run(command, progress),
             Self::Completions(args) => completions::run(args, Cli::command()),
         }
     }

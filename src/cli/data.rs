@@ -2,17 +2,18 @@
 
 mod check;
 
+use addendum::report::progress::Progress;
 use anyhow::Result;
 use clap::Subcommand;
 
 #[derive(Subcommand)]
 pub enum Data {
-    /// Read all splits of a dataset folder as a run would, and tell what is wrong with them.
+    /// Read all splits of a dataset folder as a run would; tell all that is wrong or odd, and what the studies are like.
     Check(check::CheckArgs),
 }
 
-pub fn run(command: &Data) -> Result<()> {
+pub fn run(command: &Data, progress: &Progress) -> Result<()> {
     match command {
-        Data::Check(args) => check::run(args),
+        Data::Check(args) => check::run(args, progress),
     }
 }
