@@ -75,7 +75,7 @@ enum Command {
     Init(init::InitArgs),
     /// Write phantom studies as a dataset folder (PNG and JSON).
     Phantoms(phantoms::PhantomArgs),
-    /// Make public datasets into dataset folders.
+    /// Make dataset folders of public datasets, and check any.
     #[command(subcommand)]
     Data(data::Data),
     /// Print a script that completes commands and options in a shell.
@@ -115,7 +115,7 @@ impl Command {
             Self::Bench(bench) => output::print(&bench.run()?),
             Self::Init(args) => init::run(args),
             Self::Phantoms(args) => phantoms::run(args),
-            Self::Data(command) => data::run(command),
+            Self::Data(command) => data::run(command, progress),
             Self::Completions(args) => completions::run(args, Cli::command()),
         }
     }

@@ -1,8 +1,12 @@
 //! `addendum data`: what people do with datasets before they train on them.
 
+mod check;
 mod from;
 
-use addendum::studies::layouts::{ChexpertPlus, IuXray, Rexgradient};
+use addendum::{
+    report::progress::Progress,
+    studies::layouts::{ChexpertPlus, IuXray, Rexgradient},
+};
 use anyhow::Result;
 use clap::Subcommand;
 
@@ -23,14 +27,17 @@ pub enum Data {
     /// Convert PadChest-GR to a dataset folder.
     #[command(name = "from-padchest-gr")]
     PadchestGr(from::PadchestGrArgs),
+    /// Read all splits of a dataset folder as a run would; tell all that is wrong or odd, and what the studies are like.
+    Check(check::CheckArgs),
 }
 
-pub fn run(command: &Data) -> Result<()> {
+pub fn run(command: &Data, progress: &Progress) -> Result<()> {
     match command {
         Data::MimicCxr(args) => args.run(),
         Data::IuXray(args) => args.run(&IuXray),
         Data::ChexpertPlus(args) => args.run(&ChexpertPlus),
         Data::Rexgradient(args) => args.run(&Rexgradient),
         Data::PadchestGr(args) => args.run(),
+        Data::Check(args) => check::run(args, progress),
     }
 }

@@ -16,7 +16,7 @@ pub struct PaperOptions {
     /// A smoke run of less than a minute.
     #[arg(long)]
     pub quick: bool,
-    /// A dataset folder (train.json, val.json, test.json and images) instead of the built-in phantoms.
+    /// A dataset folder (docs/data.md) instead of the built-in phantoms.
     #[arg(long)]
     pub data: Option<PathBuf>,
     /// The supervised checkpoint to start from.

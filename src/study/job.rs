@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use addendum_studies::{Folder, Split};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -70,10 +71,13 @@ impl Contents {
         let Some(folder) = &data.folder else { return Ok(serde_json::to_string(data)?) };
         self.of(folder, |folder| {
             let mut lists = Sha256::new();
-            for name in ["train.json", "val.json", "test.json"] {
-                let path = folder.join(name);
+            for split in Split::ALL {
+                let path = Folder::file(folder, split)?;
                 lists.update(fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))?);
-                lists.update(name);
+                lists.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+            }
+            if data.skip_bad {
+                lists.update("skip_bad");
             }
             Ok(hexadecimal(&lists.finalize()))
         })

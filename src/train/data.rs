@@ -1,7 +1,6 @@
 //! Where a job's studies come from: the built-in phantoms, or a dataset folder.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,7 +8,7 @@ use std::{
 use addendum_studies::{
     Dataset, Error as StudyError, Folder, Phantom, Result as StudyResult, Site, Split, Study, World,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,10 +21,13 @@ pub type HeldOutSets = Vec<(String, Arc<dyn Dataset>)>;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// A folder with train.json, val.json and test.json in the LLaVA-style form, and the images. A resumed run
-    /// needs the same studies, wherever they are.
+    /// A folder with a file for each of train, val and test, or one for all, and the images: JSON, JSON Lines, CSV, TSV or
+    /// Parquet, as docs/data.md describes. A resumed run needs the same studies, wherever they are.
     #[schemars(extend("x-resume" = "free"))]
     pub folder: Option<PathBuf>,
+    /// Leave out entries of the folder that are no studies, such as those whose image is missing or whose report is empty,
+    /// and tell how many they are. Without it they are refused, all of them by file and line.
+    pub skip_bad: bool,
     /// The built-in, procedurally drawn studies.
     pub phantoms: Option<PhantomConfig>,
 }
@@ -107,6 +109,8 @@ pub struct Data {
     pub tests: HeldOutSets,
     /// What a resumed run compares: it changes with the training studies.
     pub identity: String,
+    /// Entries of each set that were left out because they are no studies.
+    pub skipped: Vec<(String, usize)>,
 }
 
 impl Data {
@@ -117,7 +121,7 @@ impl Data {
     pub fn load(config: &DataConfig) -> Result<Self> {
         config.validate()?;
         match (&config.folder, &config.phantoms) {
-            (Some(folder), _) => Self::of_folder(folder),
+            (Some(folder), _) => Self::of_folder(folder, config.skip_bad),
             (None, phantoms) => Self::of_phantoms(&phantoms.unwrap_or_default()),
         }
     }
@@ -147,36 +151,58 @@ impl Data {
                 let phantoms = format!("phantoms {supervised} to {} of seed {seed}", supervised + training);
                 config.world().map_or(phantoms.clone(), |world| format!("{phantoms} in {world:?}"))
             },
+            skipped: Vec::new(),
         })
     }
 
-    /// One split of a folder.
+    /// One split of a folder. Entries that are no studies are refused, or left out with `skip_bad`.
     ///
     /// # Errors
     /// Those of [`Folder::load`], and a split without studies.
-    pub fn split(dir: &Path, split: Split) -> Result<Arc<dyn Dataset>> {
-        let folder = Folder::load(dir, split)?;
+    pub fn split(dir: &Path, split: Split, skip_bad: bool) -> Result<Folder> {
+        let folder = match if skip_bad { Folder::read(dir, split) } else { Folder::load(dir, split) } {
+            Err(bad @ StudyError::Rows(_)) => bail!("{bad}\ndata.skip_bad = true leaves such entries out"),
+            other => other?,
+        };
         if folder.is_empty() {
             bail!("{}: the {split} split holds no study, expected at least one", dir.display());
         }
-        Ok(Arc::new(folder))
+        Ok(folder)
     }
 
-    /// A folder in the LLaVA-style form with `train.json`, `val.json` and `test.json`.
+    /// A folder with a list of studies for every split.
     ///
     /// # Errors
     /// As [`Data::split`].
-    pub fn of_folder(dir: &Path) -> Result<Self> {
-        let training = Self::split(dir, Split::Train)?;
-        let list = dir.join("train.json");
-        let bytes = fs::read(&list).with_context(|| format!("{}: cannot be read", list.display()))?;
+    pub fn of_folder(dir: &Path, skip_bad: bool) -> Result<Self> {
+        let [training, validation, test] = Split::ALL.map(|split| Self::split(dir, split, skip_bad));
+        let (training, validation, test) = (training?, validation?, test?);
+        let sets = [("training", &training), ("validation", &validation), ("test", &test)];
+        let skipped = sets.map(|(name, set)| (name.to_owned(), set.bad().len()));
+        let identity = training.identity();
+        let training: Arc<dyn Dataset> = Arc::new(training);
         Ok(Self {
-            identity: format!("train.json {} bytes, crc32 {:08x}", bytes.len(), crc32fast::hash(&bytes)),
+            identity,
+            skipped: skipped.into_iter().filter(|(_, count)| *count > 0).collect(),
             supervised: training.clone(),
             training,
-            validation: vec![("validation".into(), Self::split(dir, Split::Val)?)],
-            tests: vec![("test".into(), Self::split(dir, Split::Test)?)],
+            validation: vec![("validation".into(), Arc::new(validation))],
+            tests: vec![("test".into(), Arc::new(test))],
         })
+    }
+
+    /// Tells the metrics what was left out.
+    pub(super) fn measure(&self) {
+        metrics::describe_gauge!("addendum_data_skipped_entries", "Entries that are no studies, by set");
+        for (set, count) in &self.skipped {
+            metrics::gauge!("addendum_data_skipped_entries", "set" => set.clone()).set(*count as f64);
+        }
+    }
+
+    /// What was left out, in a line; none if nothing was.
+    pub fn told_skipped(&self) -> Option<String> {
+        let sets: Vec<String> = self.skipped.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        (!sets.is_empty()).then(|| format!("left out as no studies (data.skip_bad): {} entries", sets.join(", ")))
     }
 }
 
@@ -207,16 +233,42 @@ mod tests {
         for (split, count) in [(Split::Train, 1), (Split::Val, 0), (Split::Test, 1)] {
             addendum_studies::folder::write(dir.path(), split, &phantoms(count)).unwrap();
         }
-        let message = Data::of_folder(dir.path()).err().unwrap().to_string();
+        let message = Data::of_folder(dir.path(), false).err().unwrap().to_string();
         assert!(message.contains("the val split holds no study"), "{message}");
     }
 
     #[test]
+    fn bad_entries_are_refused_by_the_line_or_left_out_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let phantoms = Phantom::new(addendum_studies::PhantomConfig { count: 2, ..Default::default() }).unwrap();
+        for split in Split::ALL {
+            addendum_studies::folder::write(dir.path(), split, &phantoms).unwrap();
+        }
+        let whole = Data::of_folder(dir.path(), true).unwrap();
+        let list = std::fs::read(dir.path().join("train.json")).unwrap();
+        assert_eq!(whole.identity, format!("train.json {} bytes, crc32 {:08x}", list.len(), crc32fast::hash(&list)));
+        assert_eq!(whole.told_skipped(), None);
+        for image in std::fs::read_dir(dir.path().join("images/train")).unwrap() {
+            let path = image.unwrap().path();
+            if path.display().to_string().contains("000001_") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        let message = Data::of_folder(dir.path(), false).err().unwrap().to_string();
+        assert!(message.contains("train.json:3: entry 1: field `image`: no file"), "{message}");
+        let rest = Data::of_folder(dir.path(), true).unwrap();
+        assert_eq!((rest.training.len(), rest.validation[0].1.len()), (1, 2));
+        assert_eq!(rest.told_skipped().unwrap(), "left out as no studies (data.skip_bad): 1 training entries");
+        assert_ne!(rest.identity, whole.identity);
+    }
+
+    #[test]
     fn phantoms_are_refused_by_the_field_that_is_wrong() {
-        let refused =
-            |phantoms| DataConfig { folder: None, phantoms: Some(phantoms) }.validate().unwrap_err().to_string();
+        let refused = |phantoms| {
+            DataConfig { phantoms: Some(phantoms), ..Default::default() }.validate().unwrap_err().to_string()
+        };
         let base = PhantomConfig { version: 2, ..Default::default() };
-        assert!(DataConfig { folder: None, phantoms: Some(base) }.validate().is_ok());
+        assert!(DataConfig { phantoms: Some(base), ..Default::default() }.validate().is_ok());
         let world = |world| Some(World { normal: 0.5, ..world });
         for (phantoms, expected) in [
             (PhantomConfig { version: 3, ..base }, "phantoms.version: is 3, expected 1 or 2"),

@@ -79,6 +79,7 @@ impl Run {
         let pipeline = self.pipeline.take().context("this run was trained already")?;
         if let Some(address) = self.settings.telemetry.address()? {
             prometheus::serve(address)?;
+            self.data.measure();
         }
         let training = self.progress.training(self.name.as_str(), self.settings.run.steps);
         let resume = || format!("`addendum train --resume {}` goes on", self.folder.path().display());

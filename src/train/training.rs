@@ -270,6 +270,9 @@ impl Training {
         let settings = settings.absolute()?;
         let annotators = settings.reward_models.load()?.patient(settings.patience)?;
         let data = data.map_or_else(|| Data::load(&settings.data), Ok)?;
+        if let Some(skipped) = data.told_skipped() {
+            progress.note(skipped);
+        }
         check_metric(settings.evaluation.keep_best.as_deref(), &data.validation)?;
         let policy = &settings.policy;
         let placement = Placement::load(&policy.path, &policy.devices(), policy.kept_features_bytes)?;

@@ -2,11 +2,13 @@
 
 mod decode;
 mod dicom;
+mod row;
 
 use std::path::PathBuf;
 
 pub use decode::DecodeError;
 pub use dicom::DicomError;
+pub use row::{BadRow, BadRows, Place, Problem};
 
 /// The result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -26,18 +28,26 @@ pub enum Error {
     Io { path: PathBuf, reason: std::io::Error },
     #[error("{}: no {split} file in this dataset folder; expected one of {expected}", dir.display())]
     NoSplit { dir: PathBuf, split: &'static str, expected: String },
-    #[error("{}: not valid JSON{}: {reason}", path.display(), entry.map_or_else(String::new, |entry| format!(" in entry {entry}")))]
-    Json { path: PathBuf, entry: Option<usize>, reason: serde_json::Error },
-    #[error("{}: expected a JSON array of studies at the top level, found {found}", path.display())]
-    NotAnArray { path: PathBuf, found: &'static str },
-    #[error("{}: entry {entry}: field `{field}`: {reason}", path.display())]
-    Entry { path: PathBuf, entry: usize, field: String, reason: String },
     /// A folder that is not laid out as its dataset's owners say.
     #[error("{}: {reason}", dir.display())]
     Layout { dir: PathBuf, reason: String },
     /// A file of a public dataset that is not as its owners say, such as a table without a column.
     #[error("{}: {reason}", path.display())]
     Source { path: PathBuf, reason: String },
+    #[error("{}: {} and {} are both the {split} split; expected one file", dir.display(), found[0], found[1])]
+    TwoFiles { dir: PathBuf, split: &'static str, found: [String; 2] },
+    /// A dataset file that is no list of entries.
+    #[error("{}: {reason}", path.display())]
+    Format { path: PathBuf, reason: String },
+    /// Where a dataset file ceases to be a list of entries.
+    #[error("{place}: {reason}")]
+    Broken { place: Place, reason: String },
+    #[error("{0}")]
+    Rows(BadRows),
+    #[error("{0}")]
+    Entry(BadRow),
+    #[error("{0}: was changed since the studies were listed")]
+    Changed(Place),
     #[error("{}: cannot decode the image: {reason}", path.display())]
     Image { path: PathBuf, reason: DecodeError },
     #[error("{}: cannot write the image: {reason}", path.display())]
@@ -49,5 +59,9 @@ impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |reason| Self::Io { path, reason }
+    }
+
+    pub(crate) fn entry(place: Place, problems: Vec<Problem>) -> Self {
+        Self::Entry(BadRow { place, problems })
     }
 }

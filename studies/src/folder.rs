@@ -1,4 +1,7 @@
-//! Datasets as folders in the LLaVA-style form that the paper's code reads: one JSON file per split and image files.
+//! Datasets as folders: a file per split that lists the studies, or one file for all, and image files.
+//!
+//! The list is the LLaVA-style JSON that the paper's code reads, the same as JSON Lines, chat messages, a table or
+//! Parquet, see [`Folder::load`]:
 //!
 //! ```json
 //! [{"id": "1", "image": ["images/1.png"],
@@ -7,47 +10,61 @@
 //! ```
 //!
 //! Folders come from other programs, often from other people: every path is confined to the folder and every problem
-//! is reported with file, entry and field. How entries are understood is described in [`Folder::load`].
+//! is reported with file, line, entry and field.
 
+mod cells;
+mod columns;
+mod content;
 mod context;
-mod entry;
+mod conversation;
+mod cut;
+mod entries;
+mod files;
+mod flat;
+mod list;
+mod lister;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod paths;
+mod record;
 mod roles;
+mod row;
 mod write;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
-
-use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 pub use write::write;
 
 use crate::{
     dataset::{Dataset, Split},
-    error::{Error, Result},
-    json,
+    error::{BadRow, BadRows, Error, Place, Result},
     study::Study,
 };
+use list::Listing;
 use paths::Images;
+use row::Row;
 
-/// One split of a dataset folder. Images are decoded when a study's view is loaded, not before.
-#[derive(Clone, Debug)]
+/// One split of a dataset folder. Of a study it holds the place in the file; what the file says of it is read when it is
+/// asked for, and its images are decoded when its views are loaded.
+#[derive(Debug)]
 pub struct Folder {
-    studies: Vec<Study>,
+    listing: Listing,
+    images: Images,
 }
 
 impl Folder {
-    /// Reads `train.json`, `val.json` (or `validation.json`, `valid.json`) or `test.json` in `dir`.
+    /// Reads the file in `dir` that lists the split: `train`, `val` (or `validation`, `valid`) or `test`, with one of the
+    /// endings `json`, `jsonl`, `ndjson`, `csv`, `tsv` and `parquet`; or `studies` with such an ending, whose entries name
+    /// their split. The form is told by how the file begins.
     ///
-    /// Of each entry it reads
-    /// - `id`: a string or a number; without one, the index of the entry. Must be unique;
+    /// # Conversations
+    /// An entry with `conversations` (LLaVA) or `messages` (chat):
+    /// - the first turn `from` human (or user) is the prompt, the first one of gpt (or assistant) the report. `role` may
+    ///   stand for `from` and `content` for `value`, which may be a list of `{"type": "text"}` and `{"type": "image"}`.
+    ///   The prompt has one `<image>` marker, or image part, per image;
     /// - `image` (or `images`): a string or a list of paths, relative to `dir` or to `dir/images`, of files that
-    ///   [`crate::decode`] reads;
-    /// - `conversations`: the first human (or user) turn is the prompt, the first gpt (or assistant) turn the report. The
-    ///   prompt has one `<image>` marker per image;
+    ///   [`crate::decode`] reads; image parts may hold them instead;
+    /// - `id`: a string or a number; without one, the number of the entry. Must be unique;
     /// - `indication`, `technique`, `comparison`: strings. Without them, the prompt is searched for headings of these
     ///   names ("Indication: …", also "History:", "Clinical history:"); a section ends at the next heading, at the
     ///   end of its line, or before a sentence that starts with Write, Provide, Generate, Describe or Please;
@@ -56,58 +73,104 @@ impl Folder {
     ///   and the marker decide; where no marker has such a label, the images are current frontal, current lateral,
     ///   prior frontal, prior lateral, and any further ones prior frontal.
     ///
+    /// # Fields
+    /// Any other entry, and the rows of tables, have a field for each thing: an id, images with their views, images of the
+    /// prior study, the report or its sections, the clinical context, the patient, the split. `docs/data.md` lists the
+    /// names that are known. Of the reference, findings count before a report, and that before an impression; what the
+    /// fields do not say of the context is taken from the sections of the report that are no part of the reference.
+    ///
+    /// # All
     /// Other keys are ignored. `NaN` and `Infinity`, which Python writes, count as null, and null as an absent key. The
     /// rest of the prompt's text is dropped: [`crate::Prompt`] writes its own. Of a report with sections, those that speak
     /// are the reference, see [`crate::sections::spoken`].
     ///
     /// # Errors
-    /// Each names the file and, where there is one, the entry and field: missing or unreadable file, invalid JSON or
-    /// UTF-8, missing or mistyped field, duplicate id, markers that do not match the images, an image that is missing or
-    /// outside the folder.
+    /// Those of [`Folder::read`], and [`Error::Rows`] with all entries that are no studies.
     pub fn load(dir: impl AsRef<Path>, split: Split) -> Result<Self> {
-        let dir = dir.as_ref();
-        let path = split_file(dir, split)?;
-        let bytes = fs::read(&path).map_err(Error::io(&path))?;
-        let entries = match json::parse(&bytes) {
-            Ok(Value::Array(entries)) => entries,
-            Ok(other) => {
-                return Err(Error::NotAnArray { path, found: entry::type_name(&other) });
-            }
-            Err(reason) => return Err(Error::Json { entry: json::entry_at(&bytes, &reason), path, reason }),
-        };
-        let images = Images::new(dir)?;
-        let mut seen = BTreeMap::new();
-        let mut studies = Vec::with_capacity(entries.len());
-        for (index, value) in entries.iter().enumerate() {
-            let at =
-                |(field, reason): (String, String)| Error::Entry { path: path.clone(), entry: index, field, reason };
-            let study = entry::parse(value, index, &images).map_err(at)?;
-            if let Some(first) = seen.insert(study.id.clone(), index) {
-                return Err(at(("id".into(), format!("`{}` is already the id of entry {first}", study.id))));
-            }
-            studies.push(study);
+        let folder = Self::read(dir, split)?;
+        if folder.bad().is_empty() {
+            return Ok(folder);
         }
-        Ok(Self { studies })
+        let Listing { studies, bad, entries, .. } = folder.listing;
+        let path = studies.writing.path.to_path_buf();
+        Err(Error::Rows(BadRows { path, entries: entries as usize, rows: bad }))
+    }
+
+    /// As [`Folder::load`], but leaves out the entries that are no studies: a missing or mistyped field, an id that an
+    /// entry before has, markers that do not match the images, an image that is missing or outside the folder, a split
+    /// that is not the file's.
+    ///
+    /// # Errors
+    /// A missing or unreadable file, two files for the split, a file that ceases to be a list of entries.
+    pub fn read(dir: impl AsRef<Path>, split: Split) -> Result<Self> {
+        let dir = dir.as_ref();
+        let found = files::find(dir, split)?;
+        let images = Images::new(dir)?;
+        Ok(Self { listing: list::list(&found, split, &images)?, images })
+    }
+
+    /// The file in `dir` that lists a split.
+    ///
+    /// # Errors
+    /// None, or two of them; a file in no form that is read.
+    pub fn file(dir: impl AsRef<Path>, split: Split) -> Result<PathBuf> {
+        Ok(files::find(dir.as_ref(), split)?.path)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.listing.studies.writing.path
+    }
+
+    /// The entries that were left out.
+    pub fn bad(&self) -> &[BadRow] {
+        &self.listing.bad
+    }
+
+    /// What the studies are, in a line: the file's name, size and CRC-32, and the entries that were left out of it.
+    pub fn identity(&self) -> String {
+        let (bytes, crc) = self.listing.read;
+        let name = self.path().file_name().unwrap_or_default().to_string_lossy();
+        let mut identity = format!("{name} {bytes} bytes, crc32 {crc:08x}");
+        if !self.bad().is_empty() {
+            let numbers: Vec<u8> = self.bad().iter().flat_map(|row| row.place.entry.to_le_bytes()).collect();
+            let crc = crc32fast::hash(&numbers);
+            identity += &format!(", without {} entries, crc32 {crc:08x}", self.bad().len());
+        }
+        identity
+    }
+
+    /// Where the study at `index` stands.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`].
+    pub fn place(&self, index: usize) -> Result<Place> {
+        self.listing.studies.place(index)
+    }
+
+    /// The patient of the study at `index`, if the file tells.
+    ///
+    /// # Errors
+    /// As [`Dataset::study`].
+    pub fn patient(&self, index: usize) -> Result<Option<String>> {
+        Ok(self.row(index)?.patient)
+    }
+
+    fn row(&self, index: usize) -> Result<Row> {
+        let studies = &self.listing.studies;
+        let place = studies.place(index)?;
+        Row::read(&studies.record(index)?).map_err(|problems| Error::entry(place, problems))
     }
 }
 
 impl Dataset for Folder {
     fn len(&self) -> usize {
-        self.studies.len()
+        self.listing.studies.len()
     }
 
     fn study(&self, index: usize) -> Result<Study> {
-        self.studies.study(index)
+        let place = self.place(index)?;
+        let study = self.row(index)?.study(place.entry, &self.images);
+        study.map_err(|problem| Error::entry(place, vec![problem]))
     }
-}
-
-fn split_file(dir: &Path, split: Split) -> Result<PathBuf> {
-    let names: &[&str] = match split {
-        Split::Train => &["train.json"],
-        Split::Val => &["val.json", "validation.json", "valid.json"],
-        Split::Test => &["test.json"],
-    };
-    fs::metadata(dir).map_err(Error::io(dir))?;
-    let found = names.iter().map(|name| dir.join(name)).find(|path| path.is_file());
-    found.ok_or_else(|| Error::NoSplit { dir: dir.to_owned(), split: split.name(), expected: names.join(", ") })
 }

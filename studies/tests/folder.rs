@@ -106,6 +106,8 @@ fn malformed_folders_are_refused_with_file_and_field() {
     let cases: Vec<(String, &[&str])> = vec![
         ("[{".into(), &["not valid JSON"]),
         ("{}".into(), &["expected a JSON array", "an object"]),
+        ("[{} x".into(), &["train.json:1", "ends inside"]),
+        ("[{},]".into(), &["entry 1", "not valid JSON"]),
         ("[3]".into(), &["entry 0", "expected an object, found a number"]),
         (format!("[{{{turns}}}]"), &["entry 0", "`image`", "missing"]),
         (format!(r#"[{{"image":5,{turns}}}]"#), &["`image`", "found a number"]),
@@ -116,7 +118,9 @@ fn malformed_folders_are_refused_with_file_and_field() {
             format!(r#"[{{"image":"a.png","id":"x",{turns}}},{{"image":"a.png","id":"x",{turns}}}]"#),
             &["entry 1", "`id`", "`x`", "entry 0"],
         ),
-        (r#"[{"image":"a.png"}]"#.into(), &["`conversations`", "missing"]),
+        (r#"[{"image":"a.png"}]"#.into(), &["`report`", "missing", "conversations"]),
+        (r#"[{"image":"a.png","conversations":null}]"#.into(), &["`conversations`", "missing"]),
+        (r#"[{"image":"a.png","conversations":7}]"#.into(), &["`conversations`", "found a number"]),
         (r#"[{"image":"a.png","conversations":[{"from":"human","value":"<image>"}]}]"#.into(), &["no turn from `gpt`"]),
         (
             r#"[{"image":"a.png","conversations":[{"from":"human","value":"<image>"},{"from":"gpt","value":" "}]}]"#
@@ -169,10 +173,15 @@ fn what_python_writes_for_missing_cells_is_an_absent_field_or_is_named() {
     assert_eq!(read.reference.text(), "NaN \u{fffd}.");
     let refused = |json: String| study(json).unwrap_err().to_string();
     let message = refused(json("1", "NaN"));
-    assert!(message.contains("entry 0: field `conversations[1].value`: expected a string, found null"), "{message}");
+    assert!(
+        message.contains(
+            "train.json:2: entry 0: field `conversations[1].value`: expected a string or a list of parts, found null"
+        ),
+        "{message}"
+    );
     let two = format!(r#"[{{"image":"a.png","score":NaN,"conversations":{}}},{{"image":nan}}]"#, turns(r#""x""#));
     let message = refused(two);
-    assert!(message.contains("train.json: not valid JSON in entry 1: expected"), "{message}");
+    assert!(message.contains("train.json:1: entry 1: not valid JSON: expected"), "{message}");
 }
 
 #[test]

@@ -80,8 +80,12 @@ pub fn sets(settings: &Settings, own: Option<&Data>, findings: &mut Findings) ->
         (Some(data), _) => of(data.clone()),
         (None, Some(folder)) => {
             let load = |split: Split| {
-                let dataset = findings.note("data.folder", Data::split(folder, split))?;
-                Some(Set { name: split.to_string(), dataset })
+                let studies = findings.note("data.folder", Data::split(folder, split, settings.data.skip_bad))?;
+                if !studies.bad().is_empty() {
+                    let reason = format!("{}: {} entries are left out", studies.path().display(), studies.bad().len());
+                    findings.warning("data.skip_bad", reason);
+                }
+                Some(Set { name: split.to_string(), dataset: Arc::new(studies) })
             };
             Split::ALL.into_iter().filter_map(load).collect()
         }

@@ -125,7 +125,7 @@ fn a_reference_longer_than_any_sampled_report_is_a_warning() {
 #[test]
 fn an_empty_reference_is_a_problem() {
     let data = studies(1);
-    let mut own = crate::train::data::Data::of_folder(data.path()).unwrap();
+    let mut own = crate::train::data::Data::of_folder(data.path(), false).unwrap();
     let mut study = own.training.study(0).unwrap();
     study.reference = addendum_studies::Reference::new(" \n");
     let id = study.id.clone();

@@ -8,6 +8,7 @@ use std::{
 use crate::error::{Error, Result};
 
 /// Where the images of a folder may lie. Its `images` directory may be a link to elsewhere, single files may not.
+#[derive(Debug)]
 pub struct Images {
     dir: PathBuf,
     /// Canonical.
@@ -23,10 +24,13 @@ impl Images {
 
     /// The file that `written` means, or why there is none.
     pub fn resolve(&self, written: &str) -> Result<PathBuf, String> {
-        let unix = written.replace('\\', "/");
+        let unix = written.strip_prefix("file://").unwrap_or(written).replace('\\', "/");
         let path = Path::new(&unix);
         if unix.trim().is_empty() {
             return Err("empty path".into());
+        }
+        if let Some(kind) = ["http:", "https:", "data:", "s3:", "gs:"].iter().find(|kind| unix.starts_with(**kind)) {
+            return Err(format!("expected a file of the dataset folder, found a {kind} address"));
         }
         if path.components().any(|part| part == Component::ParentDir) {
             return Err(format!("`{written}` leads out of the dataset folder: `..` is not allowed"));

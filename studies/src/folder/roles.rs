@@ -25,6 +25,19 @@ pub fn from_key(views: &Value, images: usize) -> Result<Vec<Role>, String> {
     Ok(views.into_iter().map(|view| (view.timing, view.projection)).collect())
 }
 
+/// The projection that a view is called by: PA, AP and the like, decubitus ones too, or lateral.
+pub fn projection(name: &str) -> Option<Projection> {
+    const FRONTAL: [&str; 7] = ["frontal", "pa", "ap", "posteroanterior", "anteroposterior", "postero", "antero"];
+    const LATERAL: [&str; 4] = ["lateral", "lat", "ll", "l"];
+    let name = name.to_lowercase();
+    let has = |names: &[&str]| name.split(|c: char| !c.is_alphanumeric()).any(|word| names.contains(&word));
+    match (has(&FRONTAL), has(&LATERAL)) {
+        (true, _) => Some(Projection::Frontal),
+        (false, true) => Some(Projection::Lateral),
+        _ => None,
+    }
+}
+
 /// From the labels in front of the markers, or from their order if none has a label.
 pub fn from_prompt(human: &str) -> Vec<Role> {
     let mut pieces: Vec<&str> = human.split(IMAGE_MARKER).collect();
