@@ -23,7 +23,7 @@ use std::{
 
 use serde_json::Value;
 
-pub use write::write;
+pub use write::{entry, save, write};
 
 use crate::{
     dataset::{Dataset, Split},
