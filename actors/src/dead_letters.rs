@@ -133,9 +133,9 @@ mod tests {
             study("damaged", ImageSource::File(damaged)),
         ];
         // Study 2 died twice.
-        let letters = [(4, 0), (5, 2), (9, 2), (11, 3)].map(|(ticket, study)| (TicketId(ticket), letter(study)));
-        write(run.path(), &studies, &letters.into()).unwrap();
-        write(run.path(), &studies, &letters.into()).unwrap();
+        let letters = [(4, 0), (5, 2), (9, 2), (11, 3)].map(|(ticket, study)| (TicketId(ticket), letter(study))).into();
+        write(run.path(), &studies, &letters).unwrap();
+        write(run.path(), &studies, &letters).unwrap();
 
         let folder = run.path().join("dead_letters");
         let read = Folder::load(&folder, Split::Train).unwrap();
