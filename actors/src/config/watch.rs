@@ -87,7 +87,6 @@ impl DivergenceConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::RunConfig;
 
     #[test]
