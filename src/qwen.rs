@@ -280,6 +280,7 @@ impl engine::Learner<Adapter> for Learner {
             importance_weight: stats.metrics.importance_weight_mean,
             effective_sample_size: stats.metrics.effective_sample_size,
             skipped: stats.skipped,
+            out_of_memory: stats.out_of_memory,
             learning_rate: stats.learning_rate,
         })
     }

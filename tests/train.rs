@@ -153,3 +153,97 @@ fn newest_weights_and_swaps_are_within_reach_and_a_dry_run_computes_nothing() {
         sampled.filter(|line| line["origin"] == "sampled").map(|line| line["versions"].clone()).collect();
     assert!(!versions.is_empty() && versions.iter().all(|runs| runs[0][1].as_u64().unwrap() > 0), "{versions:?}");
 }
+
+/// A short run without evaluations.
+fn bare(out: &Path, more: &[&str]) -> Command {
+    let mut command = train(out, &["--set", "evaluation.tests=false"]);
+    command.args(more);
+    command
+}
+
+fn resumed(run: &Path) -> Command {
+    let mut command = addendum();
+    command.args(["train", "--resume"]).arg(run);
+    command
+}
+
+#[test]
+fn a_run_killed_at_twenty_instants_some_of_them_in_a_checkpoint_ends_in_the_same_adapter() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    finished(&mut bare(&whole, &[]));
+    let places = ["checkpoint.file", "checkpoint.rename", "checkpoint.prune", "metrics", "publish"];
+    let mut life = bare(&killed, &[]);
+    for kill in 0..20 {
+        life.stdout(Stdio::null()).stderr(Stdio::null());
+        if kill % 4 == 0 {
+            let fault = format!("{}=abort#1", places[kill / 4]);
+            let status = life.args(["--fault", &fault]).status().unwrap();
+            assert_eq!(status.code(), None, "{fault}: {status}");
+        } else {
+            let mut child = life.spawn().unwrap();
+            // From before it reads its settings to well within its steps; scattered, and the same in every run.
+            std::thread::sleep(Duration::from_millis(kill as u64 * 7919 % 1500));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert!(!killed.join("adapter").exists(), "the run was over before kill {kill}");
+        // One that was killed before it wrote its settings begins again.
+        life = if killed.join("config.toml").exists() { resumed(&killed) } else { bare(&killed, &[]) };
+    }
+    finished(&mut life);
+    assert_eq!(adapter(&killed), adapter(&whole));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_a_checkpoint_and_a_second_one_ends_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let send = |signal: &str, child: &std::process::Child| {
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+    };
+    let started = |run: &Path, more: &[&str]| {
+        let mut child = bare(run, more).stderr(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while checkpoints(run).is_empty() {
+            assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no checkpoint was written");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child
+    };
+    for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let run = dir.path().join(signal);
+        let mut child = started(&run, &["--set", "run.steps=200", "--set", "run.checkpoint_every=1"]);
+        send(signal, &child);
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+        let steps = fs::read_to_string(run.join("metrics.jsonl")).unwrap().lines().count();
+        assert!(run.join(format!("checkpoints/step-{steps:08}/manifest.json")).exists(), "{steps} steps");
+    }
+    // The learner does not come back, so the first signal waits for it.
+    let run = dir.path().join("twice");
+    let mut child = started(&run, &["--fault", "learner=hang#3"]);
+    send("INT", &child);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(child.try_wait().unwrap().is_none());
+    send("TERM", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(!checkpoints(&run).is_empty());
+}
+
+#[test]
+fn a_run_that_stands_still_or_goes_wrong_ends_with_a_status_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let still = ["--set", "run.stall.end_seconds=20", "--set", "run.stall.warn_seconds=2", "--fault", "editor=hang#5"];
+    let output = bare(&dir.path().join("still"), &still).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for part in ["nothing has moved for 2", "in editor, for", "the learner waits for step", "--resume"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let wrong = ["stop=true", "window=1", "tokens_below=1000"].map(|set| format!("run.divergence.{set}"));
+    let wrong: Vec<&str> = wrong.iter().flat_map(|set| ["--set", set]).collect();
+    let output = bare(&dir.path().join("wrong"), &wrong).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("training went wrong by step 0: reports are empty"), "{said}");
+}

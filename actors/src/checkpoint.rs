@@ -14,7 +14,7 @@ use addendum_replay::{GateState, PolicyVersion};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    RunError,
+    Faults, RunError,
     disk::{UNFINISHED, put_in_place, remove, set_aside, sync, write_synced},
     identity::Identity,
 };
@@ -70,27 +70,44 @@ impl Checkpoint {
     /// anything else of that name is set aside as `damaged-<n>-<name>`.
     ///
     /// # Errors
-    /// Names the path that could not be written. What was there before is untouched.
-    pub fn write(&self, folder: &Path) -> Result<PathBuf, RunError> {
+    /// Names the path that could not be written. What was there before is untouched, and nothing is left of what was begun.
+    pub fn write(&self, folder: &Path, faults: &Faults) -> Result<PathBuf, RunError> {
         let name = format!("step-{:08}", self.gate.version.0);
         let (place, beside) = (folder.join(&name), folder.join(format!("{UNFINISHED}{name}")));
         if Self::read(&place).is_ok() {
             return Ok(place);
         }
         remove(&beside)?;
-        fs::create_dir_all(&beside).map_err(RunError::io(&beside))?;
+        let written = self.write_beside(&beside, faults).and_then(|()| {
+            faults.strike_file("checkpoint.rename").map_err(RunError::io(&place))?;
+            set_aside(&place)?;
+            put_in_place(&beside, &place)
+        });
+        match written {
+            Ok(()) => Ok(place),
+            Err(error) => {
+                // What fills a disk must not stay on it.
+                let _ = remove(&beside);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_beside(&self, beside: &Path, faults: &Faults) -> Result<(), RunError> {
+        fs::create_dir_all(beside).map_err(RunError::io(beside))?;
         let mut files = BTreeMap::new();
-        for (name, content) in self.files(&beside)? {
-            files.insert(name.clone(), Entry::of(&content));
-            write_synced(&beside.join(name), &content)?;
+        let write = |name: &str, content: &[u8]| {
+            let path = beside.join(name);
+            faults.strike_file("checkpoint.file").map_err(RunError::io(&path))?;
+            write_synced(&path, content)
+        };
+        for (name, content) in self.files(beside)? {
+            write(&name, &content)?;
+            files.insert(name, Entry::of(&content));
         }
         let manifest = Manifest { format: FORMAT, identity: self.identity.clone(), files };
-        let manifest = to_json(&manifest, &beside)?;
-        write_synced(&beside.join(MANIFEST), &manifest)?;
-        sync(&beside)?;
-        set_aside(&place)?;
-        put_in_place(&beside, &place)?;
-        Ok(place)
+        write(MANIFEST, &to_json(&manifest, beside)?)?;
+        sync(beside)
     }
 
     fn files(&self, path: &Path) -> Result<Vec<(String, Vec<u8>)>, RunError> {
@@ -204,7 +221,7 @@ pub(crate) mod tests {
     #[test]
     fn a_checkpoint_reads_back_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
-        let path = checkpoint(11).write(folder.path()).unwrap();
+        let path = checkpoint(11).write(folder.path(), &Faults::default()).unwrap();
         assert!(path.ends_with("step-00000011"));
         assert!(Checkpoint::looks_whole(&path));
         assert_eq!(Checkpoint::read(&path).unwrap(), checkpoint(11));
@@ -214,28 +231,41 @@ pub(crate) mod tests {
     fn what_was_not_finished_goes_when_it_is_written_again() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join(".unfinished-step-00000004")).unwrap();
-        checkpoint(4).write(folder.path()).unwrap();
+        checkpoint(4).write(folder.path(), &Faults::default()).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_checkpoint_that_finds_the_disk_full_leaves_the_one_before_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = checkpoint(3).write(folder.path(), &Faults::default()).unwrap();
+        for fault in ["checkpoint.file=error#1", "checkpoint.file=error#3", "checkpoint.rename=error#1"] {
+            let error = checkpoint(4).write(folder.path(), &Faults::parse(fault, 0).unwrap()).unwrap_err().to_string();
+            assert!(error.contains("step-00000004"), "{error}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{fault}");
+            assert_eq!(Checkpoint::read(&path).unwrap(), checkpoint(3));
+        }
     }
 
     #[test]
     fn a_checkpoint_of_another_format_or_without_a_snapshot_that_will_be_asked_for_is_refused_in_plain_words() {
         let folder = tempfile::tempdir().unwrap();
-        let path = checkpoint(3).write(folder.path()).unwrap();
+        let path = checkpoint(3).write(folder.path(), &Faults::default()).unwrap();
         fs::write(path.join(MANIFEST), r#"{"format": 1, "config": {"steps": 9}, "files": {}}"#).unwrap();
         let error = Checkpoint::read(&path).unwrap_err().to_string();
         assert!(error.contains("another version of Addendum (format 1, this one reads 2)"), "{error}");
 
         let mut lacking = checkpoint(4);
         lacking.snapshots.remove(&lacking.gate.oldest_needed());
-        let error = Checkpoint::read(&lacking.write(folder.path()).unwrap()).unwrap_err().to_string();
+        let error =
+            Checkpoint::read(&lacking.write(folder.path(), &Faults::default()).unwrap()).unwrap_err().to_string();
         assert!(error.contains("the snapshot of version 0 is missing"), "{error}");
     }
 
     #[test]
     fn any_damaged_or_missing_file_is_named_and_the_whole_checkpoint_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let path = checkpoint(3).write(folder.path()).unwrap();
+        let path = checkpoint(3).write(folder.path(), &Faults::default()).unwrap();
         for name in [GATE, LEARNER, "snapshot-00000003.bin", MANIFEST] {
             let file = path.join(name);
             let whole = fs::read(&file).unwrap();

@@ -1,6 +1,7 @@
 //! The configuration of a run, as far as the actors are concerned, and what is impossible about it.
 
 mod select;
+mod watch;
 
 use addendum_replay::{GateConfig, Mode};
 use schemars::JsonSchema;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use select::{Keep, SelectConfig, Unedited, When};
+pub use watch::{DivergenceConfig, StallConfig};
 
 use crate::{RunError, identity::Identity};
 
@@ -59,7 +61,7 @@ pub struct RunConfig {
     pub steps: u64,
     /// Studies (groups of reports) that a training step learns from: B, at least 1.
     pub batch_groups: u64,
-    /// Reports per study: G, at least 2. Where half of them are edited, an even number.
+    /// Reports per study: G, 2 to 4096. Where half of them are edited, an even number.
     pub group_size: usize,
     /// How many policy versions a report may lag behind the step that learns from it: η. 0 samples and learns in turn.
     pub staleness: u64,
@@ -101,6 +103,21 @@ pub struct RunConfig {
     /// with an error.
     #[schemars(extend("x-resume" = "free"))]
     pub max_skipped_in_a_row: u64,
+    /// Replacements of one actor, at least 1, without a training step between them, after which the run ends with the
+    /// reason of the last. The first ten are at once, later ones after pauses that grow to 10 seconds.
+    #[schemars(extend("x-resume" = "free"))]
+    pub max_restarts_in_a_row: u32,
+    /// Seconds, more than 0, after which a stage (editor, rewards) has failed at a group: its thread is replaced and the
+    /// study tried again. Where it is not set, a stage may take for ever; a limit that a healthy machine may exceed makes
+    /// the result depend on the time.
+    #[schemars(extend("x-resume" = "free"))]
+    pub stage_seconds: Option<f64>,
+    /// When a run in which nothing moves says so, and when it ends.
+    #[schemars(extend("x-resume" = "free"))]
+    pub stall: StallConfig,
+    /// What counts as training that goes wrong, and whether it ends the run.
+    #[schemars(extend("x-resume" = "free"))]
+    pub divergence: DivergenceConfig,
     /// Studies drawn for one place in a batch, at least 1: a group that is not worth a step is replaced by another,
     /// until the last one is trained on as it is. 1 never replaces any.
     pub max_draws: u32,
@@ -112,6 +129,9 @@ pub struct RunConfig {
     /// Steps between checkpoints; 0 writes only the last one, when the run ends or is stopped.
     #[schemars(extend("x-resume" = "free"))]
     pub checkpoint_every: u64,
+    /// Minutes after which a checkpoint is written in between, at the end of a step; 0 never does.
+    #[schemars(extend("x-resume" = "free"))]
+    pub checkpoint_minutes: f64,
     /// The newest checkpoints that are kept, at least 1. With 2 or more a damaged one can be done without.
     #[schemars(extend("x-resume" = "free"))]
     pub keep_checkpoints: usize,
@@ -147,9 +167,14 @@ impl Default for RunConfig {
             max_attempts: 3,
             max_dead_in_a_row: 8,
             max_skipped_in_a_row: 10,
+            max_restarts_in_a_row: 100,
+            stage_seconds: None,
+            stall: StallConfig::default(),
+            divergence: DivergenceConfig::default(),
             max_draws: GateConfig::DEFAULT_MAX_DRAWS,
             prefetch: 4,
             checkpoint_every: 50,
+            checkpoint_minutes: 30.0,
             keep_checkpoints: 2,
             evaluate_first: true,
             evaluate_every: 0,
@@ -161,6 +186,9 @@ impl Default for RunConfig {
 
 /// More would exhaust the threads of a host, not use it.
 const MOST_SAMPLERS: usize = 256;
+
+/// More would fill the memory with reports that are sampled and trained on together.
+const MOST_REPORTS: usize = 4096;
 
 /// More would fill the memory with images, and gain nothing.
 const MOST_AHEAD: u64 = 64;
@@ -176,6 +204,7 @@ impl RunConfig {
             ("max_attempts", u64::from(self.max_attempts)),
             ("max_dead_in_a_row", self.max_dead_in_a_row),
             ("max_skipped_in_a_row", self.max_skipped_in_a_row),
+            ("max_restarts_in_a_row", u64::from(self.max_restarts_in_a_row)),
             ("max_draws", u64::from(self.max_draws)),
             ("keep_checkpoints", self.keep_checkpoints as u64),
             ("threads.sampler", self.threads.sampler as u64),
@@ -204,6 +233,9 @@ impl RunConfig {
                 "at least 2: advantages compare the members of a group",
             ));
         }
+        if self.group_size > MOST_REPORTS {
+            return Err(RunError::config("group_size", self.group_size, "at most 4096: a group is held in memory"));
+        }
         if self.variant != Variant::Grpo && self.group_size % 2 == 1 {
             return Err(RunError::config(
                 "group_size",
@@ -220,6 +252,14 @@ impl RunConfig {
         if self.edited_share_end.is_some() && self.edited_share_steps == 0 {
             return Err(RunError::config("edited_share_steps", 0, "at least 1, as `edited_share_end` is set"));
         }
+        if !(self.checkpoint_minutes.is_finite() && self.checkpoint_minutes >= 0.0) {
+            return Err(RunError::config("checkpoint_minutes", self.checkpoint_minutes, "minutes, at least 0"));
+        }
+        if let Some(seconds) = self.stage_seconds.filter(|seconds| !(0.001..=86_400.0).contains(seconds)) {
+            return Err(RunError::config("stage_seconds", seconds, "seconds, more than 0 and at most 86400"));
+        }
+        self.stall.validate()?;
+        self.divergence.validate()?;
         self.select.validate()
     }
 
@@ -275,6 +315,7 @@ mod tests {
             message(RunConfig { group_size: 7, ..base() }).starts_with("config: `group_size` is 7, expected an even")
         );
         assert!(message(RunConfig { group_size: 1, ..base() }).contains("at least 2"));
+        assert!(message(RunConfig { group_size: 1_000_000, ..base() }).contains("at most 4096"));
         assert!(
             message(RunConfig { samplers: 100_000, ..base() }).contains("`samplers` is 100000, expected at most 256")
         );
@@ -311,7 +352,8 @@ mod tests {
     #[test]
     fn every_field_says_what_it_does_and_an_unknown_one_is_refused() {
         let schema = serde_json::to_value(schemars::schema_for!(RunConfig)).unwrap();
-        let parts = ["Threads", "SelectConfig"].map(|part| &schema["$defs"][part]["properties"]);
+        let parts = ["Threads", "SelectConfig", "StallConfig", "DivergenceConfig"]
+            .map(|part| &schema["$defs"][part]["properties"]);
         for fields in [&schema["properties"]].into_iter().chain(parts) {
             for (name, field) in fields.as_object().unwrap() {
                 assert!(field["description"].as_str().is_some_and(|text| text.ends_with('.')), "{name}: {field}");

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer};
 use addendum_studies::Dataset;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, oneshot};
 
 use crate::{
-    RunConfig, RunError,
+    Faults, RunConfig, RunError,
     ahead::Ahead,
     compute::Compute,
     engine::Versioned,
@@ -15,6 +15,7 @@ use crate::{
     mailbox::Mailbox,
     messages::{Evaluation, RecorderMessage},
     meter::Meter,
+    outcome::Fuse,
     slot::Hop,
     snapshots::Snapshots,
     suspects::Suspects,
@@ -45,15 +46,9 @@ pub(crate) struct Context<S> {
     /// Versions that were evaluated before this run was resumed.
     pub evaluated: BTreeSet<PolicyVersion>,
     pub recorder: Arc<Mailbox<RecorderMessage>>,
+    pub faults: Faults,
     /// Tells whoever waits for the run that it is over.
-    pub outcome: mpsc::UnboundedSender<Outcome>,
-}
-
-/// How training ended.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Finished,
-    Failed(RunError),
+    pub fuse: Fuse,
 }
 
 impl<S> Context<S> {
@@ -86,9 +81,7 @@ impl<S> Context<S> {
 
     /// Ends the run with an error.
     pub fn fail(&self, error: RunError) {
-        self.gate.close();
-        // Nobody listens any more: the run is being taken down already.
-        let _ = self.outcome.send(Outcome::Failed(error));
+        self.fuse.fail(error);
     }
 }
 

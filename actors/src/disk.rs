@@ -11,6 +11,7 @@ use crate::RunError;
 /// How the name begins of what is being written and has not taken its place yet.
 pub(crate) const UNFINISHED: &str = ".unfinished-";
 
+/// Writes a file and has it on disk.
 pub(crate) fn write_synced(path: &Path, content: &[u8]) -> Result<(), RunError> {
     let mut file = File::create(path).map_err(RunError::io(path))?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(RunError::io(path))

@@ -263,6 +263,8 @@ pub struct StepStats {
     pub effective_sample_size: f64,
     /// Whether the update was skipped because it, or the gradient, was not finite.
     pub skipped: bool,
+    /// How often a device ran out of memory, so that the learner's micro-batches were halved.
+    pub out_of_memory: u64,
     #[serde(deserialize_with = "or_nan")]
     pub learning_rate: f64,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use addendum_replay::DeadLetter;
 
-use crate::{StepRecord, identity::Difference};
+use crate::{Diverging, StepRecord, identity::Difference};
 
 /// The error of a run.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,14 @@ pub enum RunError {
         last.step, last.stats.loss, last.stats.gradient_norm, last.stats.learning_rate
     )]
     Skipping { steps: u64, last: Box<StepRecord> },
+    #[error("{actor} was replaced {restarts} times without a training step between them; the last time: {reason}")]
+    Restarting { actor: String, restarts: u32, reason: String },
+    #[error("nothing has moved for {seconds} s\n{report}")]
+    Stalled { seconds: u64, report: String },
+    #[error("training went wrong by step {step}: {found}")]
+    Diverged { step: u64, found: Diverging },
+    #[error("fault `{place}`: there is no such place; there are: {}", places.join(", "))]
+    NoSuchPlace { place: String, places: Vec<String> },
     #[error("{}: {reason}", path.display())]
     Io { path: PathBuf, reason: std::io::Error },
     #[error("checkpoint {}: {reason}", path.display())]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use addendum_replay::PolicyVersion;
 
-use crate::{Scores, StepRecord};
+use crate::{Diverging, Scores, StepRecord};
 
 /// Something worth a line in a log or a move of a progress bar.
 #[derive(Clone, Debug)]
@@ -31,4 +31,14 @@ pub enum Event {
     TraceStopped { path: PathBuf, reason: String },
     /// An actor died and was replaced.
     Restarted { actor: String, reason: String },
+    /// Nothing has moved for so long; the run goes on.
+    Stalled {
+        seconds: u64,
+        /// Who waits for whom, one a line.
+        report: String,
+    },
+    /// Training shows a sign of going wrong that it did not show before.
+    Diverging { step: u64, found: Diverging },
+    /// Checkpoints from after training began to go wrong were put aside; the newest that is left is this one.
+    SetBack { version: PolicyVersion, path: PathBuf },
 }

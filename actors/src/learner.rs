@@ -13,10 +13,11 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 
 use crate::{
-    EngineError, RolloutSample, RunConfig, RunError, StepRecord, Track,
+    Diverging, EngineError, Event, RolloutSample, RunConfig, RunError, StepRecord, Track,
     compute::{Failure, IntoFailure, guarded},
-    context::{Context, FINISHED, Outcome},
+    context::{Context, FINISHED},
     messages::{RecorderMessage, Train},
+    outcome::Outcome,
     telemetry,
     trainer::Trainer,
 };
@@ -37,7 +38,7 @@ impl<S: Send + Sync + 'static> Actor for LearnerActor<S> {
         let Self(context) = self;
         let (waiting, span) = (Instant::now(), track.span("waiting"));
         let Some(batch) = context.buffer.next_batch().await else {
-            let _ = context.outcome.send(Outcome::Finished);
+            context.fuse.tell(Outcome::Finished);
             myself.stop(Some(FINISHED.to_string()));
             return Ok(());
         };
@@ -56,6 +57,7 @@ impl<S: Send + Sync + 'static> Actor for LearnerActor<S> {
 /// worth another attempt.
 fn train<S>(trainer: &mut Trainer<S>, batch: Batch, context: &Context<S>, track: &Track) -> Result<(), Failure> {
     let step = batch.step();
+    let _busy = context.meter.board.busy("learner", format!("step {step}"));
     let _span = track.span("step").about(|| json!({"step": step, "groups": batch.groups().len()}));
     let fatal = |reason: String| context.fail(RunError::Learner { step, reason });
     let started = Instant::now();
@@ -69,7 +71,10 @@ fn train<S>(trainer: &mut Trainer<S>, batch: Batch, context: &Context<S>, track:
     }
     let mut record = StepRecord::of_batch(&batch);
     let training = track.span("training");
-    let stats = guarded(|| trainer.learner.step(batch.groups()));
+    let stats = guarded(|| {
+        context.faults.strike("learner")?;
+        trainer.learner.step(batch.groups())
+    });
     drop(training);
     match stats {
         Ok(stats) => record.measured(stats),
@@ -102,7 +107,9 @@ fn goes_on<S>(trainer: &mut Trainer<S>, batch: &Batch, context: &Context<S>) -> 
         trainer.endurance.keep(before);
     }
     let Some(tickets) = trainer.endurance.too_many_dead(batch, &context.config) else { return Ok(true) };
-    let Some((_, last)) = context.gate.dead_letters().pop_last() else { return Ok(true) };
+    let mut dead = context.gate.dead_letters();
+    context.recorder.put(RecorderMessage::DeadLetters(dead.clone()));
+    let Some((_, last)) = dead.pop_last() else { return Ok(true) };
     if let Some(before) = trainer.endurance.take() {
         context.recorder.put(RecorderMessage::Checkpoint(before));
     }
@@ -117,27 +124,40 @@ fn publish<S>(
     started: Instant,
     context: &Context<S>,
 ) -> Result<(), Failure> {
+    context.faults.strike("publish").map_err(|struck| Failure::Refused(struck.to_string()))?;
     let snapshot = trainer.learner.snapshot().map_err(EngineError::into_failure)?;
     context.snapshots.insert(PolicyVersion(batch.step()).next(), snapshot);
     let samples = RolloutSample::of_batch(&batch, context.config.recorded_groups);
     telemetry::batch(&batch);
-    let dead = batch.dead();
+    let (step, dead) = (batch.step(), batch.dead());
     batch.groups().iter().for_each(|group| context.meter.trace.passed(group, "learner"));
     let version = batch.publish();
     context.snapshots.forget_before(context.gate.oldest_needed());
 
     let compute = started.elapsed();
     context.meter.learned(compute);
+    context.meter.stepped();
     let stats = context.gate.stats();
     record.complete(stats, context.meter.read());
+    if stats.dead_letters > trainer.reported.dead_letters {
+        context.recorder.put(RecorderMessage::DeadLetters(context.gate.dead_letters()));
+    }
     report(&record, compute, stats, &mut trainer.reported);
     let counted = trainer.endurance.count(&record, dead, &context.config);
+    let diverging = trainer.divergence.observe(&record, &context.config.divergence);
     context.recorder.put(RecorderMessage::Step { record: Box::new(record), samples });
-    let RunConfig { checkpoint_every, steps, .. } = context.config;
-    let due = checkpoint_every > 0 && version.0.is_multiple_of(checkpoint_every) && version.0 < steps;
+    if let Some(error) = went_wrong(step, diverging, context) {
+        context.fail(error);
+        return Ok(());
+    }
+    let RunConfig { checkpoint_every, checkpoint_minutes, steps, .. } = context.config;
+    let by_steps = checkpoint_every > 0 && version.0.is_multiple_of(checkpoint_every);
+    let by_time = checkpoint_minutes > 0.0 && trainer.saved.elapsed().as_secs_f64() >= 60.0 * checkpoint_minutes;
+    let due = (by_steps || by_time) && version.0 < steps;
     if (due && !trainer.endurance.is_idle()) || counted.is_err() {
         let checkpoint = trainer.capture(&context.identity, context.gate.state(), &context.snapshots)?;
         context.recorder.put(RecorderMessage::Checkpoint(Box::new(checkpoint)));
+        trainer.saved = Instant::now();
     }
     if context.evaluation_is_due(version) {
         context.evaluate(None);
@@ -146,6 +166,19 @@ fn publish<S>(
         context.fail(error);
     }
     Ok(())
+}
+
+/// Tells of signs that training goes wrong, which is an error where the run is to end of it. Then its checkpoints are
+/// those from before the steps that show it.
+fn went_wrong<S>(step: u64, signs: Vec<Diverging>, context: &Context<S>) -> Option<RunError> {
+    for found in &signs {
+        telemetry::diverging(found.sign);
+        context.recorder.put(RecorderMessage::Event(Event::Diverging { step, found: *found }));
+    }
+    let found = signs.into_iter().next().filter(|_| context.config.divergence.stop)?;
+    let window = context.config.divergence.window as u64;
+    context.recorder.put(RecorderMessage::SetBack(PolicyVersion((step + 1).saturating_sub(window))));
+    Some(RunError::Diverged { step, found })
 }
 
 fn report(record: &StepRecord, compute: Duration, now: GateStats, before: &mut GateStats) {

@@ -11,37 +11,45 @@
 #![forbid(unsafe_code)]
 
 mod ahead;
+mod board;
 pub mod checkpoint;
 mod composition;
 pub mod compute;
 mod config;
 mod context;
+mod dead_letters;
 mod disk;
+mod divergence;
 mod endurance;
 pub mod engine;
 mod error;
 mod evaluator;
 mod event;
+mod faults;
 mod identity;
 mod learner;
 mod lock;
 mod mailbox;
 mod messages;
 mod meter;
+mod outcome;
 mod pipeline;
 mod pool;
 mod record;
 mod recorder;
+mod restarts;
 mod run_log;
 mod running;
 mod sampler;
 mod shared;
 mod shelf;
+mod sign;
 mod slot;
 mod snapshots;
 mod spread;
 mod stage;
 pub mod stages;
+mod stall;
 mod start;
 mod supervisor;
 mod suspects;
@@ -51,18 +59,20 @@ mod trainer;
 mod workers;
 mod writer;
 
-pub use config::{Keep, RunConfig, SelectConfig, Threads, Unedited, Variant, When};
+pub use config::{DivergenceConfig, Keep, RunConfig, SelectConfig, StallConfig, Threads, Unedited, Variant, When};
 pub use engine::{
     AsyncSampler, BatchSampler, EngineError, Evaluate, Learner, Load, Request, Sampled, Sampler, Scores, StepStats,
     Tokenize, Versioned,
 };
 pub use error::RunError;
 pub use event::Event;
+pub use faults::Faults;
 pub use identity::{Difference, Identity};
 pub use lock::FolderLock;
 pub use pipeline::Pipeline;
 pub use pool::Pool;
 pub use record::{RolloutSample, StepRecord};
 pub use running::{RunSummary, Running};
+pub use sign::{Diverging, Sign};
 pub use stage::{AsyncStage, Stage, StageError};
 pub use trace::{Span, Track};

@@ -1,8 +1,8 @@
 //! What the actors are told.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use addendum_replay::{PolicyVersion, RolloutGroup, TicketId};
+use addendum_replay::{DeadLetter, PolicyVersion, RolloutGroup, TicketId};
 use ractor::factory::FactoryMessage;
 use tokio::sync::oneshot;
 
@@ -37,8 +37,15 @@ pub(crate) struct Evaluation<S> {
 
 /// In the recorder's mailbox: something to be written or told.
 pub(crate) enum RecorderMessage {
-    Step { record: Box<StepRecord>, samples: Vec<RolloutSample> },
+    Step {
+        record: Box<StepRecord>,
+        samples: Vec<RolloutSample>,
+    },
     Checkpoint(Box<Checkpoint>),
+    /// All that there are.
+    DeadLetters(BTreeMap<TicketId, DeadLetter>),
+    /// Training went wrong after this version.
+    SetBack(PolicyVersion),
     Event(Event),
 }
 
@@ -48,6 +55,8 @@ impl RecorderMessage {
         match self {
             Self::Step { .. } => "step",
             Self::Checkpoint(_) => "checkpoint",
+            Self::DeadLetters(_) => "dead letters",
+            Self::SetBack(_) => "set back",
             Self::Event(_) => "event",
         }
     }

@@ -6,11 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{record::Reading, telemetry, trace::Trace};
+use crate::{board::Board, record::Reading, restarts::Restarts, telemetry, trace::Trace};
 
 /// Shared by all actors of a run.
 pub(crate) struct Meter {
     pub trace: Trace,
+    pub board: Board,
+    restarts: Restarts,
     samplers: usize,
     tally: Mutex<Tally>,
 }
@@ -26,7 +28,8 @@ struct Tally {
 
 impl Meter {
     pub fn new(samplers: usize, trace: Trace) -> Self {
-        Self { trace, samplers, tally: Mutex::new(Tally::new(0)) }
+        let (board, restarts) = (Board::new(), Restarts::default());
+        Self { trace, board, restarts, samplers, tally: Mutex::new(Tally::new(0)) }
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -39,6 +42,7 @@ impl Meter {
 
     /// A sampler was at work for so long.
     pub fn sampling(&self, busy: Duration) {
+        self.board.moved();
         self.tally().sampling += busy;
     }
 
@@ -54,9 +58,16 @@ impl Meter {
         *count += 1;
     }
 
-    pub fn restarted(&self, actor: &str) {
+    /// How often in a row it was restarted now.
+    pub fn restarted(&self, actor: &str) -> u32 {
         telemetry::restarted(actor);
         self.tally().restarts += 1;
+        self.restarts.count(actor)
+    }
+
+    /// A training step was done.
+    pub fn stepped(&self) {
+        self.restarts.forget();
     }
 
     pub fn restarts(&self) -> u64 {

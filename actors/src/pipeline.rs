@@ -7,12 +7,12 @@ use addendum_studies::{Dataset, Study};
 use ractor::Actor;
 use tokio::{
     sync::{Mutex, mpsc},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
-    AsyncSampler, BatchSampler, EngineError, Evaluate, Event, Learner, Pool, RunConfig, RunError, RunSummary, Running,
-    Sampler, Stage, StageError, Track,
+    AsyncSampler, BatchSampler, EngineError, Evaluate, Event, Faults, Learner, Pool, RunConfig, RunError, RunSummary,
+    Running, Sampler, Stage, StageError, Track,
     ahead::{Ahead, Foresee, Outlook},
     compute::{Compute, Failure},
     context::Context,
@@ -22,6 +22,7 @@ use crate::{
     mailbox::Mailbox,
     messages::RecorderMessage,
     meter::Meter,
+    outcome::Fuse,
     run_log::RunLog,
     running::Stop,
     sampler::{Batch, BuildSampler, OneByOne, Remote},
@@ -30,7 +31,9 @@ use crate::{
     start::{BuildLearner, chain, claim, find, open_trace, start_error, start_learner},
     supervisor::{Roster, Supervisor, not_started},
     suspects::Suspects,
+    telemetry,
     trace::Trace,
+    workers::Watch,
     writer::{Observer, Writer},
 };
 
@@ -51,6 +54,7 @@ pub struct Pipeline<S> {
     trace: Option<PathBuf>,
     resume: bool,
     stop: Option<Stop>,
+    faults: Faults,
 }
 
 impl<S: Send + Sync + 'static> Pipeline<S> {
@@ -122,6 +126,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             trace: None,
             resume: false,
             stop: None,
+            faults: Faults::default(),
         }
     }
 
@@ -235,6 +240,12 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         self
     }
 
+    /// Puts faults into the run, to try what it endures. A place is one of [`Faults::PLACES`] or a stage's name.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
     /// Starts the run and waits for its end.
     ///
     /// # Errors
@@ -272,25 +283,35 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             skipped: found.skipped,
         };
         let (trainer, snapshots) = start_learner(self.learner, self.config.threads.learner, checkpoint).await?;
-        let (mut log, mut evaluations) = (None, Vec::new());
+        let (mut log, mut evaluations, mut past) = (None, Vec::new(), Vec::new());
         if let (Some(folder), Some(lock)) = (folder, lock) {
-            let mut opened = RunLog::open(folder, self.config.keep_checkpoints, lock)?;
+            let mut opened = RunLog::open(folder, self.config.keep_checkpoints, lock, self.faults.clone())?;
             if self.resume {
                 evaluations = opened.cut_back(resumed_at)?;
+                past = opened.steps()?;
             }
             log = Some(opened);
         }
         let has_folder = log.is_some();
         let evaluated = evaluations.iter().map(|(version, _)| *version).collect();
-        let observer = self.observer;
-        let writer = Compute::spawn("recorder", 1, move || Ok::<_, Failure>(Writer::new(log, evaluations, observer)));
+        let divergence = self.config.divergence;
+        let shown = trainer.run(move |trainer| {
+            past.iter().for_each(|record| drop(trainer.divergence.observe(record, &divergence)));
+            Ok::<_, Failure>(())
+        });
+        shown.await.map_err(start_error("learner"))?;
+        let (observer, dataset) = (self.observer, self.dataset.clone());
+        let build = move || Ok::<_, Failure>(Writer::new(log, dataset, evaluations, observer));
+        let writer = Compute::spawn("recorder", 1, build);
         let writer = writer.await.map_err(start_error("recorder"))?;
 
-        if trace.is_on() {
-            let trace = trace.clone();
-            gate.witness(move |ticket, ending| trace.ended(ticket, ending));
-        }
         let meter = Arc::new(Meter::new(self.config.samplers, trace));
+        let witness = meter.clone();
+        gate.witness(move |ticket, ending| {
+            witness.board.gone(ticket);
+            witness.trace.ended(ticket, ending);
+        });
+        telemetry::watched();
         let buffer = ReplayBuffer::new(&gate);
         let outlook = Outlook {
             dataset: self.dataset.clone(),
@@ -303,8 +324,15 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         };
         let ahead = Ahead::start(outlook, gate.state().next).await.map_err(start_error("ahead"))?;
         let last = Hop::Buffer(buffer.clone(), self.worth);
-        let (pools, first) = chain(self.stages, self.config.threads.stage, last, &meter, &recorder);
         let (outcome, outcomes) = mpsc::unbounded_channel();
+        let fuse = Fuse { gate: gate.clone(), outcome };
+        let watch = Watch {
+            faults: self.faults.clone(),
+            fuse: fuse.clone(),
+            max_restarts: self.config.max_restarts_in_a_row,
+            limit: self.config.stage_seconds.map(Duration::from_secs_f64),
+        };
+        let (pools, first) = chain(self.stages, self.config.threads.stage, last, &meter, &recorder, &watch);
         if self.resume {
             recorder.put(RecorderMessage::Event(resumed));
         }
@@ -326,7 +354,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             evaluator: self.evaluator.as_ref().map(|_| Arc::default()),
             evaluated,
             recorder,
-            outcome,
+            faults: self.faults,
+            fuse,
         });
         if context.evaluation_is_due(context.gate.version()) {
             // Before any actor could publish a later version.
@@ -398,6 +427,12 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             if self.stages[..index].iter().any(|other| other.name == *name) {
                 return Err(RunError::config("name of a stage", name, "a name that no other stage has"));
             }
+        }
+        let stages: Vec<&str> = self.stages.iter().map(|stage| stage.name.as_str()).collect();
+        if let Some(place) = self.faults.unknown(&stages) {
+            let places = Faults::PLACES.iter().map(|(name, _)| *name).chain(stages.iter().copied());
+            let (place, places) = (place.to_string(), places.map(str::to_string).collect());
+            return Err(RunError::NoSuchPlace { place, places });
         }
         Ok(())
     }

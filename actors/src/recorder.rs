@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use crate::{compute::Failure, context::Context, messages::Mail};
+use crate::{
+    compute::Failure,
+    context::Context,
+    messages::{Mail, RecorderMessage},
+};
 
 pub(crate) struct RecorderActor<S>(pub Arc<Context<S>>);
 
@@ -30,6 +34,9 @@ pub(crate) async fn catch_up<S: Send + Sync + 'static>(context: &Arc<Context<S>>
         let track = shared.meter.trace.track("recorder");
         while let Some(message) = shared.recorder.take() {
             let _span = track.span(message.name());
+            // News of standing still must not count as a movement.
+            let writes = !matches!(message, RecorderMessage::Event(_));
+            let _busy = writes.then(|| shared.meter.board.busy("recorder", format!("writing: {}", message.name())));
             if let Err(error) = writer.write(message) {
                 shared.fail(error);
             }

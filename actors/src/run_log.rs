@@ -1,17 +1,20 @@
 //! The files of a run: what happened, line by line, and the checkpoints.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{BufRead, BufReader, ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
 
-use addendum_replay::PolicyVersion;
+use addendum_replay::{DeadLetter, PolicyVersion, TicketId};
+use addendum_studies::Dataset;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    RolloutSample, RunError, Scores, StepRecord,
+    Faults, RolloutSample, RunError, Scores, StepRecord,
     checkpoint::Checkpoint,
+    dead_letters,
     disk::{UNFINISHED, put_in_place, write_synced},
     lock::FolderLock,
     shelf,
@@ -20,6 +23,8 @@ use crate::{
 const METRICS: &str = "metrics.jsonl";
 
 pub(crate) struct RunLog {
+    folder: PathBuf,
+    faults: Faults,
     metrics: Lines,
     rollouts: Lines,
     evaluations: Lines,
@@ -94,11 +99,13 @@ impl RunLog {
     }
 
     /// Opens the run folder at `folder`, creating what is missing.
-    pub fn open(folder: &Path, keep: usize, lock: FolderLock) -> Result<Self, RunError> {
+    pub fn open(folder: &Path, keep: usize, lock: FolderLock, faults: Faults) -> Result<Self, RunError> {
         let checkpoints = Self::checkpoints(folder);
         fs::create_dir_all(&checkpoints).map_err(RunError::io(&checkpoints))?;
         let open = |name: &str| Lines::open(folder, name);
         Ok(Self {
+            folder: folder.into(),
+            faults,
             metrics: open(METRICS)?,
             rollouts: open("rollouts.jsonl")?,
             evaluations: open("evaluations.jsonl")?,
@@ -118,7 +125,14 @@ impl RunLog {
         Ok(evaluations.into_iter().map(|line| (PolicyVersion(line.version), line.scores)).collect())
     }
 
+    /// The steps that are recorded.
+    pub fn steps(&self) -> Result<Vec<StepRecord>, RunError> {
+        let text = fs::read(&self.metrics.path).map_err(RunError::io(&self.metrics.path))?;
+        Ok(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    }
+
     pub fn step(&mut self, record: &StepRecord, samples: &[RolloutSample]) -> Result<(), RunError> {
+        self.faults.strike_file("metrics").map_err(RunError::io(&self.metrics.path))?;
         self.metrics.append([record])?;
         self.rollouts.append(samples)
     }
@@ -128,7 +142,22 @@ impl RunLog {
     }
 
     pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<PathBuf, RunError> {
-        shelf::add(&self.checkpoints, checkpoint, self.keep)
+        self.faults.strike_file("checkpoint").map_err(RunError::io(&self.checkpoints))?;
+        shelf::add(&self.checkpoints, checkpoint, self.keep, &self.faults)
+    }
+
+    /// Goes back to the newest checkpoint up to `version`; that one, if there is one.
+    pub fn set_back(&self, version: PolicyVersion) -> Result<Option<(PolicyVersion, PathBuf)>, RunError> {
+        let newest = shelf::set_back(&self.checkpoints, version.0)?;
+        Ok(newest.map(|(version, path)| (PolicyVersion(version), path)))
+    }
+
+    pub fn dead_letters(
+        &self,
+        dataset: &dyn Dataset,
+        letters: &BTreeMap<TicketId, DeadLetter>,
+    ) -> Result<(), RunError> {
+        dead_letters::write(&self.folder, dataset, letters)
     }
 }
 
@@ -195,7 +224,7 @@ mod tests {
     fn folder_with(metrics: &[u8]) -> (tempfile::TempDir, RunLog) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("metrics.jsonl"), metrics).unwrap();
-        let open = RunLog::open(folder.path(), 1, FolderLock::take(folder.path()).unwrap()).unwrap();
+        let open = RunLog::open(folder.path(), 1, FolderLock::take(folder.path()).unwrap(), Faults::default()).unwrap();
         (folder, open)
     }
 

@@ -8,18 +8,16 @@ use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
     task::{JoinHandle, spawn_blocking},
-    time::{Duration, Instant},
+    time::{Duration, Instant, timeout},
 };
 
 use crate::{
-    RunError, Scores,
-    compute::Failure,
-    context::{Context, Outcome},
-    messages::RecorderMessage,
-    recorder::catch_up,
-    supervisor::Roster,
-    writer::Writer,
+    RunError, Scores, compute::Failure, context::Context, messages::RecorderMessage, outcome::Outcome,
+    recorder::catch_up, stall, supervisor::Roster, trainer::Trainer, writer::Writer,
 };
+
+/// How long a run that stands still waits for its learner, to save it, at most.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Completes when the run is to end early.
 pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -110,10 +108,18 @@ impl<S: Send + Sync + 'static> Running<S> {
                 None
             }
             _ = &mut self.handle => Some(Outcome::Failed(RunError::SupervisorKilled)),
+            error = stall::too_long(&self.context) => Some(Outcome::Failed(error)),
         };
         self.context.gate.close();
         let summary = match outcome {
-            Some(Outcome::Failed(error)) => Err(error),
+            Some(Outcome::Failed(error)) => {
+                if matches!(error, RunError::Stalled { .. }) {
+                    // Whoever stands still may be the learner itself.
+                    let grace = GRACE.min(Duration::from_secs_f64(self.context.config.stall.end_seconds));
+                    let _ = timeout(grace, self.save()).await;
+                }
+                Err(error)
+            }
             Some(Outcome::Finished) | None => self.conclude().await,
         };
         self.take_down().await;
@@ -130,18 +136,14 @@ impl<S: Send + Sync + 'static> Running<S> {
     /// Lets the current step end, saves it, and evaluates the last version if the run is complete and nobody stops that.
     async fn conclude(&mut self) -> Result<RunSummary<S>, RunError> {
         if let Some(learner) = self.actor("learner") {
-            let _ = learner.wait(None).await;
+            tokio::select! {
+                _ = learner.wait(None) => {}
+                error = stall::too_long(&self.context) => return Err(error),
+            }
         }
+        self.save().await?;
         let context = self.context.clone();
         let version = context.gate.version();
-        let failed = |failure: Failure| RunError::Learner { step: version.0, reason: failure.to_string() };
-        if context.has_folder {
-            let shared = context.clone();
-            let checkpoint = context
-                .trainer
-                .run(move |trainer| trainer.capture(&shared.identity, shared.gate.state(), &shared.snapshots));
-            context.recorder.put(RecorderMessage::Checkpoint(Box::new(checkpoint.await.map_err(failed)?)));
-        }
         let finished = version.0 >= context.config.steps;
         if finished {
             let (done, over) = oneshot::channel();
@@ -168,7 +170,26 @@ impl<S: Send + Sync + 'static> Running<S> {
         })
     }
 
-    /// Stops every actor, then writes what the recorder has not.
+    /// Has the state after the last step written.
+    async fn save(&self) -> Result<(), RunError> {
+        if !self.context.has_folder {
+            return Ok(());
+        }
+        let (context, step) = (self.context.clone(), self.context.gate.version().0);
+        let capture = move |trainer: &mut Trainer<S>| {
+            let checkpoint = trainer.capture(&context.identity, context.gate.state(), &context.snapshots)?;
+            let dead = context.gate.dead_letters();
+            if !dead.is_empty() {
+                context.recorder.put(RecorderMessage::DeadLetters(dead));
+            }
+            context.recorder.put(RecorderMessage::Checkpoint(Box::new(checkpoint)));
+            Ok::<_, Failure>(())
+        };
+        let saved = self.context.trainer.run(capture).await;
+        saved.map_err(|failure| RunError::Learner { step, reason: failure.to_string() })
+    }
+
+    /// Stops every actor, then writes what the recorder has not, however long that takes: unless it stands still.
     async fn take_down(&mut self) {
         self.roster.close();
         for child in self.supervisor.get_children() {
@@ -178,15 +199,25 @@ impl<S: Send + Sync + 'static> Running<S> {
         if !self.handle.is_finished() {
             let _ = (&mut self.handle).await;
         }
-        // What cannot be written fails the run by itself.
-        let _ = catch_up(&self.context).await;
+        let written = async {
+            // What cannot be written fails the run by itself.
+            let _ = catch_up(&self.context).await;
+            self.finish_trace().await;
+            let _ = self.context.writer.run(closed).await;
+        };
+        tokio::select! {
+            () = written => {}
+            error = stall::too_long(&self.context) => self.context.fail(error),
+        }
+    }
+
+    async fn finish_trace(&self) {
         if self.context.meter.trace.is_on() {
             let trace = self.context.meter.trace.clone();
             let _ = spawn_blocking(move || trace.close()).await;
             // Whether that went well is news too.
             let _ = catch_up(&self.context).await;
         }
-        let _ = self.context.writer.run(closed).await;
     }
 
     /// A failure that was reported while the run was being taken down.

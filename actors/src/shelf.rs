@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{RunError, checkpoint::Checkpoint, disk::remove};
+use crate::{
+    Faults, RunError,
+    checkpoint::Checkpoint,
+    disk::{remove, sync},
+};
 
 /// The newest checkpoint that reads whole, if there is any, and what was passed over to get to it.
 #[derive(Debug, Default)]
@@ -40,14 +44,32 @@ pub(crate) fn is_empty(folder: &Path) -> Result<bool, RunError> {
 }
 
 /// Writes a checkpoint and removes all but the newest `keep`.
-pub(crate) fn add(folder: &Path, checkpoint: &Checkpoint, keep: usize) -> Result<PathBuf, RunError> {
-    let place = checkpoint.write(folder)?;
+pub(crate) fn add(folder: &Path, checkpoint: &Checkpoint, keep: usize, faults: &Faults) -> Result<PathBuf, RunError> {
+    let place = checkpoint.write(folder, faults)?;
+    faults.strike_file("checkpoint.prune").map_err(RunError::io(&place))?;
     let mut complete = entries(folder)?;
     complete.retain(|(_, path)| Checkpoint::looks_whole(path));
     for (_, old) in complete.iter().take(complete.len().saturating_sub(keep)) {
         remove(old)?;
     }
     Ok(place)
+}
+
+/// Puts aside, as `diverged-<name>`, what is newer than the newest whole checkpoint up to `version`, which it returns. If
+/// there is none, everything stays where it is.
+pub(crate) fn set_back(folder: &Path, version: u64) -> Result<Option<(u64, PathBuf)>, RunError> {
+    let (before, after): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|(of, _)| *of <= version);
+    let Some(newest) = before.into_iter().rev().find(|(_, path)| Checkpoint::looks_whole(path)) else {
+        return Ok(None);
+    };
+    for (_, path) in after {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let aside = path.with_file_name(format!("diverged-{name}"));
+        remove(&aside)?;
+        fs::rename(&path, aside).map_err(RunError::io(&path))?;
+    }
+    sync(folder)?;
+    Ok(Some(newest))
 }
 
 /// Whatever is called like a checkpoint, oldest first.
@@ -85,7 +107,7 @@ mod tests {
         fs::create_dir(folder.path().join("step-00000001")).unwrap();
         fs::write(folder.path().join("step-99999999"), "notes").unwrap();
         for version in [9, 10, 11] {
-            add(folder.path(), &checkpoint(version), 2).unwrap();
+            add(folder.path(), &checkpoint(version), 2, &Faults::default()).unwrap();
         }
         assert_eq!(names(folder.path()), ["step-00000001", "step-00000010", "step-00000011", "step-99999999"]);
     }
@@ -95,7 +117,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(newest(folder.path()).unwrap().newest.is_none());
         for version in [3, 4, 5] {
-            add(folder.path(), &checkpoint(version), 3).unwrap();
+            add(folder.path(), &checkpoint(version), 3, &Faults::default()).unwrap();
         }
         fs::create_dir(folder.path().join("step-99999999")).unwrap();
         fs::write(folder.path().join("step-00000005/learner.bin"), "x").unwrap();
@@ -119,11 +141,25 @@ mod tests {
     fn a_damaged_checkpoint_is_set_aside_by_a_whole_one_of_its_version() {
         let folder = tempfile::tempdir().unwrap();
         for round in 0..2 {
-            add(folder.path(), &checkpoint(7), 2).unwrap();
+            add(folder.path(), &checkpoint(7), 2, &Faults::default()).unwrap();
             fs::write(folder.path().join("step-00000007/learner.bin"), format!("damage {round}")).unwrap();
         }
-        add(folder.path(), &checkpoint(7), 2).unwrap();
+        add(folder.path(), &checkpoint(7), 2, &Faults::default()).unwrap();
         assert_eq!(newest(folder.path()).unwrap().newest.unwrap().1, checkpoint(7));
         assert_eq!(names(folder.path()), ["damaged-1-step-00000007", "damaged-2-step-00000007", "step-00000007"]);
+    }
+
+    #[test]
+    fn checkpoints_from_after_a_version_are_put_aside_if_there_is_one_from_before() {
+        let folder = tempfile::tempdir().unwrap();
+        for version in [3, 5, 7] {
+            add(folder.path(), &checkpoint(version), 9, &Faults::default()).unwrap();
+        }
+        assert!(set_back(folder.path(), 2).unwrap().is_none());
+        assert_eq!(names(folder.path()).len(), 3);
+        let (version, path) = set_back(folder.path(), 4).unwrap().unwrap();
+        assert!(version == 3 && path.ends_with("step-00000003"));
+        assert_eq!(names(folder.path()), ["diverged-step-00000005", "diverged-step-00000007", "step-00000003"]);
+        assert_eq!(newest(folder.path()).unwrap().newest.unwrap().1, checkpoint(3));
     }
 }

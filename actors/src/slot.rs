@@ -12,8 +12,10 @@ use ractor::{
 };
 
 use crate::{
+    board::Place,
     compute::{Failure, guarded},
     messages::{PoolMessage, Work},
+    meter::Meter,
     telemetry,
 };
 
@@ -49,7 +51,8 @@ impl<M: Message> Slot<M> {
 /// Where a group goes when its stage is done.
 #[derive(Clone)]
 pub(crate) enum Hop {
-    Pool(Slot<PoolMessage>),
+    /// A stage by its name.
+    Pool(Arc<str>, Slot<PoolMessage>),
     Buffer(ReplayBuffer, Option<Worth>),
 }
 
@@ -57,9 +60,15 @@ pub(crate) enum Hop {
 pub(crate) type Worth = Arc<dyn Fn(&RolloutGroup) -> bool + Send + Sync>;
 
 impl Hop {
-    pub fn forward(&self, group: RolloutGroup) {
+    pub fn forward(&self, group: RolloutGroup, meter: &Meter) {
+        let place = match self {
+            Self::Pool(stage, _) => Place::Before(stage.to_string()),
+            Self::Buffer(..) => Place::Ready,
+        };
+        // Before it goes: it may be back at the gate as soon as it has gone.
+        meter.board.at(group.ticket.id(), place);
         match self {
-            Self::Pool(slot) => {
+            Self::Pool(_, slot) => {
                 let (key, msg) = (group.ticket.id(), Work { group, queued: Instant::now() });
                 slot.send(FactoryMessage::Dispatch(Job::builder().key(key).msg(msg).build()));
             }

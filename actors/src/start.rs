@@ -26,7 +26,7 @@ use crate::{
     snapshots::Snapshots,
     trace::Trace,
     trainer::Trainer,
-    workers::Workers,
+    workers::{Watch, Workers},
 };
 
 /// Builds the learner.
@@ -107,22 +107,24 @@ pub(crate) fn chain(
     last: Hop,
     meter: &Arc<Meter>,
     recorder: &Arc<Mailbox<RecorderMessage>>,
+    watch: &Watch,
 ) -> (Vec<Workers>, Hop) {
     let mut next = last;
     let mut chain = Vec::new();
     for pool in stages.into_iter().rev() {
-        let slot = Slot::default();
+        let (slot, name) = (Slot::default(), Arc::<str>::from(pool.name.as_str()));
         chain.push(Workers {
-            name: pool.name.as_str().into(),
+            name: name.clone(),
             room: Arc::new(Semaphore::new(pool.room())),
             pool: Arc::new(pool),
             threads,
             next,
             meter: meter.clone(),
             recorder: recorder.clone(),
+            watch: watch.clone(),
             slot: slot.clone(),
         });
-        next = Hop::Pool(slot);
+        next = Hop::Pool(name, slot);
     }
     (chain, next)
 }

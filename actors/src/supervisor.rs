@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
@@ -19,6 +20,7 @@ use crate::{
     learner::LearnerActor,
     messages::RecorderMessage,
     recorder::RecorderActor,
+    restarts,
     sampler::{BuildSampler, SamplerActor},
     telemetry,
     workers::Workers,
@@ -60,12 +62,15 @@ pub(crate) struct Supervisor<S> {
     pub evaluator: Option<BuildEvaluator<S>>,
 }
 
+/// To the supervisor, by itself: put somebody into this role.
+pub(crate) struct Fill(Role);
+
 impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
-    type Msg = ();
+    type Msg = Fill;
     type State = BTreeMap<ActorId, Role>;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<()>, _: ()) -> Result<Self::State, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<Fill>, _: ()) -> Result<Self::State, ActorProcessingErr> {
         let mut children = BTreeMap::new();
         let pools = (0..self.pools.len()).map(Role::Pool);
         let samplers = (0..self.context.config.samplers).map(Role::Sampler);
@@ -78,9 +83,19 @@ impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
         Ok(children)
     }
 
+    async fn handle(
+        &self,
+        myself: ActorRef<Fill>,
+        Fill(role): Fill,
+        children: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.fill(role, &myself, children).await;
+        Ok(())
+    }
+
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<()>,
+        myself: ActorRef<Fill>,
         event: SupervisionEvent,
         children: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
@@ -95,21 +110,45 @@ impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
         if reason == FINISHED || self.roster.closing.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let name = self.name(role);
-        self.context.meter.restarted(&name);
-        self.context.recorder.put(RecorderMessage::Event(Event::Restarted { actor: name, reason }));
-        if let Err(error) = self.start(role, &myself, children).await {
-            self.context.fail(self.start_error(role, error));
+        let Some(restarts) = self.restarted(role, reason) else { return Ok(()) };
+        match restarts::pause(restarts) {
+            Duration::ZERO => self.fill(role, &myself, children).await,
+            pause => drop(myself.send_after(pause, move || Fill(role))),
         }
         Ok(())
     }
 }
 
 impl<S: Send + Sync + 'static> Supervisor<S> {
+    /// Tells of a restart; how many in a row that makes, unless they are too many.
+    fn restarted(&self, role: Role, reason: String) -> Option<u32> {
+        let actor = self.name(role);
+        let restarts = self.context.meter.restarted(&actor);
+        let event = Event::Restarted { actor: actor.clone(), reason: reason.clone() };
+        self.context.recorder.put(RecorderMessage::Event(event));
+        if restarts >= self.context.config.max_restarts_in_a_row {
+            self.context.fail(RunError::Restarting { actor, restarts, reason });
+            return None;
+        }
+        Some(restarts)
+    }
+
+    /// Puts somebody into the role; later, if that does not work.
+    async fn fill(&self, role: Role, myself: &ActorRef<Fill>, children: &mut BTreeMap<ActorId, Role>) {
+        if self.roster.closing.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Err(error) = self.start(role, myself, children).await
+            && let Some(restarts) = self.restarted(role, self.start_error(role, error).to_string())
+        {
+            drop(myself.send_after(restarts::pause_after_failure(restarts), move || Fill(role)));
+        }
+    }
+
     async fn start(
         &self,
         role: Role,
-        myself: &ActorRef<()>,
+        myself: &ActorRef<Fill>,
         children: &mut BTreeMap<ActorId, Role>,
     ) -> Result<(), SpawnErr> {
         let (context, supervisor) = (self.context.clone(), myself.get_cell());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use addendum_replay::{Batch, Origin};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::{Load, Scores, StepRecord};
+use crate::{Load, Scores, Sign, StepRecord};
 
 /// Bucket bounds by metric name, for exporters that want histograms instead of summaries.
 pub const BUCKETS: &[(&str, &[f64])] = &[
@@ -76,6 +76,11 @@ fn describe_learning() {
         "addendum_learner_skipped_steps_total",
         "Updates skipped because they or their gradient were not finite"
     );
+    describe_counter!(
+        "addendum_learner_out_of_memory_total",
+        "Times that a device was full and micro-batches were halved"
+    );
+    describe_counter!("addendum_learner_divergences_total", "Signs that training goes wrong, by sign");
     describe_histogram!("addendum_learner_step_duration_seconds", Unit::Seconds, "Compute time of a training step");
     describe_gauge!("addendum_learner_busy_ratio", "Share of the time that the learner computes");
     describe_gauge!("addendum_learner_policy_version", "Newest published policy version");
@@ -97,6 +102,7 @@ fn describe_running() {
     );
     describe_counter!("addendum_stage_failures_total", "Groups that a stage gave up");
     describe_counter!("addendum_supervisor_restarts_total", "Actors restarted");
+    describe_counter!("addendum_supervisor_stalls_total", "Times that nothing moved, by what came of it: told, ended");
     describe_counter!("addendum_recorder_checkpoints_total", "Checkpoints written");
     describe_counter!("addendum_recorder_observer_panics_total", "Events at which the observer panicked");
 }
@@ -129,6 +135,24 @@ pub(crate) fn started(actor: &str) {
 
 pub(crate) fn restarted(actor: &str) {
     counter!("addendum_supervisor_restarts_total", "actor" => actor.to_string()).increment(1);
+}
+
+pub(crate) fn stalled(outcome: &'static str) {
+    counter!("addendum_supervisor_stalls_total", "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn diverging(sign: Sign) {
+    counter!("addendum_learner_divergences_total", "sign" => sign.name()).increment(1);
+}
+
+/// Makes what a run is watched for visible before it happens.
+pub(crate) fn watched() {
+    for outcome in ["told", "ended"] {
+        counter!("addendum_supervisor_stalls_total", "outcome" => outcome).increment(0);
+    }
+    for sign in Sign::ALL {
+        counter!("addendum_learner_divergences_total", "sign" => sign.name()).increment(0);
+    }
 }
 
 pub(crate) fn redrawn(groups: u64) {
@@ -192,6 +216,7 @@ pub(crate) fn batch(batch: &Batch) {
 pub(crate) fn step(record: &StepRecord, compute: Duration, evictions: u64, retries: u64) {
     counter!("addendum_learner_steps_total").increment(1);
     counter!("addendum_learner_skipped_steps_total").increment(u64::from(record.stats.skipped));
+    counter!("addendum_learner_out_of_memory_total").increment(record.stats.out_of_memory);
     counter!("addendum_reward_zero_variance_groups_total").increment(record.zero_variance_groups as u64);
     counter!("addendum_replay_evictions_total").increment(evictions);
     counter!("addendum_replay_retries_total").increment(retries);

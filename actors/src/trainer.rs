@@ -1,6 +1,6 @@
 //! The learner and what it remembers between steps; it lives on the learner's compute thread for the whole run.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use addendum_replay::{GateState, GateStats, PolicyVersion};
 
@@ -8,6 +8,7 @@ use crate::{
     EngineError, Learner,
     checkpoint::Checkpoint,
     compute::{Failure, IntoFailure},
+    divergence::Divergence,
     endurance::Endurance,
     identity::Identity,
     snapshots::Snapshots,
@@ -20,11 +21,21 @@ pub(crate) struct Trainer<S> {
     /// Panics in a row.
     pub panics: u32,
     pub endurance: Endurance,
+    pub divergence: Divergence,
+    /// When the last checkpoint was captured, or the run began.
+    pub saved: Instant,
 }
 
 impl<S> Trainer<S> {
     pub fn new(learner: Box<dyn Learner<S>>) -> Self {
-        Self { learner, reported: GateStats::default(), panics: 0, endurance: Endurance::default() }
+        Self {
+            learner,
+            reported: GateStats::default(),
+            panics: 0,
+            endurance: Endurance::default(),
+            divergence: Divergence::default(),
+            saved: Instant::now(),
+        }
     }
 
     /// Everything that the run needs to continue from here. To be called between two steps.

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use addendum_replay::{RolloutGroup, TicketId};
@@ -20,16 +21,29 @@ use serde_json::json;
 use tokio::{sync::Semaphore, time};
 
 use crate::{
-    Event, Span, Stage, Track,
+    Event, Faults, RunError, Span, Stage, StageError, Track,
+    board::Place,
     compute::{Compute, Failure, guarded, guarded_async},
     mailbox::Mailbox,
     messages::{PoolMessage, RecorderMessage, Work},
     meter::Meter,
+    outcome::Fuse,
     pool::{Kind, Pool},
+    restarts,
     shared::Shared,
     slot::{Hop, Slot},
     telemetry,
 };
+
+/// What the workers of all stages are watched with.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    pub faults: Faults,
+    pub fuse: Fuse,
+    pub max_restarts: u32,
+    /// For stages that have none of their own.
+    pub limit: Option<Duration>,
+}
 
 /// Everything that the workers of a stage are made of.
 #[derive(Clone)]
@@ -42,6 +56,7 @@ pub(crate) struct Workers {
     pub next: Hop,
     pub meter: Arc<Meter>,
     pub recorder: Arc<Mailbox<RecorderMessage>>,
+    pub watch: Watch,
     /// Where the factory can be reached.
     pub slot: Slot<PoolMessage>,
 }
@@ -54,11 +69,12 @@ impl Workers {
     pub async fn start(&self, supervisor: ActorCell) -> Result<ActorRef<PoolMessage>, ractor::SpawnErr> {
         let (workers, mut seats) = (self.clone(), BTreeMap::new());
         let builder = worker_builder(move |worker: WorkerId| {
-            let seat = Seat { workers: workers.clone(), crash: Crash::default() };
-            if let Some(former) = seats.insert(worker, seat.crash.clone()) {
-                workers.restarted(former.get().map_or("killed", String::as_str));
-            }
-            (StageWorker, seat)
+            let crash = Crash::default();
+            let pause = match seats.insert(worker, crash.clone()) {
+                Some(former) => workers.restarted(former.get().map_or("killed", String::as_str)),
+                None => Duration::ZERO,
+            };
+            (StageWorker, Seat { workers: workers.clone(), crash, pause })
         });
         let arguments = FactoryArguments::builder()
             .worker_builder(Box::new(builder))
@@ -72,10 +88,16 @@ impl Workers {
         Ok(factory)
     }
 
-    fn restarted(&self, reason: &str) {
-        self.meter.restarted(&self.name);
+    /// How long the one that takes the place of another waits before it works.
+    fn restarted(&self, reason: &str) -> Duration {
+        let restarts = self.meter.restarted(&self.name);
         let (actor, reason) = (self.name.to_string(), reason.to_string());
-        self.recorder.put(RecorderMessage::Event(Event::Restarted { actor, reason }));
+        let event = Event::Restarted { actor: actor.clone(), reason: reason.clone() };
+        self.recorder.put(RecorderMessage::Event(event));
+        if restarts >= self.watch.max_restarts {
+            self.watch.fuse.fail(RunError::Restarting { actor, restarts, reason });
+        }
+        restarts::pause(restarts)
     }
 }
 
@@ -86,6 +108,7 @@ type Crash = Arc<OnceLock<String>>;
 struct Seat {
     workers: Workers,
     crash: Crash,
+    pause: Duration,
 }
 
 /// One actor of a pool.
@@ -137,9 +160,13 @@ impl Worker for StageWorker {
         _: WorkerId,
         _: &FactoryRef<TicketId, Work>,
         job: Job<TicketId, Work>,
-        WorkerState { seat: Seat { workers, crash }, stage, track, waiting }: &mut WorkerState,
+        WorkerState { seat: Seat { workers, crash, pause }, stage, track, waiting }: &mut WorkerState,
     ) -> Result<TicketId, ActorProcessingErr> {
         let Work { group, queued } = job.msg;
+        if !pause.is_zero() {
+            time::sleep(std::mem::take(pause)).await;
+        }
+        workers.meter.board.at(group.ticket.id(), Place::In(workers.name.to_string()));
         workers.meter.waited(&workers.name, queued.elapsed());
         drop(std::mem::take(waiting));
         let ticket = group.ticket.id().0;
@@ -153,7 +180,7 @@ impl Worker for StageWorker {
         match result {
             Ok(group) => {
                 workers.meter.trace.passed(&group, &workers.name);
-                workers.next.forward(group);
+                workers.next.forward(group, &workers.meter);
             }
             Err(given) => {
                 telemetry::stage_failed(&workers.name);
@@ -176,10 +203,16 @@ enum Given {
 }
 
 impl Workers {
+    fn limit(&self) -> Option<Duration> {
+        self.pool.timeout.or(self.watch.limit)
+    }
+
     /// Computes on a thread that is not waited for longer than the stage's time limit.
     async fn compute(&self, thread: &Compute<Box<dyn Stage>>, group: RolloutGroup) -> Result<RolloutGroup, Given> {
-        let Some(limit) = self.pool.timeout else {
-            return thread.run(move |stage| process(stage.as_mut(), group)).await.map_err(Given::Up);
+        let (name, faults) = (self.name.clone(), self.watch.faults.clone());
+        let work = move |stage: &mut Box<dyn Stage>, group| process(stage.as_mut(), group, &name, &faults);
+        let Some(limit) = self.limit() else {
+            return thread.run(move |stage| work(stage, group)).await.map_err(Given::Up);
         };
         let Ok(Ok(room)) = time::timeout(limit, self.room.clone().acquire_owned()).await else {
             let failure = Failure::Refused(format!("no room within {limit:?}: too many earlier groups are still late"));
@@ -189,7 +222,7 @@ impl Workers {
         let recall = group.ticket.recall();
         let job = thread.run(move |stage| {
             let _room = room;
-            process(stage.as_mut(), group)
+            work(stage, group)
         });
         match time::timeout(limit, job).await {
             Ok(result) => result.map_err(Given::Up),
@@ -205,8 +238,11 @@ impl Workers {
     async fn wait_for(&self, shared: &Shared, mut group: RolloutGroup) -> Result<RolloutGroup, Failure> {
         let result = async {
             let stage = shared.get().await?;
-            let work = guarded_async(stage.process(&mut group));
-            let result = match self.pool.timeout {
+            let work = guarded_async(async {
+                self.watch.faults.strike_async(&self.name).await.map_err(|()| fault(&self.name))?;
+                stage.process(&mut group).await
+            });
+            let result = match self.limit() {
                 Some(limit) => time::timeout(limit, work).await.unwrap_or(Err(Failure::Late(limit))),
                 None => work.await,
             };
@@ -226,12 +262,25 @@ impl Workers {
 }
 
 /// Runs the stage; if it fails, the ticket returns with the reason.
-fn process(stage: &mut dyn Stage, mut group: RolloutGroup) -> Result<RolloutGroup, Failure> {
-    match guarded(|| stage.process(&mut group)) {
+fn process(
+    stage: &mut dyn Stage,
+    mut group: RolloutGroup,
+    name: &str,
+    faults: &Faults,
+) -> Result<RolloutGroup, Failure> {
+    let work = || {
+        faults.strike_stage(name).map_err(|()| fault(name))?;
+        stage.process(&mut group)
+    };
+    match guarded(work) {
         Ok(()) => Ok(group),
         Err(failure) => {
             group.fail(&failure);
             Err(failure)
         }
     }
+}
+
+fn fault(stage: &str) -> StageError {
+    format!("a fault was put at `{stage}`").into()
 }

@@ -1,6 +1,9 @@
 //! Writes the run folder and tells the observer. It lives on the recorder's compute thread for the whole run.
 
+use std::sync::Arc;
+
 use addendum_replay::PolicyVersion;
+use addendum_studies::Dataset;
 
 use crate::{
     Event, RunError, Scores,
@@ -15,14 +18,20 @@ pub(crate) type Observer = Box<dyn FnMut(&Event) + Send>;
 
 pub(crate) struct Writer {
     folder: Option<RunLog>,
+    dataset: Arc<dyn Dataset>,
     observer: Observer,
     pub evaluations: Vec<(PolicyVersion, Scores)>,
 }
 
 impl Writer {
     /// `evaluations` are those from before a resume.
-    pub fn new(folder: Option<RunLog>, evaluations: Vec<(PolicyVersion, Scores)>, observer: Observer) -> Self {
-        Self { folder, observer, evaluations }
+    pub fn new(
+        folder: Option<RunLog>,
+        dataset: Arc<dyn Dataset>,
+        evaluations: Vec<(PolicyVersion, Scores)>,
+        observer: Observer,
+    ) -> Self {
+        Self { folder, dataset, observer, evaluations }
     }
 
     /// Lets go of the folder, so that another run may have it.
@@ -30,9 +39,19 @@ impl Writer {
         self.folder = None;
     }
 
+    /// What comes after an error is told, and not written: files have no holes.
+    ///
     /// # Errors
     /// Names the file that could not be written.
     pub fn write(&mut self, message: RecorderMessage) -> Result<(), RunError> {
+        let written = self.try_write(message);
+        if written.is_err() {
+            self.close();
+        }
+        written
+    }
+
+    fn try_write(&mut self, message: RecorderMessage) -> Result<(), RunError> {
         let event = match message {
             RecorderMessage::Step { record, samples } => {
                 if let Some(folder) = &mut self.folder {
@@ -45,6 +64,15 @@ impl Writer {
                 let path = folder.checkpoint(&checkpoint)?;
                 telemetry::checkpointed();
                 Event::Checkpoint { version: checkpoint.gate.version, path }
+            }
+            RecorderMessage::DeadLetters(letters) => {
+                let Some(folder) = &self.folder else { return Ok(()) };
+                return folder.dead_letters(&*self.dataset, &letters);
+            }
+            RecorderMessage::SetBack(version) => {
+                let Some(folder) = &self.folder else { return Ok(()) };
+                let Some((version, path)) = folder.set_back(version)? else { return Ok(()) };
+                Event::SetBack { version, path }
             }
             RecorderMessage::Event(event) => event,
         };

@@ -10,17 +10,9 @@ use std::{
     time::Duration,
 };
 
-use addendum_actors::{EngineError, Evaluate, RunConfig, Scores, telemetry};
-use common::{Trouble, Weights, config, pipeline, run};
+use addendum_actors::{RunConfig, telemetry};
+use common::{First, Trouble, config, pipeline, run};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-
-struct First;
-
-impl Evaluate<Weights> for First {
-    fn evaluate(&mut self, snapshot: &Weights) -> Result<Scores, EngineError> {
-        Ok(Scores::from([("first".into(), snapshot.0[0])]))
-    }
-}
 
 /// The exposition after a run in which everything happens that is measured.
 async fn exposition() -> String {

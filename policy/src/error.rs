@@ -25,6 +25,13 @@ impl From<candle_core::Error> for Error {
 }
 
 impl Error {
+    /// Whether a device ran out of memory. Only its driver's words say so.
+    pub fn is_out_of_memory(&self) -> bool {
+        let Self::Tensor(error) = self else { return false };
+        let said = error.to_string();
+        ["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"].iter().any(|words| said.contains(words))
+    }
+
     pub fn invalid(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Invalid { what: what.into(), reason: reason.into() }
     }

@@ -31,7 +31,7 @@ pub(crate) use gradient::{Forward, Live, collect_gradients};
 use group::Lesson;
 pub use group::{TrainGroup, TrainResponse};
 pub(crate) use passes::live;
-use passes::{Gradient, Passes, Seconds};
+use passes::{Gradient, Passes, Room, Seconds};
 pub use state::LearnerState;
 pub use stats::StepStats;
 
@@ -46,6 +46,10 @@ pub struct Learner {
     adapter: Adapter,
     optimizer: AdamW,
     steps: u64,
+    /// The most packed tokens of a micro-batch, as far as devices that ran out of memory have taught.
+    room: usize,
+    /// More would exceed a device, it is said.
+    memory: usize,
 }
 
 impl Learner {
@@ -65,7 +69,15 @@ impl Learner {
         let config = LearnerConfig { memory_limit, ..config };
         let optimizer = AdamW::new(config.optimizer.clone(), adapter.tensors())?;
         let objective = Objective::new(config.objective.clone())?;
-        Ok(Self { config, algorithm, objective, model, replicas: vec![language], adapter, optimizer, steps: 0 })
+        let (replicas, unlimited) = (vec![language], usize::MAX);
+        let (room, memory) = (unlimited, unlimited);
+        Ok(Self { config, algorithm, objective, model, replicas, adapter, optimizer, steps: 0, room, memory })
+    }
+
+    /// Runs out of memory, as a GPU would, at a micro-batch of more packed tokens than this: to try what comes of it.
+    pub fn out_of_memory_above(mut self, tokens: usize) -> Self {
+        self.memory = tokens;
+        self
     }
 
     /// Spreads the micro-batches over more devices, each with the same frozen weights. The update is the same to rounding.
@@ -98,11 +110,35 @@ impl Learner {
     }
 
     /// One step from whole groups: `minibatches` × `epochs` updates at one learning rate. An empty batch only counts
-    /// the step.
+    /// the step. Where a device runs out of memory, the step is made again in micro-batches of half the size, and so are
+    /// those after it; the gradient is the same to rounding.
     ///
     /// # Errors
-    /// Rewards that the algorithm refuses; a failing computation. Then nothing has changed.
+    /// Rewards that the algorithm refuses; a failing computation, also that one response alone is too much for a device.
+    /// Then nothing has changed.
     pub fn step(&mut self, groups: &[TrainGroup]) -> Result<StepStats> {
+        let mut out_of_memory = 0;
+        loop {
+            match self.try_step(groups) {
+                Err(error) if error.is_out_of_memory() => match self.halved(groups)? {
+                    Some(room) => (self.room, out_of_memory) = (room, out_of_memory + 1),
+                    None => return Err(error),
+                },
+                stats => return Ok(StepStats { out_of_memory, ..stats? }),
+            }
+        }
+    }
+
+    /// Half of what the largest micro-batch has, but one response at least; `None` if that is what it has already.
+    fn halved(&self, groups: &[TrainGroup]) -> Result<Option<usize>> {
+        let lessons = self.lessons(groups)?;
+        let largest = self.passes(&self.adapter)?.largest(&lessons)?;
+        let alone = groups.iter().map(TrainGroup::largest_alone).max().unwrap_or(0);
+        let half = (largest / 2).max(alone);
+        Ok((half < largest).then_some(half))
+    }
+
+    fn try_step(&mut self, groups: &[TrainGroup]) -> Result<StepStats> {
         let mut lessons = self.lessons(groups)?;
         let mut stats = StepStats::of(&lessons);
         stats.learning_rate = self.config.schedule.at(self.steps);
@@ -160,7 +196,7 @@ impl Learner {
     }
 
     fn passes<'a>(&'a self, adapter: &'a Adapter) -> Result<Passes<'a>> {
-        Passes::new(&self.config, &self.model, &self.replicas, adapter)
+        Passes::new(&self.config, &self.model, &self.replicas, adapter, Room { tokens: self.room, memory: self.memory })
     }
 
     /// The gradient's norm, and what an update makes of adapter and optimiser; `None` where that cannot be used.

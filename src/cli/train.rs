@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+#[cfg(debug_assertions)]
+use addendum::actors::Faults;
 use addendum::{
     report::progress::Progress,
     train::{Settings, Sources, Training, interrupt::Interrupt, training::CONFIG},
@@ -32,6 +34,15 @@ pub struct TrainArgs {
     /// Check everything that can be checked without computing, print the plan, and stop.
     #[arg(long)]
     dry_run: bool,
+    /// Put faults into the run, to try what it endures: PLACE=ACTION@SHARE or PLACE=ACTION#N, separated by commas. In
+    /// builds for tests only.
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "FAULTS", hide = true)]
+    fault: Option<String>,
+    /// Which times the faults strike.
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "SEED", default_value_t = 0, hide = true)]
+    fault_seed: u64,
 }
 
 impl TrainArgs {
@@ -57,6 +68,11 @@ pub fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
     if let Some(file) = &args.trace {
         training = training.trace(file);
     }
+    #[cfg(debug_assertions)]
+    if let Some(faults) = &args.fault {
+        let faults = Faults::parse(faults, args.fault_seed).map_err(|reason| anyhow!("--fault: {reason}"));
+        training = training.faults(beforehand(faults)?);
+    }
     if args.dry_run {
         let plan = training.plan();
         output::print(&plan.to_string())?;
@@ -68,7 +84,11 @@ pub fn run(args: &TrainArgs, progress: &Progress) -> Result<()> {
         });
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("the asynchronous runtime could not be started")?.block_on(train(training))
+    let runtime = runtime.context("the asynchronous runtime could not be started")?;
+    let result = runtime.block_on(train(training));
+    // What stands still must not keep the process.
+    runtime.shutdown_background();
+    result
 }
 
 async fn train(training: Training) -> Result<()> {

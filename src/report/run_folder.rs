@@ -23,6 +23,7 @@ const README: &str = "\
 | `rollouts.jsonl` | some rollouts of each step: reports, edits, rewards |
 | `evaluations.jsonl` | scores on held-out studies by policy version |
 | `checkpoints/` | what is needed to resume |
+| `dead_letters/` | studies that were given up, with the reason, as a dataset folder |
 | `adapter/` | the trained adapter in PEFT's format |
 | `best/` | the adapter with the best held-out score, if `evaluation.keep_best` names one |
 | `plots/` | curves, drawn from `metrics.jsonl` |

@@ -22,7 +22,7 @@ use std::{
 };
 
 use addendum_actors::{
-    AsyncSampler, BatchSampler, EngineError, Pipeline, Pool, Sampler as ComputingSampler, Variant,
+    AsyncSampler, BatchSampler, EngineError, Faults, Pipeline, Pool, Sampler as ComputingSampler, Variant,
     stages::{EditStage, SelectStage},
 };
 use addendum_editor::Editor;
@@ -74,6 +74,7 @@ pub struct Training {
     progress: Progress,
     interrupt: Interrupt,
     limit: Option<Duration>,
+    faults: Faults,
 }
 
 impl Training {
@@ -93,6 +94,7 @@ impl Training {
             progress: Progress::stderr(),
             interrupt: Interrupt::never(),
             limit: None,
+            faults: Faults::default(),
         }
     }
 
@@ -161,6 +163,12 @@ impl Training {
     /// Ends the run after this time, in good order and as if its steps were done. It is of this process only.
     pub fn at_most(mut self, time: Duration) -> Self {
         self.limit = Some(time);
+        self
+    }
+
+    /// Puts faults into the run, to try what it endures.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
         self
     }
 
@@ -264,6 +272,7 @@ impl Training {
             progress,
             interrupt,
             limit,
+            faults,
             data,
         } = self;
         // A resumed run, which may be started elsewhere, compares paths.
@@ -320,7 +329,8 @@ impl Training {
             Place::New(Some(path)) => RunFolder::create(path)?,
             Place::New(None) => RunFolder::numbered("runs".as_ref(), &numbered)?,
         };
-        pipeline = pipeline.identity(identity).folder(folder.path()).stop_when(end(interrupt.clone(), limit));
+        pipeline =
+            pipeline.faults(faults).identity(identity).folder(folder.path()).stop_when(end(interrupt.clone(), limit));
         if let Some(path) = trace {
             pipeline = pipeline.trace(path);
         }

@@ -33,7 +33,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-pub use write::write;
+pub use write::{entry, save, write};
 
 use crate::{
     dataset::{Dataset, Split},

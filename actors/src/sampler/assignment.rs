@@ -13,6 +13,7 @@ use rand::RngCore;
 
 use crate::{
     EngineError, Request, Sampled, Span, Track,
+    board::Place,
     compute::{Compute, Failure, guarded},
     context::Context,
     engine::Versioned,
@@ -41,6 +42,7 @@ impl<S: Send + Sync + 'static> Assignment<S> {
     /// A ticket that the sampler of this name took.
     pub fn new(ticket: Ticket, context: Arc<Context<S>>, sampler: &str) -> Self {
         context.meter.trace.issued(&ticket);
+        context.meter.board.at(ticket.id(), Place::Sampler(sampler.to_string()));
         context.ahead.issued(ticket.id());
         let track = context.meter.trace.track(sampler);
         Self { ticket, context, since: Instant::now(), track }
@@ -149,6 +151,7 @@ fn read<S: Send + Sync + 'static>(
     version: PolicyVersion,
     seeds: Vec<u64>,
 ) -> Result<(Study, Request<S>), EngineError> {
+    context.faults.strike("dataset")?;
     let study = match context.ahead.study(study) {
         Some(study) => study,
         None => context.dataset.study(study)?,

@@ -56,10 +56,13 @@ impl<S: Send + Sync + 'static> Waiting<S> {
         let capacity = self.capacity as f64;
         self.under_way.spawn(async move {
             let (prepared, request) = assignment.prepare(&engine).await?;
-            let reports = answer(remote.as_ref(), request).await;
+            let reports = match context.faults.strike_async("sampler").await {
+                Ok(()) => answer(remote.as_ref(), request).await,
+                Err(()) => Err(Failure::Refused("a fault was put at `sampler`".into())),
+            };
             // One of several requests keeps the actor busy for its share of the time.
             context.meter.sampling(prepared.age().div_f64(capacity));
-            context.first.forward(prepared.conclude(reports)?);
+            context.first.forward(prepared.conclude(reports)?, &context.meter);
             Ok(())
         });
         Ok(true)

@@ -76,7 +76,12 @@ impl<S: Send + Sync + 'static> UnderWay<S> {
         };
         let requests: Vec<_> = joining.into_iter().map(join).collect();
         let all = self.requests.len();
-        let step = self.engine.run(move |engine| Ok::<_, Failure>(compute(engine.as_mut(), requests, all))).await;
+        let faults = self.context.faults.clone();
+        let step = self.engine.run(move |engine| {
+            faults.strike("sampler").map_err(|struck| Failure::Crashed(struck.to_string()))?;
+            Ok::<_, Failure>(compute(engine.as_mut(), requests, all))
+        });
+        let step = step.await;
         let Step { refused, ended, has_room, load, took } = match step {
             Ok(step) => step,
             Err(crash) => return self.broken(crash),
@@ -103,7 +108,7 @@ impl<S: Send + Sync + 'static> UnderWay<S> {
         match concluded {
             Ok(group) => {
                 self.context.suspects.clear(id);
-                self.context.first.forward(group);
+                self.context.first.forward(group, &self.context.meter);
                 Ok(())
             }
             Err(failure) => failed(failure),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use addendum_actors::{
-    Event, Learner, Pipeline, RunConfig, RunError, RunSummary, Running, StepRecord,
+    EngineError, Evaluate, Event, Learner, Pipeline, RunConfig, RunError, RunSummary, Running, Scores, StepRecord,
     stages::{EditStage, RewardStage, SelectStage},
 };
 use addendum_editor::{EditConfig, Editor};
@@ -159,7 +159,7 @@ pub fn batched_over(
     stages(chain, run, trouble)
 }
 
-fn stages(chain: Pipeline<Weights>, run: RunConfig, trouble: Arc<Trouble>) -> Pipeline<Weights> {
+pub fn stages(chain: Pipeline<Weights>, run: RunConfig, trouble: Arc<Trouble>) -> Pipeline<Weights> {
     let (editing, scoring) = (trouble.clone(), trouble);
     let (to_edit, selects) = (run.clone(), run.selects());
     let editor = Arc::new(Editor::new(EditConfig::default(), Arc::new(Findings)).unwrap());
@@ -193,6 +193,15 @@ pub async fn finish(running: Running<Weights>) -> Result<RunSummary<Weights>, Ru
 
 pub async fn run(pipeline: Pipeline<Weights>) -> Result<RunSummary<Weights>, RunError> {
     tokio::time::timeout(WATCHDOG, pipeline.run()).await.expect("the run waits forever")
+}
+
+/// Scores the first weight.
+pub struct First;
+
+impl Evaluate<Weights> for First {
+    fn evaluate(&mut self, snapshot: &Weights) -> Result<Scores, EngineError> {
+        Ok(Scores::from([("first".into(), snapshot.0[0])]))
+    }
 }
 
 /// The final weights of a run in which nothing goes wrong.

@@ -8,11 +8,15 @@ mod draws;
 mod durability;
 mod endurance;
 mod failures;
+#[cfg(unix)]
+mod killing;
 mod latest;
 mod recording;
 mod resuming;
 mod reward_failures;
 mod sampling;
 mod selection;
+mod soak;
 mod stages;
 mod tracing;
+mod watching;

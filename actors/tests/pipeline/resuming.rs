@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path};
 
-use addendum_actors::{EngineError, Evaluate, Event, Identity, Pipeline, RunConfig, RunError, Scores};
+use addendum_actors::{Event, Identity, Pipeline, RunConfig, RunError};
 
-use crate::common::{Heard, Trouble, Weights, calm, config, pipeline, run};
+use crate::common::{First, Heard, Trouble, Weights, calm, config, pipeline, run};
 
 fn chain(config: RunConfig, folder: &Path) -> Pipeline<Weights> {
     pipeline(config, Trouble::default()).folder(folder)
@@ -126,14 +126,6 @@ async fn a_second_run_in_the_same_folder_is_refused_until_the_first_is_over() {
     }
     crate::common::finish(first).await.unwrap();
     run(chain(RunConfig { steps: 9, ..config() }, folder.path()).resume()).await.unwrap();
-}
-
-struct First;
-
-impl Evaluate<Weights> for First {
-    fn evaluate(&mut self, snapshot: &Weights) -> Result<Scores, EngineError> {
-        Ok(Scores::from([("first".into(), snapshot.0[0])]))
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

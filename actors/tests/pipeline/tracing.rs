@@ -6,18 +6,10 @@ use std::{
     time::Duration,
 };
 
-use addendum_actors::{EngineError, Evaluate, Event, RunConfig, Scores};
+use addendum_actors::{Event, RunConfig};
 use serde_json::Value;
 
-use crate::common::{Heard, Trouble, Weights, calm, config, finish, pipeline, run};
-
-struct First;
-
-impl Evaluate<Weights> for First {
-    fn evaluate(&mut self, snapshot: &Weights) -> Result<Scores, EngineError> {
-        Ok(Scores::from([("first".into(), snapshot.0[0])]))
-    }
-}
+use crate::common::{First, Heard, Trouble, calm, config, finish, pipeline, run};
 
 type Events = Vec<Value>;
 

@@ -33,6 +33,11 @@ impl TrainGroup {
     pub fn tokens(&self) -> usize {
         self.prompt.tokens.ids.len() + self.responses.iter().map(|r| r.tokens.len()).sum::<usize>()
     }
+
+    /// The prompt with its longest response.
+    pub fn largest_alone(&self) -> usize {
+        self.prompt.tokens.ids.len() + self.responses.iter().map(|r| r.tokens.len()).max().unwrap_or(0)
+    }
 }
 
 /// A group with what its algorithm made of it.

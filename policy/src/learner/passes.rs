@@ -29,6 +29,16 @@ pub struct Passes<'a> {
     replicas: &'a [Language],
     adapter: &'a Adapter,
     live: Vec<Live>,
+    room: Room,
+}
+
+/// Packed tokens of a micro-batch.
+#[derive(Clone, Copy)]
+pub struct Room {
+    /// At most.
+    pub tokens: usize,
+    /// Above this a device is said to run out of memory.
+    pub memory: usize,
 }
 
 /// The gradient of a minibatch, or what one micro-batch contributes to it.
@@ -70,9 +80,15 @@ impl<'a> Passes<'a> {
         model: &'a Config,
         replicas: &'a [Language],
         adapter: &'a Adapter,
+        room: Room,
     ) -> Result<Self> {
         let live = replicas.iter().map(|replica| live(model, adapter, replica.device())).collect::<Result<_>>()?;
-        Ok(Self { config, model, replicas, adapter, live })
+        Ok(Self { config, model, replicas, adapter, live, room })
+    }
+
+    /// Packed tokens of the largest micro-batch.
+    pub fn largest(&self, lessons: &[Lesson]) -> Result<usize> {
+        Ok(self.plan(lessons)?.batches.iter().map(|batch| tokens(batch)).max().unwrap_or(0))
     }
 
     /// The objective's gradient for every factor of the adapter. A response that this policy is the first to see keeps
@@ -100,6 +116,7 @@ impl<'a> Passes<'a> {
         let plan = self.plan(lessons)?;
         let mut sum = Gradient::default();
         let part = |pieces: &[Piece], replica: usize| {
+            self.room.take(pieces)?;
             let (language, live) = (&self.replicas[replica], &self.live[replica]);
             let packed = self.pack(pieces);
             let mut clock = Clock::default();
@@ -153,12 +170,13 @@ impl<'a> Passes<'a> {
         let shared = self.config.shared_prefix != SharedPrefix::None;
         let groups = || lessons.iter().map(|lesson| lesson.group);
         let tokens: usize = groups().map(TrainGroup::tokens).sum();
+        let Room { tokens: room, .. } = self.room;
         let together = match replicas {
             1 => self.config.micro_batch_tokens,
             n => self.config.micro_batch_tokens.min(tokens.div_ceil(n)),
         };
         let Some(limit) = self.config.memory_limit else {
-            let batches = batches::cut(lessons, shared, together, usize::MAX)?;
+            let batches = batches::cut(lessons, shared, together, room)?;
             // One micro-batch uses all threads; several use one each.
             let lanes = match replicas {
                 1 if always || batches.len() == 1 || !self.replicas[0].device().is_cpu() => 1,
@@ -172,7 +190,7 @@ impl<'a> Passes<'a> {
         let longest = groups().map(TrainGroup::tokens).max().unwrap_or(0);
         let fits = memory.tokens_within(limit, false) >= longest;
         let recompute = always || (self.config.recompute == Recompute::WhenNeeded && !fits);
-        let most = memory.tokens_within(limit, recompute);
+        let most = memory.tokens_within(limit, recompute).min(room);
         let batches = batches::cut(lessons, shared, together, most).map_err(|error| {
             let fixed = memory.step(StepShape { tokens: 0, response_tokens: 0, recompute }).total();
             Error::invalid("learner.memory_limit", format!("{limit} bytes, {fixed} of them for the weights: {error}"))
@@ -188,6 +206,7 @@ impl<'a> Passes<'a> {
         batch: Batch,
         recompute: bool,
     ) -> Result<Gradient> {
+        self.room.take(pieces)?;
         let (language, live) = (&self.replicas[replica], &self.live[replica]);
         let packed = self.pack(pieces);
         let known: Option<Vec<Kept>> = responses(pieces).map(|r| r.kept.clone()).collect();
@@ -264,6 +283,19 @@ impl<'a> Passes<'a> {
         let log_probs = packed.log_probs(language, None, self.config.temperature)?.log_probs;
         Ok(Some(log_probs.to_vec1::<f32>()?))
     }
+}
+
+impl Room {
+    fn take(self, pieces: &[Piece]) -> Result<()> {
+        match tokens(pieces) > self.memory {
+            true => Err(candle_core::Error::Msg("out of memory, as it was asked for".into()).into()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn tokens(pieces: &[Piece]) -> usize {
+    pieces.iter().map(Piece::tokens).sum()
 }
 
 impl Gradient {

@@ -26,6 +26,8 @@ pub struct StepStats {
     /// The gradient norm of some update, or what it would have made of adapter and optimiser, was not finite, so that it
     /// changed nothing.
     pub skipped: bool,
+    /// How often a device ran out of memory, so that micro-batches were halved.
+    pub out_of_memory: u64,
     /// Response tokens that count, once each however often they were gone over.
     pub response_tokens: usize,
     pub reference_seconds: f64,

@@ -242,6 +242,32 @@ fn an_update_that_is_skipped_does_not_end_the_step() {
 }
 
 #[test]
+fn a_device_out_of_memory_has_micro_batches_halved_and_the_gradient_stays_the_same() {
+    let (policy, groups) = (tiny_policy(), groups());
+    for (minibatches, epochs) in [(1, 1), (2, 2)] {
+        let mut whole = learner(&policy, minibatches, epochs);
+        let mut small = learner(&policy, minibatches, epochs).out_of_memory_above(17);
+        let (expected, halved) = (whole.step(&groups).unwrap(), small.step(&groups).unwrap());
+        assert_eq!((expected.out_of_memory, whole.steps(), small.steps()), (0, 1, 1));
+        assert!(halved.out_of_memory > 0);
+        assert_close(halved.loss, expected.loss, 1e-4, 1e-6, "loss");
+        assert_close(halved.gradient_norm, expected.gradient_norm, 1e-4, 1e-6, "gradient norm");
+        // It is not tried again with what did not fit.
+        assert_eq!(small.step(&groups).unwrap().out_of_memory, 0);
+    }
+}
+
+#[test]
+fn a_response_that_no_device_holds_is_an_error_and_changes_nothing() {
+    let (policy, groups) = (tiny_policy(), groups());
+    let mut learner = learner(&policy, 1, 1).out_of_memory_above(14);
+    let before = learner.adapter();
+    let error = learner.step(&groups).unwrap_err();
+    assert!(error.is_out_of_memory(), "{error}");
+    assert!(learner.adapter() == before && learner.steps() == 0);
+}
+
+#[test]
 fn masked_tokens_neither_move_the_adapter_nor_count() {
     let (policy, mut groups) = (tiny_policy(), groups());
     let algorithm = AlgorithmConfig { mask_truncated: true, ..AlgorithmConfig::default() }.build(128).unwrap();

@@ -70,6 +70,16 @@ impl Watch {
             Event::Restarted { actor, reason } => {
                 progress.note(paint.warning(format!("{actor} was restarted: {reason}")));
             }
+            Event::Stalled { seconds, report } => {
+                progress.note(paint.warning(format!("nothing has moved for {seconds} s")));
+                report.lines().for_each(|line| progress.note(format!("  {line}")));
+            }
+            Event::Diverging { step, found } => {
+                progress.note(paint.warning(format!("step {}: {found}", step + 1)));
+            }
+            Event::SetBack { version, path } => {
+                progress.note(format!("version {}: the newest checkpoint is now {}", version.0, path.display()));
+            }
             _ => {}
         }
     }
@@ -197,6 +207,9 @@ fn trouble(record: &StepRecord, paint: Paint) -> Vec<String> {
         counts.iter().filter(|(number, ..)| *number > 0).map(|(number, one, many)| count(*number, one, many)).collect();
     if record.stats.skipped {
         troubles.push("update skipped: gradient not finite".into());
+    }
+    if record.stats.out_of_memory > 0 {
+        troubles.push("device out of memory: micro-batches halved".into());
     }
     troubles.into_iter().map(|trouble| paint.warning(trouble)).collect()
 }

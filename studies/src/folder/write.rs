@@ -44,7 +44,11 @@ pub fn write(dir: impl AsRef<Path>, split: Split, studies: &dyn Dataset) -> Resu
     fs::rename(&partial, &path).map_err(Error::io(&path))
 }
 
-fn save(view: &View, path: &Path) -> Result<()> {
+/// Writes what a view shows to `path`, as an 8-bit PNG.
+///
+/// # Errors
+/// The view cannot be read, or the file not be written.
+pub fn save(view: &View, path: &Path) -> Result<()> {
     let pixels = view.load()?;
     let colour = if pixels.channels() == 1 { ColorType::L8 } else { ColorType::Rgb8 };
     let (width, height) = (pixels.width() as u32, pixels.height() as u32);
@@ -52,7 +56,8 @@ fn save(view: &View, path: &Path) -> Result<()> {
         .map_err(|reason| Error::ImageWrite { path: path.to_owned(), reason })
 }
 
-fn entry(study: &Study, names: &[String]) -> Value {
+/// A study as an entry of a dataset folder whose images are called `names`.
+pub fn entry(study: &Study, names: &[String]) -> Value {
     let views: Vec<Value> =
         study.views.iter().map(|view| json!({"projection": view.projection, "timing": view.timing})).collect();
     let mut entry = Map::new();

@@ -293,7 +293,7 @@ impl RewardSource for Toy {
 pub struct ToyLearner {
     pub weights: Weights,
     momentum: Vec<f64>,
-    steps: u64,
+    pub steps: u64,
     trouble: Arc<Trouble>,
 }
 
