@@ -9,7 +9,7 @@ use super::{
     record::{Record, mistyped},
     roles,
 };
-use crate::{error::Problem, prompt::IMAGE_MARKER, sections};
+use crate::{error::Problem, prompt::IMAGE_MARKER};
 
 /// What is said in one turn.
 struct Speech {
@@ -29,7 +29,7 @@ pub fn read(record: &Record, field: &str) -> Result<Content, Vec<Problem>> {
     let mut keep = |problem| problems.push(problem);
     let human = turn(record, field, &["human", "user"]).map_err(&mut keep).ok();
     let report =
-        turn(record, field, &["gpt", "assistant"]).and_then(|said| spoken(&said.text, field)).map_err(&mut keep).ok();
+        turn(record, field, &["gpt", "assistant"]).and_then(|said| written(&said.text, field)).map_err(&mut keep).ok();
     let pictures = human.as_ref().and_then(|human| pictures(record, field, human).map_err(&mut keep).ok());
     let [indication, technique, comparison] =
         ["indication", "technique", "comparison"].map(|field| text(record, field).map_err(&mut keep).ok().flatten());
@@ -45,13 +45,15 @@ pub fn read(record: &Record, field: &str) -> Result<Content, Vec<Problem>> {
         technique: technique.or(said.technique),
         comparison: comparison.or(said.comparison),
         reference,
+        whole: true,
+        report: None,
     })
 }
 
-fn spoken(report: &str, field: &str) -> Result<String, Problem> {
+fn written(report: &str, field: &str) -> Result<String, Problem> {
     match report.trim() {
         "" => Err(Problem::new(field, "the answer is empty: expected a report")),
-        report => Ok(sections::spoken(report).into_owned()),
+        report => Ok(report.to_owned()),
     }
 }
 

@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     error::Problem,
-    sections::{self, Kind},
     study::{Projection, Timing},
 };
 
@@ -26,9 +25,8 @@ pub fn read(fields: &Fields) -> Result<Content, Vec<Problem>> {
     let [findings, report, impression, indication, technique, comparison] =
         [FINDINGS, REPORT, IMPRESSION, INDICATION, TECHNIQUE, COMPARISON]
             .map(|column| text(fields, column).map_err(&mut keep).ok().flatten());
-    let report = report.map(Report::read);
-    let spoken = report.as_ref().map(|report| report.spoken.clone());
-    let Some(reference) = findings.or(spoken).or(impression) else {
+    let whole = findings.is_none() && report.is_some();
+    let Some(reference) = findings.or_else(|| report.clone()).or(impression) else {
         let reason =
             "missing or empty; expected a report, findings or an impression, or else conversations or messages";
         problems.push(Problem::new(REPORT.name(), reason));
@@ -40,37 +38,15 @@ pub fn read(fields: &Fields) -> Result<Content, Vec<Problem>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    let told = |kind| report.as_ref().and_then(|report| report.section(kind));
     Ok(Content {
         pictures: current.into_iter().chain(prior).collect(),
-        indication: indication.or_else(|| told(Kind::Indication)),
-        technique: technique.or_else(|| told(Kind::Technique)),
-        comparison: comparison.or_else(|| told(Kind::Comparison)),
+        indication,
+        technique,
+        comparison,
         reference,
+        whole,
+        report,
     })
-}
-
-/// A whole report.
-struct Report {
-    text: String,
-    /// Its findings and impression, see [`sections::spoken`].
-    spoken: String,
-}
-
-impl Report {
-    fn read(text: String) -> Self {
-        let spoken = sections::spoken(&text).into_owned();
-        Self { text, spoken }
-    }
-
-    /// What a section says that is no part of the reference: where nothing speaks, the reference is the whole report, and
-    /// its sections are none for a prompt.
-    fn section(&self, kind: Kind) -> Option<String> {
-        let apart = self.spoken.len() < self.text.len();
-        let sections = if apart { sections::split(&self.text) } else { Vec::new() };
-        let bodies = sections.iter().filter(|section| section.kind == kind);
-        bodies.map(|section| self.text[section.body.clone()].trim()).find(|body| !body.is_empty()).map(str::to_owned)
-    }
 }
 
 /// The images of the study or of the one before it. Without views, the first is frontal and the second lateral.
@@ -129,7 +105,7 @@ mod tests {
 
     fn read_json(text: &str) -> Result<Content, Vec<Problem>> {
         let record: Record = serde_json::from_str(text).unwrap();
-        read(&Fields::of(&record))
+        read(&Fields::of(&record)).map(Content::settled)
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Row {
 
     /// The study; `entry` is its number where it has no id.
     pub fn study(self, entry: u32, images: &Images) -> Result<Study, Problem> {
-        let Content { pictures, indication, technique, comparison, reference } = self.content;
+        let Content { pictures, indication, technique, comparison, reference, .. } = self.content.settled();
         let view = |picture: Picture| {
             let file = images.resolve(&picture.path).map_err(|reason| Problem::new(picture.field, reason))?;
             let (timing, projection) = picture.role;
