@@ -37,7 +37,7 @@ fn endures(reader: &Reader, cases: u32) {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let inputs = (any::<prop::sample::Index>(), prop::collection::vec(any::<Damage>(), 1..5));
     let endured = TestRunner::new(config).run(&inputs, |(seed, damages)| {
-        read(reader, &damaged(seed.get(&seeds), &damages, &seeds));
+        read(reader, &damaged(&seeds[seed.index(seeds.len())], &damages, &seeds));
         Ok(())
     });
     endured.unwrap_or_else(|error| panic!("{error}"));
