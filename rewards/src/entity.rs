@@ -1,11 +1,12 @@
 //! Clinical entities of a report, as RaTEScore types them, and the trait of what extracts them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Result, sentences};
 
 /// RaTEScore's five entity types (Zhao et al. 2024, section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING-KEBAB-CASE")]
 pub enum EntityType {
     Anatomy,

@@ -42,7 +42,10 @@ pub struct ServeArgs {
     /// Bytes per request body; longer ones are answered 413.
     #[arg(long, default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub most_body_bytes: u32,
-    /// Seconds for a body to arrive, and again for its answer to be made.
+    /// Bytes per answer; a request that asks for more is answered 413.
+    #[arg(long, default_value_t = 64 << 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub most_answer_bytes: u32,
+    /// Seconds for a body to arrive, again for its answer to be made, and again for that to be taken.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub timeout: u32,
     /// References whose annotations are kept; one longer than 1 KiB counts as several.
@@ -89,6 +92,7 @@ fn prepare(args: &ServeArgs) -> Result<(ServerConfig, Service)> {
         frequencies: args.class_frequencies.as_deref().map(class_frequencies).transpose()?.unwrap_or_default(),
         most_pairs: args.most_pairs.into(),
         most_report_chars: args.most_report_chars as usize,
+        most_answer_bytes: args.most_answer_bytes as usize,
         cached_references: args.cached_references,
     };
     let config = ServerConfig {

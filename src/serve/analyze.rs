@@ -31,10 +31,19 @@ pub(super) fn analysis(generation: &str, generated: &[Entity], truth: &str, refe
     };
     Analysis {
         contradictions: found.contradictions.iter().filter_map(contradiction).collect(),
+        error: None,
         false_negatives: found.false_negatives.iter().filter_map(|&r| reference.get(r)).map(wire).collect(),
         false_positives: found.false_positives.iter().filter_map(|&g| generated.get(g)).map(wire).collect(),
         ref_entities_grouped_by_sentence: grouped,
     }
+}
+
+/// How many numbers an analysis has in its embeddings.
+pub(super) fn numbers(analysis: &Analysis) -> usize {
+    let contradicting = analysis.contradictions.iter().flat_map(|pair| [&pair.gen_entity, &pair.ref_entity]);
+    let unmatched = analysis.false_negatives.iter().chain(&analysis.false_positives);
+    let grouped = analysis.ref_entities_grouped_by_sentence.values().flatten();
+    contradicting.chain(unmatched).chain(grouped).map(|entity| entity.embedding.len()).sum()
 }
 
 /// Entities with the first sentence that contains their words; those that none contains are lost, as in that code.

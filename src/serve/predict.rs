@@ -3,7 +3,7 @@
 //! As the EditGRPO code has them, oddities included: outside `free_form` only what stands in the last `\boxed{}` is
 //! scored; CheXbert and RadGraph are those of the whole batch, RaTEScore and format of the first pair.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use addendum_rewards::{
     Error, Observation, Result,
@@ -13,17 +13,17 @@ use addendum_rewards::{
         rate,
     },
 };
-use addendum_rewards_remote::wire::{PredictRequest, Predictions, kind};
+use addendum_rewards_remote::wire::{Predictions, kind};
 
-use super::annotation::Annotation;
+use super::{annotation::Annotation, request::Predict};
 
 const BOX: &str = r"\boxed{";
 
 /// A hypothesis as it was written, and both annotations.
 pub(super) struct Pair<'a> {
     pub written: &'a str,
-    pub hypothesis: &'a Annotation,
-    pub reference: &'a Annotation,
+    pub hypothesis: Arc<Annotation>,
+    pub reference: Arc<Annotation>,
 }
 
 /// The part of an answer that is its report.
@@ -67,7 +67,7 @@ fn format_score(written: &str, kind: &str) -> f64 {
 /// A score that is no number.
 pub(super) fn predictions(
     pairs: &[Pair],
-    request: &PredictRequest,
+    request: &Predict,
     frequencies: &BTreeMap<Observation, f64>,
     weights: &rate::Weights,
 ) -> Result<Predictions> {
@@ -94,61 +94,29 @@ pub(super) fn predictions(
         "format" if request.kind != kind::FREE_FORM => format,
         _ => 0.,
     };
-    let requested = request.requested_reward_components.iter().map(String::as_str);
+    let requested = request.components.iter().map(String::as_str);
     let everything = ["radgraphf1", "cxb_bal_acc", "ratescore", "cxb14micro", "format"];
-    let total: f64 = match request.requested_reward_components.as_slice() {
+    let total: f64 = match request.components.as_slice() {
         [] => everything.into_iter().map(component).sum(),
         [only] if only == "all" => everything.into_iter().map(component).sum(),
         _ => requested.map(component).sum(),
     };
+    let one = |score: f64| vec![Some(score)];
     Ok(Predictions {
-        accuracy_chexbert: vec![chexbert::accuracy_5(&hypotheses, &references)],
-        balanced_accuracy_chexbert: vec![balanced.total],
-        f1_radgraph_scores: vec![graphs.f1],
-        final_scores: vec![total],
-        format_scores,
-        macro_chexbert_14: vec![all.macro_.f1],
-        macro_chexbert_5: vec![five.macro_.f1],
-        micro_chexbert_14: vec![all.micro.f1],
-        micro_chexbert_5: vec![five.micro.f1],
-        precision_radgraph_scores: vec![graphs.precision],
-        rate_scores: vec![rate],
-        recall_radgraph_scores: vec![graphs.recall],
+        accuracy_chexbert: one(chexbert::accuracy_5(&hypotheses, &references)),
+        balanced_accuracy_chexbert: one(balanced.total),
+        errors: Vec::new(),
+        f1_radgraph_scores: one(graphs.f1),
+        final_scores: one(total),
+        format_scores: format_scores.into_iter().map(Some).collect(),
+        macro_chexbert_14: one(all.macro_.f1),
+        macro_chexbert_5: one(five.macro_.f1),
+        micro_chexbert_14: one(all.micro.f1),
+        micro_chexbert_5: one(five.micro.f1),
+        precision_radgraph_scores: one(graphs.precision),
+        rate_scores: one(rate),
+        recall_radgraph_scores: one(graphs.recall),
     })
-}
-
-/// Adds the lists of `more` to those of `all`.
-pub(super) fn append(all: &mut Predictions, more: Predictions) {
-    let Predictions {
-        accuracy_chexbert,
-        balanced_accuracy_chexbert,
-        f1_radgraph_scores,
-        final_scores,
-        format_scores,
-        macro_chexbert_14,
-        macro_chexbert_5,
-        micro_chexbert_14,
-        micro_chexbert_5,
-        precision_radgraph_scores,
-        rate_scores,
-        recall_radgraph_scores,
-    } = more;
-    for (list, more) in [
-        (&mut all.accuracy_chexbert, accuracy_chexbert),
-        (&mut all.balanced_accuracy_chexbert, balanced_accuracy_chexbert),
-        (&mut all.f1_radgraph_scores, f1_radgraph_scores),
-        (&mut all.final_scores, final_scores),
-        (&mut all.format_scores, format_scores),
-        (&mut all.macro_chexbert_14, macro_chexbert_14),
-        (&mut all.macro_chexbert_5, macro_chexbert_5),
-        (&mut all.micro_chexbert_14, micro_chexbert_14),
-        (&mut all.micro_chexbert_5, micro_chexbert_5),
-        (&mut all.precision_radgraph_scores, precision_radgraph_scores),
-        (&mut all.rate_scores, rate_scores),
-        (&mut all.recall_radgraph_scores, recall_radgraph_scores),
-    ] {
-        list.extend(more);
-    }
 }
 
 fn mean(scores: impl ExactSizeIterator<Item = Prf>) -> Prf {

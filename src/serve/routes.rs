@@ -7,23 +7,22 @@ use std::{
 
 use addendum_rewards_remote::Secret;
 use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::{
-        DefaultBodyLimit, FromRequest, Request, State,
-        rejection::{BytesRejection, FailedToBufferBody},
-    },
+    Extension, Router,
+    body::Body,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::Response,
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use subtle::ConstantTimeEq;
 
 use super::{
-    Endpoint, Refused, Service,
+    Endpoint, Refused, Service, body, openapi,
+    places::Place,
     pool::{Lost, Pool},
+    route::Route,
     telemetry,
 };
 
@@ -38,21 +37,30 @@ pub(super) struct App {
     pub time: Duration,
 }
 
-/// The four paths.
+/// All routes, for connections that bring an extension with their [`Place`].
 pub(super) fn router(app: Arc<App>) -> Router {
-    let limit = DefaultBodyLimit::max(app.most_body_bytes);
-    Router::new()
-        .route("/predict", post(|app: State<Arc<App>>, request: Request| ask(app, Endpoint::Predict, request)))
-        .route("/analyze", post(|app: State<Arc<App>>, request: Request| ask(app, Endpoint::Analyze, request)))
-        .route("/health", get(|| async { json(StatusCode::OK, HEALTH.into()) }))
-        .route("/metrics", get(metrics))
-        .fallback(|| async { refused(&Refused::new(StatusCode::NOT_FOUND, "Unknown path")) })
-        .method_not_allowed_fallback(|| async {
-            refused(&Refused::new(StatusCode::METHOD_NOT_ALLOWED, "This path takes another method"))
-        })
-        .layer(limit)
+    let all = Route::ALL.into_iter().fold(Router::new(), |router, route| router.route(route.path(), handler(route)));
+    let unknown = Refused::new(StatusCode::NOT_FOUND, "Unknown path");
+    let other = Refused::new(StatusCode::METHOD_NOT_ALLOWED, "This path takes another method");
+    all.fallback(|request: Request| turn_away(unknown, request.into_body()))
+        .method_not_allowed_fallback(|request: Request| turn_away(other, request.into_body()))
         .layer(middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
+}
+
+fn handler(route: Route) -> MethodRouter<Arc<App>> {
+    let asked = |endpoint| {
+        post(move |app: State<Arc<App>>, place: Extension<Arc<Place>>, request: Request| {
+            ask(app, place, endpoint, request)
+        })
+    };
+    match route {
+        Route::Predict => asked(Endpoint::Predict),
+        Route::Analyze => asked(Endpoint::Analyze),
+        Route::Health => get(|| async { json(StatusCode::OK, HEALTH.into()) }),
+        Route::Metrics => get(metrics),
+        Route::Openapi => get(|| async { json(StatusCode::OK, openapi::document().into()) }),
+    }
 }
 
 const HEALTH: &str = concat!(r#"{"status":"ok","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
@@ -60,20 +68,16 @@ const HEALTH: &str = concat!(r#"{"status":"ok","version":""#, env!("CARGO_PKG_VE
 /// Lets in who may ask, and measures.
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let endpoint = match request.uri().path() {
-        "/predict" => "predict",
-        "/analyze" => "analyze",
-        "/health" => "health",
-        "/metrics" => "metrics",
-        _ => "other",
-    };
-    let response = if endpoint == "health" || allowed(app.token.as_ref(), request.headers()) {
+    let route = Route::of(request.uri().path());
+    let response = if route.is_some_and(Route::open) || allowed(app.token.as_ref(), request.headers()) {
         next.run(request).await
     } else {
-        let mut response = refused(&Refused::new(StatusCode::UNAUTHORIZED, "Expected a valid bearer token"));
+        let refusal = Refused::new(StatusCode::UNAUTHORIZED, "Expected a valid bearer token");
+        let mut response = turn_away(refusal, request.into_body()).await;
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         response
     };
+    let endpoint = route.map_or("other", Route::label);
     telemetry::answered(endpoint, response.status(), begun.elapsed(), app.pool.waiting());
     response
 }
@@ -92,8 +96,22 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     with_type(StatusCode::OK, "text/plain; version=0.0.4", app.metrics.render().into())
 }
 
-async fn ask(State(app): State<Arc<App>>, endpoint: Endpoint, request: Request) -> Response {
-    match answer(&app, endpoint, request).await {
+async fn ask(
+    State(app): State<Arc<App>>,
+    Extension(place): Extension<Arc<Place>>,
+    endpoint: Endpoint,
+    request: Request,
+) -> Response {
+    let (head, mut body) = request.into_parts();
+    if !is_json(&head.headers) {
+        let refusal = Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json");
+        return turn_away(refusal, body).await;
+    }
+    let bytes = match body::read(&mut body, app.most_body_bytes, app.time).await {
+        Ok(bytes) => bytes,
+        Err(refusal) => return turn_away(refusal, body).await,
+    };
+    match place.keep_while(answer(&app, endpoint, bytes)).await {
         Ok(body) => json(StatusCode::OK, body.into()),
         Err(refusal) => {
             let mut response = refused(&refusal);
@@ -105,14 +123,7 @@ async fn ask(State(app): State<Arc<App>>, endpoint: Endpoint, request: Request) 
     }
 }
 
-async fn answer(app: &Arc<App>, endpoint: Endpoint, request: Request) -> Result<Vec<u8>, Refused> {
-    if !is_json(request.headers()) {
-        return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
-    }
-    let body = tokio::time::timeout(app.time, Bytes::from_request(request, &()))
-        .await
-        .map_err(|_| Refused::new(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"))?
-        .map_err(|rejection| unread(&rejection, app.most_body_bytes))?;
+async fn answer(app: &App, endpoint: Endpoint, body: Vec<u8>) -> Result<Vec<u8>, Refused> {
     let service = app.service.clone();
     let answer = app.pool.run(app.time, move |waits| service.answer_while(waits, endpoint, &body)).await;
     answer.unwrap_or_else(|lost| {
@@ -131,13 +142,14 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
 }
 
-fn unread(rejection: &BytesRejection, most: usize) -> Refused {
-    match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            Refused::too_large(format!("The body is longer than {most} bytes"))
-        }
-        other => Refused::bad(format!("The body could not be read: {other}")),
+/// Refuses a request whose body is not read to its end, and says so where the connection ends with it.
+async fn turn_away(refusal: Refused, mut body: Body) -> Response {
+    let ended = body::discard(&mut body).await;
+    let mut response = refused(&refusal);
+    if !ended {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
 }
 
 fn refused(refusal: &Refused) -> Response {

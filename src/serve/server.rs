@@ -4,24 +4,29 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use addendum_rewards_remote::Secret;
 use anyhow::{Context, Result, ensure};
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 
 use super::{
     Service,
+    places::Places,
     pool::Pool,
     routes::{App, router},
+    stream::Stream,
     telemetry::{self, Connection},
 };
 
 /// For the head of a request, and for how long a connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// The longest head of a request.
+const HEAD_BYTES: usize = 64 << 10;
 
 /// Between rounds that fold metric samples into their histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -41,9 +46,10 @@ pub struct ServerConfig {
     /// Requests that may wait for a thread; the next is answered 503.
     pub queue: usize,
     pub most_body_bytes: usize,
-    /// For a body to arrive, and again for its answer to be made.
+    /// For a body to arrive, again for its answer to be made, and again for that to be taken.
     pub time: Duration,
-    /// Further ones wait in the system's backlog.
+    /// When there are so many, a further one gets the place of that whose client has kept us waiting the longest, at
+    /// least for a second.
     pub connections: usize,
     /// For requests under way when the server is told to stop.
     pub drain: Duration,
@@ -70,6 +76,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
+    time: Duration,
     connections: usize,
     drain: Duration,
 }
@@ -102,7 +109,8 @@ impl Server {
             TcpListener::bind(config.listen).await.with_context(|| format!("{} cannot be used", config.listen))?;
         let address = listener.local_addr()?;
         let router = router(Arc::new(app));
-        Ok(Self { listener, address, router, connections: config.connections, drain: config.drain })
+        let ServerConfig { time, connections, drain, .. } = *config;
+        Ok(Self { listener, address, router, time, connections, drain })
     }
 
     /// Where it listens; the port that port 0 became.
@@ -120,30 +128,33 @@ impl Server {
             }
         });
         let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(self.connections));
+        let mut places = Places::new(self.connections);
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES);
         tokio::pin!(stop);
         loop {
-            let accepted = async {
-                let place = places.clone().acquire_owned().await;
-                (place, self.listener.accept().await)
-            };
-            let (place, accepted) = tokio::select! {
-                accepted = accepted => accepted,
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
                 () = &mut stop => break,
             };
             let Ok((stream, _)) = accepted else {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            let service = TowerToHyperService::new(self.router.clone());
-            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            let place = tokio::select! {
+                place = places.take() => place,
+                () = &mut stop => break,
+            };
+            let service = TowerToHyperService::new(self.router.clone().layer(Extension(place.clone())));
+            let stream = TokioIo::new(Stream::new(stream, self.time));
+            let connection = graceful.watch(http.serve_connection(stream, service));
             tokio::spawn(async move {
-                let counted = Connection::opened();
-                // A client that breaks off is its own affair.
-                let _ = connection.await;
-                drop((counted, place));
+                let _counted = Connection::opened();
+                tokio::select! {
+                    // A client that breaks off is its own affair.
+                    _ = connection => {}
+                    () = place.lost() => {}
+                }
             });
         }
         drop(self.listener);
@@ -153,5 +164,52 @@ impl Server {
         }
         upkeep.abort();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use addendum_rewards_remote::ServiceConfig;
+    use addendum_studies::decode::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
+
+    use super::*;
+    use crate::serve::ServiceOptions;
+
+    /// As in 20,000.
+    fn grouped(number: u64) -> String {
+        let digits = number.to_string();
+        let groups: Vec<&str> =
+            digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
+        groups.join(",")
+    }
+
+    #[test]
+    fn the_limits_that_security_md_tells_are_those_of_the_code() {
+        let text = include_str!("../../SECURITY.md");
+        let (server, service) = (ServerConfig::default(), ServiceOptions::default());
+        for (what, limit) in [
+            ("bytes of a request's head", HEAD_BYTES as u64),
+            ("bytes of a body", server.most_body_bytes as u64),
+            ("pairs of a request", service.most_pairs as u64),
+            ("characters of a report", service.most_report_chars as u64),
+            ("bytes of an answer", service.most_answer_bytes as u64),
+            ("requests that wait for a compute thread", server.queue as u64),
+            ("seconds for a head, or between two requests", HEAD_TIME.as_secs()),
+            ("seconds for a body, again for the scores, again for a client to take them", server.time.as_secs()),
+            ("connections", server.connections as u64),
+            ("seconds for requests under way when the server is stopped", server.drain.as_secs()),
+        ] {
+            let row = format!("| {what} | {} |", grouped(limit));
+            assert!(text.contains(&row), "SECURITY.md lacks `{row}`");
+        }
+        for sentence in [
+            format!("{} pixels a side, {} in all", grouped(MAX_SIDE as u64), grouped(MAX_PIXELS as u64)),
+            format!("{} bytes a file", grouped(MAX_FILE_BYTES)),
+            format!("their time, {} bytes", grouped(ServiceConfig::default().longest_answer_bytes)),
+            format!("at most {} GiB", (server.connections * server.most_body_bytes) >> 30),
+            format!("| `addendum serve-rewards` | {},", server.listen),
+        ] {
+            assert!(text.contains(&sentence), "SECURITY.md lacks `{sentence}`");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    io::{Read, Write},
+    io::Read,
     net::{SocketAddr, TcpStream},
     sync::{
         Arc,
@@ -18,7 +18,6 @@ use addendum::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use crate::running::Running;
 
@@ -65,8 +64,9 @@ fn bodies_that_cannot_be_scored_are_refused_with_the_reason() {
     }
     let (status, _, answer) = server.send("GET", "/predict", "", "");
     assert!(status == 405 && answer.contains(r#""result":"error""#), "{answer}");
-    let deep = "[".repeat(1500);
-    assert_eq!(server.post("/predict", &deep).0, 400);
+    for deep in ["[".repeat(1500), r#"{"hyps":"#.repeat(200), format!(r#"{{"hyps":{}"#, "[".repeat(1500))] {
+        assert_eq!(server.post("/predict", &deep).0, 400);
+    }
     // Not HTTP at all.
     assert!(server.raw(b"\x16\x03\x01\x02 hello\r\n\r\n").starts_with("HTTP/1.1 400"));
     assert_eq!(server.post("/predict", r#"{"hyps":["a"],"refs":["b"]}"#).0, 200);
@@ -163,6 +163,29 @@ fn reports_beyond_the_limit_are_refused_and_those_at_the_limit_scored() {
 }
 
 #[test]
+fn an_answer_beyond_the_limit_is_refused_and_one_at_the_limit_given() {
+    let body = json!({"generations": ["No edema."], "ground_truth": ["Edema. Effusion."]}).to_string();
+    let whole = service().answer(Endpoint::Analyze, body.as_bytes()).unwrap();
+    for (most_answer_bytes, fits) in [(whole.len(), true), (whole.len() - 1, false), (1000, false)] {
+        let options = ServiceOptions { most_answer_bytes, ..ServiceOptions::default() };
+        let answer = Service::new(Backends::lexicon(), options).answer(Endpoint::Analyze, body.as_bytes());
+        match answer {
+            Ok(answer) => assert!(fits && answer == whole),
+            Err(refused) => assert_eq!(
+                (fits, refused.status.as_u16(), refused.message),
+                (
+                    false,
+                    413,
+                    format!(
+                        "The answer would have more than {most_answer_bytes} bytes; ask for fewer or shorter reports"
+                    )
+                )
+            ),
+        }
+    }
+}
+
+#[test]
 fn scoring_that_nobody_waits_for_is_given_up_between_reports() {
     /// Counts the reports it labels.
     struct Counting(Arc<AtomicUsize>);
@@ -220,8 +243,7 @@ fn overload_is_answered_503_and_a_stopped_server_ends_what_it_began() {
     }
     let overloaded = overloaded.expect("a full queue is answered at once");
     assert!(overloaded.starts_with("http/1.1 503") && overloaded.contains("retry-after: 1"), "{overloaded}");
-    let _ = server.stop.take().unwrap().send(());
-    server.stop = Some(oneshot::channel().0);
+    server.stop();
     drop(release);
     for mut stream in [begun, waiting] {
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -233,13 +255,9 @@ fn overload_is_answered_503_and_a_stopped_server_ends_what_it_began() {
 }
 
 fn connect(server: &Running, body: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(server.address).unwrap();
     let length = body.len();
-    let head = format!(
-        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    stream
+    let head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    server.open(format!("{head}Content-Length: {length}\r\n\r\n{body}").as_bytes())
 }
 
 #[test]

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 /// A server on a free port, stopped in good order at the end.
 pub struct Running {
     pub address: SocketAddr,
-    pub stop: Option<oneshot::Sender<()>>,
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -45,11 +45,23 @@ impl Running {
         format!("http://{}{path}", self.address)
     }
 
-    /// Sends raw bytes and reads until the server closes.
-    pub fn raw(&self, request: &[u8]) -> String {
+    /// A connection on which some bytes were sent.
+    pub fn open(&self, bytes: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.write_all(request).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream
+    }
+
+    /// Tells the server to stop, and goes on.
+    pub fn stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+        self.stop = Some(oneshot::channel().0);
+    }
+
+    /// Sends raw bytes and reads until the server closes.
+    pub fn raw(&self, request: &[u8]) -> String {
+        let mut stream = self.open(request);
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         String::from_utf8(answer).unwrap()

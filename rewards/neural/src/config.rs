@@ -1,10 +1,10 @@
 //! Reads the `config.json` of a model.
 
-use std::path::Path;
+use std::{io::Read, path::Path};
 
 use serde::de::DeserializeOwned;
 
-use super::weights::refuse;
+use super::weights::{refuse, regular};
 use addendum_rewards::Result;
 
 /// Parses a file and checks what was parsed; a complaint names the field and its value.
@@ -12,7 +12,8 @@ use addendum_rewards::Result;
 /// # Errors
 /// Unreadable and malformed files, and whatever `check` complains of.
 pub(super) fn read<T: DeserializeOwned>(file: &Path, check: impl Fn(&T) -> Result<(), String>) -> Result<T> {
-    let bytes = std::fs::read(file).map_err(|error| refuse(file, error))?;
+    let mut bytes = Vec::new();
+    regular(file)?.read_to_end(&mut bytes).map_err(|error| refuse(file, error))?;
     parse(file, &bytes, check)
 }
 

@@ -36,3 +36,4 @@ pub use chexbert::Chexbert;
 pub use green::Green;
 pub use radgraph::Radgraph;
 pub use rate::{RateExtractor, RateModels};
+pub use weights::shapes;

@@ -23,6 +23,20 @@ use addendum_rewards::{Error, Result};
 /// The longest description of a safetensors file.
 const LONGEST_HEADER: u64 = 100 << 20;
 
+/// The shapes of the tensors of a checkpoint in memory, each of which was read. `name` stands for the file in messages.
+///
+/// # Errors
+/// What is no checkpoint, and the first tensor that cannot be read.
+pub fn shapes(name: &Path, bytes: Vec<u8>) -> Result<BTreeMap<String, Vec<usize>>> {
+    let weights = Weights::of_bytes(name, bytes, &Device::Cpu)?;
+    let shapes: BTreeMap<String, Vec<usize>> =
+        weights.tensors.iter().map(|(name, view)| (name.clone(), view.shape.clone())).collect();
+    for (name, shape) in &shapes {
+        weights.get(name, shape)?;
+    }
+    Ok(shapes)
+}
+
 trait Bytes: Read + Seek + Send {}
 impl<T: Read + Seek + Send> Bytes for T {}
 
@@ -45,8 +59,7 @@ impl Weights {
     /// # Errors
     /// Unreadable, truncated or foreign files, and files without any tensor.
     pub(super) fn open(file: &Path, device: &Device) -> Result<Self> {
-        let bytes = File::open(file).map_err(|error| refuse(file, error))?;
-        Self::read(file, Box::new(BufReader::new(bytes)), device)
+        Self::read(file, Box::new(BufReader::new(regular(file)?)), device)
     }
 
     /// Opens the `model.safetensors` or else the `pytorch_model.bin` of a folder.
@@ -156,6 +169,14 @@ impl Weights {
 
 /// What data-parallel training puts before every name.
 const PARALLEL: &str = "module.";
+
+/// Opens a regular file. Opening a pipe would wait for its other end.
+pub(super) fn regular(file: &Path) -> Result<File> {
+    if !std::fs::metadata(file).map_err(|error| refuse(file, error))?.is_file() {
+        return Err(refuse(file, "is no regular file"));
+    }
+    File::open(file).map_err(|error| refuse(file, error))
+}
 
 pub(super) fn refuse(file: &Path, reason: impl ToString) -> Error {
     Error::Model { file: file.to_owned(), reason: reason.to_string() }

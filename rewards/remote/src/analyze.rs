@@ -50,6 +50,7 @@ fn entities(answer: &Node, sentences: usize) -> std::result::Result<Vec<Vec<Enti
     let results = answer.get("data").get("predictions").get("analysis_results");
     let mut width = None;
     let mut of_sentence = |analysis: &Node| {
+        analysis.get("error").without_reason()?;
         analysis.get("false_negatives").items()?.iter().map(|node| entity(node, &mut width)).collect()
     };
     results.exactly(sentences, "one analysis per generation")?.iter().map(&mut of_sentence).collect()
@@ -120,6 +121,10 @@ mod tests {
             (
                 answer(&[vec![entity("a", json!([1, 2])), entity("b", json!([1]))]]),
                 "an embedding as long as the others".to_owned(),
+            ),
+            (
+                answer(&[vec![]]).replace("{\"contra", "{\"error\":\"no string\",\"contra"),
+                "analysis_results[0].error` is \"no string\", expected none".to_owned(),
             ),
             (json!({"status": "error", "message": "x"}).to_string(), "`result` is missing".to_owned()),
         ];

@@ -10,6 +10,7 @@ use ureq::http::{HeaderMap, Response};
 use super::{
     Backoff, Error, Malformed, Node, Secret,
     backoff::{self, Failed, GaveUp, Wall},
+    node::shortened,
 };
 
 /// How a service is reached.
@@ -163,8 +164,13 @@ impl Endpoint {
             return Err((self.refused(&response, &read.unwrap_or_default()), wanted_wait(response.headers())));
         }
         let bytes = read.map_err(failed)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| (Error::NotJson { url: self.url.clone(), reason: error.to_string() }, None))
+        let answer: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| (Error::NotJson { url: self.url.clone(), reason: error.to_string() }, None))?;
+        // A refusal whose status does not say so.
+        if answer["result"] == "error" {
+            return Err((self.refused(&response, &bytes), None));
+        }
+        Ok(answer)
     }
 
     fn failure(&self, error: ureq::Error, timeout: Duration) -> Error {
@@ -189,8 +195,7 @@ impl Endpoint {
         let root = Node::root(&json);
         let places = [root.get("data").get("message"), root.get("error").get("message"), root.get("message")];
         let message = places.iter().find_map(|place| place.text().ok()).unwrap_or("no reason given");
-        let message = message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
-        Error::Status { url: self.url.clone(), status: response.status().as_u16(), message }
+        Error::Status { url: self.url.clone(), status: response.status().as_u16(), message: shortened(message) }
     }
 }
 
@@ -252,6 +257,10 @@ mod tests {
         let server = Scripted::new(vec![(400, r#"{"result":"error","data":{"message":"no 'hyps'"}}"#)]);
         let message = ask(&quick(&server.url)).unwrap_err().to_string();
         assert!(message.contains(&server.url) && message.contains("status 400: no 'hyps'"), "{message}");
+
+        let server = Scripted::new(vec![(200, r#"{"result":"error","data":{"message":"model not loaded"}}"#)]);
+        let message = ask(&quick(&server.url)).unwrap_err().to_string();
+        assert!(message.contains("status 200: model not loaded"), "{message}");
     }
 
     #[test]

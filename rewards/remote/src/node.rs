@@ -9,7 +9,7 @@ pub struct Malformed {
     /// As in `data.scores[2]`; empty for the document itself.
     pub field: String,
     pub expected: &'static str,
-    /// The kind of what is there; no content.
+    /// The kind of what is there, or the reason that a service gives; no other content.
     pub found: String,
 }
 
@@ -29,6 +29,11 @@ impl<'a> Node<'a> {
     pub fn get(&self, key: &str) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
         Self { path: format!("{}{dot}{key}", self.path), value: self.value.and_then(|value| value.get(key)) }
+    }
+
+    /// As in `data.scores[2]`; empty for the document itself.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// Whether there is no value. `null` is one.
@@ -70,6 +75,13 @@ impl<'a> Node<'a> {
         T::deserialize(value).map_err(|_| self.malformed(expected))
     }
 
+    /// # Errors
+    /// A text stands here: a reason why something else is missing.
+    pub fn without_reason(&self) -> Result<(), Malformed> {
+        let Ok(reason) = self.text() else { return Ok(()) };
+        Err(Malformed { field: self.path.clone(), expected: "none", found: format!("{:?}", shortened(reason)) })
+    }
+
     /// The error that this is not what was `expected`.
     pub fn malformed(&self, expected: &'static str) -> Malformed {
         let found = match self.value {
@@ -83,6 +95,11 @@ impl<'a> Node<'a> {
         };
         Malformed { field: self.path.clone(), expected, found }
     }
+}
+
+/// The beginning of what somebody else wrote, on one line.
+pub(super) fn shortened(message: &str) -> String {
+    message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }
 
 #[cfg(test)]

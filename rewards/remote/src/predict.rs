@@ -125,6 +125,9 @@ impl RewardService {
             return Err(result.malformed("`success`"));
         }
         let predictions = answer.get("data").get("predictions");
+        for error in predictions.get("errors").items().unwrap_or_default() {
+            error.without_reason()?;
+        }
         let of = |Served { wire, .. }: &Served| {
             let list = predictions.get(wire.list);
             let expected = "one score per pair (with `batch` above 1, ask `addendum serve-rewards` only)";
@@ -220,9 +223,10 @@ mod tests {
             (answer(one(), one(), json!(["0.5"])), "`data.predictions.rate_scores[0]` is a string"),
             (answer(one(), one(), json!([1.5])), "`data.predictions.rate_scores[0]` is 1.5"),
             (json!({"result": "success"}).to_string(), "`data.predictions.micro_chexbert_14` is missing"),
+            (json!({"result": "error", "data": {"message": "x"}}).to_string(), "status 200: x"),
             (
-                json!({"result": "error", "data": {"message": "x"}}).to_string(),
-                "`result` is a string, expected `success`",
+                json!({"result": "success", "data": {"predictions": {"errors": ["too\nodd"]}}}).to_string(),
+                "`data.predictions.errors[0]` is \"too odd\", expected none",
             ),
             ("null".into(), "`result` is missing"),
         ];

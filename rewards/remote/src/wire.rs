@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeSeq};
 
 use addendum_rewards::{Entity, EntityType};
@@ -17,67 +18,127 @@ pub mod kind {
     pub const COT: &str = "cot";
 }
 
-/// Body of `POST /predict`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Reports and their references.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PredictRequest {
+    /// What a policy wrote.
     pub hyps: Vec<String>,
-    /// As many as `hyps`.
+    /// The references, as many as `hyps`.
     pub refs: Vec<String>,
-    /// See [`kind`].
-    #[serde(rename = "type")]
+    /// How reports are written: `free_form`, where the whole text is the report; `short`, where it stands in `\boxed{}`;
+    /// `cot`, the same after `<think>…</think>`.
+    #[serde(rename = "type", default = "short")]
     pub kind: String,
-    /// Names of what `final_scores` adds up; none or only `all` means everything.
+    /// Names of what `final_scores` adds up: `radgraphf1`, `cxb14micro`, `cxb_bal_acc`, `ratescore`, `format`. None, or only
+    /// `all`, means everything.
+    #[serde(default)]
     pub requested_reward_components: Vec<String>,
-    /// An extension that the EditGRPO code does not know: every list of the answer has one element per pair, as if each
-    /// had been sent alone.
+    /// Whether every list of the answer has one element per pair, as if each had been sent alone. The EditGRPO code does not
+    /// know it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub per_pair: bool,
 }
 
-/// The scores of a request. Without `per_pair` every list but `format_scores` has one element: CheXbert's and RadGraph's
-/// are those of the whole batch, `rate_scores` is the first pair's.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Predictions {
-    pub accuracy_chexbert: Vec<f64>,
-    /// Summed over the 14 observations.
-    pub balanced_accuracy_chexbert: Vec<f64>,
-    pub f1_radgraph_scores: Vec<f64>,
-    pub final_scores: Vec<f64>,
-    pub format_scores: Vec<f64>,
-    pub macro_chexbert_14: Vec<f64>,
-    pub macro_chexbert_5: Vec<f64>,
-    pub micro_chexbert_14: Vec<f64>,
-    pub micro_chexbert_5: Vec<f64>,
-    pub precision_radgraph_scores: Vec<f64>,
-    pub rate_scores: Vec<f64>,
-    pub recall_radgraph_scores: Vec<f64>,
+fn short() -> String {
+    kind::SHORT.into()
 }
 
-/// Body of `POST /analyze`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A score, or nothing where its pair could not be scored.
+pub type Score = Option<f64>;
+
+/// The scores of a request. Without `per_pair` every list but `format_scores` has one element: CheXbert's and RadGraph's
+/// are those of the whole batch, `rate_scores` is the first pair's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Predictions {
+    pub accuracy_chexbert: Vec<Score>,
+    /// Summed over the 14 observations.
+    pub balanced_accuracy_chexbert: Vec<Score>,
+    /// Why a pair has no scores, and null for the others. Only where there is such a pair, which spoils no other; only
+    /// with `per_pair`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Option<String>>,
+    pub f1_radgraph_scores: Vec<Score>,
+    /// The sum of the requested components.
+    pub final_scores: Vec<Score>,
+    pub format_scores: Vec<Score>,
+    pub macro_chexbert_14: Vec<Score>,
+    pub macro_chexbert_5: Vec<Score>,
+    pub micro_chexbert_14: Vec<Score>,
+    pub micro_chexbert_5: Vec<Score>,
+    pub precision_radgraph_scores: Vec<Score>,
+    pub rate_scores: Vec<Score>,
+    pub recall_radgraph_scores: Vec<Score>,
+}
+
+impl Predictions {
+    /// All lists of scores.
+    pub fn lists(&mut self) -> [&mut Vec<Score>; 12] {
+        let Self {
+            accuracy_chexbert,
+            balanced_accuracy_chexbert,
+            errors: _,
+            f1_radgraph_scores,
+            final_scores,
+            format_scores,
+            macro_chexbert_14,
+            macro_chexbert_5,
+            micro_chexbert_14,
+            micro_chexbert_5,
+            precision_radgraph_scores,
+            rate_scores,
+            recall_radgraph_scores,
+        } = self;
+        [
+            accuracy_chexbert,
+            balanced_accuracy_chexbert,
+            f1_radgraph_scores,
+            final_scores,
+            format_scores,
+            macro_chexbert_14,
+            macro_chexbert_5,
+            micro_chexbert_14,
+            micro_chexbert_5,
+            precision_radgraph_scores,
+            rate_scores,
+            recall_radgraph_scores,
+        ]
+    }
+}
+
+/// Reports to compare with their references.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AnalyzeRequest {
+    /// What a policy wrote.
     pub generations: Vec<String>,
-    /// As many as `generations`; a bare string is accepted for one.
+    /// The references, as many as `generations`. A bare string is accepted for one.
+    #[schemars(extend("type" = ["array", "string"]))]
     pub ground_truth: Vec<String>,
 }
 
 /// The analysis of a request: one per generation.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Analyses {
     pub analysis_results: Vec<Analysis>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+/// How one report differs from its reference.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Analysis {
+    /// Entities of opposite presence.
     pub contradictions: Vec<Contradiction>,
+    /// Why there is no analysis. Only where there is none: then the lists are empty, and no other pair is spoilt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Reference entities that no generated one matches.
     pub false_negatives: Vec<WireEntity>,
     /// Generated entities that no reference one matches.
     pub false_positives: Vec<WireEntity>,
+    /// All entities of the reference, by their sentence.
     pub ref_entities_grouped_by_sentence: BTreeMap<String, Vec<WireEntity>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// Two entities of which one asserts what the other denies.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Contradiction {
     /// `similarity` weighted by types and polarity.
     pub effective_score_for_match_debug: f64,
@@ -87,12 +148,17 @@ pub struct Contradiction {
     pub similarity: f64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// An entity and its sentence.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Entity")]
 pub struct WireEntity {
+    /// As long as the model makes them.
     #[serde(serialize_with = "widened")]
+    #[schemars(with = "Vec<f32>")]
     pub embedding: Vec<f32>,
     pub original_label: EntityType,
     pub sentence: String,
+    /// Its words.
     pub text_span: String,
     #[serde(rename = "type")]
     pub kind: EntityType,
@@ -120,13 +186,16 @@ fn widened<S: Serializer>(values: &[f32], serializer: S) -> Result<S::Ok, S::Err
 }
 
 /// What surrounds the predictions of a successful request.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "{T}Answer")]
 pub struct Success<T> {
     data: Data<T>,
+    #[schemars(extend("const" = "success"))]
     result: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Data<T> {
     predictions: T,
 }
@@ -138,14 +207,17 @@ impl<T> Success<T> {
 }
 
 /// The body of a refused or failed request.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Refusal {
     data: Reason,
+    #[schemars(extend("const" = "error"))]
     result: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Reason {
+    /// What was wrong.
     message: String,
 }
 

@@ -142,6 +142,16 @@ fn damaged_checkpoints_are_refused_in_every_layout() {
     assert!(error.to_lowercase().contains("checksum"), "{error}");
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_refused_without_being_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let endless = dir.path().join("chexbert.pth");
+    std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+    let error = Weights::open(&endless, &Device::Cpu).err().unwrap().to_string();
+    assert!(error.contains("chexbert.pth") && error.contains("is no regular file"), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

@@ -6,7 +6,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     io::{self, BufReader, Read},
     path::{Component, Path},
 };
@@ -14,7 +13,7 @@ use std::{
 use candle_core::Device;
 use flate2::bufread::GzDecoder;
 
-use super::super::weights::{Weights, refuse};
+use super::super::weights::{Weights, refuse, regular};
 use addendum_rewards::Result;
 
 /// The longest text file that is read.
@@ -54,7 +53,7 @@ impl Archive {
     }
 
     fn packed(path: &Path, device: &Device) -> Result<Self> {
-        let file = File::open(path).map_err(|error| refuse(path, error))?;
+        let file = regular(path)?;
         let size = file.metadata().map_err(|error| refuse(path, error))?.len();
         let limit = UNPACKED.0.saturating_add(UNPACKED.1.saturating_mul(size));
         let unpacked = Limited { inner: GzDecoder::new(BufReader::new(file)), left: limit, limit };
@@ -73,8 +72,7 @@ impl Archive {
 /// A file that cannot be read, or is not compressed with gzip.
 pub(super) fn is_packed(path: &Path) -> Result<()> {
     let mut magic = [0; 2];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
-    match read.map_err(|error| refuse(path, error))? {
+    match regular(path)?.read_exact(&mut magic).map_err(|error| refuse(path, error))? {
         () if magic == [0x1f, 0x8b] => Ok(()),
         () => Err(refuse(path, "is neither a folder nor compressed with gzip")),
     }

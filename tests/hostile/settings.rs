@@ -1,0 +1,28 @@
+//! Settings files.
+
+use std::path::Path;
+
+use addendum::{
+    study::Study,
+    train::settings::{Settings, Sources},
+};
+
+use crate::files;
+
+const CONFIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs");
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let [runs, studies] = ["", "studies"].map(|folder| files::of(&Path::new(CONFIGS).join(folder)));
+    runs.into_iter().chain(studies).map(|(_, text)| text).collect()
+}
+
+pub fn read(input: &[u8]) {
+    files::with_content(&Vec::new(), "settings.toml", input, |folder| {
+        let file = folder.join("settings.toml");
+        let sources = Sources { file: Some(&file), sets: &[] };
+        if let Ok(settings) = Settings::checked(&sources, Settings::validate) {
+            settings.text().expect("settings that were read can be written");
+        }
+        let _ = Study::read(&file);
+    });
+}
