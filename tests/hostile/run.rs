@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use addendum::{
-    actors::{Identity, checkpoint::Checkpoint},
+    actors::{Faults, Identity, checkpoint::Checkpoint},
     policy::learner::LearnerState,
     replay::{FreshnessGate, GateConfig, Mode},
 };
@@ -29,7 +29,7 @@ static WHOLE: LazyLock<Files> = LazyLock::new(|| {
         learner: vec![1, 2, 3],
     };
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    files::of(&checkpoint.write(folder.path()).expect("it can be written"))
+    files::of(&checkpoint.write(folder.path(), &Faults::default()).expect("it can be written"))
 });
 
 pub fn seeds() -> Vec<Vec<u8>> {
