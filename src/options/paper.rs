@@ -85,6 +85,7 @@ impl PaperOptions {
         let learner = &mut settings.learner;
         learner.memory_limit = self.devices.memory_limit().or(learner.memory_limit);
         learner.schedule.total_steps = settings.run.steps;
+        learner.schedule.warmup_steps = learner.schedule.warmup_steps.min(settings.run.steps / 2);
         learner.schedule.learning_rate = self.learning_rate.unwrap_or(learner.schedule.learning_rate);
         learner.objective.kl_coefficient = self.beta.unwrap_or(learner.objective.kl_coefficient);
         self.edit.apply(&mut settings.edit);

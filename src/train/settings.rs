@@ -20,6 +20,7 @@ use addendum_policy::{
 };
 use addendum_rewards::{Components, RewardConfig};
 use addendum_rewards_remote::Patience;
+use addendum_studies::World;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -129,9 +130,10 @@ impl Settings {
     /// What the phantom benchmark was tuned to, on validation studies.
     pub fn phantoms() -> Self {
         let mut settings = Self::default();
+        let world = Some(World { tail: [0.02, 0.06], ..World::default() });
         settings.data.phantoms =
-            Some(PhantomConfig { version: 2, supervised: 0, held_out: 1000, ..PhantomConfig::default() });
-        settings.run.steps = 400;
+            Some(PhantomConfig { version: 2, supervised: 0, held_out: 1000, world, ..PhantomConfig::default() });
+        settings.run.steps = 250;
         settings.run.batch_groups = 8;
         settings.run.group_size = 8;
         settings.sampling.max_new_tokens = 160;
@@ -139,8 +141,9 @@ impl Settings {
         settings.learner.objective.norm_length = 160.0;
         settings.learner.objective.kl_coefficient = 0.01;
         settings.learner.schedule.learning_rate = 1e-3;
+        settings.learner.schedule.warmup_steps = 20;
         settings.learner.schedule.decay = Decay::Linear;
-        settings.learner.schedule.total_steps = 400;
+        settings.learner.schedule.total_steps = 250;
         settings
     }
 

@@ -208,6 +208,22 @@ fn links_may_not_lead_single_files_out_of_the_folder() {
     assert!(message.contains("outside the dataset folder"), "{message}");
 }
 
+#[cfg(unix)]
+#[test]
+fn linked_directories_may_not_lead_out_of_the_folder_but_images_may_be_one() {
+    let outside = fresh("elsewhere");
+    GrayImage::new(1, 1).save(outside.join("x.png")).unwrap();
+    let dir = with_json("linked", entry(r#""sub/x.png""#, "<image>"));
+    std::os::unix::fs::symlink(&outside, dir.join("sub")).unwrap();
+    let message = Folder::load(&dir, Split::Train).unwrap_err().to_string();
+    assert!(message.contains("outside the dataset folder"), "{message}");
+    fs::remove_file(dir.join("sub")).unwrap();
+    fs::create_dir_all(outside.join("sub")).unwrap();
+    fs::copy(outside.join("x.png"), outside.join("sub/x.png")).unwrap();
+    std::os::unix::fs::symlink(&outside, dir.join("images")).unwrap();
+    assert_eq!(Folder::load(&dir, Split::Train).unwrap().len(), 1);
+}
+
 #[test]
 fn a_missing_folder_and_a_missing_split_are_named() {
     let message = Folder::load("/nonexistent/data", Split::Train).unwrap_err().to_string();

@@ -46,7 +46,7 @@ fn a_body_announced_as_too_long_is_refused_before_it_comes() {
 #[test]
 fn a_client_that_sends_too_much_reads_why() {
     let server = with(ServerConfig { most_body_bytes: 1000, ..ServerConfig::default() });
-    let body = format!("{:<1$}", REPORT, 1 << 18);
+    let body = format!("{REPORT}{}", " ".repeat(1 << 18));
     let (status, answer) = server.post("/predict", &body);
     assert_eq!((status, &answer["data"]["message"]), (413, &"The body is longer than 1000 bytes".into()));
     let chunks = format!(

@@ -30,7 +30,7 @@ fn bodies_that_cannot_be_scored_are_refused_with_the_reason() {
     let long = format!(r#"{{"hyps":["{padding}"],"refs":[""]}}"#);
     let cases = [
         ("/predict", "{", 400, "The body is not JSON"),
-        ("/predict", "\u{feff}{}", 400, "The body is not JSON"),
+        ("/predict", "\u{feff}{}", 400, "Missing 'hyps' or 'refs'"),
         ("/predict", "[1]", 400, "Expected a JSON object"),
         ("/predict", "{}", 400, "Missing 'hyps' or 'refs'"),
         ("/predict", r#"{"hyps":["a",3],"refs":["b","c"]}"#, 400, "`hyps[1]` is 3, expected a string"),

@@ -22,6 +22,7 @@ fn studies(count: usize) -> tempfile::TempDir {
 
 fn settings(data: &Path) -> Settings {
     let mut settings = Settings::phantoms();
+    settings.run.steps = 400;
     (settings.data.folder, settings.data.phantoms) = (Some(data.into()), None);
     settings.policy.path = checkpoint();
     settings
@@ -116,7 +117,7 @@ fn a_reference_longer_than_any_sampled_report_is_a_warning() {
     assert_eq!(told(&plan.problems), Vec::<String>::new());
     let warnings = told(&plan.warnings);
     let expected = format!(
-        "sampling.max_new_tokens: is 96; 1 of 9 sampled references are longer, the longest has {} tokens",
+        "sampling.max_new_tokens: is 160; 1 of 9 sampled references are longer, the longest has {} tokens",
         plan.references.unwrap().longest
     );
     assert_eq!(warnings, [expected]);
