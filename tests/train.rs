@@ -94,10 +94,10 @@ fn a_killed_run_is_resumed_by_its_folder_alone_and_refuses_what_would_change_it(
 
     let settings = fs::read(killed.join("config.toml")).unwrap();
     let resume = |more: &[&str]| addendum().args(["train", "--resume"]).arg(&killed).args(more).output().unwrap();
-    let refused = resume(&["--set", "learner.schedule.learning_rate=0.001"]);
+    let refused = resume(&["--set", "learner.schedule.learning_rate=0.002"]);
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{message}");
-    for part in ["learner.schedule.learning_rate", "is 0.001", "with 0.0005"] {
+    for part in ["learner.schedule.learning_rate", "is 0.002", "with 0.001"] {
         assert!(message.contains(part), "{message}");
     }
     assert_eq!(fs::read(killed.join("config.toml")).unwrap(), settings, "the settings were overwritten");
@@ -173,9 +173,10 @@ fn resumed(run: &Path) -> Command {
 fn a_run_killed_at_twenty_instants_some_of_them_in_a_checkpoint_ends_in_the_same_adapter() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
-    finished(&mut bare(&whole, &[]));
+    let longer = ["--set", "run.steps=60"];
+    finished(&mut bare(&whole, &longer));
     let places = ["checkpoint.file", "checkpoint.rename", "checkpoint.prune", "metrics", "publish"];
-    let mut life = bare(&killed, &[]);
+    let mut life = bare(&killed, &longer);
     for kill in 0..20 {
         life.stdout(Stdio::null()).stderr(Stdio::null());
         if kill % 4 == 0 {
@@ -183,15 +184,16 @@ fn a_run_killed_at_twenty_instants_some_of_them_in_a_checkpoint_ends_in_the_same
             let status = life.args(["--fault", &fault]).status().unwrap();
             assert_eq!(status.code(), None, "{fault}: {status}");
         } else {
-            let mut child = life.spawn().unwrap();
+            // So slow that it is not over before the last kill.
+            let mut child = life.args(["--fault", "learner=slow@1,publish=slow@1"]).spawn().unwrap();
             // From before it reads its settings to well within its steps; scattered, and the same in every run.
-            std::thread::sleep(Duration::from_millis(kill as u64 * 7919 % 1500));
+            std::thread::sleep(Duration::from_millis(kill as u64 * 7919 % 900));
             child.kill().unwrap();
             child.wait().unwrap();
         }
         assert!(!killed.join("adapter").exists(), "the run was over before kill {kill}");
         // One that was killed before it wrote its settings begins again.
-        life = if killed.join("config.toml").exists() { resumed(&killed) } else { bare(&killed, &[]) };
+        life = if killed.join("config.toml").exists() { resumed(&killed) } else { bare(&killed, &longer) };
     }
     finished(&mut life);
     assert_eq!(adapter(&killed), adapter(&whole));
@@ -224,6 +226,10 @@ fn a_signal_leaves_a_checkpoint_and_a_second_one_ends_at_once() {
     // The learner does not come back, so the first signal waits for it.
     let run = dir.path().join("twice");
     let mut child = started(&run, &["--fault", "learner=hang#3"]);
+    while checkpoints(&run).len() < 2 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_secs(1));
     send("INT", &child);
     std::thread::sleep(Duration::from_secs(1));
     assert!(child.try_wait().unwrap().is_none());
