@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer};
+use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer, Ticket};
 use addendum_studies::Dataset;
 use tokio::sync::{Mutex, oneshot};
 
@@ -34,8 +34,10 @@ pub(crate) struct Context<S> {
     pub buffer: ReplayBuffer,
     pub snapshots: Snapshots<S>,
     pub suspects: Suspects,
-    /// Held by the sampler that gathers the tickets of a fixed batch.
-    pub gathering: Mutex<()>,
+    /// Held by the sampler that gathers the tickets of a fixed batch, with a ticket of another block that came up while
+    /// one was gathered. Who gathers next begins with it: kept by a sampler at work, it would be missed by one that waits
+    /// for a ticket until this one is trained on.
+    pub gathering: Mutex<Option<Ticket>>,
     pub meter: Arc<Meter>,
     pub trainer: Compute<Trainer<S>>,
     pub writer: Compute<Writer>,

@@ -31,8 +31,6 @@ pub(crate) struct Fixed<S> {
     reader: Compute<()>,
     /// That one batch holds.
     reports: usize,
-    /// A ticket of another block that came up while one was gathered.
-    spare: Option<Ticket>,
     company: Company,
     under_way: UnderWay<S>,
 }
@@ -48,7 +46,7 @@ impl<S: Send + Sync + 'static> Fixed<S> {
     ) -> Self {
         let under_way = UnderWay::new(index, context.clone(), engine);
         let company = Company::new(&context);
-        Self { name: name.to_string(), context, reader, reports, spare: None, company, under_way }
+        Self { name: name.to_string(), context, reader, reports, company, under_way }
     }
 
     /// Samples a block, or goes on with it; whether there will be more.
@@ -77,12 +75,12 @@ impl<S: Send + Sync + 'static> Fixed<S> {
     }
 
     /// A block, and those of its tickets that are to be had. All tickets of a step are issued as soon as one is.
-    async fn gather(&mut self) -> Option<(Range<u64>, BTreeMap<TicketId, Ticket>)> {
+    async fn gather(&self) -> Option<(Range<u64>, BTreeMap<TicketId, Ticket>)> {
         // One sampler at a time, so that they do not share out a block.
-        let _turn = self.context.gathering.lock().await;
+        let mut spare = self.context.gathering.lock().await;
         let waiting = Instant::now();
         let span = self.context.meter.trace.track(&self.name).span("waiting");
-        let first = match self.spare.take() {
+        let first = match spare.take() {
             Some(ticket) => ticket,
             None => self.context.gate.issue().await?,
         };
@@ -94,7 +92,7 @@ impl<S: Send + Sync + 'static> Fixed<S> {
             && let Issue::Ticket(ticket) = self.context.gate.try_issue()
         {
             if self.block(&ticket) != block {
-                self.spare = Some(ticket);
+                *spare = Some(ticket);
                 break;
             }
             tickets.insert(ticket.id(), ticket);

@@ -195,6 +195,18 @@ pub async fn run(pipeline: Pipeline<Weights>) -> Result<RunSummary<Weights>, Run
     tokio::time::timeout(WATCHDOG, pipeline.run()).await.expect("the run waits forever")
 }
 
+/// Goes on with a run that was dropped, as soon as its folder is free: what it was writing then it writes to the end.
+pub async fn resumed(chain: Pipeline<Weights>) -> Pipeline<Weights> {
+    let chain = chain.resume();
+    let free = async {
+        while let Err(RunError::Locked { .. }) = chain.check() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(WATCHDOG, free).await.expect("the folder is never free");
+    chain
+}
+
 /// Scores the first weight.
 pub struct First;
 

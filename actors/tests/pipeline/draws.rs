@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::common::{Heard, Trouble, Weights, calm, config, pipeline, run};
+use crate::common::{Heard, Trouble, Weights, calm, config, pipeline, resumed, run};
 use addendum_actors::{Pipeline, RolloutSample, RunConfig};
 use addendum_replay::{Mode, RolloutGroup};
 
@@ -46,8 +46,7 @@ async fn redraws_are_the_same_with_any_number_of_samplers_and_after_a_kill() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         drop(running);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let resumed = run(picky(config, slow()).folder(folder.path()).resume()).await.unwrap();
+        let resumed = run(resumed(picky(config, slow()).folder(folder.path())).await).await.unwrap();
         assert_eq!(resumed.snapshot.bytes(), expected, "{samplers} samplers, killed and resumed");
     }
 }

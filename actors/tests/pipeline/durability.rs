@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, path::Path, time::Duration};
 
-use crate::common::{Heard, Trouble, calm, config, finish, pipeline, run};
+use crate::common::{Heard, Trouble, calm, config, finish, pipeline, resumed, run};
 use addendum_actors::{Event, RolloutSample, RunConfig, RunError, StepRecord};
 use tokio::sync::oneshot;
 
@@ -58,15 +58,13 @@ async fn a_run_killed_again_and_again_ends_in_the_same_weights() {
         let (ear, signal) = at_step(step);
         let mut chain = pipeline(config.clone(), slow()).folder(folder.path()).observer(ear);
         if step > 0 {
-            chain = chain.resume();
+            chain = resumed(chain).await;
         }
         let running = chain.start().await.unwrap();
         signal.await;
         drop(running);
-        // The recorder's thread may still be writing; a killed process would not.
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let resumed = run(pipeline(config, slow()).folder(folder.path()).resume()).await.unwrap();
+    let resumed = run(resumed(pipeline(config, slow()).folder(folder.path())).await).await.unwrap();
     assert_eq!(resumed.snapshot.bytes(), expected);
     assert_eq!(steps(folder.path()), (0..8).collect::<Vec<_>>());
 }

@@ -70,9 +70,9 @@ async fn a_process_killed_at_twenty_random_instants_ends_in_the_same_weights() {
             child.kill().unwrap();
             child.wait().unwrap();
             kills += 1;
-            let names = fs::read_dir(folder.path().join("checkpoints")).into_iter().flatten().flatten();
+            let mut names = fs::read_dir(folder.path().join("checkpoints")).into_iter().flatten().flatten();
             let unfinished = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".unfinished");
-            in_a_checkpoint += u32::from(names.map(unfinished).any(|unfinished| unfinished));
+            in_a_checkpoint += u32::from(names.any(unfinished));
         }
         assert!(ends_in(&expected, folder.path()), "after {kills} kills, {in_a_checkpoint} of them in a checkpoint");
     }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::common::{Heard, Trouble, calm, config, finish, run, served};
+use crate::common::{Heard, Trouble, calm, config, finish, resumed, run, served};
 use addendum_actors::RunConfig;
 
 const LONGEST: Duration = Duration::from_millis(6);
@@ -58,8 +58,7 @@ async fn killed_servers_and_resumed_runs_end_in_the_same_weights() {
         tokio::time::sleep(2 * LONGEST).await;
     }
     drop(running);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let resumed = run(chain().resume()).await.unwrap();
+    let resumed = run(resumed(chain()).await).await.unwrap();
     assert!(resumed.finished && resumed.dead_letters.is_empty());
     assert_eq!(resumed.snapshot.bytes(), expected);
 }

@@ -52,6 +52,8 @@ pub struct Trouble {
     pub learner_error: Option<u64>,
     /// Longest random delay per call.
     pub delay: Duration,
+    /// A request that the batch does not answer before another one was answered.
+    pub overtaken: Option<u64>,
     /// How long it takes to build any sampler but the first.
     pub slow_start: Duration,
     pub sampled: AtomicU64,
@@ -79,6 +81,7 @@ impl Default for Trouble {
             unscorable: vec![],
             learner_error: None,
             delay: Duration::ZERO,
+            overtaken: None,
             slow_start: Duration::ZERO,
             sampled: AtomicU64::new(0),
             edited: AtomicU64::new(0),
@@ -179,8 +182,9 @@ impl BatchSampler<Weights> for ToyBatch {
         self.sampler.0.dawdle();
         let seeds = self.requests.iter().flat_map(|(_, request, _)| &request.seeds);
         let company = seeds.fold(0u64, |company, seed| company.rotate_left(9) ^ seed);
-        for (_, request, steps) in &mut self.requests {
-            *steps -= 1;
+        let waits = self.sampler.0.overtaken.filter(|_| self.sampler.0.answered.lock().unwrap().is_empty());
+        for (id, request, steps) in &mut self.requests {
+            *steps = if waits == Some(*id) { 1.max(*steps - 1) } else { *steps - 1 };
             if self.mixes {
                 request.seeds.iter_mut().for_each(|seed| *seed = seed.rotate_left(1) ^ company);
             }
