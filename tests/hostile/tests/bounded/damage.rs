@@ -108,7 +108,7 @@ impl Damage {
         let size = bytes.len();
         let place = |at: &Index| {
             let half = at.index(2 * size + 2);
-            if half % 2 == 0 { half / 2 } else { half / 2 % size.clamp(1, 300) }
+            if half.is_multiple_of(2) { half / 2 } else { half / 2 % size.clamp(1, 300) }
         };
         let end = |start: usize, length: usize| size.min(start + length);
         match self {
