@@ -72,9 +72,8 @@ impl Summary {
         }
         for (index, study) in examined.iter().enumerate() {
             let Ok(place) = folder.place(index) else { continue };
-            let at = |(kind, reason): &(Kind, String)| {
-                Finding::at(*kind, split, &place, Some(&study.id), reason.clone())
-            };
+            let at =
+                |(kind, reason): &(Kind, String)| Finding::at(*kind, split, &place, Some(&study.id), reason.clone());
             self.problems.extend(study.problems.iter().map(at));
             self.warnings.extend(study.warnings.iter().map(at));
         }
