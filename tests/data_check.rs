@@ -63,6 +63,20 @@ fn a_sound_folder_is_described_and_accepted() {
 }
 
 #[test]
+fn numbers_that_stand_in_for_ids_are_not_the_same_study_in_two_splits() {
+    let dir = tempfile::tempdir().unwrap();
+    phantoms(dir.path());
+    for split in Split::ALL {
+        let path = dir.path().join(format!("{}.json", split.name()));
+        let mut entries: Vec<Value> = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        entries.iter_mut().for_each(|entry| drop(entry.as_object_mut().unwrap().remove("id")));
+        fs::write(&path, serde_json::to_vec(&entries).unwrap()).unwrap();
+    }
+    let output = check(&[dir.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
 fn all_that_is_wrong_and_odd_is_told_with_its_line_and_ends_in_status_2() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);

@@ -173,7 +173,7 @@ fn resumed(run: &Path) -> Command {
 fn a_run_killed_at_twenty_instants_some_of_them_in_a_checkpoint_ends_in_the_same_adapter() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
-    let longer = ["--set", "run.steps=60"];
+    let longer = ["--set", "run.steps=100"];
     finished(&mut bare(&whole, &longer));
     let places = ["checkpoint.file", "checkpoint.rename", "checkpoint.prune", "metrics", "publish"];
     let mut life = bare(&killed, &longer);
@@ -226,7 +226,9 @@ fn a_signal_leaves_a_checkpoint_and_a_second_one_ends_at_once() {
     // The learner does not come back, so the first signal waits for it.
     let run = dir.path().join("twice");
     let mut child = started(&run, &["--fault", "learner=hang#3"]);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while checkpoints(&run).len() < 2 {
+        assert!(Instant::now() < deadline, "no second checkpoint was written");
         std::thread::sleep(Duration::from_millis(5));
     }
     std::thread::sleep(Duration::from_secs(1));

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -25,11 +25,11 @@ struct Notes {
 /// Where a ticket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    Sampler(String),
+    Sampler(Arc<str>),
     /// Waits for a worker of this stage.
-    Before(String),
+    Before(Arc<str>),
     /// A worker of this stage has it.
-    In(String),
+    In(Arc<str>),
     /// Waits for the other groups of its step.
     Ready,
 }

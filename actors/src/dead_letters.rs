@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     RunError,
+    compute::{Failure, guarded},
     disk::{UNFINISHED, put_in_place, write_synced},
 };
 
@@ -42,18 +43,20 @@ pub(crate) fn write(
         letters.iter().map(|(ticket, letter)| (letter.study, (*ticket, letter))).collect();
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     for (copied, (index, (ticket, letter))) in by_study.into_iter().enumerate() {
-        let (list, mut entry) = match dataset.study(index) {
-            Ok(study) => {
-                let names = names(&study, index);
-                if copied < MOST_COPIED {
-                    for (name, view) in names.iter().zip(&study.views) {
-                        copy(view, &folder.join(name));
+        // It may have died because reading it panics.
+        let (list, mut entry) =
+            match guarded(|| dataset.study(index).map_err(|error| Failure::Refused(error.to_string()))) {
+                Ok(study) => {
+                    let names = names(&study, index);
+                    if copied < MOST_COPIED {
+                        for (name, view) in names.iter().zip(&study.views) {
+                            copy(view, &folder.join(name));
+                        }
                     }
+                    (&mut readable, folder::entry(&study, &names))
                 }
-                (&mut readable, folder::entry(&study, &names))
-            }
-            Err(error) => (&mut unreadable, json!({"unreadable": error.to_string()})),
-        };
+                Err(error) => (&mut unreadable, json!({"unreadable": error.to_string()})),
+            };
         entry["dead_letter"] = json!({
             "ticket": ticket.0, "index": index, "attempts": letter.attempts, "lost": letter.lost, "error": letter.error,
         });

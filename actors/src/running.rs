@@ -123,14 +123,11 @@ impl<S: Send + Sync + 'static> Running<S> {
             Some(Outcome::Finished) | None => self.conclude().await,
         };
         self.take_down().await;
-        match (summary, self.failure()) {
-            (Ok(_), Some(error)) => Err(error),
-            (summary, _) => Ok(RunSummary {
-                evaluations: self.evaluations().await,
-                restarts: self.context.meter.restarts(),
-                ..summary?
-            }),
-        }
+        let summary = match (summary, self.failure()) {
+            (Ok(_), Some(error)) => return Err(error),
+            (summary, _) => summary?,
+        };
+        Ok(RunSummary { evaluations: self.evaluations().await, restarts: self.context.meter.restarts(), ..summary })
     }
 
     /// Lets the current step end, saves it, and evaluates the last version if the run is complete and nobody stops that.
@@ -140,6 +137,10 @@ impl<S: Send + Sync + 'static> Running<S> {
                 _ = learner.wait(None) => {}
                 error = stall::too_long(&self.context) => return Err(error),
             }
+        }
+        // A step that ended the run has chosen what it is resumed from.
+        if let Some(error) = self.failure() {
+            return Err(error);
         }
         self.save().await?;
         let context = self.context.clone();
@@ -191,6 +192,8 @@ impl<S: Send + Sync + 'static> Running<S> {
 
     /// Stops every actor, then writes what the recorder has not, however long that takes: unless it stands still.
     async fn take_down(&mut self) {
+        // The last evaluation was not watched.
+        self.context.meter.board.moved();
         self.roster.close();
         for child in self.supervisor.get_children() {
             child.kill();

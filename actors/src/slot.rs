@@ -62,7 +62,7 @@ pub(crate) type Worth = Arc<dyn Fn(&RolloutGroup) -> bool + Send + Sync>;
 impl Hop {
     pub fn forward(&self, group: RolloutGroup, meter: &Meter) {
         let place = match self {
-            Self::Pool(stage, _) => Place::Before(stage.to_string()),
+            Self::Pool(stage, _) => Place::Before(stage.clone()),
             Self::Buffer(..) => Place::Ready,
         };
         // Before it goes: it may be back at the gate as soon as it has gone.

@@ -166,7 +166,7 @@ impl Worker for StageWorker {
         if !pause.is_zero() {
             time::sleep(std::mem::take(pause)).await;
         }
-        workers.meter.board.at(group.ticket.id(), Place::In(workers.name.to_string()));
+        workers.meter.board.at(group.ticket.id(), Place::In(workers.name.clone()));
         workers.meter.waited(&workers.name, queued.elapsed());
         drop(std::mem::take(waiting));
         let ticket = group.ticket.id().0;

@@ -148,12 +148,13 @@ impl Folder {
         self.listing.studies.place(index)
     }
 
-    /// The patient of the study at `index`, if the file tells.
+    /// The id of the study at `index` and its patient, as far as the file tells.
     ///
     /// # Errors
     /// As [`Dataset::study`].
-    pub fn patient(&self, index: usize) -> Result<Option<String>> {
-        Ok(self.row(index)?.patient)
+    pub fn names(&self, index: usize) -> Result<(Option<String>, Option<String>)> {
+        let row = self.row(index)?;
+        Ok((row.id, row.patient))
     }
 
     fn row(&self, index: usize) -> Result<Row> {

@@ -31,6 +31,8 @@ pub fn split(report: &str) -> Vec<Section> {
     let mut sections = vec![Section { kind: Kind::Untitled, whole: 0..first, body: 0..first }];
     let ends = headings.iter().skip(1).map(|heading| heading.start).chain([report.len()]);
     let mut spoke = false;
+    // The first section of what was read earlier and is not marked yet, and whether one before it speaks.
+    let mut earlier: Option<(usize, bool)> = None;
     for (heading, end) in headings.iter().zip(ends) {
         let kind = match (heading.kind, sections.last_mut()) {
             // "Lungs:" goes on with the section that it stands in, or starts the findings.
@@ -45,9 +47,12 @@ pub fn split(report: &str) -> Vec<Section> {
         };
         if kind == Kind::Report {
             // Whatever sections it had, what was read earlier ends here.
-            let earlier = sections.iter_mut().skip_while(|section| section.kind != Kind::Earlier);
-            earlier.for_each(|section| section.kind = Kind::Earlier);
-            spoke = sections.iter().any(|section| section.kind.speaks());
+            if let Some((first, before)) = earlier {
+                sections[first..].iter_mut().for_each(|section| section.kind = Kind::Earlier);
+                (earlier, spoke) = (Some((sections.len(), before)), before);
+            }
+        } else if kind == Kind::Earlier {
+            earlier.get_or_insert((sections.len(), spoke));
         }
         spoke |= kind.speaks();
         let ended = if kind.ends_with_its_paragraph() && !spoke {
@@ -146,7 +151,7 @@ fn says_without_heading(report: &str, section: &Section) -> bool {
 
 /// Whether a text without a heading says anything, unlike a title in capitals.
 fn is_prose(text: &str) -> bool {
-    text.contains(|c: char| c.is_lowercase()) || text.ends_with('.')
+    text.ends_with('.') || text.contains(|c: char| c.is_lowercase())
 }
 
 /// Whether a word is a ruled line.

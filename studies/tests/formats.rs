@@ -76,7 +76,7 @@ fn every_form_gives_the_same_studies() {
     for (name, file, text) in files {
         let dir = folder(name, &[(file, &text)]);
         assert_eq!(told(&studies(&dir, Split::Train)[0]), told(&expected[0]), "{name}");
-        assert_eq!(Folder::load(&dir, Split::Train).unwrap().patient(0).unwrap().as_deref(), Some("7"), "{name}");
+        assert_eq!(Folder::load(&dir, Split::Train).unwrap().names(0).unwrap().1.as_deref(), Some("7"), "{name}");
     }
 }
 

@@ -42,7 +42,7 @@ impl<S: Send + Sync + 'static> Assignment<S> {
     /// A ticket that the sampler of this name took.
     pub fn new(ticket: Ticket, context: Arc<Context<S>>, sampler: &str) -> Self {
         context.meter.trace.issued(&ticket);
-        context.meter.board.at(ticket.id(), Place::Sampler(sampler.to_string()));
+        context.meter.board.at(ticket.id(), Place::Sampler(sampler.into()));
         context.ahead.issued(ticket.id());
         let track = context.meter.trace.track(sampler);
         Self { ticket, context, since: Instant::now(), track }

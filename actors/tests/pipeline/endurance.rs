@@ -16,7 +16,7 @@ use addendum_actors::{
 use addendum_replay::{Mode, RolloutGroup};
 use tokio::sync::Notify;
 
-use crate::common::{Heard, ToyLearner, Trouble, Weights, calm, config, pipeline, run, with_learner};
+use crate::common::{Heard, Stepping, ToyLearner, Trouble, Weights, calm, config, pipeline, run, with_learner};
 
 /// Fails for every ticket from one on, as long as the service behind it is dead.
 struct Service {
@@ -103,39 +103,19 @@ async fn steps_without_groups_have_no_means_and_a_trained_one_between_them_start
     assert_eq!(text.lines().count(), 9);
 }
 
-/// Skips every step from one on.
-struct Skipping(ToyLearner, u64);
-
-impl Learner<Weights> for Skipping {
-    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, EngineError> {
-        self.1 += 1;
-        match self.1 {
-            ..=3 => self.0.step(groups),
-            _ => Ok(StepStats { skipped: true, loss: f64::NAN, gradient_norm: f64::INFINITY, ..StepStats::default() }),
-        }
-    }
-    fn snapshot(&self) -> Result<Arc<Weights>, EngineError> {
-        self.0.snapshot()
-    }
-    fn save(&self) -> Result<Vec<u8>, EngineError> {
-        self.0.save()
-    }
-    fn restore(&mut self, state: &[u8]) -> Result<(), EngineError> {
-        self.0.restore(state)
-    }
-    fn write_snapshot(&self, snapshot: &Weights) -> Result<Vec<u8>, EngineError> {
-        self.0.write_snapshot(snapshot)
-    }
-    fn read_snapshot(&self, bytes: &[u8]) -> Result<Weights, EngineError> {
-        self.0.read_snapshot(bytes)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_skips_step_after_step_ends_with_what_is_known_and_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let config = RunConfig { steps: 20, max_skipped_in_a_row: 4, ..config() };
-    let chain = with_learner(config, Trouble::default(), |trouble| Skipping(ToyLearner::new(trouble), 0));
+    let mut steps = 0;
+    let three = move |toy: &mut ToyLearner, groups: &[RolloutGroup]| {
+        steps += 1;
+        match steps {
+            ..=3 => toy.step(groups),
+            _ => Ok(StepStats { skipped: true, loss: f64::NAN, gradient_norm: f64::INFINITY, ..StepStats::default() }),
+        }
+    };
+    let chain = with_learner(config, Trouble::default(), move |trouble| Stepping(ToyLearner::new(trouble), three));
     let error = run(chain.folder(folder.path())).await.unwrap_err().to_string();
     assert!(error.starts_with("4 steps in a row were skipped") && error.contains("step 6"), "{error}");
     assert!(error.contains("loss NaN") && error.contains("norm inf"), "{error}");

@@ -15,7 +15,8 @@ use addendum_actors::{
 use addendum_replay::RolloutGroup;
 
 use crate::common::{
-    Heard, ToyLearner, ToySampler, Trouble, Weights, calm, config, pipeline, run, stages, studies, with_learner,
+    Heard, Stepping, ToyLearner, ToySampler, Trouble, Weights, calm, config, pipeline, run, stages, studies,
+    with_learner,
 };
 
 fn faulty(config: RunConfig, faults: &str) -> Pipeline<Weights> {
@@ -128,34 +129,14 @@ async fn dead_letters_are_written_as_studies_with_their_reasons() {
     assert_eq!(entries[0]["conversations"][1]["value"], studies(7)[3].reference.text());
 }
 
-/// Reports a KL of 99 from one step on, and learns as ever.
-struct Straying(ToyLearner, u64);
-
-impl Learner<Weights> for Straying {
-    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, EngineError> {
-        let stats = self.0.step(groups)?;
-        let kl = if self.0.steps > self.1 { 99.0 } else { 0.1 };
-        Ok(StepStats { kl, ..stats })
-    }
-    fn snapshot(&self) -> Result<Arc<Weights>, EngineError> {
-        self.0.snapshot()
-    }
-    fn save(&self) -> Result<Vec<u8>, EngineError> {
-        self.0.save()
-    }
-    fn restore(&mut self, state: &[u8]) -> Result<(), EngineError> {
-        self.0.restore(state)
-    }
-    fn write_snapshot(&self, snapshot: &Weights) -> Result<Vec<u8>, EngineError> {
-        self.0.write_snapshot(snapshot)
-    }
-    fn read_snapshot(&self, bytes: &[u8]) -> Result<Weights, EngineError> {
-        self.0.read_snapshot(bytes)
-    }
-}
-
+/// Reports a KL of 99 from the sixth step on, and learns as ever.
 fn straying(config: RunConfig) -> Pipeline<Weights> {
-    with_learner(config, Trouble::default(), |trouble| Straying(ToyLearner::new(trouble), 5))
+    let step = |toy: &mut ToyLearner, groups: &[RolloutGroup]| {
+        let stats = toy.step(groups)?;
+        let kl = if toy.steps > 5 { 99.0 } else { 0.1 };
+        Ok(StepStats { kl, ..stats })
+    };
+    with_learner(config, Trouble::default(), move |trouble| Stepping(ToyLearner::new(trouble), step))
 }
 
 fn signs(heard: &Heard) -> Vec<(u64, Sign)> {

@@ -170,7 +170,8 @@ impl<'a> Passes<'a> {
         let shared = self.config.shared_prefix != SharedPrefix::None;
         let groups = || lessons.iter().map(|lesson| lesson.group);
         let tokens: usize = groups().map(TrainGroup::tokens).sum();
-        let Room { tokens: room, .. } = self.room;
+        // A response that is longer than any before must be tried before it is said not to fit.
+        let room = groups().map(TrainGroup::largest_alone).fold(self.room.tokens, usize::max);
         let together = match replicas {
             1 => self.config.micro_batch_tokens,
             n => self.config.micro_batch_tokens.min(tokens.div_ceil(n)),

@@ -37,15 +37,25 @@ pub const IMAGES: Column = Column(&[
     "paths",
     "pathtoimage",
     "imgpath",
+    "imgpaths",
     "file",
     "files",
     "filename",
     "filenames",
     "filepath",
+    "filepaths",
 ]);
 pub const VIEWS: Column = Column(&["view", "views", "viewposition", "viewpositions", "projection", "frontallateral"]);
-pub const PRIOR_IMAGES: Column =
-    Column(&["prior", "priorimage", "priorimages", "priorimagepath", "priorimagepaths", "priorpath", "priorpaths"]);
+pub const PRIOR_IMAGES: Column = Column(&[
+    "prior",
+    "priors",
+    "priorimage",
+    "priorimages",
+    "priorimagepath",
+    "priorimagepaths",
+    "priorpath",
+    "priorpaths",
+]);
 pub const PRIOR_VIEWS: Column = Column(&["priorview", "priorviews", "priorviewposition", "priorviewpositions"]);
 pub const FINDINGS: Column = Column(&["findings", "sectionfindings", "findingssection"]);
 pub const REPORT: Column = Column(&["report", "reporttext", "fullreport", "radiologyreport", "text"]);
@@ -59,6 +69,9 @@ pub const INDICATION: Column = Column(&[
     "reasonforexam",
     "sectionindication",
     "sectionclinicalhistory",
+    "sectionclinicalindication",
+    "sectionclinicalinformation",
+    "sectionreasonforexam",
     "sectionhistory",
 ]);
 pub const TECHNIQUE: Column = Column(&["technique", "sectiontechnique"]);
@@ -91,25 +104,27 @@ pub fn check(header: &[String]) -> Result<(), String> {
     Ok(())
 }
 
+#[cfg(any(test, feature = "parquet"))]
+const ALL: [Column; 13] = [
+    ID,
+    PATIENT,
+    SPLIT,
+    IMAGES,
+    VIEWS,
+    PRIOR_IMAGES,
+    PRIOR_VIEWS,
+    FINDINGS,
+    REPORT,
+    IMPRESSION,
+    INDICATION,
+    TECHNIQUE,
+    COMPARISON,
+];
+
 /// Whether a field may say something of a study.
 #[cfg(feature = "parquet")]
 pub fn is_known(name: &str) -> bool {
-    let columns = [
-        ID,
-        PATIENT,
-        SPLIT,
-        IMAGES,
-        VIEWS,
-        PRIOR_IMAGES,
-        PRIOR_VIEWS,
-        FINDINGS,
-        REPORT,
-        IMPRESSION,
-        INDICATION,
-        TECHNIQUE,
-        COMPARISON,
-    ];
-    CONVERSATIONS.contains(&name) || columns.iter().any(|column| column.0.contains(&plain(name).as_str()))
+    CONVERSATIONS.contains(&name) || ALL.iter().any(|column| column.0.contains(&plain(name).as_str()))
 }
 
 /// The values of an entry, without nulls, by plain names.
@@ -151,22 +166,7 @@ mod tests {
 
     #[test]
     fn all_names_are_written_plainly_and_stand_for_one_field() {
-        let all = [
-            ID,
-            PATIENT,
-            SPLIT,
-            IMAGES,
-            VIEWS,
-            PRIOR_IMAGES,
-            PRIOR_VIEWS,
-            FINDINGS,
-            REPORT,
-            IMPRESSION,
-            INDICATION,
-            TECHNIQUE,
-            COMPARISON,
-        ];
-        let mut names: Vec<&str> = all.iter().flat_map(|column| column.0).copied().collect();
+        let mut names: Vec<&str> = ALL.iter().flat_map(|column| column.0).copied().collect();
         assert!(names.iter().all(|name| plain(name) == *name));
         let count = names.len();
         names.sort_unstable();

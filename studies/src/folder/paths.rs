@@ -32,6 +32,15 @@ impl Images {
 
     /// The file that `written` means, or why there is none.
     pub fn resolve(&self, written: &str) -> Result<PathBuf, String> {
+        self.find(written, |file| fs::canonicalize(file).ok())
+    }
+
+    /// Whether there is such a file; where directories lead is asked once.
+    pub fn check(&self, written: &str) -> Result<(), String> {
+        self.find(written, |file| self.real(file)).map(drop)
+    }
+
+    fn find(&self, written: &str, real: impl Fn(&Path) -> Option<PathBuf>) -> Result<PathBuf, String> {
         let unix = written.strip_prefix("file://").unwrap_or(written).replace('\\', "/");
         let path = Path::new(&unix);
         if unix.trim().is_empty() {
@@ -45,7 +54,7 @@ impl Images {
         }
         // Joining an absolute path replaces the folder; the check of the canonical path below then decides.
         let candidates = [self.dir.join(path), self.dir.join("images").join(path)];
-        let Some(real) = candidates.iter().find_map(|file| self.real(file)) else {
+        let Some(real) = candidates.iter().find_map(|file| real(file.as_path())) else {
             if path.is_absolute() {
                 return Err(format!("`{written}` is an absolute path outside the dataset folder, or missing"));
             }

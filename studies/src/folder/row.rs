@@ -65,7 +65,7 @@ impl Row {
 
     /// All that is wrong with the images' files, without opening them.
     pub fn missing(&self, images: &Images) -> Vec<Problem> {
-        let wrong = |picture: &Picture| Some(Problem::new(&picture.field, images.resolve(&picture.path).err()?));
+        let wrong = |picture: &Picture| Some(Problem::new(&picture.field, images.check(&picture.path).err()?));
         self.content.pictures.iter().filter_map(wrong).collect()
     }
 
@@ -89,7 +89,7 @@ fn named<'a>(fields: &Fields<'a>, column: Column) -> Result<Option<(&'a str, Str
     match fields.get(column) {
         None => Ok(None),
         Some((_, Value::String(name))) if name.trim().is_empty() => Ok(None),
-        Some((field, Value::String(name))) => Ok(Some((field, name.clone()))),
+        Some((field, Value::String(name))) => Ok(Some((field, name.trim().to_owned()))),
         Some((field, Value::Number(name))) => Ok(Some((field, name.to_string()))),
         Some((field, other)) => Err(mistyped(field, "a string or a number", other)),
     }

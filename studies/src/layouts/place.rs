@@ -44,7 +44,8 @@ impl Images {
             fs::create_dir_all(folder).map_err(Error::io(folder))?;
             _ = fs::remove_file(&to);
             let placed = match self.placement {
-                Placement::HardLink => fs::hard_link(&from, &to),
+                // Of a file, not of a link to it, which would lead nowhere from here.
+                Placement::HardLink => fs::canonicalize(&from).and_then(|file| fs::hard_link(file, &to)),
                 _ => fs::copy(&from, &to).map(drop),
             };
             placed.map_err(Error::io(&to))?;

@@ -17,7 +17,10 @@ pub fn official(studies: &[Place], seed: u64) -> Vec<Option<Split>> {
     let drawn = shuffled(training.into_iter().collect(), seed);
     let count = if without_validation && drawn.len() > 1 { drawn.len().div_ceil(100) } else { 0 };
     let validation: BTreeSet<&str> = drawn.into_iter().take(count).collect();
-    let split = |(patient, split): &Place| if validation.contains(patient) { Some(Split::Val) } else { *split };
+    let split = |(patient, split): &Place| match split {
+        Some(Split::Train) if validation.contains(patient) => Some(Split::Val),
+        split => *split,
+    };
     studies.iter().map(split).collect()
 }
 
@@ -80,6 +83,10 @@ mod tests {
         let splits = official(&studies, 0);
         let count = |splits: &[Option<Split>], split| splits.iter().filter(|found| **found == Some(split)).count();
         assert_eq!([Split::Train, Split::Val, Split::Test].map(|split| count(&splits, split)), [237, 3, 10]);
+        let two = [("p0", Some(Split::Train)), ("p0", Some(Split::Test)), ("p0", None), ("p1", Some(Split::Train))];
+        for seed in 0..8 {
+            assert_eq!(official(&two, seed)[1..3], [Some(Split::Test), None], "only studies for training are drawn");
+        }
         studies[0].1 = Some(Split::Val);
         studies[1].1 = None;
         assert_eq!(official(&studies, 0), studies.iter().map(|(_, split)| *split).collect::<Vec<_>>());

@@ -366,3 +366,35 @@ impl Learner<Weights> for ToyLearner {
         Ok(Weights(bytes.chunks(8).map(number).collect::<Result<_, _>>()?))
     }
 }
+
+/// A toy learner whose steps are taken by a function.
+pub struct Stepping<F>(pub ToyLearner, pub F);
+
+impl<F> Learner<Weights> for Stepping<F>
+where
+    F: FnMut(&mut ToyLearner, &[RolloutGroup]) -> Result<StepStats, EngineError> + Send,
+{
+    fn step(&mut self, groups: &[RolloutGroup]) -> Result<StepStats, EngineError> {
+        (self.1)(&mut self.0, groups)
+    }
+
+    fn snapshot(&self) -> Result<Arc<Weights>, EngineError> {
+        self.0.snapshot()
+    }
+
+    fn save(&self) -> Result<Vec<u8>, EngineError> {
+        self.0.save()
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), EngineError> {
+        self.0.restore(state)
+    }
+
+    fn write_snapshot(&self, snapshot: &Weights) -> Result<Vec<u8>, EngineError> {
+        self.0.write_snapshot(snapshot)
+    }
+
+    fn read_snapshot(&self, bytes: &[u8]) -> Result<Weights, EngineError> {
+        self.0.read_snapshot(bytes)
+    }
+}

@@ -17,5 +17,5 @@ pub fn prompt(checkpoint: &Path, report: usize) -> Option<usize> {
     let config: Value = serde_json::from_slice(&fs::read(checkpoint.join("config.json")).ok()?).ok()?;
     let text = config.get("text_config").unwrap_or(&config);
     let positions = text.get("max_position_embeddings").or(config.get("max_position_embeddings"))?.as_u64()?;
-    usize::try_from(positions).ok()?.checked_sub(report)
+    Some(usize::try_from(positions).ok()?.saturating_sub(report))
 }

@@ -33,6 +33,8 @@ pub struct Check {
 #[derive(Default)]
 pub struct Examined {
     pub id: String,
+    /// The id, if the file gives one.
+    pub named: Option<String>,
     pub patient: Option<String>,
     pub images: usize,
     /// Words of the reference.
@@ -52,14 +54,15 @@ impl Check {
     /// Reads a study as a run would.
     pub fn examine(&self, folder: &Folder, index: usize) -> Examined {
         let mut found = Examined::default();
-        let (study, patient) = match folder.study(index).and_then(|study| Ok((study, folder.patient(index)?))) {
+        let (study, (named, patient)) = match folder.study(index).and_then(|study| Ok((study, folder.names(index)?))) {
             Ok(read) => read,
             Err(error) => {
                 found.problems.push((Kind::Entry, error.to_string()));
                 return found;
             }
         };
-        (found.id, found.patient, found.images) = (study.id.clone(), patient, study.views.len());
+        (found.id, found.images) = (study.id.clone(), study.views.len());
+        (found.named, found.patient) = (named, patient);
         self.read_report(study.reference.text(), &mut found);
         if self.images {
             self.open_images(study, &mut found);

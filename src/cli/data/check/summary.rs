@@ -48,7 +48,7 @@ impl Summary {
                     let examined = examine(&studies, split, check, progress);
                     summary.take(split, &studies, &examined);
                     for (what, met, name) in [
-                        ("id", &mut ids, (|study| Some(study.id.clone())) as fn(&Examined) -> Option<String>),
+                        ("id", &mut ids, (|study| study.named.clone()) as fn(&Examined) -> Option<String>),
                         ("patient", &mut patients, |study| study.patient.clone()),
                     ] {
                         summary.problems.extend(shared(what, met, split, &studies, &examined, name));
