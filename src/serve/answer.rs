@@ -43,12 +43,12 @@ pub(super) fn joined(pairs: Vec<Result<Predictions, Refused>>) -> Predictions {
     all
 }
 
-/// Whether an answer of at most `most` bytes can hold so many numbers of embeddings, told before it takes memory.
+/// Whether an answer of at most `most` bytes can hold what takes `least`, told before it is written.
 ///
 /// # Errors
-/// It cannot: each takes at least four bytes, as in `0.0,`.
-pub(super) fn fits(numbers: usize, most: usize) -> Result<(), Refused> {
-    if numbers > most / 4 { Err(too_long(most)) } else { Ok(()) }
+/// It cannot.
+pub(super) fn fits(least: usize, most: usize) -> Result<(), Refused> {
+    if least > most { Err(too_long(most)) } else { Ok(()) }
 }
 
 /// The JSON of an answer.

@@ -31,7 +31,13 @@ impl Place {
 
     /// Completes when the place is to go to another.
     pub async fn lost(&self) {
-        self.leave.notified().await;
+        loop {
+            self.leave.notified().await;
+            // Work may have begun in the meantime.
+            if self.idle.load().is_some() {
+                return;
+            }
+        }
     }
 }
 

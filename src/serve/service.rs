@@ -214,13 +214,13 @@ impl Service {
 
     fn analyses(&self, waits: &Waits<'_>, pairs: &[Texts]) -> Result<Analyses, Refused> {
         let mut analyses = Vec::new();
-        let mut numbers = 0;
+        let mut bytes = 0;
         for pair in pairs {
             go_on(waits)?;
             let analysis =
                 pair.as_ref().map_err(Refused::clone).and_then(|(generation, truth)| self.analyze(generation, truth));
-            numbers += analysis.as_ref().map_or(0, analyze::numbers);
-            answer::fits(numbers, self.options.most_answer_bytes)?;
+            bytes += analysis.as_ref().map_or(0, analyze::least_bytes);
+            answer::fits(bytes, self.options.most_answer_bytes)?;
             analyses.push(analysis);
         }
         let spoilt = |error: Refused| Analysis { error: Some(error.message), ..Analysis::default() };

@@ -13,7 +13,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         |human: &str, report: &str| json!([{"from": "human", "value": human}, {"from": "gpt", "value": report}]);
     let plain = json!([
         {"id": "a", "image": "a.png", "conversations": turns("<image>\nIndication: Cough.", "The lungs are clear.")},
-        {"id": "b", "images": ["b.png", "c.png"], "views": ["frontal", "prior frontal"],
+        {"id": "b", "images": ["b.png", "c.png"], "views": [{"projection": "frontal", "timing": "current"}, {"projection": "frontal", "timing": "prior"}],
             "conversations": turns("<image> prior <image> Comparison: ___.", "FINDINGS: No effusion.\nIMPRESSION: Normal.")},
     ]);
     let python = r#"[{"id": 7, "image": NaN, "images": "a.png", "indication": NaN, "score": [Infinity],
@@ -21,14 +21,15 @@ pub fn seeds() -> Vec<Vec<u8>> {
     vec![plain.to_string().into(), serde_json::to_vec_pretty(&plain).unwrap_or_default(), python.into()]
 }
 
-pub fn read(input: &[u8]) {
+pub fn read(input: &[u8]) -> bool {
     let files: Files = IMAGES.map(|name| (name.to_owned(), Vec::new())).into();
     files::with_content(&files, "train.json", input, |folder| {
-        let Ok(folder) = Folder::load(folder, Split::Train) else { return };
+        let Ok(folder) = Folder::load(folder, Split::Train) else { return false };
         for i in 0..folder.len() {
             if let Ok(study) = folder.study(i) {
                 let _ = Prompt::new(&study);
             }
         }
-    });
+        true
+    })
 }

@@ -29,14 +29,14 @@ pub fn seeds(files: &Files) -> Vec<Vec<u8>> {
 
 /// Runs `read` on a folder with these files, of which the one that the first byte tells has the rest of `input` for its
 /// content.
-pub fn with(files: &Files, input: &[u8], read: impl FnOnce(&Path)) {
-    let Some((which, content)) = input.split_first() else { return };
+pub fn with(files: &Files, input: &[u8], read: impl FnOnce(&Path) -> bool) -> bool {
+    let Some((which, content)) = input.split_first() else { return false };
     let which = usize::from(*which) % files.len();
-    with_content(files, &files[which].0, content, read);
+    with_content(files, &files[which].0, content, read)
 }
 
 /// Runs `read` on a folder with these files, of which one has this content.
-pub fn with_content(files: &Files, name: &str, content: &[u8], read: impl FnOnce(&Path)) {
+pub fn with_content(files: &Files, name: &str, content: &[u8], read: impl FnOnce(&Path) -> bool) -> bool {
     thread_local! {
         static FOLDER: OnceCell<TempDir> = const { OnceCell::new() };
     }
@@ -46,12 +46,13 @@ pub fn with_content(files: &Files, name: &str, content: &[u8], read: impl FnOnce
             put(folder, name, content);
         }
         put(folder, name, content);
-        read(folder);
+        let taken = read(folder);
         for (name, _) in files {
             fs::remove_file(folder.join(name)).expect("the file was put there");
         }
         let _ = fs::remove_file(folder.join(name));
-    });
+        taken
+    })
 }
 
 fn put(folder: &Path, name: &str, content: &[u8]) {

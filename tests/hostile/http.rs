@@ -26,11 +26,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
     bodies.map(|body| body.to_string().into_bytes()).chain([python.to_vec()]).collect()
 }
 
-pub fn read(input: &[u8]) {
-    for endpoint in [Endpoint::Predict, Endpoint::Analyze] {
-        match SERVICE.answer(endpoint, input) {
+pub fn read(input: &[u8]) -> bool {
+    let answered = [Endpoint::Predict, Endpoint::Analyze].map(|endpoint| {
+        let answer = SERVICE.answer(endpoint, input);
+        match &answer {
             Ok(answer) => assert!(answer.starts_with(b"{") && answer.ends_with(b"}")),
             Err(refused) => assert!(refused.status.is_client_error(), "{}", refused.message),
         }
-    }
+        answer.is_ok()
+    });
+    answered.contains(&true)
 }

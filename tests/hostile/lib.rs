@@ -20,8 +20,8 @@ mod settings;
 pub struct Reader {
     /// Valid inputs.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// Reads an input as the program does.
-    pub read: fn(&[u8]),
+    /// Reads an input as the program does; whether it is taken, as every seed is.
+    pub read: fn(&[u8]) -> bool,
     /// The most memory at a time, in bytes: for each byte of an input, and beside that.
     pub memory: (usize, usize),
 }

@@ -36,14 +36,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
     files::seeds(&WHOLE.1)
 }
 
-pub fn read(input: &[u8]) {
-    files::with(&WHOLE.1, input, |folder| drop(Policy::load(folder, DType::F32, &Device::Cpu)));
+pub fn read(input: &[u8]) -> bool {
+    files::with(&WHOLE.1, input, |folder| Policy::load(folder, DType::F32, &Device::Cpu).is_ok())
 }
 
 pub fn adapter_seeds() -> Vec<Vec<u8>> {
     files::seeds(&WHOLE.2)
 }
 
-pub fn read_adapter(input: &[u8]) {
-    files::with(&WHOLE.2, input, |folder| drop(Adapter::load_peft(&WHOLE.0, folder, &Device::Cpu)));
+pub fn read_adapter(input: &[u8]) -> bool {
+    files::with(&WHOLE.2, input, |folder| Adapter::load_peft(&WHOLE.0, folder, &Device::Cpu).is_ok())
 }

@@ -37,7 +37,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     files::seeds(&WHOLE).into_iter().chain([learner.to_bytes()]).collect()
 }
 
-pub fn read(input: &[u8]) {
-    files::with(&WHOLE, input, |folder| drop(Checkpoint::read(folder)));
-    let _ = LearnerState::from_bytes(input);
+pub fn read(input: &[u8]) -> bool {
+    let whole = files::with(&WHOLE, input, |folder| Checkpoint::read(folder).is_ok());
+    LearnerState::from_bytes(input).is_ok() || whole
 }

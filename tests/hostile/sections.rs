@@ -14,7 +14,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     .into()
 }
 
-pub fn read(input: &[u8]) {
+pub fn read(input: &[u8]) -> bool {
     let report = String::from_utf8_lossy(input);
     let whole: usize = sections::split(&report).iter().map(|section| section.whole.len()).sum();
     assert_eq!(whole, report.len(), "sections are all of a report");
@@ -22,4 +22,5 @@ pub fn read(input: &[u8]) {
     for sentence in sentences::split(&spoken) {
         assert!(!sentence.trim().is_empty(), "a sentence says something");
     }
+    true
 }

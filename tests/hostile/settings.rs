@@ -16,13 +16,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
     runs.into_iter().chain(studies).map(|(_, text)| text).collect()
 }
 
-pub fn read(input: &[u8]) {
+pub fn read(input: &[u8]) -> bool {
     files::with_content(&Vec::new(), "settings.toml", input, |folder| {
         let file = folder.join("settings.toml");
         let sources = Sources { file: Some(&file), sets: &[] };
-        if let Ok(settings) = Settings::checked(&sources, Settings::validate) {
+        let settings = Settings::checked(&sources, Settings::validate);
+        if let Ok(settings) = &settings {
             settings.text().expect("settings that were read can be written");
         }
-        let _ = Study::read(&file);
-    });
+        Study::read(&file).is_ok() || settings.is_ok()
+    })
 }

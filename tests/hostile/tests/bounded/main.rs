@@ -18,14 +18,15 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 /// One reader at a time: memory is that of the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Reads an input within its memory.
-fn read(reader: &Reader, input: &[u8]) {
+/// Reads an input within its memory; whether it is taken.
+fn read(reader: &Reader, input: &[u8]) -> bool {
     let before = ALLOCATED.current_usage();
     ALLOCATED.reset_peak_usage();
-    (reader.read)(input);
+    let is_taken = (reader.read)(input);
     let taken = ALLOCATED.peak_usage().saturating_sub(before);
     let most = reader.memory.0 * input.len() + reader.memory.1;
     assert!(taken <= most, "{taken} bytes for an input of {}, at most {most}", input.len());
+    is_taken
 }
 
 fn endures(reader: &Reader, cases: u32) {
@@ -33,7 +34,9 @@ fn endures(reader: &Reader, cases: u32) {
     let seeds = (reader.seeds)();
     // Once before anything is counted: what is made only once.
     (reader.read)(&seeds[0]);
-    seeds.iter().for_each(|seed| read(reader, seed));
+    for (i, seed) in seeds.iter().enumerate() {
+        assert!(read(reader, seed), "seed {i} is not valid");
+    }
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let inputs = (any::<prop::sample::Index>(), prop::collection::vec(any::<Damage>(), 1..5));
     let endured = TestRunner::new(config).run(&inputs, |(seed, damages)| {
@@ -75,9 +78,15 @@ fn a_reader_that_takes_too_much_or_panics_is_found() {
     fn claimed(input: &[u8]) -> usize {
         usize::from(input.first().copied().unwrap_or_default()) << 14
     }
-    let greedy = Reader { seeds, read: |input| drop(black_box(vec![1u8; claimed(input)])), memory: (0, 1 << 20) };
-    let brittle = Reader { seeds, read: |input| assert!(input.len() > 60), memory: (1000, 1 << 20) };
-    for reader in [greedy, brittle] {
+    let greedy = |input: &[u8]| black_box(vec![1u8; claimed(input)]).iter().all(|byte| *byte == 1);
+    let brittle = |input: &[u8]| {
+        assert!(input.len() > 60);
+        true
+    };
+    let greedy = Reader { seeds, read: greedy, memory: (0, 1 << 20) };
+    let brittle = Reader { seeds, read: brittle, memory: (1000, 1 << 20) };
+    let idle = Reader { seeds, read: |_| false, memory: (0, 1 << 20) };
+    for reader in [greedy, brittle, idle] {
         assert!(std::panic::catch_unwind(|| endures(&reader, 500)).is_err());
     }
 }
