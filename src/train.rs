@@ -14,6 +14,8 @@ pub mod reward_pools;
 pub mod reward_services;
 pub mod reward_stages;
 pub mod run;
+pub mod sampler;
+mod sampling;
 pub mod settings;
 pub mod supervised;
 pub mod training;

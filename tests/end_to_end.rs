@@ -101,7 +101,7 @@ fn unscored(
     let tokenizer = Arc::new(Tokenizer(policy.clone()));
     let prompts = Arc::new(Prompts::new(policy.clone(), 1 << 24));
     let algorithm = settings.algorithm.build(settings.sampling.max_new_tokens).unwrap();
-    let (sampling, batch) = (settings.sampling.clone(), settings.sampler.clone());
+    let (sampling, batch) = (settings.sampling.clone(), settings.sampler.batch());
     let (samplers, run) = (prompts.clone(), settings.run.clone());
     Pipeline::with_batch_samplers(
         settings.run,

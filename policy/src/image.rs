@@ -106,9 +106,9 @@ impl ImageProcessor {
     }
 
     /// Cuts a resized image, whose sides are multiples of patch × merge size.
-    fn patches(&self, pixels: &Pixels) -> Patches {
+    pub(crate) fn patches(&self, pixels: &Pixels) -> Patches {
         let (patch, merge) = (self.config.patch_size, self.config.merge_size);
-        let (grid_height, grid_width) = (pixels.height() / patch, pixels.width() / patch);
+        let grid @ [_, grid_height, grid_width] = self.grid(pixels);
         let mut rows = Vec::with_capacity(grid_height * grid_width * self.row_length());
         for (block_y, block_x) in pairs(grid_height / merge, grid_width / merge) {
             for (y, x) in pairs(merge, merge) {
@@ -116,7 +116,12 @@ impl ImageProcessor {
                 self.push_row(pixels, top, left, &mut rows);
             }
         }
-        Patches { rows, grid: [1, grid_height, grid_width] }
+        Patches { rows, grid }
+    }
+
+    /// Of a resized image, (t, h, w) in patches.
+    pub(crate) fn grid(&self, pixels: &Pixels) -> [usize; 3] {
+        [1, pixels.height() / self.config.patch_size, pixels.width() / self.config.patch_size]
     }
 
     fn push_row(&self, pixels: &Pixels, top: usize, left: usize, rows: &mut Vec<f32>) {

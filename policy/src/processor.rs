@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use addendum_studies::{ImageSource, Part, Prompt};
+use addendum_studies::{ImageSource, Part, Pixels, Prompt};
 
 use crate::{
     Config, Error, Result,
@@ -90,26 +90,36 @@ impl Processor {
     /// # Errors
     /// An image that cannot be read or used, named by its file; a chat template that cannot be rendered.
     pub fn tokenise(&self, prompt: &Prompt) -> Result<(PromptTokens, Vec<Patches>)> {
+        let (tokens, images) = self.resize(prompt)?;
+        Ok((tokens, images.iter().map(|pixels| self.images.patches(pixels)).collect()))
+    }
+
+    /// The prompt's tokens and its images after their resize: what another engine with the same checkpoint neither
+    /// shrinks nor enlarges any more.
+    ///
+    /// # Errors
+    /// As [`Processor::tokenise`].
+    pub fn resize(&self, prompt: &Prompt) -> Result<(PromptTokens, Vec<Pixels>)> {
         let parts = prompt.parts();
-        let mut images = Vec::new();
+        let (mut images, mut grids) = (Vec::new(), Vec::new());
         let mut pieces = Vec::with_capacity(parts.len());
         for part in &parts {
             pieces.push(match part {
                 Part::Text(text) => PromptPart::Text(text),
                 Part::Image(view) => {
                     let pixels = view.load().map_err(|e| Error::invalid("image", e.to_string()))?;
-                    let patches = self.images.process(&pixels).map_err(|error| match &view.image {
+                    let pixels = self.images.resize(&pixels).map_err(|error| match &view.image {
                         ImageSource::File(path) => Error::file(path, error),
                         ImageSource::Pixels(_) => error,
                     })?;
-                    let tokens = self.images.tokens(patches.grid);
-                    images.push(patches);
-                    PromptPart::Image { tokens }
+                    let grid = self.images.grid(&pixels);
+                    images.push(pixels);
+                    grids.push(grid);
+                    PromptPart::Image { tokens: self.images.tokens(grid) }
                 }
             });
         }
         let ids = self.tokenizer.chat_prompt(None, &pieces)?;
-        let grids: Vec<_> = images.iter().map(|image| image.grid).collect();
         let merge = self.config.vision.spatial_merge_size;
         Ok((PromptTokens::new(ids, self.config.image_token_id, &grids, merge)?, images))
     }

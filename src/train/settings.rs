@@ -14,7 +14,6 @@ use addendum_editor::EditConfig;
 use addendum_policy::{
     LearnerConfig, LoraConfig, SamplingConfig,
     algorithm::{Algorithm, AlgorithmConfig},
-    generate::BatchConfig,
     objective::Aggregation,
     schedule::Decay,
 };
@@ -37,6 +36,7 @@ use super::{
     reward_models::Weights,
     reward_pools::RewardPools,
     reward_services::Services,
+    sampler::SamplerConfig,
 };
 
 /// A way to post-train by reinforcement.
@@ -102,8 +102,8 @@ pub struct Settings {
     pub learner: LearnerConfig,
     /// How reports are sampled.
     pub sampling: SamplingConfig,
-    /// How much a sampler holds at a time.
-    pub sampler: BatchConfig,
+    /// Who samples, and how much at a time.
+    pub sampler: SamplerConfig,
     /// The edit rule.
     pub edit: EditConfig,
     /// What a report is rewarded for.
@@ -195,7 +195,8 @@ impl Settings {
         })?;
         self.lora.validate().map_err(policy("lora"))?;
         self.sampling.validate().map_err(policy("sampling"))?;
-        self.sampler.validate().map_err(policy("sampler"))?;
+        self.sampler.batch().validate().map_err(policy("sampler"))?;
+        self.sampler.validate().map_err(within("sampler"))?;
         let longest = self.sampling.max_new_tokens;
         match algorithm {
             Some(own) => self.algorithm.around(own.clone(), longest).map(drop),
@@ -235,6 +236,9 @@ impl Settings {
             &mut models.rate_embedder,
             &mut models.radgraph,
             &mut models.radgraph_bert,
+            &mut settings.sampler.urls_file,
+            &mut settings.sampler.vllm.token_file,
+            &mut settings.sampler.vllm.adapters_folder,
         ];
         let named = optional.into_iter().filter_map(Option::as_mut).chain([&mut settings.policy.path]);
         for path in named.filter(|path| !path.as_os_str().is_empty()) {

@@ -36,10 +36,11 @@ use super::{
     interrupt::Interrupt,
     placement::{Placement, fingerprint},
     run::Run,
+    sampling::{self, BuildLearner, Sampling},
     settings::{Problem, Settings, SettingsError, Sources},
 };
 use crate::{
-    qwen::{Learner, Prompts, Sampler, Tokenizer, worth},
+    qwen::{Learner, Prompts, Tokenizer, worth},
     report::{progress::Progress, run_folder::RunFolder},
 };
 
@@ -53,10 +54,6 @@ pub(super) enum Place {
 }
 
 type Change = Box<dyn FnOnce(Pipeline<Adapter>) -> Result<Pipeline<Adapter>> + Send>;
-type BuildLearner = Box<dyn FnOnce() -> Result<Learner, EngineError> + Send>;
-type Sampling = Box<
-    dyn FnOnce(&Settings, Arc<dyn addendum_studies::Dataset>, Vec<Arc<Prompts>>, BuildLearner) -> Pipeline<Adapter>,
->;
 
 /// A run to be prepared: its settings, and what a program adds to them.
 #[must_use]
@@ -295,7 +292,8 @@ impl Training {
         let (devices, config) = (placement.learner.clone(), settings.learner.clone());
         let learning = algorithm.clone();
         let learner: BuildLearner = Box::new(move || Ok(Learner::new(&devices, adapter, learning, config)?));
-        let sampling = sampling.unwrap_or_else(built_in_sampling);
+        let its_folder = Arc::default();
+        let sampling = sampling.unwrap_or_else(|| sampling::named(&settings, &its_folder));
         let mut pipeline = sampling(&settings, data.training.clone(), placement.samplers.clone(), learner);
         if settings.algorithm.dynamic_sampling {
             pipeline = pipeline.worth(Arc::new(move |group| worth(&*algorithm, group)));
@@ -329,6 +327,7 @@ impl Training {
             Place::New(Some(path)) => RunFolder::create(path)?,
             Place::New(None) => RunFolder::numbered("runs".as_ref(), &numbered)?,
         };
+        its_folder.get_or_init(|| folder.path().to_owned());
         pipeline =
             pipeline.faults(faults).identity(identity).folder(folder.path()).stop_when(end(interrupt.clone(), limit));
         if let Some(path) = trace {
@@ -362,21 +361,6 @@ async fn end(interrupt: Interrupt, limit: Option<Duration>) {
         },
         None => interrupt.requested().await,
     }
-}
-
-fn built_in_sampling() -> Sampling {
-    Box::new(|settings, data, prompts, learner| {
-        let (config, batch) = (settings.sampling.clone(), settings.sampler.clone());
-        let (devices, kept) = (prompts.clone(), 2 * settings.run.prefetch as usize);
-        let samplers = move |i: usize| {
-            let prompts = prompts[i % prompts.len()].clone();
-            let mut config = config.clone();
-            config.suppressed_tokens.extend(prompts.policy().tokenizer().misplaced_tokens());
-            Ok(Sampler::with(prompts, config, batch.clone())?)
-        };
-        Pipeline::with_batch_samplers(settings.run.clone(), data, samplers, learner)
-            .foresee(move |study| Prompts::foresee(&devices, study, kept))
-    })
 }
 
 /// The best adapter so far, if one is to be kept.

@@ -25,6 +25,6 @@ pub use error::{BadRow, Error, Place, Problem, Result};
 pub use folder::Folder;
 pub use phantom::{Phantom, PhantomConfig, Site, World};
 pub use pixels::Pixels;
-pub use prompt::{Part, Prompt};
+pub use prompt::{INSTRUCTION, Part, Prompt};
 pub use study::{ImageSource, Projection, Reference, Study, Timing, View};
 pub use warning::Warning;

@@ -15,6 +15,7 @@ use crate::{
         Settings,
         held_out::BATCH,
         memory::{Group, Step},
+        sampler::Engine,
     },
 };
 
@@ -136,10 +137,13 @@ impl Needs<'_> {
         plan
     }
 
-    /// A sampler besides the weights. No more studies are under way than the staleness bound lets be.
+    /// A sampler besides the weights; nothing where servers sample. No more studies are under way than the staleness bound lets be.
     fn sampling(&self) -> u64 {
         let Self { settings, memory, group, .. } = self;
-        let (run, config) = (&settings.run, &settings.sampler);
+        if settings.sampler.engine == Engine::Vllm {
+            return 0;
+        }
+        let (run, config) = (&settings.run, &settings.sampler.batch());
         let sampled = run.most_sampled();
         let studies = run.batch_groups.saturating_mul(run.staleness.saturating_add(1));
         let sequences = config.max_sequences.min(sampled.saturating_mul(studies as usize));

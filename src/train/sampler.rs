@@ -1,0 +1,99 @@
+//! Who samples: this program, or servers that it asks.
+
+use std::path::PathBuf;
+
+use addendum_policy::generate::BatchConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::settings::Problem;
+use crate::vllm::{Addresses, VllmConfig};
+
+/// What reports are sampled with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// This program, on `policy.sampler_devices`.
+    #[default]
+    BuiltIn,
+    /// vLLM servers.
+    Vllm,
+}
+
+/// Who samples, and how much at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SamplerConfig {
+    /// `built-in`, or `vllm` for servers at `urls`. Their arithmetic is not ours: a run with them is not the same again with
+    /// the same seed.
+    pub engine: Engine,
+    /// Addresses of the servers, such as http://127.0.0.1:8000, without a path; http or https.
+    #[schemars(extend("x-resume" = "free"))]
+    pub urls: Vec<String>,
+    /// A file with further addresses, one a line, `#` before comments. It is read again when it changes, so that servers
+    /// join and leave a run under way.
+    #[schemars(extend("x-resume" = "free"))]
+    pub urls_file: Option<PathBuf>,
+    /// Reports that a built-in sampler writes at the same time, those of several studies together, at least 1. On a CPU no
+    /// report depends on it; on a GPU it decides which reports are computed together, and so how they are rounded.
+    #[schemars(extend("x-resume" = "rounding"))]
+    pub max_sequences: usize,
+    /// Bytes of a built-in sampler's cache of keys and values, at least those of the longest prompt and a report of full
+    /// length; studies wait until they fit. Without it the cache grows to what the reports under way need. On a CPU
+    /// no report depends on it; on a GPU roundings may.
+    #[schemars(extend("x-resume" = "rounding"))]
+    pub cache_bytes: Option<u64>,
+    /// Tokens of a prompt that a built-in sampler computes between two tokens of the reports under way, at least 1; long
+    /// prompts take several turns.
+    #[schemars(extend("x-resume" = "rounding"))]
+    pub prefill_tokens: usize,
+    /// How vLLM servers are asked.
+    #[schemars(extend("x-resume" = "free"))]
+    pub vllm: VllmConfig,
+}
+
+impl Default for SamplerConfig {
+    fn default() -> Self {
+        let BatchConfig { max_sequences, cache_bytes, prefill_tokens } = BatchConfig::default();
+        Self {
+            engine: Engine::default(),
+            urls: Vec::new(),
+            urls_file: None,
+            max_sequences,
+            cache_bytes,
+            prefill_tokens,
+            vllm: VllmConfig::default(),
+        }
+    }
+}
+
+impl SamplerConfig {
+    /// # Errors
+    /// The first setting out of its range, and addresses that the engine does not ask.
+    pub fn validate(&self) -> Result<(), Problem> {
+        match self.engine {
+            Engine::Vllm => {
+                self.addresses().validate()?;
+                self.vllm.validate().map_err(|problem| problem.within("vllm"))
+            }
+            Engine::BuiltIn if self.urls.is_empty() && self.urls_file.is_none() => Ok(()),
+            Engine::BuiltIn => {
+                Err(Problem::new("urls", "are of no use to `engine = \"built-in\"`; expected `engine = \"vllm\"`"))
+            }
+        }
+    }
+
+    /// Where the servers are.
+    pub fn addresses(&self) -> Addresses {
+        Addresses { urls: self.urls.clone(), file: self.urls_file.clone() }
+    }
+
+    /// What the built-in sampler holds.
+    pub fn batch(&self) -> BatchConfig {
+        BatchConfig {
+            max_sequences: self.max_sequences,
+            cache_bytes: self.cache_bytes,
+            prefill_tokens: self.prefill_tokens,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! One vLLM server: its connections, and what became of the last attempt.
+
+use std::{io, thread, time::Duration};
+
+use addendum_rewards_remote::{Node, Secret};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use ureq::http::StatusCode;
+
+use super::VllmError;
+
+/// Bytes of the longest answer that is read: 64 reports of 4,096 tokens take less than a tenth of it.
+const LONGEST_ANSWER: u64 = 256 << 20;
+/// How long a server may take to say that it is there, or to load an adapter.
+const SHORT: Duration = Duration::from_secs(60);
+
+/// A server's address with its connections. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Server {
+    url: String,
+    agent: ureq::Agent,
+    token: Option<Secret>,
+    timeout: Duration,
+}
+
+impl Server {
+    pub fn new(url: String, token: Option<Secret>, timeout: Duration) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(concat!("addendum/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Self { url, agent, token, timeout }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether the server is up.
+    pub async fn health(&self) -> Result<(), VllmError> {
+        self.call("/health", "its health", None, SHORT).await.map(drop)
+    }
+
+    /// What it serves: the checkpoint first, then the adapters that it has.
+    pub async fn models(&self) -> Result<Vec<String>, VllmError> {
+        let answer = self.call("/v1/models", "the list of models", None, SHORT).await?;
+        let id = |item: &Node<'_>| item.get("id").text().map(str::to_owned);
+        let read = Node::root(&answer).get("data").items().and_then(|items| items.iter().map(id).collect());
+        read.map_err(|reason| self.malformed(reason))
+    }
+
+    /// Loads the PEFT folder, which is `path` to the server, as `name`.
+    pub async fn load(&self, name: &str, path: &str) -> Result<(), VllmError> {
+        let body = json!({"lora_name": name, "lora_path": path});
+        match self.call("/v1/load_lora_adapter", "to load an adapter", Some(body), SHORT).await {
+            // Somebody else did, or the answer to our request was lost.
+            Err(VllmError::Refused { message, .. }) if message.contains("already been loaded") => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Drops the adapter of this name. That it is not there is what is wanted.
+    pub async fn unload(&self, name: &str) {
+        let body = json!({"lora_name": name});
+        if let Err(error) = self.call("/v1/unload_lora_adapter", "to unload an adapter", Some(body), SHORT).await {
+            tracing::debug!("{error}");
+        }
+    }
+
+    /// Asks for `body["n"]` answers to a chat.
+    pub async fn chat(&self, body: Value) -> Result<Value, VllmError> {
+        self.call("/v1/chat/completions", "a chat", Some(body), self.timeout).await
+    }
+
+    /// Asks for the continuation of a prompt of tokens.
+    pub async fn complete(&self, body: Value) -> Result<Value, VllmError> {
+        self.call("/v1/completions", "a completion", Some(body), self.timeout).await
+    }
+
+    pub fn malformed(&self, reason: addendum_rewards_remote::Malformed) -> VllmError {
+        VllmError::Answer { url: self.url.clone(), reason }
+    }
+
+    /// On a thread of its own, which outlives a caller that no longer waits: a run may end while a server is busy.
+    async fn call(
+        &self,
+        path: &'static str,
+        what: &'static str,
+        body: Option<Value>,
+        timeout: Duration,
+    ) -> Result<Value, VllmError> {
+        let (answer, answered) = oneshot::channel();
+        let server = self.clone();
+        let thread = thread::Builder::new().name("vllm".into());
+        let spawned = thread.spawn(move || drop(answer.send(server.ask(path, what, body.as_ref(), timeout))));
+        spawned.map_err(|error| self.down(error))?;
+        answered.await.unwrap_or_else(|_| Err(self.down("the thread that asked is gone")))
+    }
+
+    fn ask(&self, path: &str, what: &'static str, body: Option<&Value>, timeout: Duration) -> Result<Value, VllmError> {
+        let url = format!("{}{path}", self.url);
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {}", token.expose()));
+        let sent = match body {
+            Some(body) => {
+                let mut request = self.agent.post(&url).content_type("application/json");
+                if let Some(bearer) = &bearer {
+                    request = request.header("authorization", bearer);
+                }
+                request.config().timeout_global(Some(timeout)).build().send(body.to_string())
+            }
+            None => {
+                let mut request = self.agent.get(&url);
+                if let Some(bearer) = &bearer {
+                    request = request.header("authorization", bearer);
+                }
+                request.config().timeout_global(Some(timeout)).build().call()
+            }
+        };
+        let late = |error: ureq::Error| match error {
+            ureq::Error::Timeout(_) => self.down(format!("no answer within {:.0} s", timeout.as_secs_f64())),
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+                self.down(format!("no answer within {:.0} s", timeout.as_secs_f64()))
+            }
+            other => self.down(other),
+        };
+        let mut response = sent.map_err(late)?;
+        let status = response.status();
+        let read = response.body_mut().with_config().limit(LONGEST_ANSWER).read_to_vec();
+        if !status.is_success() {
+            return Err(self.refused(status, what, body, &read.unwrap_or_default()));
+        }
+        let bytes = read.map_err(late)?;
+        // Loading, unloading and health are answered by plain text, or nothing.
+        Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    fn refused(&self, status: StatusCode, what: &'static str, body: Option<&Value>, answer: &[u8]) -> VllmError {
+        let json: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let root = Node::root(&json);
+        let places = [root.get("error").get("message"), root.get("message"), root.get("detail")];
+        let message = places.iter().find_map(|place| place.text().ok()).unwrap_or("no reason given");
+        let message: String = message.chars().filter(|c| !c.is_control()).take(300).collect();
+        let asked_for = body.and_then(|body| body["model"].as_str());
+        match status {
+            StatusCode::NOT_FOUND if message.contains("does not exist") => {
+                VllmError::NoAdapter { url: self.url.clone(), adapter: asked_for.unwrap_or_default().to_owned() }
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+                self.down(format!("status {status}: {message}"))
+            }
+            status if status.is_server_error() => self.down(format!("status {status}: {message}")),
+            _ => VllmError::Refused { url: self.url.clone(), what, status: status.as_u16(), message },
+        }
+    }
+
+    fn down(&self, reason: impl ToString) -> VllmError {
+        VllmError::Down { url: self.url.clone(), reason: reason.to_string() }
+    }
+}
