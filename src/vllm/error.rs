@@ -92,6 +92,12 @@ pub enum VllmError {
         /// What was heard last.
         last: String,
     },
+    /// Every server was found to answer from other weights than it was given.
+    #[error("no vLLM server is left to ask: {last}")]
+    NoneLeft {
+        /// What was wrong with one of them.
+        last: String,
+    },
     /// An adapter could not be published.
     #[error("adapters cannot be published: {reason}")]
     Publish {

@@ -217,10 +217,14 @@ impl Fleet {
         let listed = || states.iter().filter(|state| state.listed);
         let last = || listed().find_map(|state| state.last.clone()).unwrap_or_else(|| "none is listed".into());
         let seconds = since.elapsed().as_secs_f64();
-        let all_refused = listed().count() > 0 && listed().all(|state| state.refused.is_some());
+        if let Some(last) = listed().find_map(|state| state.refused.clone())
+            && listed().all(|state| state.refused.is_some())
+        {
+            return Some(VllmError::NoneLeft { last });
+        }
         let nobody = listed().all(|state| state.paused_until.is_some());
         let over = nobody && self.config.patience_seconds.is_some_and(|patience| seconds > patience);
-        (all_refused || over).then(|| VllmError::NobodyAnswers { seconds, last: last() })
+        over.then(|| VllmError::NobodyAnswers { seconds, last: last() })
     }
 
     /// Reads the file of addresses if it has changed.

@@ -139,4 +139,28 @@ mod tests {
         assert!(prompt_logprobs(&answer, &[6, 7, 9]).unwrap_err().to_string().contains("prompt_logprobs[2].9"));
         assert!(prompt_logprobs(&answer, &[6, 7]).is_err());
     }
+
+    /// The answers of a real vLLM to requests of these kinds.
+    fn recorded(path: &str) -> Vec<Value> {
+        let all: Value = serde_json::from_str(include_str!("../../tests/fixtures/vllm/exchanges.json")).unwrap();
+        let of_path = |exchange: &&Value| exchange["path"] == path && exchange["status"] == 200;
+        all["exchanges"].as_array().unwrap().iter().filter(of_path).cloned().collect()
+    }
+
+    #[test]
+    fn what_a_real_server_answered_is_read() {
+        let chats = recorded("/v1/chat/completions");
+        let (prompt, reports) = chat(&chats[0]["answer"], 2).unwrap();
+        // 56 × 56 pixels are four tokens.
+        assert_eq!(prompt.iter().filter(|id| **id == most_frequent(&prompt)).count(), 4);
+        assert!(reports.iter().all(|report| report.tokens.len() == report.logprobs.len() && report.tokens.len() <= 12));
+        let completions = recorded("/v1/completions");
+        assert_eq!(prompt_logprobs(&completions[0]["answer"], &[5, 6, 7, 8]).unwrap().len(), 3);
+        // That server gave log-probabilities before filters.
+        assert!(first_logprob(&completions[1]["answer"]).unwrap() < -1.0);
+    }
+
+    fn most_frequent(ids: &[u32]) -> u32 {
+        ids.iter().copied().max_by_key(|id| ids.iter().filter(|other| *other == id).count()).unwrap()
+    }
 }
