@@ -1,0 +1,174 @@
+"""A real vLLM against the built-in sampler: the same greedy reports, log-probabilities, rewards; and a server that dies.
+
+Exits with 1 if a figure is beyond its limit. Standard library only.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKPOINT = ROOT / "examples/checkpoints/phantom-tiny"
+SETTINGS = """
+[data]
+phantoms = {{ version = 1, training = 400, supervised = 0, held_out = 20 }}
+[policy]
+path = {checkpoint}
+[run]
+steps = 20
+batch_groups = 4
+group_size = 4
+evaluate_every = 0
+[learner.schedule]
+learning_rate = 1e-3
+[sampling]
+max_new_tokens = 160
+[sampler.vllm]
+send_chat_template = true
+[evaluation]
+tests = false
+"""
+
+
+class Server:
+    """`vllm serve` with the checkpoint of the repository."""
+
+    def __init__(self, vllm: str, port: int, out: Path):
+        self.url, self.log = f"http://127.0.0.1:{port}", out / "vllm.log"
+        self.command = [
+            vllm, "serve", str(CHECKPOINT), "--served-model-name", "base", "--host", "127.0.0.1", "--port", str(port),
+            "--enforce-eager", "--dtype", "float32", "--enable-lora", "--max-lora-rank", "16", "--max-loras", "2",
+            "--max-cpu-loras", "8", "--max-model-len", "1024", "--max-num-seqs", "16", "--trust-request-chat-template",
+            "--logprobs-mode", "processed_logprobs", *shlex.split(os.environ.get("ARGUMENTS", "")),
+        ]
+        self.environment = {
+            "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **os.environ,
+        }
+        self.process = None
+
+    def start(self):
+        log = self.log.open("ab")
+        self.process = subprocess.Popen(
+            self.command, stdout=log, stderr=log, env=self.environment, start_new_session=True
+        )
+
+    def wait(self):
+        began = time.monotonic()
+        while True:
+            if self.process.poll() is not None:
+                sys.exit(f"vllm serve ended with {self.process.returncode}; see {self.log}")
+            try:
+                urllib.request.urlopen(f"{self.url}/health", timeout=5)
+                return time.monotonic() - began
+            except (urllib.error.URLError, OSError):
+                time.sleep(1)
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+class Trials:
+    def __init__(self, binary: str, url: str, out: Path):
+        self.binary, self.url, self.out = binary, url, out
+        self.config = out / "run.toml"
+        self.config.write_text(SETTINGS.format(checkpoint=json.dumps(str(CHECKPOINT))))
+
+    def start(self, name: str, vllm: bool, *sets: str):
+        engine = ['sampler.engine="vllm"', f'sampler.urls=["{self.url}"]'] if vllm else []
+        command = [self.binary, "train", "--config", str(self.config), "--out", str(self.out / name)]
+        for setting in [*engine, *sets]:
+            command += ["--set", setting]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=(self.out / f"{name}.log").open("wb"))
+
+    def run(self, name: str, vllm: bool, *sets: str):
+        if self.start(name, vllm, *sets).wait() != 0:
+            sys.exit(f"{name} failed; see {self.out / name}.log")
+        return self.lines(name, "metrics")
+
+    def lines(self, name: str, file: str):
+        path = self.out / name / f"{file}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--vllm", required=True)
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--port", type=int, default=8017)
+    parser.add_argument("--out", type=Path, default=None)
+    args = parser.parse_args()
+    out = args.out or Path(tempfile.mkdtemp(prefix="addendum-vllm-"))
+    out.mkdir(parents=True, exist_ok=True)
+    server, failed = Server(args.vllm, args.port, out), []
+
+    def check(what: str, value, good: bool):
+        print(f"{'ok  ' if good else 'FAIL'} {what}: {value}", flush=True)
+        if not good:
+            failed.append(what)
+
+    trials = Trials(args.binary, server.url, out)
+    try:
+        server.start()
+        print(f"vLLM was up after {server.wait():.0f} s", flush=True)
+
+        # One candidate is left, the most likely token: greedy, whatever the temperature.
+        greedy = [
+            "run.variant=\"grpo\"", "run.group_size=2", "run.batch_groups=8", "run.steps=4", "run.recorded_groups=8",
+            "sampling.top_k=1", "learner.schedule.learning_rate=1e-30",
+        ]
+        runs = {name: trials.run(name, name == "greedy-vllm", *greedy) for name in ("greedy-own", "greedy-vllm")}
+        reports = {
+            name: {(line["study"], line["rollout"]): line["text"] for line in trials.lines(name, "rollouts")} for name in runs
+        }
+        own, theirs = reports["greedy-own"], reports["greedy-vllm"]
+        studies = {study for study, _ in own}
+        same = sum(all(own[key] == theirs.get(key) for key in own if key[0] == study) for study in studies)
+        check("greedy reports of 32 studies that agree", f"{same} of {len(studies)}", len(studies) == 32 and same >= 30)
+        for (study, rollout), text in own.items():
+            if text != theirs.get((study, rollout)):
+                print(f"     {study}: {text!r} / {theirs.get((study, rollout))!r}")
+
+        ends = {}
+        for vllm in (False, True):
+            name = "vllm" if vllm else "own"
+            steps = [trials.run(f"{name}-{seed}", vllm, f"run.seed={seed}") for seed in (1, 2, 3)]
+            ends[vllm] = [statistics.fmean(step["reward_sampled"] for step in run[-10:]) for run in steps]
+            first = max(run[0]["logprob_difference"] for run in steps)
+            check(f"{name}: log-probabilities of the first step", f"{first:.1e}", first < 1e-3)
+        apart = abs(statistics.fmean(ends[True]) - statistics.fmean(ends[False]))
+        spread = 2 * (statistics.variance(ends[True]) / 3 + statistics.variance(ends[False]) / 3) ** 0.5
+        shown = " / ".join(", ".join(f"{end:.3f}" for end in ends[vllm]) for vllm in (False, True))
+        check("reward of the last ten steps, own / vLLM, three seeds", shown, apart <= spread)
+
+        run = trials.start("killed", True)
+        while len(trials.lines("killed", "metrics")) < 5:
+            if run.poll() is not None:
+                sys.exit(f"the run ended too early; see {out}/killed.log")
+            time.sleep(0.05)
+        server.kill()
+        server.start()
+        code = run.wait()
+        steps = trials.lines("killed", "metrics")
+        lost = steps[-1]["dead_letters"] if steps else None
+        check("vLLM killed and started again", f"exit {code}, {len(steps)} steps, {lost} studies lost", (code, len(steps), lost) == (0, 20, 0))
+    finally:
+        server.kill()
+    print(f"Everything is in {out}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
