@@ -20,7 +20,9 @@ pub type Scores = BTreeMap<String, f64>;
 /// A policy version with its weights. Cheap to clone.
 #[derive(Debug)]
 pub struct Versioned<S> {
+    /// How many training steps the weights have seen.
     pub version: PolicyVersion,
+    /// The snapshot itself, shared rather than copied.
     pub weights: Arc<S>,
 }
 
@@ -37,6 +39,7 @@ type Newest<S> = Arc<dyn Fn() -> Option<Versioned<S>> + Send + Sync>;
 pub struct Request<S> {
     /// Identifies the study, for caches.
     pub study: String,
+    /// Views and text to report on.
     pub prompt: Arc<Prompt>,
     /// The policy to sample with.
     pub policy: Versioned<S>,
@@ -70,11 +73,13 @@ impl<S> Request<S> {
 pub struct Sampled {
     /// Token ids, end token included unless truncated.
     pub tokens: Vec<u32>,
+    /// The tokens as text, without the end token.
     pub text: String,
     /// Log-probability (nats) of each token at the sampling temperature, unfiltered.
     pub logprobs: Vec<f32>,
     /// The policy version that each token was drawn with.
     pub versions: Vec<PolicyVersion>,
+    /// Whether the limit of length came before the end token.
     pub truncated: bool,
 }
 
@@ -265,6 +270,7 @@ pub struct StepStats {
     pub skipped: bool,
     /// How often a device ran out of memory, so that the learner's micro-batches were halved.
     pub out_of_memory: u64,
+    /// The rate of this step, after warm-up and decay.
     #[serde(deserialize_with = "or_nan")]
     pub learning_rate: f64,
 }

@@ -3,6 +3,7 @@ use crate::Result;
 /// What an algorithm knows of one response of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Member {
+    /// The total, as reward stages gave it.
     pub reward: f64,
     /// Length of the response in tokens, its end token included.
     pub tokens: usize,

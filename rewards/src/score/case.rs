@@ -8,6 +8,7 @@ pub type ScoreError = Box<dyn std::error::Error + Send + Sync>;
 /// A report to be judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
+    /// The findings alone, without the end token.
     pub text: &'a str,
     /// In the policy's vocabulary, with the end token where there is one. Empty where the report was not generated.
     pub tokens: &'a [u32],
@@ -20,6 +21,7 @@ pub struct Report<'a> {
 pub struct Case<'a> {
     /// With the reference, which rewards may read.
     pub study: &'a Study,
+    /// One group, in its order.
     pub reports: &'a [Report<'a>],
 }
 

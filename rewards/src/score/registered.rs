@@ -73,6 +73,7 @@ pub struct Registered {
 }
 
 impl Registered {
+    /// As it was registered.
     pub fn name(&self) -> &str {
         &self.name
     }
