@@ -17,6 +17,7 @@ use super::{
 /// What settings are made from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources<'a> {
+    /// A TOML file; defaults without one.
     pub file: Option<&'a Path>,
     /// `KEY=VALUE`; later ones win, and all win over the file.
     pub sets: &'a [String],
