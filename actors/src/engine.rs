@@ -84,6 +84,36 @@ pub struct Sampled {
 }
 
 /// Samples reports by computing them. One instance per sampler actor, on a thread of its own, one request at a time.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use addendum_actors::{EngineError, Request, Sampled, Sampler, Versioned};
+/// use addendum_replay::PolicyVersion;
+/// use addendum_studies::Prompt;
+///
+/// /// Draws one of two reports, as the seed decides.
+/// struct Coin;
+///
+/// impl Sampler<()> for Coin {
+///     fn sample(&mut self, request: Request<()>) -> Result<Vec<Sampled>, EngineError> {
+///         let report = |seed: &u64| Sampled {
+///             tokens: vec![(seed % 2) as u32, 2],
+///             text: ["Clear.", "Effusion."][(seed % 2) as usize].into(),
+///             logprobs: vec![0.5f32.ln(), 0.0],
+///             versions: vec![request.policy.version; 2],
+///             truncated: false,
+///         };
+///         Ok(request.seeds.iter().map(report).collect())
+///     }
+/// }
+///
+/// let prompt = Arc::new(Prompt { views: vec![], text: "Write the findings.".into() });
+/// let policy = Versioned { version: PolicyVersion(3), weights: Arc::new(()) };
+/// let reports = Coin.sample(Request::new("1", prompt, policy, vec![7, 8]))?;
+/// assert_eq!(reports.iter().map(|report| report.text.as_str()).collect::<Vec<_>>(), ["Effusion.", "Clear."]);
+/// # Ok::<(), EngineError>(())
+/// ```
 pub trait Sampler<S>: Send {
     /// One report per seed, in order.
     ///
