@@ -81,7 +81,7 @@ pub enum PushError {
         expected: PolicyVersion,
     },
     /// A stage has added a rollout under an id that was taken. Take
-    /// [`RolloutGroup::next_id`](crate::RolloutGroup::next_id) for each new one.
+    /// [`RolloutGroup::next_id`] for each new one.
     #[error("{ticket}: two rollouts have the id {id}; a stage that adds one takes the group's next id")]
     SameId {
         /// The group's.

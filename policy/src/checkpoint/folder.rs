@@ -11,7 +11,7 @@ use crate::{
     tokenizer::{ChatTemplate, ReportTokenizer},
 };
 
-/// Sizes of the model; see [`Config`].
+/// Sizes of the model; see [`Config`](crate::Config).
 pub const CONFIG: &str = "config.json";
 /// The vocabulary and how text is cut into tokens.
 pub const TOKENIZER: &str = "tokenizer.json";
