@@ -47,8 +47,8 @@ use crate::{
 /// use addendum_studies::{Phantom, PhantomConfig};
 ///
 /// /// Trains any policy that can sample and learn, and returns its last snapshot.
-/// async fn train<S: Send + Sync + 'static>(
-///     sampler: impl Fn() -> Box<dyn Sampler<S>> + Send + Sync + 'static,
+/// async fn train<S: Send + Sync + 'static, M: Sampler<S> + 'static>(
+///     sampler: impl Fn() -> M + Send + Sync + 'static,
 ///     learner: impl Learner<S> + 'static,
 /// ) -> Result<Arc<S>, EngineError> {
 ///     let config = RunConfig { steps: 20, variant: Variant::Grpo, ..RunConfig::default() };
