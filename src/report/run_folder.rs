@@ -109,6 +109,7 @@ impl RunFolder {
         numbered(parent, name).find(|path| !path.exists()).unwrap_or_else(|| parent.into())
     }
 
+    /// Where the run's files are.
     pub fn path(&self) -> &Path {
         &self.path
     }

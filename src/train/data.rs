@@ -105,7 +105,9 @@ pub struct Data {
     /// For reinforcement. A small policy sees its supervised studies so often that it knows them by heart, and on those
     /// its errors would teach nothing; so phantoms bring further ones. In a folder they are the same.
     pub training: Arc<dyn Dataset>,
+    /// For what is chosen on the way, by name.
     pub validation: HeldOutSets,
+    /// For the final scores, by name.
     pub tests: HeldOutSets,
     /// What a resumed run compares: it changes with the training studies.
     pub identity: String,

@@ -239,6 +239,7 @@ impl Training {
         self
     }
 
+    /// As they are at present.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

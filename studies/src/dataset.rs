@@ -50,12 +50,16 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
+    /// For supervised fine-tuning and reinforcement.
     Train,
+    /// For everything that is chosen: checkpoints, learning rates, when to stop.
     Val,
+    /// For the final scores alone.
     Test,
 }
 
 impl Split {
+    /// In the order of training.
     pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
 
     /// `train`, `val` or `test`, as in the file names of a dataset folder.

@@ -46,6 +46,20 @@ use row::Row;
 
 /// One split of a dataset folder. Of a study it holds the place in the file; what the file says of it is read when it is
 /// asked for, and its images are decoded when its views are loaded.
+///
+/// ```
+/// use addendum_studies::{Dataset, Folder, Phantom, PhantomConfig, Split, folder::write};
+///
+/// let dir = tempfile::tempdir()?;
+/// let phantoms = Phantom::new(PhantomConfig { count: 2, size: 64, ..PhantomConfig::default() })?;
+/// write(&dir, Split::Train, &phantoms)?;
+///
+/// let folder = Folder::load(&dir, Split::Train)?;
+/// assert_eq!(folder.len(), 2);
+/// assert_eq!(folder.study(1)?.reference, phantoms.study(1)?.reference);
+/// assert!(Folder::load(&dir, Split::Test).unwrap_err().to_string().contains("no test file"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Folder {
     listing: Listing,

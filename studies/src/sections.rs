@@ -16,6 +16,7 @@ pub use headings::Kind;
 /// A part of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
+    /// What it is for, by its heading.
     pub kind: Kind,
     /// Bytes of the report, from the heading on.
     pub whole: Range<usize>,

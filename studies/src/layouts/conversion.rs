@@ -16,6 +16,7 @@ const EXAMPLES: usize = 5;
 /// Something that happened to several studies or images.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counted {
+    /// How many.
     pub count: usize,
     /// The first ones.
     pub examples: Vec<String>,
@@ -35,8 +36,11 @@ pub struct Tally {
 /// One split of the folder that was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SplitCounts {
+    /// Distinct ones.
     pub patients: usize,
+    /// Entries of the split's list.
     pub studies: usize,
+    /// Of all its studies, prior ones included.
     pub images: usize,
     /// Studies with a prior image.
     pub with_prior: usize,
@@ -45,24 +49,31 @@ pub struct SplitCounts {
 /// What a conversion did; the contents of `conversion.json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Conversion {
+    /// The dataset's name, as on the command line.
     pub layout: &'static str,
+    /// What was asked for.
     pub options: Options,
     /// Whether the owners' splits were taken, or the seed's.
     pub splits_by: &'static str,
+    /// By name.
     pub splits: BTreeMap<&'static str, SplitCounts>,
+    /// What was left out, and what is worth knowing.
     #[serde(flatten)]
     pub tally: Tally,
 }
 
 impl Tally {
+    /// Counts a study that is left out for this reason.
     pub fn study(&mut self, reason: &'static str, example: &str) {
         count(&mut self.studies_left_out, reason, example);
     }
 
+    /// Counts an image that is left out for this reason.
     pub fn image(&mut self, reason: &'static str, example: &str) {
         count(&mut self.images_left_out, reason, example);
     }
 
+    /// Counts something that is worth knowing.
     pub fn note(&mut self, what: &'static str, example: &str) {
         count(&mut self.noted, what, example);
     }

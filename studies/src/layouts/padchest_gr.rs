@@ -22,6 +22,7 @@ use crate::{dataset::Split, error::Result};
 /// PadChest-GR.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PadchestGr {
+    /// Of the reference sentences.
     pub language: Language,
 }
 
