@@ -2,11 +2,11 @@
 //! controls, `raise_exception`, and the marks of [`tags`](super::tags). The clock is not there (`strftime_now`): a prompt
 //! must not depend on the day.
 //!
-//! A template comes from a file of unknown origin: its length, its work and the stack it takes are bounded.
+//! A template comes from a file of unknown origin: its length, its work, the memory and the stack it takes are bounded.
 
 use std::thread;
 
-use minijinja::{Environment, ErrorKind, Value, syntax::SyntaxConfig, value::Kwargs};
+use minijinja::{Environment, ErrorKind, State, Value, syntax::SyntaxConfig, value::Kwargs};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::{json, tags};
@@ -20,8 +20,10 @@ const LONGEST: usize = 1 << 17;
 /// fuel; and less than 1 KiB of stack. Memory that is not used is not taken.
 const STACK: usize = 1 << 28;
 
-/// Instructions a template may take; the published one takes a few hundred for a prompt.
-const FUEL: u64 = 1_000_000;
+/// Instructions a template may take; the published one takes a few hundred for a prompt. minijinja counts 64 bytes of what
+/// is put together as one, and looks whether there is enough left before it takes memory: 12 MiB of text, or ten times
+/// that where it is cut into a list of letters.
+const FUEL: u64 = 200_000;
 
 /// A template that can be rendered.
 #[derive(Clone)]
@@ -81,7 +83,8 @@ fn environment() -> Environment<'static> {
     environment.set_fuel(Some(FUEL));
     minijinja_contrib::add_to_environment(&mut environment);
     environment.set_unknown_method_callback(unknown_method_callback);
-    environment.add_filter("tojson", |value: Value, options: Kwargs| json::dumps(&value, &options));
+    environment
+        .add_filter("tojson", |state: &State, value: Value, options: Kwargs| json::dumps(state, &value, &options));
     environment.add_function("raise_exception", |message: String| -> std::result::Result<Value, minijinja::Error> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Raised(message)))
     });
