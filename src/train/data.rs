@@ -215,7 +215,8 @@ impl Data {
         let line = |(set, BadRow { place, problems }): (&String, &BadRow)| {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             let Place { path, line, entry } = place;
-            let line = json!({"set": set, "file": path, "line": line, "entry": entry, "problems": problems});
+            let file = path.display().to_string();
+            let line = json!({"set": set, "file": file, "line": line, "entry": entry, "problems": problems});
             format!("{line}\n")
         };
         rows.map(line).collect()

@@ -57,3 +57,17 @@ pub const PICKLE: Reader = Reader { seeds: pickle::seeds, read: pickle::read, me
 
 /// Bodies of requests to the reward server.
 pub const HTTP: Reader = Reader { seeds: http::seeds, read: http::read, memory: (1_000, 80 << 20) };
+
+/// All of them, by the names of their targets in `fuzz/`.
+pub const ALL: [(&str, Reader); 10] = [
+    ("settings", SETTINGS),
+    ("dataset", DATASET),
+    ("sections", SECTIONS),
+    ("policy", POLICY),
+    ("template", TEMPLATE),
+    ("adapter", ADAPTER),
+    ("run", RUN),
+    ("dicom", DICOM),
+    ("pickle", PICKLE),
+    ("http", HTTP),
+];
