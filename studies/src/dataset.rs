@@ -70,6 +70,16 @@ impl Split {
             Self::Test => "test",
         }
     }
+
+    /// The split that somebody calls this; capitals do not count.
+    pub fn named(name: &str) -> Option<Self> {
+        match name.trim().to_lowercase().as_str() {
+            "train" | "training" => Some(Self::Train),
+            "val" | "valid" | "validate" | "validation" | "dev" => Some(Self::Val),
+            "test" | "testing" => Some(Self::Test),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Split {
@@ -82,9 +92,6 @@ impl FromStr for Split {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|split| split.name() == name)
-            .ok_or_else(|| format!("unknown split `{name}`: expected train, val or test"))
+        Self::named(name).ok_or_else(|| format!("unknown split `{name}`: expected train, val or test"))
     }
 }

@@ -33,6 +33,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use write::List;
 pub use write::{entry, save, write};
 
 use crate::{
@@ -40,6 +41,7 @@ use crate::{
     error::{BadRow, BadRows, Error, Place, Result},
     study::Study,
 };
+use columns::Fields;
 use list::Listing;
 use paths::Images;
 use row::Row;
@@ -102,12 +104,7 @@ impl Folder {
     /// Those of [`Folder::read`], and [`Error::Rows`] with all entries that are no studies.
     pub fn load(dir: impl AsRef<Path>, split: Split) -> Result<Self> {
         let folder = Self::read(dir, split)?;
-        if folder.bad().is_empty() {
-            return Ok(folder);
-        }
-        let Listing { studies, bad, entries, .. } = folder.listing;
-        let path = studies.writing.path.to_path_buf();
-        Err(Error::Rows(BadRows { path, entries: entries as usize, rows: bad }))
+        folder.left_out().map_or(Ok(folder), |rows| Err(Error::Rows(rows)))
     }
 
     /// As [`Folder::load`], but leaves out the entries that are no studies: a missing or mistyped field, an id that an
@@ -139,6 +136,12 @@ impl Folder {
     /// The entries that were left out.
     pub fn bad(&self) -> &[BadRow] {
         &self.listing.bad
+    }
+
+    /// The same as a message tells them; none if every entry is a study.
+    pub fn left_out(&self) -> Option<BadRows> {
+        let (path, entries) = (self.path().to_path_buf(), self.listing.entries as usize);
+        (!self.bad().is_empty()).then(|| BadRows { path, entries, rows: self.bad().to_vec() })
     }
 
     /// What the studies are, in a line: the file's name, size and CRC-32, and the entries that were left out of it.
@@ -174,7 +177,8 @@ impl Folder {
     fn row(&self, index: usize) -> Result<Row> {
         let studies = &self.listing.studies;
         let place = studies.place(index)?;
-        Row::read(&studies.record(index)?).map_err(|problems| Error::entry(place, problems))
+        let record = studies.record(index)?;
+        Row::read(&record, &Fields::of(&record)).map_err(|problems| Error::entry(place, problems))
     }
 }
 

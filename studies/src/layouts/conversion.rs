@@ -1,11 +1,14 @@
 //! What a conversion did and what it left out.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 use serde::Serialize;
 
 use super::options::Options;
-use crate::dataset::Split;
+use crate::{
+    dataset::Split,
+    error::{Error, Result},
+};
 
 /// The file that tells what a conversion did.
 pub const CONVERSION: &str = "conversion.json";
@@ -60,6 +63,14 @@ pub struct Conversion {
     /// What was left out, and what is worth knowing.
     #[serde(flatten)]
     pub tally: Tally,
+}
+
+impl Conversion {
+    /// Writes all of it, for people to read.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| Error::io(path)(error.into()))?;
+        fs::write(path, text + "\n").map_err(Error::io(path))
+    }
 }
 
 impl Tally {

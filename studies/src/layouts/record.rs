@@ -6,7 +6,7 @@ use super::{conversion::Tally, options::Options};
 use crate::{
     dataset::Split,
     error::Result,
-    sections::{Kind, body},
+    sections::{Kind, Sections},
     study::Projection,
 };
 
@@ -81,13 +81,14 @@ pub struct Report {
 impl Report {
     /// The sections of a whole report. With `unheaded`, text under no heading is taken for findings where none is named.
     pub fn cut(report: &str, unheaded: bool) -> Self {
-        let findings = body(report, Kind::Findings);
+        let report = Sections::of(report);
+        let findings = report.body(Kind::Findings);
         Self {
-            findings: findings.or_else(|| unheaded.then(|| body(report, Kind::Untitled)).flatten()),
-            impression: body(report, Kind::Impression),
-            indication: body(report, Kind::Indication),
-            technique: body(report, Kind::Technique),
-            comparison: body(report, Kind::Comparison),
+            findings: findings.or_else(|| unheaded.then(|| report.body(Kind::Untitled)).flatten()),
+            impression: report.body(Kind::Impression),
+            indication: report.body(Kind::Indication),
+            technique: report.body(Kind::Technique),
+            comparison: report.body(Kind::Comparison),
         }
     }
 }
