@@ -25,16 +25,19 @@ pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// How a run ended.
 #[derive(Debug)]
 pub struct RunSummary<S> {
-    /// The newest policy version and its snapshot.
+    /// The newest policy version.
     pub version: PolicyVersion,
+    /// The weights of that version.
     pub snapshot: Arc<S>,
     /// Whether all steps were done; false if the run was stopped before.
     pub finished: bool,
+    /// Tickets that were given up after too many attempts.
     pub dead_letters: BTreeMap<TicketId, DeadLetter>,
     /// Actors replaced during this run.
     pub restarts: u64,
     /// All that there are of the run, those from before a resume first.
     pub evaluations: Vec<(PolicyVersion, Scores)>,
+    /// From the start, or resume, to the end.
     pub duration: Duration,
 }
 
