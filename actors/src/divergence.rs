@@ -10,8 +10,8 @@ use crate::{DivergenceConfig, Diverging, Sign, StepRecord, spread::mean};
 /// What the steps so far tell.
 #[derive(Default)]
 pub(crate) struct Divergence {
-    /// Reward, KL, entropy and length of the last steps that had groups.
-    last: VecDeque<[f64; 4]>,
+    /// Reward, KL, entropy, length and mismatch of the last steps that had groups.
+    last: VecDeque<[f64; 5]>,
     best_reward: Option<f64>,
     first_entropy: Option<f64>,
     seen: BTreeSet<Sign>,
@@ -21,7 +21,7 @@ impl Divergence {
     /// Takes a step in; the signs that have come up with it.
     pub fn observe(&mut self, record: &StepRecord, config: &DivergenceConfig) -> Vec<Diverging> {
         let StepRecord { reward_sampled, stats, response_length, .. } = record;
-        let figures = [*reward_sampled, stats.kl, stats.entropy, *response_length];
+        let figures = [*reward_sampled, stats.kl, stats.entropy, *response_length, stats.logprob_difference];
         if record.groups == 0 || figures.iter().any(|figure| !figure.is_finite()) {
             return Vec::new();
         }
@@ -32,7 +32,8 @@ impl Divergence {
         if self.last.len() < config.window {
             return Vec::new();
         }
-        let [reward, kl, entropy, length] = [0, 1, 2, 3].map(|i| mean(self.last.iter().map(|figures| figures[i])));
+        let [reward, kl, entropy, length, mismatch] =
+            [0, 1, 2, 3, 4].map(|i| mean(self.last.iter().map(|figures| figures[i])));
         let best = *self.best_reward.insert(self.best_reward.map_or(reward, |best| best.max(reward)));
         let first = *self.first_entropy.get_or_insert(entropy);
         let least_reward = best - config.reward_drop * best.abs();
@@ -42,6 +43,12 @@ impl Divergence {
             (Sign::KlExplosion, kl, config.kl_above, config.kl_above > 0.0 && kl > config.kl_above),
             (Sign::EntropyCollapse, entropy, least_entropy, entropy < least_entropy),
             (Sign::EmptyReports, length, config.tokens_below, length < config.tokens_below),
+            (
+                Sign::Mismatch,
+                mismatch,
+                config.mismatch_above,
+                config.mismatch_above > 0.0 && mismatch > config.mismatch_above,
+            ),
         ];
         let mut new = Vec::new();
         for (sign, value, limit, present) in judged {
@@ -76,6 +83,13 @@ mod tests {
         record(0.8, 0.1, 0.5, 40.0)
     }
 
+    /// Samplers that drew from other weights than they said.
+    fn disagreeing() -> StepRecord {
+        let mut record = healthy();
+        record.stats.logprob_difference = 0.25;
+        record
+    }
+
     #[test]
     fn a_healthy_run_and_one_that_swings_show_no_sign() {
         assert_eq!(signs((0..50).map(|_| healthy())), []);
@@ -97,6 +111,7 @@ mod tests {
             (record(0.8, 50.0, 0.5, 40.0), Sign::KlExplosion, 0),
             (record(0.8, 0.1, 1e-4, 40.0), Sign::EntropyCollapse, 3),
             (record(0.8, 0.1, 0.5, 1.0), Sign::EmptyReports, 3),
+            (disagreeing(), Sign::Mismatch, 1),
         ] {
             assert_eq!(signs(then(bad)), [(10 + after, sign), (30 + after, sign)]);
         }
@@ -113,6 +128,7 @@ mod tests {
             kl_above: 0.0,
             entropy_below: 0.0,
             tokens_below: 0.0,
+            mismatch_above: 0.0,
             stop: true,
         };
         let mut divergence = Divergence::default();

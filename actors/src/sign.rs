@@ -13,11 +13,14 @@ pub enum Sign {
     EntropyCollapse,
     /// Sampled reports are little more than the end token.
     EmptyReports,
+    /// Samplers and learner disagree on how likely the samples are.
+    Mismatch,
 }
 
 impl Sign {
     /// In the order in which they are judged.
-    pub const ALL: [Self; 4] = [Self::RewardCollapse, Self::KlExplosion, Self::EntropyCollapse, Self::EmptyReports];
+    pub const ALL: [Self; 5] =
+        [Self::RewardCollapse, Self::KlExplosion, Self::EntropyCollapse, Self::EmptyReports, Self::Mismatch];
 
     /// As metrics call it.
     pub fn name(self) -> &'static str {
@@ -26,6 +29,7 @@ impl Sign {
             Self::KlExplosion => "kl_explosion",
             Self::EntropyCollapse => "entropy_collapse",
             Self::EmptyReports => "empty_reports",
+            Self::Mismatch => "mismatch",
         }
     }
 }
@@ -60,6 +64,10 @@ impl fmt::Display for Diverging {
             Sign::EmptyReports => {
                 write!(f, "reports are empty: {value:.2} tokens with the end token, expected {limit} or more")
             }
+            Sign::Mismatch => write!(
+                f,
+                "samplers and learner disagree: log-probabilities of samples differ by {value:.4} nats, expected at most {limit}"
+            ),
         }
     }
 }

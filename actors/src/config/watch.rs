@@ -41,11 +41,22 @@ pub struct DivergenceConfig {
     /// Empty reports: the mean tokens of a sampled report, end token included, that may not be fallen below; 0 is never
     /// asked. At 1 every report is the end token alone.
     pub tokens_below: f64,
+    /// Mismatch: the mean absolute difference (nats per token) between the log-probabilities that samples were drawn with and
+    /// the learner's that may not be exceeded; 0 is never asked. Staleness is in it.
+    pub mismatch_above: f64,
 }
 
 impl Default for DivergenceConfig {
     fn default() -> Self {
-        Self { stop: false, window: 20, reward_drop: 0.5, kl_above: 5.0, entropy_below: 0.02, tokens_below: 2.0 }
+        Self {
+            stop: false,
+            window: 20,
+            reward_drop: 0.5,
+            kl_above: 5.0,
+            entropy_below: 0.02,
+            tokens_below: 2.0,
+            mismatch_above: 0.1,
+        }
     }
 }
 
@@ -72,6 +83,7 @@ impl DivergenceConfig {
             ("divergence.reward_drop", self.reward_drop),
             ("divergence.kl_above", self.kl_above),
             ("divergence.tokens_below", self.tokens_below),
+            ("divergence.mismatch_above", self.mismatch_above),
         ];
         for (field, value) in at_least_zero {
             if !(value.is_finite() && value >= 0.0) {
