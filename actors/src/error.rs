@@ -33,8 +33,8 @@ pub enum RunError {
         last.step, last.stats.loss, last.stats.gradient_norm, last.stats.learning_rate
     )]
     Skipping { steps: u64, last: Box<StepRecord> },
-    #[error("{actor} was replaced {restarts} times without a training step between them; the last time: {reason}")]
-    Restarting { actor: String, restarts: u32, reason: String },
+    #[error("{actor} died {deaths} times without a training step between them; the last time: {reason}")]
+    Restarting { actor: String, deaths: u32, reason: String },
     #[error("nothing has moved for {seconds} s\n{report}")]
     Stalled { seconds: u64, report: String },
     #[error("training went wrong by step {step}: {found}")]
