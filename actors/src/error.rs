@@ -85,14 +85,14 @@ pub enum RunError {
         /// The figures of the last of them.
         last: Box<StepRecord>,
     },
-    /// An actor died as often as `run.max_restarts_in_a_row` allows and no step was done in between. Mend what the
+    /// An actor died more often than `run.max_restarts_in_a_row` allows, and no step was done in between. Mend what the
     /// reason names and resume the run.
-    #[error("{actor} was replaced {restarts} times without a training step between them; the last time: {reason}")]
+    #[error("{actor} died {deaths} times without a training step between them; the last time: {reason}")]
     Restarting {
         /// Its name, such as `sampler-0` or that of a stage.
         actor: String,
-        /// How often it was replaced since the last step.
-        restarts: u32,
+        /// How often it died since the last step.
+        deaths: u32,
         /// Why it died the last time.
         reason: String,
     },

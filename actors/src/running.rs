@@ -182,10 +182,6 @@ impl<S: Send + Sync + 'static> Running<S> {
         let (context, step) = (self.context.clone(), self.context.gate.version().0);
         let capture = move |trainer: &mut Trainer<S>| {
             let checkpoint = trainer.capture(&context.identity, context.gate.state(), &context.snapshots)?;
-            let dead = context.gate.dead_letters();
-            if !dead.is_empty() {
-                context.recorder.put(RecorderMessage::DeadLetters(dead));
-            }
             context.recorder.put(RecorderMessage::Checkpoint(Box::new(checkpoint)));
             Ok::<_, Failure>(())
         };
@@ -198,13 +194,12 @@ impl<S: Send + Sync + 'static> Running<S> {
         // The last evaluation was not watched.
         self.context.meter.board.moved();
         self.roster.close();
-        for child in self.supervisor.get_children() {
-            child.kill();
-        }
-        self.supervisor.stop(None);
+        // Not asked to stop: it may be waiting for a successor that is never ready. Its children go with it.
+        self.supervisor.kill();
         if !self.handle.is_finished() {
             let _ = (&mut self.handle).await;
         }
+        self.context.recorder.put(RecorderMessage::DeadLetters(self.context.gate.dead_letters()));
         let written = async {
             // What cannot be written fails the run by itself.
             let _ = catch_up(&self.context).await;
