@@ -193,7 +193,6 @@ impl Data {
 
     /// Tells the metrics what was left out.
     pub(super) fn measure(&self) {
-        metrics::describe_gauge!("addendum_data_skipped_entries", "Entries that are no studies, by set");
         for (set, count) in &self.skipped {
             metrics::gauge!("addendum_data_skipped_entries", "set" => set.clone()).set(*count as f64);
         }
