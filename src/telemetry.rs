@@ -25,7 +25,12 @@ pub const METRICS: &[Metric] = &[
         ],
         "Which run this is",
     ),
-    Metric::gauge("addendum_run_disk_free_bytes", "bytes", &[], "What the run folder's disk can still give to this user"),
+    Metric::gauge(
+        "addendum_run_disk_free_bytes",
+        "bytes",
+        &[],
+        "What the run folder's disk can still give to this user",
+    ),
     Metric::gauge("addendum_run_disk_size_bytes", "bytes", &[], "Size of the run folder's disk"),
     Metric::gauge("addendum_run_resident_memory_bytes", "bytes", &[], "Memory of the process that is resident"),
     Metric::gauge(
@@ -64,9 +69,9 @@ pub const TABLES: [(&str, &[Metric]); 3] = [
 /// A histogram without buckets.
 pub(crate) fn exporter() -> Result<PrometheusBuilder, BuildError> {
     let metrics = TABLES.iter().flat_map(|(_, table)| *table);
-    let histograms = metrics.filter_map(|metric| Some((metric.name, metric.bounds()?)));
-    histograms.fold(Ok(PrometheusBuilder::new()), |builder, (name, bounds)| {
-        builder?.set_buckets_for_metric(Matcher::Full(name.into()), bounds)
+    let mut histograms = metrics.filter_map(|metric| Some((metric.name, metric.bounds()?)));
+    histograms.try_fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
+        builder.set_buckets_for_metric(Matcher::Full(name.into()), bounds)
     })
 }
 

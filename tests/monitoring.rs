@@ -3,6 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use addendum::{
@@ -116,7 +120,7 @@ fn every_panel_asks_for_what_is_published_and_says_what_it_shows() {
     let unseen: Vec<&str> = metrics().into_keys().filter(|name| !asked.contains(name)).collect();
     assert_eq!(unseen, [""; 0], "no panel shows these");
     let variables = dashboard["templating"]["list"].as_array().unwrap().iter().filter(|v| v["type"] == "query");
-    for definition in variables.map(|variable| variable["definition"].as_str().unwrap()) {
+    for definition in variables.map(|variable| variable["query"]["query"].as_str().unwrap()) {
         let inner = definition.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
         let (query, label) = inner.rsplit_once(", ").unwrap();
         assert_eq!(problems(query, &[label]), [""; 0], "{definition}");
@@ -133,7 +137,10 @@ fn every_alert_asks_for_what_is_published_is_tried_both_ways_and_explained() {
         let (name, rest) = alert.split_once('\n').unwrap();
         let (query, rest) = rest.split_once("labels:").unwrap();
         assert_eq!(problems(query, &between(rest, "$labels.", " ")), [""; 0], "{name}: {query}");
-        assert!(tests.contains(&format!("alertname: {name}, exp_alerts: []")), "{name} is not tried where it is silent");
+        assert!(
+            tests.contains(&format!("alertname: {name}, exp_alerts: []")),
+            "{name} is not tried where it is silent"
+        );
         assert!(
             tests.contains(&format!("alertname: {name}\n        exp_alerts:\n          - exp_labels: {{severity: ")),
             "{name} is not tried where it fires"
@@ -156,5 +163,78 @@ fn a_query_for_what_is_not_there_is_found_out() {
         ("sum by (component) (addendum_run_info)", "nothing has the label component"),
     ] {
         assert_eq!(problems(query, &[]), [problem]);
+    }
+}
+
+/// A process that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The metrics of a run that has done a step and an evaluation.
+fn live() -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("telemetry.metrics_address=127.0.0.1:{port}");
+    let mut train = Command::new(env!("CARGO_BIN_EXE_addendum"));
+    train.current_dir(env!("CARGO_MANIFEST_DIR")).args(["train", "--config", "configs/phantoms.toml", "--out"]);
+    train.arg(dir.path().join("run")).args(["--set", &address]);
+    for setting in ["run.batch_groups=1", "data.phantoms.held_out=8", "evaluation.studies=1", "evaluation.tests=false"]
+    {
+        train.args(["--set", setting]);
+    }
+    let mut run = Running(train.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(300);
+    loop {
+        assert!(Instant::now() < deadline && run.0.try_wait().unwrap().is_none(), "no step and no evaluation was seen");
+        let answer = ureq::get(format!("http://127.0.0.1:{port}/metrics")).call();
+        let text = answer.ok().and_then(|mut answer| answer.body_mut().read_to_string().ok()).unwrap_or_default();
+        if ["addendum_evaluation_best_score{", "addendum_learner_entropy_nats "].iter().all(|part| text.contains(part))
+        {
+            return text;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_live_run_publishes_what_the_tables_say_with_its_labels() {
+    let (text, metrics) = (live(), metrics());
+    let mut metric = None;
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words.as_slice() {
+            ["#", "TYPE", name, kind] => {
+                metric = metrics.get(name);
+                assert_eq!(metric.map(|metric| metric.kind.name()), Some(*kind), "{name}");
+            }
+            ["#", "HELP", name, help] => {
+                assert_eq!(metrics.get(name).map(|metric| metric.meaning), Some(*help), "{name}")
+            }
+            _ => {
+                // No value of this run has a brace or a comma.
+                let inner = between(line, "{", "}").concat();
+                let labels = inner.split(',').filter_map(|label| Some(label.split_once('=')?.0));
+                let labels: BTreeSet<&str> = labels.filter(|label| *label != "le").collect();
+                let expected = metric.unwrap().labels.iter().map(|(label, _)| *label).collect();
+                assert_eq!(labels, expected, "{line}");
+            }
+        }
+    }
+    for part in [
+        r#"addendum_run_info{run="run",method="EditGRPO",algorithm="dr-grpo",mode="fixed_lag",version=""#,
+        "addendum_run_disk_free_bytes ",
+        "addendum_run_disk_size_bytes ",
+        "addendum_replay_staleness_bound_versions 1\n",
+        r#"addendum_reward_cache_hit_ratio{cache=""#,
+        r#"addendum_learner_diverging{sign="reward_collapse"} 0"#,
+        "addendum_reward_service_failures_total 0\n",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
     }
 }

@@ -77,6 +77,9 @@ pub(crate) fn begun(config: &RunConfig, version: PolicyVersion) {
     for outcome in ["told", "ended"] {
         counter!("addendum_supervisor_stalls_total", "outcome" => outcome).increment(0);
     }
+    for outcome in ["done", "failed"] {
+        counter!("addendum_evaluator_evaluations_total", "outcome" => outcome).increment(0);
+    }
     for sign in Sign::ALL {
         counter!("addendum_learner_divergences_total", "sign" => sign.name()).increment(0);
     }

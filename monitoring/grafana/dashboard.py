@@ -244,7 +244,7 @@ def laid_out():
 
 def variable(name, label, query):
     return {"name": name, "label": label, "type": "query", "datasource": SOURCE, "query": {"query": query, "refId": name},
-            "definition": query, "refresh": 2, "sort": 1, "multi": True, "includeAll": True,
+            "refresh": 2, "sort": 1, "multi": True, "includeAll": True,
             "current": {"text": ["All"], "value": ["$__all"]}, "options": [], "hide": 0}
 
 
@@ -257,7 +257,7 @@ def dashboard():
                  variable("instance", "Instance", 'label_values(addendum_run_info{run=~"$run", job=~"$job"}, instance)'),
                  variable("server", "Reward server", "label_values(addendum_serve_connections, instance)")]
     alerts = {"name": "Alerts", "enable": True, "hide": False, "iconColor": RED, "datasource": SOURCE,
-              "expr": 'ALERTS{alertname=~"Addendum.*", alertstate="firing"}', "titleFormat": "{{alertname}}", "step": "60s"}
+              "expr": 'ALERTS{alertname=~"Addendum.*", alertstate="firing"}', "titleFormat": "{{alertname}}"}
     return {"uid": "addendum", "title": "Addendum", "tags": ["addendum"], "editable": True, "schemaVersion": 39,
             "graphTooltip": 1, "refresh": "30s", "time": {"from": "now-6h", "to": "now"}, "timezone": "browser",
             "templating": {"list": variables}, "annotations": {"list": [alerts]}, "panels": laid_out()}

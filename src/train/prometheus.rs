@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_secs(10);
 pub struct TelemetryConfig {
     /// Serve Prometheus metrics at this address, such as 127.0.0.1:9464.
     pub metrics_address: Option<String>,
+    /// Write the figures of steps and evaluations for TensorBoard too, into the folder `tensorboard` of the run.
+    pub tensorboard: bool,
 }
 
 impl TelemetryConfig {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use addendum_actors::Pipeline;
+use addendum_actors::{Event, Pipeline};
 use addendum_policy::Adapter;
 use addendum_replay::Mode;
 use anyhow::{Context, Result, bail};
@@ -17,7 +17,7 @@ use super::{
     settings::Settings,
 };
 use crate::qwen::Prompts;
-use crate::report::{plots, progress::Progress, results, run_folder::RunFolder};
+use crate::report::{plots, progress::Progress, results, run_folder::RunFolder, tensorboard::Tensorboard};
 
 /// A run with everything loaded.
 pub struct Run {
@@ -100,7 +100,14 @@ impl Run {
         }
         let training = self.progress.training(self.name.as_str(), self.settings.run.steps);
         let resume = || format!("`addendum train --resume {}` goes on", self.folder.path().display());
-        let summary = pipeline.observer(training.observer()).run().await.with_context(resume)?;
+        let mut shown = training.observer();
+        let folder = self.folder.path().join("tensorboard");
+        let mut board = self.settings.telemetry.tensorboard.then(|| Tensorboard::create(&folder)).transpose()?;
+        let observer = move |event: &Event| {
+            shown(event);
+            board.iter_mut().for_each(|board| board.observe(event));
+        };
+        let summary = pipeline.observer(observer).run().await.with_context(resume)?;
         training.finish();
         for letter in summary.dead_letters.values() {
             self.progress.note(format!("gave up: {letter}"));
