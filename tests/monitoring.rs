@@ -184,8 +184,13 @@ fn live() -> String {
     let mut train = Command::new(env!("CARGO_BIN_EXE_addendum"));
     train.current_dir(env!("CARGO_MANIFEST_DIR")).args(["train", "--config", "configs/phantoms.toml", "--out"]);
     train.arg(dir.path().join("run")).args(["--set", &address]);
-    for setting in ["run.batch_groups=1", "data.phantoms.held_out=8", "evaluation.studies=1", "evaluation.tests=false"]
-    {
+    for setting in [
+        "run.batch_groups=1",
+        "run.evaluate_every=1",
+        "data.phantoms.held_out=8",
+        "evaluation.studies=1",
+        "evaluation.tests=false",
+    ] {
         train.args(["--set", setting]);
     }
     let mut run = Running(train.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
