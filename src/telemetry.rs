@@ -7,6 +7,8 @@ use addendum_actors::telemetry as actors;
 use addendum_rewards::telemetry::{self as rewards, Metric};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 
+use crate::vllm;
+
 const REQUESTS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 const ENDPOINT: (&str, &str) = ("endpoint", "`predict`, `analyze`, `health` or another path's name");
@@ -57,9 +59,10 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// All tables, each with what it is about.
-pub const TABLES: [(&str, &[Metric]); 3] = [
+pub const TABLES: [(&str, &[Metric]); 4] = [
     ("Actors of a run", actors::METRICS),
     ("Reward back ends and clients of reward services", rewards::METRICS),
+    ("vLLM servers that sample for a run", vllm::METRICS),
     ("Machine, studies and reward server", METRICS),
 ];
 

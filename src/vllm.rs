@@ -23,3 +23,4 @@ pub use config::VllmConfig;
 pub use credit::Credit;
 pub use error::VllmError;
 pub use fleet::{Fleet, VllmSampler};
+pub use telemetry::METRICS;

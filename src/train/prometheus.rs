@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::settings::Problem;
-use crate::{host, telemetry};
+use crate::{host, telemetry, vllm};
 
 /// How often the machine is looked at.
 const LOOK: Duration = Duration::from_secs(10);
@@ -61,6 +61,7 @@ pub fn serve(address: SocketAddr, folder: &Path, facts: &[(&'static str, String)
     let builder = telemetry::exporter()?.with_http_listener(address);
     builder.install().with_context(|| format!("metrics address {address}"))?;
     rewards::describe(telemetry::METRICS);
+    rewards::describe(vllm::METRICS);
     actors::describe();
     gauge!("addendum_run_info", facts).set(1.0);
     tokio::spawn(watch(folder.to_owned()));

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::settings::Problem;
-use crate::vllm::{Addresses, VllmConfig};
+use crate::vllm::{Addresses, VllmConfig, VllmError};
 
 /// What reports are sampled with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -73,8 +73,11 @@ impl SamplerConfig {
     pub fn validate(&self) -> Result<(), Problem> {
         match self.engine {
             Engine::Vllm => {
-                self.addresses().validate()?;
-                self.vllm.validate().map_err(|problem| problem.within("vllm"))
+                let checked = self.addresses().validate().and_then(|()| self.vllm.validate());
+                checked.map_err(|error| match error {
+                    VllmError::Config { field, reason } => Problem::new(field, reason),
+                    other => Problem::new("vllm", other),
+                })
             }
             Engine::BuiltIn if self.urls.is_empty() && self.urls_file.is_none() => Ok(()),
             Engine::BuiltIn => {

@@ -6,9 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::{Result, anyhow};
-
-use crate::train::settings::Problem;
+use super::VllmError;
 
 /// Addresses of servers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,15 +20,15 @@ pub struct Addresses {
 impl Addresses {
     /// # Errors
     /// Neither an address nor a file; what is no address, by its place.
-    pub fn validate(&self) -> Result<(), Problem> {
+    pub fn validate(&self) -> Result<(), VllmError> {
         if self.urls.is_empty() && self.file.is_none() {
-            return Err(Problem::new(
+            return Err(VllmError::config(
                 "urls",
                 "is empty, and there is no `urls_file`; expected addresses of vLLM servers",
             ));
         }
         for (i, url) in self.urls.iter().enumerate() {
-            address(url).map_err(|reason| Problem::new(format!("urls[{i}]"), reason))?;
+            address(url).map_err(|reason| VllmError::config(format!("urls[{i}]"), reason))?;
         }
         Ok(())
     }
@@ -39,9 +37,9 @@ impl Addresses {
     ///
     /// # Errors
     /// A file that cannot be read; a line that is no address, by file and line.
-    pub(super) fn read(&self) -> Result<Vec<String>> {
-        let mut addresses =
-            self.urls.iter().map(|url| address(url)).collect::<Result<Vec<_>, _>>().map_err(|e| anyhow!("{e}"))?;
+    pub(super) fn read(&self) -> Result<Vec<String>, VllmError> {
+        let bad = |reason| VllmError::config("urls", reason);
+        let mut addresses = self.urls.iter().map(|url| address(url)).collect::<Result<Vec<_>, _>>().map_err(bad)?;
         if let Some(path) = &self.file {
             addresses.extend(listed(path)?);
         }
@@ -56,13 +54,13 @@ impl Addresses {
     }
 }
 
-fn listed(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+fn listed(path: &Path) -> Result<Vec<String>, VllmError> {
+    let bad = |reason| VllmError::config("urls_file", reason);
+    let text = std::fs::read_to_string(path).map_err(|error| bad(format!("{}: {error}", path.display())))?;
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
-    lines
-        .map(|(i, line)| address(line).map_err(|reason| anyhow!("{}, line {}: {reason}", path.display(), i + 1)))
-        .collect()
+    let read = |(i, line)| address(line).map_err(|reason| bad(format!("{}, line {}: {reason}", path.display(), i + 1)));
+    lines.map(read).collect()
 }
 
 /// An address without its last slash.

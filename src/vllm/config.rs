@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use addendum_rewards_remote::Secret;
-use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::train::settings::Problem;
+use super::VllmError;
 
 /// vLLM servers (`vllm serve MODEL --enable-lora`, with `VLLM_ALLOW_RUNTIME_LORA_UPDATING=True`), all of them with the
 /// checkpoint that the run starts from.
@@ -53,24 +52,25 @@ impl Default for VllmConfig {
 impl VllmConfig {
     /// # Errors
     /// The first setting out of its range.
-    pub fn validate(&self) -> Result<(), Problem> {
+    pub fn validate(&self) -> Result<(), VllmError> {
         if self.reports_in_flight == 0 {
-            return Err(Problem::new("reports_in_flight", "is 0, expected at least 1"));
+            return Err(VllmError::config("vllm.reports_in_flight", "is 0, expected at least 1"));
         }
         let positive = |field, seconds: f64| match std::time::Duration::try_from_secs_f64(seconds) {
             Ok(time) if !time.is_zero() => Ok(()),
-            _ => Err(Problem::new(field, format!("is {seconds}, expected seconds above 0"))),
+            _ => Err(VllmError::config(field, format!("is {seconds}, expected seconds above 0"))),
         };
-        positive("timeout_seconds", self.timeout_seconds)?;
-        self.patience_seconds.map_or(Ok(()), |seconds| positive("patience_seconds", seconds))
+        positive("vllm.timeout_seconds", self.timeout_seconds)?;
+        self.patience_seconds.map_or(Ok(()), |seconds| positive("vllm.patience_seconds", seconds))
     }
 
     /// The token, read from its file.
     ///
     /// # Errors
     /// The file cannot be read, or holds no token.
-    pub(super) fn token(&self) -> Result<Option<Secret>> {
-        Ok(self.token_file.as_deref().map(Secret::from_file).transpose()?)
+    pub(super) fn token(&self) -> Result<Option<Secret>, VllmError> {
+        let read = self.token_file.as_deref().map(Secret::from_file).transpose();
+        read.map_err(|error| VllmError::config("vllm.token_file", error))
     }
 }
 

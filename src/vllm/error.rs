@@ -5,6 +5,14 @@ use addendum_rewards_remote::Malformed;
 /// Why a server gave no reports.
 #[derive(Debug, thiserror::Error)]
 pub enum VllmError {
+    /// A setting of the servers that cannot be used. The message names it.
+    #[error("{field}: {reason}")]
+    Config {
+        /// Its key within `sampler`.
+        field: String,
+        /// What it is, and what was expected.
+        reason: String,
+    },
     /// The server cannot be reached, cut the connection, is late, or failed at its work (status 5xx, 429): it is asked
     /// again after a pause, and another one meanwhile.
     #[error("{url}: {reason}")]
@@ -107,6 +115,10 @@ pub enum VllmError {
 }
 
 impl VllmError {
+    pub(super) fn config(field: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Config { field: field.into(), reason: reason.to_string() }
+    }
+
     /// Whether another server, or the same one later, may answer.
     pub(super) fn transient(&self) -> bool {
         matches!(self, Self::Down { .. } | Self::NoAdapter { .. } | Self::Answer { .. } | Self::NotApplied { .. })

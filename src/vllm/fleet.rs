@@ -10,7 +10,6 @@ use std::{
 use addendum_actors::{AsyncSampler, EngineError, Request, Sampled};
 use addendum_policy::{Adapter, Policy, SamplingConfig};
 use addendum_rewards_remote::Secret;
-use anyhow::{Result, ensure};
 use serde_json::json;
 use tokio::sync::{Notify, OnceCell};
 
@@ -100,19 +99,21 @@ impl Fleet {
         run_folder: PathBuf,
         base: String,
         staleness: u64,
-    ) -> Result<Self> {
+    ) -> Result<Self, VllmError> {
         addresses.validate()?;
         config.validate()?;
         let listed = addresses.read()?;
-        ensure!(!listed.is_empty(), "no vLLM server is named");
+        if listed.is_empty() {
+            return Err(VllmError::config("urls_file", "names no server"));
+        }
         let folder = config.adapters_folder.clone().unwrap_or_else(|| run_folder.join("adapters-published"));
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| anyhow::anyhow!("sampler.vllm.adapters_folder: {}: {error}", folder.display()))?;
-        let folder = std::path::absolute(folder)?;
+        let unusable = |error| VllmError::Publish { reason: format!("{}: {error}", folder.display()) };
+        std::fs::create_dir_all(&folder).map_err(unusable)?;
+        let folder = std::path::absolute(&folder).map_err(unusable)?;
         let fleet = Self {
             token: config.token()?,
             adapters: Adapters::new(folder, config.adapters_folder_there.clone(), base, staleness),
-            probe: Probe::new(policy.clone())?,
+            probe: Probe::new(policy.clone()).map_err(|error| VllmError::Publish { reason: error.to_string() })?,
             members: Mutex::default(),
             credit: Mutex::new(Credit::new(config.reports_in_flight)),
             freed: Notify::new(),
@@ -123,7 +124,6 @@ impl Fleet {
         };
         lock(&fleet.members).changed = fleet.addresses.changed();
         fleet.list(&listed);
-        telemetry::describe();
         Ok(fleet)
     }
 

@@ -1,19 +1,34 @@
 //! What the servers are at, for Prometheus.
 
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use addendum_rewards::telemetry::Metric;
+use metrics::{counter, gauge};
 
-/// Registers the help texts.
-pub(crate) fn describe() {
-    describe_gauge!("addendum_vllm_up", "Whether the server answered when it was asked last, by server");
-    describe_gauge!("addendum_vllm_in_flight_reports", "Reports that the server is asked for at the moment");
-    describe_gauge!(
+const SERVER: (&str, &str) = ("server", "its address");
+
+/// Of vLLM servers that sample for a run.
+pub const METRICS: &[Metric] = &[
+    Metric::gauge("addendum_vllm_up", "0 or 1", &[SERVER], "Whether the server answered when it was asked last"),
+    Metric::gauge(
+        "addendum_vllm_in_flight_reports",
+        "reports",
+        &[SERVER],
+        "Reports that the server is asked for at the moment",
+    ),
+    Metric::gauge(
         "addendum_vllm_speed_reports_per_second",
-        "Reports that the server writes, while it is asked for some"
-    );
-    describe_gauge!("addendum_vllm_adapter_version", "Newest policy version that the server has loaded");
-    describe_counter!("addendum_vllm_tokens_total", "Tokens that the server has written");
-    describe_counter!("addendum_vllm_failures_total", "Requests that the server failed at");
-}
+        "reports/s",
+        &[SERVER],
+        "Reports that the server writes while it is asked for some",
+    ),
+    Metric::gauge(
+        "addendum_vllm_adapter_version",
+        "version",
+        &[SERVER],
+        "Policy version that the server has loaded last",
+    ),
+    Metric::counter("addendum_vllm_tokens_total", "tokens", &[SERVER], "Tokens that the server has written"),
+    Metric::counter("addendum_vllm_failures_total", "requests", &[SERVER], "Requests that the server failed at"),
+];
 
 pub(super) fn up(server: &str, up: bool) {
     gauge!("addendum_vllm_up", "server" => server.to_owned()).set(f64::from(u8::from(up)));
