@@ -5,7 +5,9 @@ use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histog
 /// A metric that is published, under the name that Prometheus knows it by: `addendum_<stage>_<what>_<unit>`.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
+    /// As Prometheus knows it.
     pub name: &'static str,
+    /// How it moves.
     pub kind: Kind,
     /// What its values count or measure.
     pub unit: &'static str,
@@ -40,14 +42,17 @@ impl Kind {
 type Labels = &'static [(&'static str, &'static str)];
 
 impl Metric {
+    /// What only grows.
     pub const fn counter(name: &'static str, unit: &'static str, labels: Labels, meaning: &'static str) -> Self {
         Self { name, kind: Kind::Counter, unit, labels, meaning }
     }
 
+    /// What goes up and down.
     pub const fn gauge(name: &'static str, unit: &'static str, labels: Labels, meaning: &'static str) -> Self {
         Self { name, kind: Kind::Gauge, unit, labels, meaning }
     }
 
+    /// What is observed, counted in buckets with these upper bounds.
     pub const fn histogram(
         name: &'static str,
         unit: &'static str,

@@ -167,7 +167,8 @@ impl Job {
         matches!(self.work, Work::Teach { .. } | Work::Reinforce { .. } | Work::Supervise { .. })
     }
 
-    pub(crate) fn folder(&self, out: &Path) -> PathBuf {
+    /// The folder of its results within that of the study.
+    pub fn folder(&self, out: &Path) -> PathBuf {
         out.join("jobs").join(&self.id)
     }
 

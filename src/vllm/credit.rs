@@ -106,12 +106,12 @@ mod tests {
                 held[server].push((reports as f64, now));
             }
             // To the next study that ends.
-            let rate = |server: usize| speeds[server] / held[server].len().max(1) as f64;
+            let rates: Vec<f64> = (0..speeds.len()).map(|s| speeds[s] / held[s].len().max(1) as f64).collect();
             let ends = (0..speeds.len()).flat_map(|s| held[s].iter().map(move |(left, _)| (s, *left)));
-            let next = ends.map(|(s, left)| left / rate(s)).reduce(f64::min).unwrap();
+            let next = ends.map(|(s, left)| left / rates[s]).reduce(f64::min).unwrap();
             now += next;
-            for server in 0..speeds.len() {
-                let each = rate(server) * next;
+            for (server, rate) in rates.into_iter().enumerate() {
+                let each = rate * next;
                 if !held[server].is_empty() {
                     busy[server] += next;
                 }

@@ -91,6 +91,7 @@ pub struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
+    /// Splits the report, in time linear in its length.
     pub fn of(report: &'a str) -> Self {
         Self { report, sections: split(report) }
     }
