@@ -151,8 +151,8 @@ mod tests {
     fn what_a_real_server_answered_is_read() {
         let chats = recorded("/v1/chat/completions");
         let (prompt, reports) = chat(&chats[0]["answer"], 2).unwrap();
-        // 56 × 56 pixels are four tokens.
-        assert_eq!(prompt.iter().filter(|id| **id == most_frequent(&prompt)).count(), 4);
+        // The image, which the checkpoint's least number of pixels enlarged to 112 × 112.
+        assert_eq!(prompt.iter().filter(|id| **id == most_frequent(&prompt)).count(), 16);
         assert!(reports.iter().all(|report| report.tokens.len() == report.logprobs.len() && report.tokens.len() <= 12));
         let completions = recorded("/v1/completions");
         assert_eq!(prompt_logprobs(&completions[0]["answer"], &[5, 6, 7, 8]).unwrap().len(), 3);
