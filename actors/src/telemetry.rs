@@ -8,7 +8,7 @@ use std::time::Duration;
 use addendum_replay::{Batch, Origin};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::{Load, Scores, Sign, StepRecord};
+use crate::{Load, Scores, Sign, StepRecord, status::RunStatus};
 
 /// Bucket bounds by metric name, for exporters that want histograms instead of summaries.
 pub const BUCKETS: &[(&str, &[f64])] = &[
@@ -91,6 +91,13 @@ fn describe_learning() {
 fn describe_running() {
     describe_histogram!("addendum_replay_staleness_versions", "Age of groups when they are trained on");
     describe_gauge!("addendum_replay_tickets_in_flight", "Tickets out of the gate");
+    describe_gauge!("addendum_replay_place_tickets", "Tickets by place and phase: waiting there, or inside");
+    describe_gauge!("addendum_replay_limit_tickets", "The most tickets that may be out of the gate");
+    describe_gauge!(
+        "addendum_actor_state_ratio",
+        "Share of the last second that an actor was busy, starved or blocked"
+    );
+    describe_gauge!("addendum_learner_planned_steps", "Training steps of the whole run");
     describe_counter!("addendum_replay_evictions_total", "Groups evicted because they grew too old");
     describe_counter!("addendum_replay_retries_total", "Tickets issued again");
     describe_counter!("addendum_replay_redraws_total", "Groups that were not worth a step and were replaced");
@@ -126,6 +133,22 @@ pub(crate) fn sampled(tokens: &[usize], truncated: usize, duration: Duration) {
 
 pub(crate) fn waited(stage: &str, wait: Duration) {
     histogram!("addendum_stage_queue_wait_seconds", "stage" => stage.to_string()).record(wait);
+}
+
+/// How a run stood when it last told of itself.
+pub(crate) fn status(status: &RunStatus) {
+    gauge!("addendum_learner_planned_steps").set(status.steps as f64);
+    gauge!("addendum_replay_limit_tickets").set(status.tickets_at_most as f64);
+    for actor in &status.actors {
+        for (state, share) in [("busy", actor.busy), ("starved", actor.starved), ("blocked", actor.blocked)] {
+            gauge!("addendum_actor_state_ratio", "actor" => actor.name.clone(), "state" => state).set(share);
+        }
+    }
+    for at in &status.tickets {
+        for (phase, tickets) in [("waiting", at.waiting), ("inside", at.inside)] {
+            gauge!("addendum_replay_place_tickets", "place" => at.place.clone(), "phase" => phase).set(tickets as f64);
+        }
+    }
 }
 
 /// Makes the count of an actor's restarts visible before the first one.
