@@ -14,6 +14,7 @@ pub mod study;
 pub mod threads;
 pub mod train;
 mod values;
+pub mod watch;
 
 pub use addendum_actors as actors;
 pub use addendum_editor as editor;

@@ -35,7 +35,7 @@ async fn exposition() -> String {
 }
 
 /// What the project promises to measure.
-const PROMISED: [&str; 39] = [
+const PROMISED: [&str; 43] = [
     "addendum_sampler_rollouts_total",
     "addendum_sampler_tokens_total",
     "addendum_editor_edits_total",
@@ -75,6 +75,10 @@ const PROMISED: [&str; 39] = [
     "addendum_stage_failures_total",
     "addendum_evaluation_score",
     "addendum_recorder_checkpoints_total",
+    "addendum_actor_state_ratio",
+    "addendum_replay_place_tickets",
+    "addendum_replay_limit_tickets",
+    "addendum_learner_planned_steps",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
