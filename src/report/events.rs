@@ -173,7 +173,8 @@ mod tests {
             log.ended(Some("disk full")).unwrap();
             let happened = read(folder.path());
             let kinds: Vec<&str> = happened.iter().map(|one| one.kind.as_str()).collect();
-            let expected = if end == whole.len() { &["restarted", "resumed", "failed"][..] } else { &["resumed", "failed"] };
+            let expected =
+                if end == whole.len() { &["restarted", "resumed", "failed"][..] } else { &["resumed", "failed"] };
             assert_eq!(kinds, expected, "cut after {end} bytes");
             assert!(happened.iter().rev().take(2).all(|one| one.step == 7));
         }
@@ -188,10 +189,10 @@ mod tests {
         log.observe(&Event::Step(Box::default())).unwrap();
         log.observe(&Event::Checkpoint { version: PolicyVersion(1), path: "a".into() }).unwrap();
         let happened = read(folder.path());
-        assert_eq!(happened.iter().map(|one| (one.kind.as_str(), one.step)).collect::<Vec<_>>(), [
-            ("started", 0),
-            ("checkpoint", 1)
-        ]);
+        assert_eq!(
+            happened.iter().map(|one| (one.kind.as_str(), one.step)).collect::<Vec<_>>(),
+            [("started", 0), ("checkpoint", 1)]
+        );
         assert_eq!(happened[1].version, Some(1));
         assert!(happened[0].seconds <= happened[1].seconds && happened[1].unix > 1e9);
     }

@@ -143,13 +143,13 @@ fn flatten(prefix: &str, table: toml::Table, keys: &mut BTreeMap<String, toml::V
 
 /// A line of metrics with and without types. A mean over nothing is not written as a number; within a list by name it is
 /// as good as not there.
-fn step(line: &[u8]) -> serde_json::Result<(Map<String, Value>, StepRecord)> {
+pub(crate) fn step(line: &[u8]) -> serde_json::Result<(Map<String, Value>, StepRecord)> {
     let fields: Map<String, Value> = serde_json::from_slice(line)?;
     let record = serde_json::from_value(without_nulls(fields.clone()))?;
     Ok((fields, record))
 }
 
-fn rollout(line: &[u8]) -> serde_json::Result<RolloutSample> {
+pub(crate) fn rollout(line: &[u8]) -> serde_json::Result<RolloutSample> {
     let mut fields: Map<String, Value> = serde_json::from_slice(line)?;
     // A reward that is no number.
     fields.entry("reward").and_modify(|reward| *reward = if reward.is_null() { 0.0.into() } else { reward.take() });
@@ -220,7 +220,10 @@ mod tests {
         let line = "{\"step\":0}\n";
         for (files, expected) in [
             ([(METRICS, "{\"step\":0}\n[]\n{}\n"), (CONFIG, "")], "metrics.jsonl, line 2: "),
-            ([(METRICS, line), (EVALUATIONS, "{\"version\":0,\"scores\":{}}\n{}\n")], "line 2: missing field `version`"),
+            (
+                [(METRICS, line), (EVALUATIONS, "{\"version\":0,\"scores\":{}}\n{}\n")],
+                "line 2: missing field `version`",
+            ),
             ([(METRICS, line), (ROLLOUTS, "nonsense\n")], "rollouts.jsonl, line 1: is not JSON"),
             ([(METRICS, line), (TESTS, "{\"set\":1}\n")], "tests.jsonl, line 1: invalid type"),
             ([(METRICS, line), (EVENTS, "\n\n[1\n")], "events.jsonl, line 3: is not JSON"),

@@ -80,8 +80,16 @@ fn pages(frame: &mut Frame, area: Rect, ui: &Ui, theme: Theme) {
 
 /// What matters most, on a small terminal.
 fn overview(frame: &mut Frame, area: Rect, view: &View, ui: &Ui, theme: Theme) {
-    let flow = actors::rows(view).max(tickets::rows(view)) + 2;
-    let charts = if area.height >= SOME { area.height / 3 } else { 0 };
+    // Nobody works in a run that is over, so its curves take their place.
+    let is_over = view.actors().is_empty();
+    let flow = if is_over { 0 } else { actors::rows(view).max(tickets::rows(view)) + 2 };
+    let charts = if area.height >= SOME {
+        area.height / 3
+    } else if is_over {
+        area.height / 2
+    } else {
+        0
+    };
     let rows = [
         Constraint::Length(figures::HEIGHT),
         Constraint::Length(charts),
@@ -259,7 +267,8 @@ mod tests {
         for view in [View::new("a"), testing::full(), ended] {
             for page in Page::ALL {
                 for help in [false, true] {
-                    let ui = Ui { page, help, scroll: 7, ..Ui::default() };
+                    let mut ui = Ui::default();
+                    (ui.page, ui.help, ui.scroll) = (page, help, 7);
                     for size in [
                         (1, 1),
                         (3, 60),
@@ -291,7 +300,7 @@ mod tests {
 
     #[test]
     fn nothing_is_coloured_where_no_colours_are_wanted() {
-        let mut ui = Ui { page: Page::Overview, ..Ui::default() };
+        let mut ui = Ui::default();
         let view = testing::full();
         ui.follow(&view);
         for (colours, expected) in [(true, true), (false, false)] {

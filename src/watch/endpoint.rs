@@ -88,7 +88,7 @@ impl Endpoint {
         }
         if let Some(before) = &self.shown {
             let seconds = at.saturating_duration_since(self.started).as_secs_f64();
-            news.extend(events(before, &shown, now, seconds));
+            news.extend(events(before, &shown, now, seconds).into_iter().map(Update::Event));
         }
         let known = self.stepped.as_ref().map_or(0.0, |(of, _)| version(of));
         if version(&shown) > known {

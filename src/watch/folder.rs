@@ -89,7 +89,7 @@ impl Folder {
     }
 
     fn steps(&mut self, news: &mut Vec<Update>) -> io::Result<usize> {
-        let News { anew, values, damaged } = self.metrics.read(run::step)?;
+        let News { anew, values, damaged } = self.metrics.read(|line| run::step(line).map(|(_, record)| record))?;
         if anew {
             self.before = None;
             news.push(Update::StepsAnew);

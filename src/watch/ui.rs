@@ -189,7 +189,9 @@ mod tests {
         let chosen = ui.rollout();
         assert_ne!(chosen, second);
         assert_eq!(later(&mut view, &mut ui, 99.0), chosen);
-        (0..9).for_each(|_| drop(press(&mut ui, &view, KeyCode::Right)));
+        for _ in 0..9 {
+            press(&mut ui, &view, KeyCode::Right);
+        }
         assert!(!ui.has_chosen());
         assert_ne!(later(&mut view, &mut ui, 199.0), chosen);
     }

@@ -93,8 +93,11 @@ pub struct View {
     pace: VecDeque<f64>,
 }
 
+/// What a step has for a curve; NaN if nothing.
+type Value = fn(&StepRecord) -> f64;
+
 /// The curves, by name.
-const CURVES: [(&str, fn(&StepRecord) -> f64); 15] = [
+const CURVES: [(&str, Value); 15] = [
     ("sampled", |step| step.reward_sampled),
     ("edited", |step| step.reward_edited),
     ("spread in a group", |step| step.reward_std),
