@@ -15,6 +15,7 @@ pub mod telemetry;
 pub mod threads;
 pub mod train;
 mod values;
+pub mod watch;
 
 pub use addendum_actors as actors;
 pub use addendum_editor as editor;

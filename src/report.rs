@@ -4,17 +4,21 @@
 //! time, also of a run that was interrupted.
 
 pub mod chart;
+pub mod events;
+pub mod lines;
 pub mod log;
 pub mod metrics;
 pub mod plots;
 pub mod progress;
 pub mod results;
+pub mod run;
 pub mod run_folder;
 mod scale;
 mod svg;
 pub mod table;
 pub mod tensorboard;
 pub mod terminal;
+pub mod tested;
 
 use std::{io, path::PathBuf};
 
@@ -27,6 +31,12 @@ pub enum ReportError {
     /// A line of a file is not a JSON object.
     #[error("{}, line {line}: {reason}", path.display())]
     Line { path: PathBuf, line: usize, reason: String },
+    /// A folder in which no run was begun.
+    #[error("{} holds no run: it has neither metrics.jsonl nor config.toml", path.display())]
+    NoRun { path: PathBuf },
+    /// A run's settings are not TOML.
+    #[error("{}: is not TOML: {reason}", path.display())]
+    Settings { path: PathBuf, reason: String },
     /// Something could not be written as JSON.
     #[error("{}: {reason}", path.display())]
     Json { path: PathBuf, reason: serde_json::Error },

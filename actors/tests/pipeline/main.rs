@@ -18,5 +18,6 @@ mod sampling;
 mod selection;
 mod soak;
 mod stages;
+mod telling;
 mod tracing;
 mod watching;
