@@ -23,6 +23,7 @@ mod sft;
 mod studies;
 mod study;
 mod train;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,8 @@ pub struct Cli {
 enum Command {
     /// Post-train a checkpoint on studies, by a settings file; or go on with a run.
     Train(train::TrainArgs),
+    /// Watch a run in the terminal, while it goes on or afterwards: curves, actors, tickets, rollouts, events.
+    Watch(watch::WatchArgs),
     /// Carry out an experiment from a file: arms, seeds and grids, or what is left of them; then a table and curves.
     Study(study::StudyArgs),
     /// Print the whole settings file with what each key means, or its JSON schema.
@@ -104,6 +107,7 @@ impl Command {
     fn run(&self, progress: &Progress) -> Result<()> {
         match self {
             Self::Train(args) => train::run(args, progress),
+            Self::Watch(args) => watch::run(args),
             Self::Study(args) => study::run(args, progress),
             Self::Config(args) => config::run(args),
             Self::Sft(args) => sft::run(args, progress),

@@ -16,6 +16,7 @@ pub mod threads;
 pub mod train;
 mod values;
 pub mod vllm;
+pub mod watch;
 
 pub use addendum_actors as actors;
 pub use addendum_editor as editor;

@@ -4,17 +4,21 @@
 //! time, also of a run that was interrupted.
 
 pub(crate) mod chart;
+pub mod events;
+pub mod lines;
 pub mod log;
 pub mod metrics;
 pub mod plots;
 pub mod progress;
 pub mod results;
+pub mod run;
 pub mod run_folder;
 mod scale;
 mod svg;
 pub mod table;
 pub mod tensorboard;
 pub mod terminal;
+pub mod tested;
 
 use std::{io, path::PathBuf};
 
@@ -38,6 +42,20 @@ pub enum ReportError {
         /// Counted from 1.
         line: usize,
         /// Why it is no JSON object.
+        reason: String,
+    },
+    /// A folder in which no run was begun. Name a run's folder, which has its `config.toml`.
+    #[error("{} holds no run: it has neither metrics.jsonl nor config.toml", path.display())]
+    NoRun {
+        /// The folder that was named.
+        path: PathBuf,
+    },
+    /// A run's settings are not TOML: the file was changed. Take it from a copy.
+    #[error("{}: is not TOML: {reason}", path.display())]
+    Settings {
+        /// The run's `config.toml`.
+        path: PathBuf,
+        /// Where and why it is none.
         reason: String,
     },
     /// Something could not be written as JSON, which is a fault of the program. Please report it.

@@ -37,9 +37,11 @@ impl<S: Send + Sync + 'static> Actor for EvaluatorActor<S> {
 
     async fn handle(&self, _: ActorRef<Mail>, _: Mail, compute: &mut Self::State) -> Result<(), ActorProcessingErr> {
         while let Some(Evaluation { version, snapshot, done }) = self.mailbox.take() {
-            let (track, faults) = (self.context.meter.trace.track("evaluator"), self.context.faults.clone());
+            let (meter, faults) = (self.context.meter.clone(), self.context.faults.clone());
+            let track = meter.trace.track("evaluator");
             let result = compute
                 .run(move |evaluator| {
+                    let _busy = meter.board.busy("evaluator", format!("version {}", version.0));
                     let _span = track.span("evaluating").about(|| json!({"version": version.0}));
                     faults.strike("evaluator")?;
                     evaluator.evaluate(&snapshot)

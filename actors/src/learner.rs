@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::{
     Diverging, EngineError, Event, RolloutSample, RunConfig, RunError, StepRecord, Track,
+    board::Place,
     compute::{Failure, IntoFailure, guarded},
     context::{Context, FINISHED},
     messages::{RecorderMessage, Train},
@@ -69,6 +70,7 @@ fn train<S>(trainer: &mut Trainer<S>, batch: Batch, context: &Context<S>, track:
             return Ok(());
         }
     }
+    batch.groups().iter().for_each(|group| context.meter.board.at(group.ticket.id(), Place::Learner));
     let mut record = StepRecord::of_batch(&batch);
     let training = track.span("training");
     let stats = guarded(|| {

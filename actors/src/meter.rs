@@ -27,9 +27,8 @@ struct Tally {
 }
 
 impl Meter {
-    pub fn new(samplers: usize, trace: Trace) -> Self {
-        let (board, restarts) = (Board::new(), Restarts::default());
-        Self { trace, board, restarts, samplers, tally: Mutex::new(Tally::new(0)) }
+    pub fn new(samplers: usize, board: Board, trace: Trace) -> Self {
+        Self { trace, board, restarts: Restarts::default(), samplers, tally: Mutex::new(Tally::new(0)) }
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {

@@ -14,6 +14,7 @@ use crate::{
     AsyncSampler, BatchSampler, EngineError, Evaluate, Event, Faults, Learner, Pool, RunConfig, RunError, RunSummary,
     Running, Sampler, Stage, StageError, Track,
     ahead::{Ahead, Foresee, Outlook},
+    board::Board,
     compute::{Compute, Failure},
     context::Context,
     evaluator::BuildEvaluator,
@@ -28,10 +29,10 @@ use crate::{
     sampler::{Batch, BuildSampler, OneByOne, Remote},
     shelf::Found,
     slot::{Hop, Worth},
-    start::{BuildLearner, chain, claim, find, open_trace, start_error, start_learner},
+    start::{BuildLearner, chain, claim, crews, find, open_trace, start_error, start_learner},
     supervisor::{Roster, Supervisor, not_started},
     suspects::Suspects,
-    telemetry,
+    telemetry, telling,
     trace::Trace,
     workers::Watch,
     writer::{Observer, Writer},
@@ -332,7 +333,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         let writer = Compute::spawn("recorder", 1, build);
         let writer = writer.await.map_err(start_error("recorder"))?;
 
-        let meter = Arc::new(Meter::new(self.config.samplers, trace));
+        let board = Board::new(crews(&self.config, &self.stages, self.evaluator.is_some()));
+        let meter = Arc::new(Meter::new(self.config.samplers, board, trace));
         let witness = meter.clone();
         gate.witness(move |ticket, ending| {
             witness.board.gone(ticket);
@@ -397,6 +399,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             evaluator: self.evaluator,
         };
         let (supervisor, handle) = Actor::spawn(None, supervisor, ()).await.map_err(not_started)?;
+        let started = Instant::now();
+        let telling = tokio::spawn(telling::keep_telling(context.clone(), started));
         Ok(Running {
             context,
             roster,
@@ -404,7 +408,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             handle,
             outcomes,
             stop: self.stop.unwrap_or_else(|| Box::pin(std::future::pending())),
-            started: Instant::now(),
+            telling,
+            started,
         })
     }
 

@@ -18,6 +18,7 @@ use crate::{
     disk::{UNFINISHED, put_in_place, write_synced},
     lock::FolderLock,
     shelf,
+    status::{RunStatus, STATUS},
 };
 
 const METRICS: &str = "metrics.jsonl";
@@ -153,6 +154,15 @@ impl RunLog {
     pub fn set_back(&self, version: PolicyVersion) -> Result<Option<(PolicyVersion, PathBuf)>, RunError> {
         let newest = shelf::set_back(&self.checkpoints, version.0)?;
         Ok(newest.map(|(version, path)| (PolicyVersion(version), path)))
+    }
+
+    /// Replaces the status. It is not worth an error: the next one follows in a second.
+    pub fn status(&self, status: &RunStatus) {
+        let beside = self.folder.join(format!("{UNFINISHED}{STATUS}"));
+        let Ok(text) = serde_json::to_vec(status) else { return };
+        if fs::write(&beside, text).is_ok() {
+            let _ = fs::rename(beside, self.folder.join(STATUS));
+        }
     }
 
     /// Has these be the dead letters. They only become more, so that as many are the same.

@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     RunError, Scores, compute::Failure, context::Context, messages::RecorderMessage, outcome::Outcome,
-    recorder::catch_up, stall, supervisor::Roster, trainer::Trainer, writer::Writer,
+    recorder::catch_up, stall, status::RunState, supervisor::Roster, telling, trainer::Trainer, writer::Writer,
 };
 
 /// How long a run that stands still waits for its learner, to save it, at most.
@@ -49,11 +49,14 @@ pub struct Running<S> {
     pub(crate) handle: JoinHandle<()>,
     pub(crate) outcomes: mpsc::UnboundedReceiver<Outcome>,
     pub(crate) stop: Stop,
+    /// Tells of the run as it goes.
+    pub(crate) telling: JoinHandle<()>,
     pub(crate) started: Instant,
 }
 
 impl<S> Drop for Running<S> {
     fn drop(&mut self) {
+        self.telling.abort();
         self.roster.close();
         self.context.gate.close();
         // A killed run writes nothing more; another may be resumed in its folder.
@@ -83,6 +86,15 @@ async fn failing(outcomes: &mut mpsc::UnboundedReceiver<Outcome>, supervisor: &m
 fn closed(writer: &mut Writer) -> Result<(), Failure> {
     writer.close();
     Ok(())
+}
+
+/// What is told of a run that is over.
+fn ended<S>(summary: &Result<RunSummary<S>, RunError>, failure: Option<&RunError>) -> (RunState, Option<String>) {
+    match (summary, failure) {
+        (Err(error), _) | (Ok(_), Some(error)) => (RunState::Failed, Some(error.to_string())),
+        (Ok(summary), None) if summary.finished => (RunState::Finished, None),
+        (Ok(_), None) => (RunState::Stopped, None),
+    }
 }
 
 impl<S: Send + Sync + 'static> Running<S> {
@@ -125,8 +137,8 @@ impl<S: Send + Sync + 'static> Running<S> {
             }
             Some(Outcome::Finished) | None => self.conclude().await,
         };
-        self.take_down().await;
-        let summary = match (summary, self.failure()) {
+        let failure = self.take_down(&summary).await;
+        let summary = match (summary, failure.or_else(|| self.failure())) {
             (Ok(_), Some(error)) => return Err(error),
             (summary, _) => summary?,
         };
@@ -189,8 +201,10 @@ impl<S: Send + Sync + 'static> Running<S> {
         saved.map_err(|failure| RunError::Learner { step, reason: failure.to_string() })
     }
 
-    /// Stops every actor, then writes what the recorder has not, however long that takes: unless it stands still.
-    async fn take_down(&mut self) {
+    /// Stops every actor, then writes what the recorder has not, however long that takes: unless it stands still. The
+    /// failure that turned up meanwhile, if one did.
+    async fn take_down(&mut self, summary: &Result<RunSummary<S>, RunError>) -> Option<RunError> {
+        self.telling.abort();
         // The last evaluation was not watched.
         self.context.meter.board.moved();
         self.roster.close();
@@ -200,16 +214,22 @@ impl<S: Send + Sync + 'static> Running<S> {
             let _ = (&mut self.handle).await;
         }
         self.context.recorder.put(RecorderMessage::DeadLetters(self.context.gate.dead_letters()));
+        let context = self.context.clone();
+        let mut failure = None;
         let written = async {
             // What cannot be written fails the run by itself.
-            let _ = catch_up(&self.context).await;
+            let _ = catch_up(&context).await;
             self.finish_trace().await;
-            let _ = self.context.writer.run(closed).await;
+            failure = self.failure();
+            let (state, error) = ended(summary, failure.as_ref());
+            telling::tell(&context, self.started, state, error).await;
+            let _ = context.writer.run(closed).await;
         };
         tokio::select! {
             () = written => {}
-            error = stall::too_long(&self.context) => self.context.fail(error),
+            error = stall::too_long(&context) => context.fail(error),
         }
+        failure
     }
 
     async fn finish_trace(&self) {

@@ -11,7 +11,8 @@ use addendum_replay::PolicyVersion;
 use tokio::sync::Semaphore;
 
 use crate::{
-    EngineError, Event, Learner, RunError,
+    EngineError, Event, Learner, RunConfig, RunError,
+    board::{Crew, Kind},
     checkpoint::Checkpoint,
     compute::{Compute, Failure},
     identity::{Identity, differences},
@@ -98,6 +99,14 @@ pub(crate) async fn start_learner<S: Send + Sync + 'static>(
         }
     };
     Ok((trainer, Snapshots::new(snapshots)))
+}
+
+/// Everybody who works in a run, in the order of the flow.
+pub(crate) fn crews(config: &RunConfig, stages: &[Pool], evaluates: bool) -> Vec<Crew> {
+    let samplers = (0..config.samplers).map(|index| Crew::new(&format!("sampler-{index}"), Kind::Sampler, 1));
+    let stages = stages.iter().map(|stage| Crew::new(&stage.name, Kind::Stage, stage.workers));
+    let others = ["learner", "recorder"].into_iter().chain(evaluates.then_some("evaluator"));
+    samplers.chain(stages).chain(others.map(|name| Crew::new(name, Kind::Alone, 1))).collect()
 }
 
 /// Links the stages, last to first.

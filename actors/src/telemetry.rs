@@ -11,7 +11,7 @@ use addendum_replay::{Batch, Origin, PolicyVersion};
 use addendum_rewards::telemetry as rewards;
 use metrics::{counter, gauge, histogram};
 
-use crate::{Load, RunConfig, Scores, Sign, StepRecord};
+use crate::{Load, RunConfig, Scores, Sign, StepRecord, status::RunStatus};
 
 pub use table::METRICS;
 
@@ -40,6 +40,21 @@ pub(crate) fn sampled(tokens: &[usize], truncated: usize, duration: Duration) {
 
 pub(crate) fn waited(stage: &str, wait: Duration) {
     histogram!("addendum_stage_queue_wait_seconds", "stage" => stage.to_string()).record(wait);
+}
+
+/// How a run stood when it last told of itself.
+pub(crate) fn status(status: &RunStatus) {
+    gauge!("addendum_replay_limit_tickets").set(status.tickets_at_most as f64);
+    for actor in &status.actors {
+        for (state, share) in [("busy", actor.busy), ("starved", actor.starved), ("blocked", actor.blocked)] {
+            gauge!("addendum_actor_state_ratio", "actor" => actor.name.clone(), "state" => state).set(share);
+        }
+    }
+    for at in &status.tickets {
+        for (phase, tickets) in [("waiting", at.waiting), ("inside", at.inside)] {
+            gauge!("addendum_replay_place_tickets", "place" => at.place.clone(), "phase" => phase).set(tickets as f64);
+        }
+    }
 }
 
 /// Makes the count of an actor's restarts visible before the first one.

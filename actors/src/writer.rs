@@ -10,6 +10,7 @@ use crate::{
     compute::{Failure, guarded},
     messages::RecorderMessage,
     run_log::RunLog,
+    status::RunStatus,
     telemetry,
 };
 
@@ -37,6 +38,13 @@ impl Writer {
     /// Lets go of the folder, so that another run may have it.
     pub fn close(&mut self) {
         self.folder = None;
+    }
+
+    /// Leaves a status in the folder, if it can.
+    pub fn status(&self, status: &RunStatus) {
+        if let Some(folder) = &self.folder {
+            folder.status(status);
+        }
     }
 
     /// What comes after an error is told, and not written: files have no holes.

@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::Path,
 };
 
 use serde_json::{Map, Value};
 
-use super::{ReportError, not_json};
+use super::{ReportError, lines};
 
 /// One value per step; NaN where a step has none.
 pub type Column = Vec<f64>;
@@ -25,21 +24,12 @@ impl Metrics {
     /// # Errors
     /// The file cannot be read, or a line before the last is not a JSON object.
     pub fn read(path: &Path) -> Result<Self, ReportError> {
-        let text = fs::read(path).map_err(ReportError::io(path))?;
-        let mut lines = Vec::new();
-        for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            match serde_json::from_slice(line) {
-                Ok(object) => lines.push(object),
-                // It may end within a character.
-                Err(_) if !line.ends_with(b"\n") => {}
-                Err(_) if line.trim_ascii().is_empty() => {}
-                Err(error) => {
-                    let (line, reason) = (index + 1, not_json(&error));
-                    return Err(ReportError::Line { path: path.into(), line, reason });
-                }
-            }
-        }
-        Ok(Self { lines })
+        Ok(Self { lines: lines::read(path, |line| serde_json::from_slice(line))? })
+    }
+
+    /// Those of lines that were read already.
+    pub(super) fn of(lines: Vec<Map<String, Value>>) -> Self {
+        Self { lines }
     }
 
     /// Number of steps.
@@ -72,6 +62,8 @@ fn number(value: Option<&Value>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read(text: impl AsRef<[u8]>) -> Result<Metrics, ReportError> {

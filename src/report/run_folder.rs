@@ -23,6 +23,7 @@ const README: &str = "\
 | `metrics.jsonl` | one line per training step |
 | `rollouts.jsonl` | some rollouts of each step: reports, edits, rewards |
 | `evaluations.jsonl` | scores on held-out studies by policy version |
+| `status.json` | how the run stands, or how it ended |
 | `checkpoints/` | what is needed to resume |
 | `dead_letters/` | studies that were given up, with the reason, as a dataset folder |
 | `adapter/` | the trained adapter in PEFT's format |

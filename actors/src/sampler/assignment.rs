@@ -23,6 +23,7 @@ use crate::{
 pub(super) struct Assignment<S> {
     ticket: Ticket,
     context: Arc<Context<S>>,
+    sampler: Arc<str>,
     since: Instant,
     track: Track,
 }
@@ -42,10 +43,11 @@ impl<S: Send + Sync + 'static> Assignment<S> {
     /// A ticket that the sampler of this name took.
     pub fn new(ticket: Ticket, context: Arc<Context<S>>, sampler: &str) -> Self {
         context.meter.trace.issued(&ticket);
-        context.meter.board.at(ticket.id(), Place::Sampler(sampler.into()));
-        context.ahead.issued(ticket.id());
         let track = context.meter.trace.track(sampler);
-        Self { ticket, context, since: Instant::now(), track }
+        let sampler: Arc<str> = sampler.into();
+        context.meter.board.at(ticket.id(), Place::Reading(sampler.clone()));
+        context.ahead.issued(ticket.id());
+        Self { ticket, context, sampler, since: Instant::now(), track }
     }
 
     /// Reads the study, on a thread where that stops nobody; gives what to sample with it.
@@ -53,6 +55,7 @@ impl<S: Send + Sync + 'static> Assignment<S> {
         let prepare = move |_: &mut T| match guarded(|| self.read()) {
             Ok((study, request)) => {
                 let sampling = self.track.span("sampling");
+                self.context.meter.board.at(self.ticket.id(), Place::Sampler(self.sampler.clone()));
                 Ok((Prepared { assignment: self, study, sampling }, request))
             }
             Err(failure) => Err(self.fail(failure)),

@@ -138,6 +138,21 @@ pub const METRICS: &[Metric] = &[
         "Policy versions that a group may lag behind (run.staleness)",
     ),
     Metric::gauge("addendum_replay_tickets_in_flight", "tickets", &[], "Tickets out of the gate after the last step"),
+    Metric::gauge(
+        "addendum_replay_place_tickets",
+        "tickets",
+        &[
+            ("place", "`sampler`, the name of a stage, `replay` or `learner`"),
+            ("phase", "`waiting` there, or `inside`"),
+        ],
+        "Where the tickets are that are out of the gate",
+    ),
+    Metric::gauge(
+        "addendum_replay_limit_tickets",
+        "tickets",
+        &[],
+        "The most tickets that may be out of the gate at a time",
+    ),
     Metric::counter("addendum_replay_evictions_total", "groups", &[], "Groups thrown away because they grew too old"),
     Metric::counter("addendum_replay_retries_total", "tickets", &[], "Tickets issued again after a failure"),
     Metric::counter(
@@ -159,6 +174,12 @@ pub const METRICS: &[Metric] = &[
         "groups",
         &[("stage", "its name; `sampler` and `replay` too")],
         "Attempts at a group that failed",
+    ),
+    Metric::gauge(
+        "addendum_actor_state_ratio",
+        "ratio",
+        &[("actor", "its name"), ("state", "`busy`, `starved` or `blocked`")],
+        "Share of the last second that an actor was in a state",
     ),
     Metric::counter("addendum_learner_steps_total", "steps", &[], "Training steps done"),
     Metric::counter("addendum_learner_groups_total", "groups", &[], "Groups trained on"),

@@ -19,5 +19,6 @@ mod sampling;
 mod selection;
 mod soak;
 mod stages;
+mod telling;
 mod tracing;
 mod watching;

@@ -1,0 +1,64 @@
+//! Where news of a run come from.
+
+use std::{fmt, path::Path};
+
+use super::{endpoint::Endpoint, folder::Folder, view::Update};
+
+/// Something that tells what is new since it was asked before. It never writes.
+pub enum Source {
+    Folder(Box<Folder>),
+    Endpoint(Box<Endpoint>),
+}
+
+/// Why nothing can be watched.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("{folder}: {reason}")]
+    Unreadable { folder: String, reason: std::io::Error },
+    #[error("{folder} holds no run: it has neither config.toml nor metrics.jsonl{}", hint(.within))]
+    NoRun {
+        folder: String,
+        /// The newest run in a folder of it.
+        within: Option<String>,
+    },
+    #[error("{url}: {reason}")]
+    Unreachable { url: String, reason: String },
+    #[error(
+        "{url} shows no metrics of a run; with telemetry.metrics_address = \"127.0.0.1:9464\" they are at http://127.0.0.1:9464/metrics"
+    )]
+    NoMetrics { url: String },
+}
+
+fn hint(within: &Option<String>) -> String {
+    within.as_ref().map(|run| format!("; the newest run in it is {run}")).unwrap_or_default()
+}
+
+impl Source {
+    /// A run folder, or a URL that begins with http:// or https://, whose path is `/metrics` if it has none.
+    ///
+    /// # Errors
+    /// No run is there. A run that has only begun is one.
+    pub fn open(target: &str) -> Result<Self, SourceError> {
+        match target.starts_with("http://") || target.starts_with("https://") {
+            true => Ok(Self::Endpoint(Box::new(Endpoint::open(target)?))),
+            false => Ok(Self::Folder(Box::new(Folder::open(Path::new(target))?))),
+        }
+    }
+
+    /// What is new; the last of it says when it was looked for, and what could not be read.
+    pub fn news(&mut self) -> Vec<Update> {
+        match self {
+            Self::Folder(folder) => folder.news(),
+            Self::Endpoint(endpoint) => endpoint.news(),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => folder.path().display().fmt(f),
+            Self::Endpoint(endpoint) => endpoint.url().fmt(f),
+        }
+    }
+}
