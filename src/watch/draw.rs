@@ -109,7 +109,7 @@ mod tests {
                 "reward   2.695 · ▁",
                 "chexbert 0.799 · radgraph 0.799",
                 "KL 0.0199 · entropy 0.230",
-                "validation/average 70.0 (+20.0) at 100",
+                "validation 70.0 (+20.0)",
                 "sampler-0      █",
                 "editor ×2",
                 "starved  95 %",

@@ -51,8 +51,8 @@ fn lines(view: &View, width: usize, theme: Theme) -> Vec<Line<'static>> {
         Span::raw(format!("{} tokens/report", number(record.response_length))),
     ];
     let newest = view.averages().into_iter().filter_map(|(name, points)| {
-        let ((_, first), (version, last)) = (points.first()?, points.last()?);
-        Some(Span::raw(format!("{name} {:.1} ({}) at {version}", 100.0 * last, difference(100.0 * (last - first)))))
+        let ((_, first), (_, last)) = (points.first()?, points.last()?);
+        Some(Span::raw(format!("{name} {:.1} ({})", 100.0 * last, difference(100.0 * (last - first)))))
     });
     let flow = vec![
         Span::raw(format!("{} tokens/s", number(record.tokens_per_second))),
