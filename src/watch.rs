@@ -7,6 +7,7 @@
 mod change;
 pub mod draw;
 mod endpoint;
+mod error;
 mod exposition;
 mod folder;
 pub mod plain;
@@ -17,6 +18,7 @@ mod tail;
 pub mod ui;
 pub mod view;
 
+pub use error::SourceError;
 pub use source::Source;
 pub use ui::Ui;
 pub use view::View;

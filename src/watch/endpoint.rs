@@ -13,7 +13,7 @@ use addendum_actors::{
 };
 use ureq::Agent;
 
-use super::{exposition::Exposition, source::SourceError, view::Update};
+use super::{error::SourceError, exposition::Exposition, view::Update};
 use crate::report::{events::Happening, run::Evaluated};
 
 /// How long an answer may take.

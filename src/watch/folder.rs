@@ -9,7 +9,7 @@ use std::{
 use addendum_actors::{StepRecord, status::STATUS};
 
 use super::{
-    source::SourceError,
+    error::SourceError,
     tail::{News, Tail},
     view::{Update, summary},
 };

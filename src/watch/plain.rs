@@ -75,7 +75,7 @@ pub fn snapshot(view: &View) -> String {
     for event in view.events.iter().rev().take(EVENTS) {
         let age =
             Some(age(event, view)).filter(|age| !age.is_empty()).map_or_else(String::new, |age| format!(", {age} ago"));
-        line("event", format!("{} at step {}{age}: {}", event.kind, event.step, event_text(event)));
+        line("event", format!("{} at step {}{age}: {}", event.kind, event.step, event_text(event, view)));
     }
     text
 }
@@ -105,7 +105,7 @@ mod tests {
             "state      running\n",
             "step       142 of 250, 3.10 s/step, 5m 35s left\n",
             "sampled    2.000 to 2.695  ▁",
-            "held out   validation/average 0.500 to 0.700  ▁",
+            "held out   validation 0.500 to 0.700  ▁",
             "actor      editor starved 95 %\n",
             "tickets    19 of 24 out\n",
             "place      replay 0 at work, 3 waiting\n",

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use addendum_actors::RolloutSample;
 
 /// Rollouts that one can look back at.
-const KEPT: usize = 64;
+const KEPT: usize = 1000;
 
 /// A report to show.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,13 +125,13 @@ mod tests {
     #[test]
     fn one_can_look_back_as_far_as_rollouts_are_kept() {
         let mut rollouts = Rollouts::default();
-        (0..100).for_each(|ticket| rollouts.add(rollout(ticket, 0, None, 0)));
+        (0..2000).for_each(|ticket| rollouts.add(rollout(ticket, 0, None, 0)));
         let newest = rollouts.get(None).unwrap().number;
         let back = rollouts.beside(None, -3);
-        assert_eq!(rollouts.get(back).unwrap().report.ticket, 96);
+        assert_eq!(rollouts.get(back).unwrap().report.ticket, 1996);
         assert_eq!(rollouts.age(back.unwrap()), 3);
         assert_eq!(rollouts.beside(back, 9), Some(newest));
-        assert_eq!(rollouts.beside(None, -1000), Some(newest + 1 - KEPT as u64));
+        assert_eq!(rollouts.beside(None, -5000), Some(newest + 1 - KEPT as u64));
         assert_eq!(rollouts.get(Some(0)).unwrap().number, newest, "it is gone");
     }
 }

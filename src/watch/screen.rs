@@ -30,12 +30,21 @@ const BLINK: Duration = Duration::from_millis(100);
 /// The terminal cannot be used, or those of `stop`.
 pub fn show(source: Source, theme: Theme, stop: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut view = View::new(source.to_string());
-    let (news, _looking) = look(source)?;
+    let ((news, _looking), keys) = (look(source)?, listen()?);
     // Puts it back in a panic, too.
     let mut terminal = ratatui::try_init()?;
-    let shown = watch(&mut terminal, &mut view, &news, theme, stop);
-    ratatui::try_restore()?;
-    shown
+    let shown = watch(&mut terminal, &mut view, (&news, &keys), theme, stop);
+    // A terminal that is gone cannot be restored.
+    let restored = ratatui::try_restore();
+    shown?;
+    Ok(restored?)
+}
+
+/// Waits for keys, on a thread of its own that ends with the process: where the terminal is gone, reading never returns.
+fn listen() -> io::Result<Receiver<io::Result<Event>>> {
+    let (send, keys) = mpsc::channel();
+    thread::Builder::new().name("keys".into()).spawn(move || while send.send(event::read()).is_ok() {})?;
+    Ok(keys)
 }
 
 /// Asks the source again and again, on a thread of its own, as it may be slow; until the second value is dropped.
@@ -55,7 +64,7 @@ fn look(mut source: Source) -> io::Result<(Receiver<Vec<Update>>, Sender<()>)> {
 fn watch(
     terminal: &mut DefaultTerminal,
     view: &mut View,
-    news: &Receiver<Vec<Update>>,
+    (news, keys): (&Receiver<Vec<Update>>, &Receiver<io::Result<Event>>),
     theme: Theme,
     stop: impl Fn() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -79,12 +88,14 @@ fn watch(
             terminal.draw(|frame| draw(frame, view, &ui, theme))?;
             (changed, drawn) = (false, Instant::now());
         }
-        if event::poll(BLINK)? {
-            match event::read()? {
+        match keys.recv_timeout(BLINK) {
+            Ok(event) => match event? {
                 Event::Key(key) if ui.press(key, view) == Wish::Quit => return Ok(()),
                 Event::Key(_) | Event::Resize(..) => changed = true,
                 _ => {}
-            }
+            },
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the keyboard cannot be read any more"),
         }
     }
 }

@@ -2,35 +2,12 @@
 
 use std::{fmt, path::Path};
 
-use super::{endpoint::Endpoint, folder::Folder, view::Update};
+use super::{endpoint::Endpoint, error::SourceError, folder::Folder, view::Update};
 
 /// Something that tells what is new since it was asked before. It never writes.
 pub enum Source {
     Folder(Box<Folder>),
     Endpoint(Box<Endpoint>),
-}
-
-/// Why nothing can be watched.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    #[error("{folder}: {reason}")]
-    Unreadable { folder: String, reason: std::io::Error },
-    #[error("{folder} holds no run: it has neither config.toml nor metrics.jsonl{}", hint(.within))]
-    NoRun {
-        folder: String,
-        /// The newest run in a folder of it.
-        within: Option<String>,
-    },
-    #[error("{url}: {reason}")]
-    Unreachable { url: String, reason: String },
-    #[error(
-        "{url} shows no metrics of a run; with telemetry.metrics_address = \"127.0.0.1:9464\" they are at http://127.0.0.1:9464/metrics"
-    )]
-    NoMetrics { url: String },
-}
-
-fn hint(within: &Option<String>) -> String {
-    within.as_ref().map(|run| format!("; the newest run in it is {run}")).unwrap_or_default()
 }
 
 impl Source {

@@ -237,11 +237,11 @@ impl View {
         self.pace().filter(|_| self.is_running() && steps > 0).map(|pace| pace.mul_f64(steps as f64))
     }
 
-    /// The held-out scores worth a curve: averages, one for each set; the first few where there are none.
+    /// The held-out scores worth a curve: averages, by their set; the first few scores where there are none.
     pub fn averages(&self) -> Vec<(&str, &[(f64, f64)])> {
         let some = self.held_out.keys().any(|name| is_average(name));
         let chosen = self.held_out.iter().filter(|(name, _)| !some || is_average(name));
-        chosen.take(6).map(|(name, series)| (name.as_str(), series.as_slice())).collect()
+        chosen.take(6).map(|(name, series)| (set(name), series.as_slice())).collect()
     }
 }
 
@@ -249,11 +249,16 @@ fn is_average(name: &str) -> bool {
     name.rsplit('/').next() == Some("average")
 }
 
+/// The set that an average is of; any other score stays as it is called.
+fn set(name: &str) -> &str {
+    name.strip_suffix("/average").unwrap_or(name)
+}
+
 /// The averages among the scores in points of 100, or all of them.
 pub fn summary(scores: &Scores) -> String {
     let some = scores.keys().any(|name| is_average(name));
     let chosen = scores.iter().filter(|(name, _)| !some || is_average(name));
-    chosen.map(|(name, score)| format!("{name} {:.1}", 100.0 * score)).collect::<Vec<_>>().join(", ")
+    chosen.map(|(name, score)| format!("{} {:.1}", set(name), 100.0 * score)).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -414,8 +419,8 @@ mod tests {
         let mut view = View::new("a");
         let scores = |names: &[&str]| names.iter().map(|name| (name.to_string(), 0.5)).collect::<Scores>();
         view.apply(Update::Evaluated(Evaluated { version: 0, scores: scores(&["a/rate", "a/average", "b/average"]) }));
-        assert_eq!(view.averages().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["a/average", "b/average"]);
-        assert_eq!(summary(&scores(&["a/rate", "a/average"])), "a/average 50.0");
+        assert_eq!(view.averages().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(summary(&scores(&["a/rate", "a/average"])), "a 50.0");
         assert_eq!(summary(&scores(&["rate"])), "rate 50.0");
     }
 }

@@ -10,7 +10,7 @@ use ratatui::{
 };
 
 use super::{
-    panel::{cut, panel, title},
+    panel::{cut, panel, percent, title},
     theme::Theme,
 };
 use crate::watch::view::View;
@@ -73,10 +73,7 @@ pub fn state(actor: &ActorStatus, theme: Theme) -> (&'static str, f64, Style) {
 /// Of a run that does not tell of itself any more, or never did.
 fn quiet(view: &View, theme: Theme) -> Vec<Line<'static>> {
     let Some(record) = &view.record else { return vec![Line::styled("nothing is known of them yet", theme.dim())] };
-    let last = format!(
-        "in its last step: samplers {:.0} % busy, learner {:.0} % busy",
-        100.0 * record.sampler_busy,
-        100.0 * record.learner_busy
-    );
+    let (samplers, learner) = (percent(record.sampler_busy), percent(record.learner_busy));
+    let last = format!("last step: samplers {samplers}, learner {learner} busy");
     vec![Line::styled("nobody is at work, as far as the run tells", theme.dim()), Line::raw(last)]
 }

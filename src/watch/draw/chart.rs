@@ -38,8 +38,9 @@ pub fn chart(frame: &mut Frame, area: Rect, name: &str, curves: &[Curve], theme:
     if drawn.is_empty() {
         return nothing(frame, inner, "nothing yet", theme);
     }
-    // A character is two points wide; one for each leaves room for a mean to smooth.
-    let thinned: Vec<_> = drawn.iter().map(|(index, curve)| (*index, thin(curve.points, inner.width.into()))).collect();
+    // A point for every two characters, so that the mean smooths what jumps.
+    let thinned: Vec<_> =
+        drawn.iter().map(|(index, curve)| (*index, thin(curve.points, usize::from(inner.width / 2)))).collect();
     let (left, right) = range(drawn.iter().flat_map(|(_, curve)| curve.points).map(|(x, _)| *x));
     let (low, high) = padded(range(thinned.iter().flat_map(|(_, points)| points).map(|(_, y)| *y)));
     let datasets = thinned.iter().map(|(index, points)| {
@@ -78,7 +79,8 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 fn padded((low, high): (f64, f64)) -> (f64, f64) {
     let room = match high - low {
         room if room > 0.0 => 0.05 * room,
-        _ => (0.1 * low.abs()).max(1e-6),
+        _ if low == 0.0 => 1.0,
+        _ => 0.1 * low.abs(),
     };
     // What cannot be negative is not drawn as if it could.
     (if low >= 0.0 { (low - room).max(0.0) } else { low - room }, high + room)

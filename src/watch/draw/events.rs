@@ -33,7 +33,7 @@ pub fn draw(frame: &mut Frame, area: Rect, view: &View, ui: &Ui, theme: Theme) {
 
 fn row(event: &Happening, view: &View, width: usize, theme: Theme) -> Line<'static> {
     let age = age(event, view);
-    let text = text(event);
+    let text = text(event, view);
     let room = width.saturating_sub(9 + 12 + KIND + 1);
     Line::from(vec![
         Span::styled(format!("{age:>8} "), theme.dim()),
@@ -51,10 +51,11 @@ pub fn age(event: &Happening, view: &View) -> String {
     }
 }
 
-/// What there is to say of it, on one line.
-pub fn text(event: &Happening) -> String {
+/// What there is to say of it, on one line; files of the run by their place in its folder.
+pub fn text(event: &Happening, view: &View) -> String {
+    let folder = format!("{}/", view.source);
     let about = event.actor.iter().cloned().chain(event.version.map(|version| format!("version {version}")));
-    let text = (!event.text.is_empty()).then(|| event.text.lines().collect::<Vec<_>>().join("; "));
+    let text = (!event.text.is_empty()).then(|| event.text.lines().collect::<Vec<_>>().join("; ").replace(&folder, ""));
     about.chain(text).collect::<Vec<_>>().join(": ")
 }
 

@@ -9,7 +9,7 @@ use ratatui::{
 };
 
 use super::{
-    panel::{difference, number},
+    panel::{difference, number, percent},
     theme::Theme,
 };
 use crate::{report::terminal::sparkline, watch::view::View};
@@ -51,13 +51,13 @@ fn lines(view: &View, width: usize, theme: Theme) -> Vec<Line<'static>> {
         Span::raw(format!("{} tokens/report", number(record.response_length))),
     ];
     let newest = view.averages().into_iter().filter_map(|(name, points)| {
-        let ((_, first), (version, last)) = (points.first()?, points.last()?);
-        Some(Span::raw(format!("{name} {:.1} ({}) at {version}", 100.0 * last, difference(100.0 * (last - first)))))
+        let ((_, first), (_, last)) = (points.first()?, points.last()?);
+        Some(Span::raw(format!("{name} {:.1} ({})", 100.0 * last, difference(100.0 * (last - first)))))
     });
     let flow = vec![
         Span::raw(format!("{} tokens/s", number(record.tokens_per_second))),
-        Span::raw(format!("samplers {:.0} % busy", 100.0 * record.sampler_busy)),
-        Span::raw(format!("learner {:.0} % busy", 100.0 * record.learner_busy)),
+        Span::raw(format!("samplers {} busy", percent(record.sampler_busy))),
+        Span::raw(format!("learner {} busy", percent(record.learner_busy))),
         plain("staleness", record.staleness_mean),
     ];
     let held_out: Vec<_> = newest.collect();

@@ -25,6 +25,7 @@ starved  waits for input: a study, groups, a batch
 blocked  could work and must not: no ticket until
          training has caught up, or its workers
          are being restarted
+● ○      a ticket at work, and one that waits
 silent   the run has not told of itself";
 
 pub fn draw(frame: &mut Frame, area: Rect, theme: Theme) {

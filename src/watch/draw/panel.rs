@@ -52,6 +52,11 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// A share of the whole: `54 %`.
+pub fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{:.0} %", 100.0 * share) } else { "–".into() }
+}
+
 /// The same with its sign: a difference.
 pub fn difference(value: f64) -> String {
     if value > 0.0 { format!("+{}", number(value)) } else { number(value) }
@@ -87,6 +92,7 @@ mod tests {
             assert_eq!(number(value), text);
         }
         assert_eq!((difference(0.5).as_str(), difference(-0.5).as_str()), ("+0.500", "-0.500"));
+        assert_eq!((percent(0.546).as_str(), percent(f64::NAN).as_str()), ("55 %", "–"));
         assert_eq!(cut("radiologists", 6), "radio…");
         assert_eq!(cut("one\ntwo", 9), "one");
     }
