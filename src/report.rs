@@ -8,6 +8,7 @@ pub mod events;
 pub mod lines;
 pub mod log;
 pub mod metrics;
+pub mod page;
 pub mod plots;
 pub mod progress;
 pub mod results;
@@ -18,6 +19,7 @@ mod svg;
 pub mod table;
 pub mod terminal;
 pub mod tested;
+pub mod timeline;
 
 use std::{io, path::PathBuf};
 
@@ -36,6 +38,12 @@ pub enum ReportError {
     /// A run's settings are not TOML.
     #[error("{}: is not TOML: {reason}", path.display())]
     Settings { path: PathBuf, reason: String },
+    /// Runs that make no page.
+    #[error("{count} runs, expected 1 to {most} for a page")]
+    Runs { count: usize, most: usize },
+    /// A page of these runs would be too long even without pictures.
+    #[error("the page of these runs would be longer than {most} bytes; choose fewer runs")]
+    TooLong { most: usize },
     /// Something could not be written as JSON.
     #[error("{}: {reason}", path.display())]
     Json { path: PathBuf, reason: serde_json::Error },
@@ -51,7 +59,7 @@ pub enum ReportError {
 }
 
 impl ReportError {
-    fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |reason| Self::Io { path, reason }
     }
