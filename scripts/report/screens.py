@@ -9,6 +9,7 @@ Chromium or Chrome named by $CHROMIUM) and nothing else: it speaks the browser's
 
 import argparse
 import base64
+import fcntl
 import json
 import os
 import pathlib
@@ -66,8 +67,10 @@ class Browser:
         from_read, from_write = os.pipe()
 
         def wire():
-            os.dup2(to_read, 3)
-            os.dup2(from_write, 4)
+            # The ends may be at these places themselves, so they are moved out of the way first.
+            read, write = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (to_read, from_write))
+            os.dup2(read, 3)
+            os.dup2(write, 4)
 
         command = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
                    "--disable-dev-shm-usage", "--remote-debugging-pipe", f"--user-data-dir={self.profile.name}", "about:blank"]

@@ -15,8 +15,8 @@ use super::ReportError;
 /// The file of a run folder that holds it, in the form of `addendum train --trace`.
 pub const TIMELINE: &str = "timeline.json";
 
-/// Entries that a run keeps: about a megabyte.
-pub const ENTRIES: u32 = 6000;
+/// Entries that a run keeps: about half a megabyte, and some ten steps of eight studies.
+pub const ENTRIES: u32 = 3000;
 
 /// Bytes of a trace that are read.
 const MOST_BYTES: u64 = 8 << 20;

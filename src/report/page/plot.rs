@@ -121,7 +121,7 @@ impl Plot {
         let y = Scale::new(limits, (HEIGHT - BOTTOM, TOP));
         let ticks = y.ticks(step);
         let longest = ticks.iter().map(|value| tick(*value).chars().count()).max().unwrap_or(0);
-        let left = 12.0 + 6.2 * longest as f64;
+        let left = 14.0 + 7.0 * longest as f64;
         let (first, last) = range(points().map(|point| point.x));
         let x = Scale::new(if first <= last { (first, last) } else { (0.0, 1.0) }, (left, WIDTH - RIGHT));
         let mut svg = drawing(WIDTH, HEIGHT, &self.title, &self.description());
