@@ -31,7 +31,13 @@ fn write(folder: &Path, seed: u64, steps: u64, text: &str) {
         );
         for (id, source, edits) in [
             (0, "null".to_owned(), "[]".to_owned()),
-            (1, "0".into(), format!("[{{\"operation\":{quoted},\"rule\":{quoted},\"position\":0,\"source\":null,\"target\":null,\"triggers\":[]}}]")),
+            (
+                1,
+                "0".into(),
+                format!(
+                    "[{{\"operation\":{quoted},\"rule\":{quoted},\"position\":0,\"source\":null,\"target\":null,\"triggers\":[]}}]"
+                ),
+            ),
         ] {
             rollouts += &format!(
                 "{{\"step\":{step},\"ticket\":{step},\"study\":{quoted},\"rollout\":{id},\"origin\":\"sampled\",\
@@ -46,7 +52,8 @@ fn write(folder: &Path, seed: u64, steps: u64, text: &str) {
     fs::write(folder.join("evaluations.jsonl"), scores).unwrap();
     let event = format!("{{\"kind\":{quoted},\"step\":1,\"seconds\":2,\"actor\":{quoted},\"text\":{quoted}}}\n");
     fs::write(folder.join("events.jsonl"), event.repeat(3)).unwrap();
-    let judged = judge(&Backends::lexicon(), &["Clear.", "Cardiomegaly."], &["Cardiomegaly.", "Cardiomegaly."]).unwrap();
+    let judged =
+        judge(&Backends::lexicon(), &["Clear.", "Cardiomegaly."], &["Cardiomegaly.", "Cardiomegaly."]).unwrap();
     let tests = (0..6).map(|study| {
         let mut tested = Tested::new(text, text, &judged[0]);
         tested.add("SFT", false, &judged[0]);
@@ -55,7 +62,9 @@ fn write(folder: &Path, seed: u64, steps: u64, text: &str) {
         Tested { reference: text.into(), ..tested }
     });
     fs::write(folder.join("tests.jsonl"), lines(&tests.collect::<Vec<_>>()).unwrap()).unwrap();
-    let track = format!("{{\"name\":\"thread_name\",\"ph\":\"M\",\"ts\":0,\"pid\":1,\"tid\":1,\"args\":{{\"name\":{quoted}}}}},\n");
+    let track = format!(
+        "{{\"name\":\"thread_name\",\"ph\":\"M\",\"ts\":0,\"pid\":1,\"tid\":1,\"args\":{{\"name\":{quoted}}}}},\n"
+    );
     let span = format!("{{\"name\":{quoted},\"ph\":\"X\",\"ts\":5,\"dur\":100000,\"pid\":1,\"tid\":1}},\n");
     fs::write(folder.join("timeline.json"), format!("[\n{track}{span}")).unwrap();
 }
@@ -114,7 +123,9 @@ fn seeds_are_one_arm_with_a_band_and_other_settings_are_another() {
     assert!(page.contains("3 seeds") && page.contains("class=\"band"));
     let (two, _other) = runs(&[(1, 30, "x"), (1, 30, "y")]);
     let page = html(&two);
-    assert!(page.contains("2 arms in 2 runs") && page.contains("What the arms differ by") && !page.contains("class=\"band"));
+    assert!(
+        page.contains("2 arms in 2 runs") && page.contains("What the arms differ by") && !page.contains("class=\"band")
+    );
 }
 
 #[test]
@@ -127,10 +138,21 @@ fn no_run_makes_a_page_that_is_too_large() {
     runs.extend(many);
     let noise = |run: &Run, _: &Place| {
         let pixels = GrayImage::from_fn(700, 700, |x, y| image::Luma([(x * x * 31 + y * 17 + x * y * y) as u8]));
-        let view = |projection| View { projection, timing: Timing::Current, image: ImageSource::Pixels(Arc::new(pixels.clone())) };
+        let view = |projection| View {
+            projection,
+            timing: Timing::Current,
+            image: ImageSource::Pixels(Arc::new(pixels.clone())),
+        };
         let id = run.tests[0].study.clone();
         let views = vec![view(Projection::Frontal), view(Projection::Lateral)];
-        Ok(Study { id, views, indication: None, technique: None, comparison: None, reference: Reference::new(long.as_str()) })
+        Ok(Study {
+            id,
+            views,
+            indication: None,
+            technique: None,
+            comparison: None,
+            reference: Reference::new(long.as_str()),
+        })
     };
     let page = Page { title: None, runs: &runs, find: &noise }.html().unwrap();
     assert!(page.len() <= MOST_BYTES, "{} bytes", page.len());

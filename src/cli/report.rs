@@ -39,7 +39,9 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         (Some(out), _) => out.clone(),
         (None, [run]) => run.join(REPORT),
         (None, _) => {
-            return beforehand(Err(anyhow::anyhow!("--out is not given; expected a file for the page of several runs")));
+            return beforehand(Err(anyhow::anyhow!(
+                "--out is not given; expected a file for the page of several runs"
+            )));
         }
     };
     beforehand(output::writable(&out))?;

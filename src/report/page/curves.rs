@@ -82,20 +82,24 @@ pub(super) fn figures(panels: Vec<Panel<'_>>, arms: &[Arm<'_>], detail: Detail) 
             kind: panel.kind,
             lines,
         };
-        let all = panel.quantities.iter().enumerate();
         let plots: Vec<Plot> = match arms {
             [arm] => {
-                let lines = all.map(|(look, quantity)| line(arm, quantity, &quantity.name, look)).collect();
+                let quantities = panel.quantities.iter().enumerate();
+                let lines = quantities.map(|(look, quantity)| line(arm, quantity, &quantity.name, look)).collect();
                 vec![plot(&panel.title, lines)]
             }
-            arms => all
-                .map(|(_, quantity)| {
+            arms => panel
+                .quantities
+                .iter()
+                .map(|quantity| {
                     let title = match panel.quantities.len() {
                         1 => panel.title.clone(),
                         _ => format!("{}: {}", panel.title, quantity.name),
                     };
                     let lines = arms.iter().enumerate().map(|(look, arm)| line(arm, quantity, &arm.name, look));
-                    plot(&title, lines.collect())
+                    // An arm without edits is no line in a plot of them.
+                    let has_values = |line: &Line| line.points.iter().any(|point| point.y.is_finite());
+                    plot(&title, lines.filter(has_values).collect())
                 })
                 .collect(),
         };
@@ -158,7 +162,7 @@ pub(super) fn section(arms: &[Arm<'_>], detail: Detail) -> Option<Section> {
     ]);
     let body = figures(panels, arms, detail);
     let body = format!("<div class=\"plots\">\n{body}</div>\n");
-    (runs().any(|run| run.metrics.len() > 0)).then(|| Section {
+    (runs().any(|run| !run.metrics.is_empty())).then(|| Section {
         id: "training",
         title: "Training",
         lead: lead(arms),

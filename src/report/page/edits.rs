@@ -27,7 +27,7 @@ pub(super) fn section(arms: &[Arm<'_>], detail: Detail) -> Option<Section> {
         Quantity::new(name(operation), move |run: &Run| share(run, &key))
     };
     let kind = if arms.len() == 1 { Kind::Shares } else { Kind::Percent };
-    let note = "Share of edited copies; `no edit` needed none.";
+    let note = "Share of the copies; those without an edit needed none.";
     let by_operation = Panel {
         title: "Edits by operation".into(),
         note,
@@ -54,7 +54,8 @@ pub(super) fn section(arms: &[Arm<'_>], detail: Detail) -> Option<Section> {
     body += &figures(vec![by_operation, by_gain, all], arms, detail);
     body += "</div>\n";
     body += &totals(arms, &operations);
-    let lead = "Each sampled report is corrected once from the reference. As the policy learns, fewer reports need it and it earns less.";
+    let lead =
+        "Each sampled report is corrected once from the reference. A copy that needs no correction stays as it is.";
     Some(Section { id: "edits", title: "Edits", lead: lead.into(), body })
 }
 
@@ -107,10 +108,10 @@ fn totals(arms: &[Arm<'_>], operations: &[String]) -> String {
             }
         }
         let all: f64 = counts.values().sum();
-        for operation in operations {
+        for operation in operations.iter().filter(|_| all > 0.0) {
             let count = counts.get(operation).copied().unwrap_or(0.0);
             let gain = gains.get(operation).map_or("–".into(), |(sum, weight)| short(sum / weight));
-            let share = if all > 0.0 { format!("{:.1} %", 100.0 * count / all) } else { "–".into() };
+            let share = format!("{:.1} %", 100.0 * count / all);
             rows.push(vec![escape(&arm.name), escape(&name(operation)), format!("{count:.0}"), share, gain]);
         }
     }

@@ -269,7 +269,7 @@ pub(super) fn bars(title: &str, note: &str, axis: &str, series: &[String], bars:
     let most = bars.iter().flat_map(|bar| &bar.shares).copied().fold(0.0, f64::max);
     let step = if most > 0.5 { 0.25 } else { 0.1 };
     let y = Scale::new((0.0, ((most / step).ceil() * step).clamp(step, 1.0)), (HEIGHT - BOTTOM, TOP));
-    let left = 40.0;
+    let left = 50.0;
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
     let said = bars.iter().map(|bar| {
         let shares = bar.shares.iter().map(|share| percent(*share)).collect::<Vec<_>>().join(" and ");

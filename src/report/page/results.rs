@@ -71,11 +71,11 @@ pub(super) fn tables(arms: &[Arm<'_>]) -> Vec<Scored> {
 fn same_studies(arms: &[Arm<'_>]) -> bool {
     let mut lists = arms.iter().flat_map(|arm| &arm.runs).filter(|run| !run.tests.is_empty());
     let Some(first) = lists.next() else { return false };
-    let same = |run: &&Run| {
+    let same = |run: &Run| {
         let pairs = run.tests.iter().zip(&first.tests);
         run.tests.len() == first.tests.len() && pairs.into_iter().all(|(a, b)| (&a.set, &a.study) == (&b.set, &b.study))
     };
-    lists.all(|run| same(&run))
+    lists.all(|run| same(run))
 }
 
 /// An arm's runs that have scores.
@@ -152,7 +152,7 @@ impl<'a> Column<'a> {
                         let one = if after == 1 { run.evaluations.last()? } else { run.evaluations.first()? };
                         let prefix = if set.is_empty() { String::new() } else { format!("{set}/") };
                         let own = |(key, score): (&String, &f64)| Some((key.strip_prefix(&prefix)?.to_owned(), *score));
-                        policy.name = if after == 1 { "after".into() } else { "before".into() };
+                        policy.name = if after == 1 { "after".into() } else { "Before training".into() };
                         policy.scores.push(one.scores.iter().filter_map(own).collect());
                     }
                 }
