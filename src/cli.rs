@@ -17,6 +17,7 @@ mod output;
 mod phantoms;
 mod policy;
 mod probe;
+mod report;
 mod score;
 mod serve_rewards;
 mod sft;
@@ -58,6 +59,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Write reports for images, or for the studies of a dataset folder.
     Generate(generate::GenerateArgs),
+    /// Explain a run, or compare several, as one HTML page: curves, edits, who worked when, results and examples.
+    Report(report::ReportArgs),
     /// Score reports against their references.
     Score(score::ScoreArgs),
     /// Correct one report from its reference, and show why.
@@ -113,6 +116,7 @@ impl Command {
             Self::Sft(args) => sft::run(args, progress),
             Self::Eval(args) => eval::run(args, progress),
             Self::Generate(args) => generate::run(args),
+            Self::Report(args) => report::run(args),
             Self::Score(args) => score::run(args),
             Self::Edit(args) => edit::run(args),
             Self::ServeRewards(args) => serve_rewards::run(args),

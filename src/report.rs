@@ -8,6 +8,7 @@ pub mod events;
 pub mod lines;
 pub mod log;
 pub mod metrics;
+pub mod page;
 pub mod plots;
 pub mod progress;
 pub mod results;
@@ -19,6 +20,7 @@ pub mod table;
 pub mod tensorboard;
 pub mod terminal;
 pub mod tested;
+pub mod timeline;
 
 use std::{io, path::PathBuf};
 
@@ -58,6 +60,20 @@ pub enum ReportError {
         /// Where and why it is none.
         reason: String,
     },
+    /// A page is made of at least one run, and of no more than can be told apart. Name fewer, or one.
+    #[error("{count} runs, expected 1 to {most} for a page")]
+    Runs {
+        /// How many were named.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// A page of these runs would be too long even without pictures. Name fewer runs.
+    #[error("the page of these runs would be longer than {most} bytes; choose fewer runs")]
+    TooLong {
+        /// Bytes that a page may have.
+        most: usize,
+    },
     /// Something could not be written as JSON, which is a fault of the program. Please report it.
     #[error("{}: {reason}", path.display())]
     Json {
@@ -91,7 +107,7 @@ pub enum ReportError {
 }
 
 impl ReportError {
-    fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |reason| Self::Io { path, reason }
     }

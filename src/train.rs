@@ -9,6 +9,7 @@ pub mod memory;
 pub mod placement;
 pub mod plan;
 pub mod prometheus;
+pub mod recall;
 pub mod reward_models;
 pub mod reward_pools;
 pub mod reward_services;

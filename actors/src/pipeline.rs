@@ -79,7 +79,8 @@ pub struct Pipeline<S> {
     observer: Observer,
     identity: Identity,
     folder: Option<PathBuf>,
-    trace: Option<PathBuf>,
+    /// Its file, and the most entries of it.
+    trace: Option<(PathBuf, u32)>,
     resume: bool,
     stop: Option<Stop>,
     faults: Faults,
@@ -244,7 +245,14 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     /// Writes what every actor does and waits for, and the way of every ticket, into the file at `path`, which
     /// <https://ui.perfetto.dev> and chrome://tracing open. A file that is there is replaced.
     pub fn trace(mut self, path: impl Into<PathBuf>) -> Self {
-        self.trace = Some(path.into());
+        self.trace = Some((path.into(), u32::MAX));
+        self
+    }
+
+    /// The same of the beginning of the run alone: of what happened until there are about so many `entries`. From then on it
+    /// costs nothing.
+    pub fn trace_beginning(mut self, path: impl Into<PathBuf>, entries: u32) -> Self {
+        self.trace = Some((path.into(), entries));
         self
     }
 
@@ -297,7 +305,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             None => Found::default(),
         };
         let recorder = Arc::new(Mailbox::default());
-        let trace = self.trace.map_or_else(|| Ok(Trace::default()), |path| open_trace(path, &recorder))?;
+        let trace = self.trace.map_or_else(|| Ok(Trace::default()), |trace| open_trace(trace, &recorder))?;
         let checkpoint = found.newest;
         let gate_config = self.config.gate(self.dataset.len());
         let gate = match &checkpoint {
@@ -430,7 +438,9 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             None => {}
         }
         match &self.trace {
-            Some(path) => OpenOptions::new().create(true).append(true).open(path).map(drop).map_err(RunError::io(path)),
+            Some((path, _)) => {
+                OpenOptions::new().create(true).append(true).open(path).map(drop).map_err(RunError::io(path))
+            }
             None => Ok(()),
         }
     }

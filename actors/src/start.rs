@@ -63,16 +63,19 @@ pub(crate) fn find(folder: &Path, identity: &Identity) -> Result<Found, RunError
     Ok(found)
 }
 
-/// A trace into a new file. Should it end early, the recorder hears of it.
+/// A trace of so many entries into a new file. Should it end early, the recorder hears of it.
 ///
 /// # Errors
 /// The file cannot be created.
-pub(crate) fn open_trace(path: PathBuf, recorder: &Arc<Mailbox<RecorderMessage>>) -> Result<Trace, RunError> {
+pub(crate) fn open_trace(
+    (path, entries): (PathBuf, u32),
+    recorder: &Arc<Mailbox<RecorderMessage>>,
+) -> Result<Trace, RunError> {
     let (recorder, named) = (recorder.clone(), path.clone());
     let stopped = move |error: std::io::Error| {
         recorder.put(RecorderMessage::Event(Event::TraceStopped { path: named, reason: error.to_string() }));
     };
-    Trace::create(&path, stopped).map_err(RunError::io(path))
+    Trace::create(&path, entries, stopped).map_err(RunError::io(path))
 }
 
 pub(crate) fn start_error(actor: &str) -> impl FnOnce(Failure) -> RunError {

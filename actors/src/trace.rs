@@ -13,7 +13,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::Instant,
@@ -35,6 +35,8 @@ pub(crate) struct Trace(Option<Arc<Recording>>);
 struct Recording {
     started: Instant,
     inlet: Inlet,
+    /// Entries that may still be put.
+    left: AtomicI64,
     tracks: Mutex<Tracks>,
     /// When each ticket that is out began what it is at.
     tickets: Mutex<BTreeMap<TicketId, u64>>,
@@ -53,8 +55,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Trace {
-    /// Writes to `path` from now on, on a thread of its own. `stopped` hears when that is no longer possible.
-    pub fn create(path: &Path, stopped: impl FnOnce(io::Error) + Send + 'static) -> io::Result<Self> {
+    /// Writes to `path` from now on, on a thread of its own, up to about so many `entries`. `stopped` hears when that is no
+    /// longer possible.
+    pub fn create(path: &Path, entries: u32, stopped: impl FnOnce(io::Error) + Send + 'static) -> io::Result<Self> {
         let file = File::create(path)?;
         let (messages, queue) = channel::bounded(WAITING);
         let writer = thread::Builder::new().name("trace".into()).spawn(move || {
@@ -66,11 +69,12 @@ impl Trace {
         let recording = Recording {
             started: Instant::now(),
             inlet: Inlet { messages, lost: AtomicU64::new(0) },
+            left: AtomicI64::new(entries.into()),
             tracks: Mutex::default(),
             tickets: Mutex::default(),
             writer: Mutex::new(Some(writer)),
         };
-        recording.inlet.put(vec![named("process_name", 0, "addendum")]);
+        recording.put(vec![named("process_name", 0, "addendum")]);
         Ok(Self(Some(Arc::new(recording))))
     }
 
@@ -78,35 +82,40 @@ impl Trace {
         self.0.is_some()
     }
 
+    /// Nothing, from when the trace is full on.
+    fn recording(&self) -> Option<&Arc<Recording>> {
+        self.0.as_ref().filter(|recording| recording.has_room())
+    }
+
     /// A track for one thing that the actor does at a time; the actor's first one that is free.
     pub fn track(&self, actor: &str) -> Track {
-        Track(self.0.as_ref().map(|recording| Arc::new(recording.place(actor))))
+        Track(self.recording().map(|recording| Arc::new(recording.place(actor))))
     }
 
     /// The ticket leaves the gate.
     pub fn issued(&self, ticket: &Ticket) {
-        let Some(recording) = &self.0 else { return };
+        let Some(recording) = self.recording() else { return };
         let now = recording.now();
         lock(&recording.tickets).insert(ticket.id(), now);
         let args = json!({
             "ticket": ticket.id().0, "study": ticket.study(), "version": ticket.snapshot().0, "draw": ticket.draw(),
             "attempt": ticket.attempt(),
         });
-        recording.inlet.put(vec![Entry { args, ..of_ticket(ticket.id(), TICKET.to_owned(), 'b', now) }]);
+        recording.put(vec![Entry { args, ..of_ticket(ticket.id(), TICKET.to_owned(), 'b', now) }]);
     }
 
     /// The group has been through `stage`, waiting included.
     pub fn passed(&self, group: &RolloutGroup, stage: &str) {
-        let Some(recording) = &self.0 else { return };
+        let Some(recording) = self.recording() else { return };
         let (id, now) = (group.ticket.id(), recording.now());
         let Some(since) = lock(&recording.tickets).insert(id, now) else { return };
         let entry = |ph, at| of_ticket(id, stage.to_owned(), ph, at);
-        recording.inlet.put(vec![Entry { args: about(group), ..entry('b', since) }, entry('e', now)]);
+        recording.put(vec![Entry { args: about(group), ..entry('b', since) }, entry('e', now)]);
     }
 
     /// The ticket is back at the gate, or has ended.
     pub fn ended(&self, id: TicketId, ending: Ending) {
-        let Some(recording) = &self.0 else { return };
+        let Some(recording) = self.recording() else { return };
         lock(&recording.tickets).remove(&id);
         let args = match ending {
             Ending::Trained => json!({"ending": "trained"}),
@@ -117,7 +126,7 @@ impl Trace {
             Ending::Dead(error) => json!({"ending": "dead", "error": error}),
             Ending::Closed => json!({"ending": "closed"}),
         };
-        recording.inlet.put(vec![Entry { args, ..of_ticket(id, TICKET.to_owned(), 'e', recording.now()) }]);
+        recording.put(vec![Entry { args, ..of_ticket(id, TICKET.to_owned(), 'e', recording.now()) }]);
     }
 
     /// Ends the file; what happens from now on is not in it. Waits for the disk.
@@ -140,6 +149,23 @@ impl Recording {
         self.started.elapsed().as_micros() as u64
     }
 
+    fn has_room(&self) -> bool {
+        self.left.load(Ordering::Relaxed) > 0
+    }
+
+    /// Ends the file with the entries that fill it.
+    fn put(&self, entries: Vec<Entry>) {
+        let count = entries.len() as i64;
+        let left = self.left.fetch_sub(count, Ordering::Relaxed);
+        if left > 0 {
+            self.inlet.put(entries);
+        }
+        if (1..=count).contains(&left) {
+            // Where no message has room now, closing the trace sends it.
+            let _ = self.inlet.messages.try_send(Message::End);
+        }
+    }
+
     fn place(self: &Arc<Self>, actor: &str) -> Place {
         let mut tracks = lock(&self.tracks);
         let Tracks { of, count } = &mut *tracks;
@@ -150,7 +176,7 @@ impl Recording {
             *count += 1;
             own.push((*count, false));
             let name = if index == 0 { actor.to_owned() } else { format!("{actor} ({})", index + 1) };
-            self.inlet.put(vec![named("thread_name", *count, &name)]);
+            self.put(vec![named("thread_name", *count, &name)]);
         }
         own[index].1 = true;
         Place { recording: self.clone(), actor: actor.to_owned(), index, id: own[index].0 }
@@ -199,12 +225,8 @@ impl Drop for Place {
 impl Track {
     /// Something that begins now and ends when it is dropped. What begins within it ends within it.
     pub fn span(&self, name: &'static str) -> Span {
-        Span(self.0.as_ref().map(|place| Open {
-            place: place.clone(),
-            name,
-            since: place.recording.now(),
-            args: Value::Null,
-        }))
+        let place = self.0.as_ref().filter(|place| place.recording.has_room());
+        Span(place.map(|place| Open { place: place.clone(), name, since: place.recording.now(), args: Value::Null }))
     }
 }
 
@@ -234,7 +256,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         let Place { recording, id, .. } = &*self.place;
         let (dur, args) = (recording.now() - self.since, std::mem::take(&mut self.args));
-        recording.inlet.put(vec![Entry { dur: Some(dur), tid: *id, args, ..Entry::new(self.name, 'X', self.since) }]);
+        recording.put(vec![Entry { dur: Some(dur), tid: *id, args, ..Entry::new(self.name, 'X', self.since) }]);
     }
 }
 
@@ -252,7 +274,7 @@ mod tests {
     #[test]
     fn what_an_actor_does_at_the_same_time_is_on_tracks_of_its_own_which_are_used_again() {
         let folder = tempfile::tempdir().unwrap();
-        let trace = Trace::create(&folder.path().join("trace.json"), |error| panic!("{error}")).unwrap();
+        let trace = Trace::create(&folder.path().join("trace.json"), u32::MAX, |error| panic!("{error}")).unwrap();
         let id = |track: &Track| track.0.as_ref().map(|place| place.id);
         let (first, second) = (trace.track("a"), trace.track("a"));
         assert_ne!(id(&first), id(&second));
@@ -263,5 +285,24 @@ mod tests {
         drop(span);
         assert_eq!(id(&trace.track("a")), freed);
         assert_ne!(id(&trace.track("b")), freed);
+    }
+
+    #[test]
+    fn a_full_trace_is_whole_on_disk_and_asks_for_nothing_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.json");
+        let trace = Trace::create(&path, 4, |error| panic!("{error}")).unwrap();
+        // The names of the process and of the track are two.
+        let track = trace.track("learner");
+        drop(track.span("first"));
+        let open = track.span("second");
+        drop(track.span("third"));
+        drop(open);
+        assert!(track.span("fourth").about(|| panic!("nobody will read this")).0.is_none());
+        assert!(trace.track("editor").0.is_none());
+        trace.close();
+        let entries: Vec<Value> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let names: Vec<&str> = entries.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["process_name", "thread_name", "first", "third"]);
     }
 }

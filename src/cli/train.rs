@@ -5,8 +5,8 @@ use std::path::PathBuf;
 #[cfg(debug_assertions)]
 use addendum::actors::Faults;
 use addendum::{
-    report::progress::Progress,
-    train::{Settings, Sources, Training, interrupt::Interrupt, training::CONFIG},
+    report::{progress::Progress, run::CONFIG},
+    train::{Settings, Sources, Training, interrupt::Interrupt},
 };
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
@@ -96,7 +96,7 @@ async fn train(training: Training) -> Result<()> {
     let run = beforehand(training.name(name).interrupt(Interrupt::listen()?).prepare())?;
     if !run.settings().evaluation.tests {
         let (run, _) = run.train().await?;
-        return output::print(&format!("Everything about this run is in {}\n", run.folder().path().display()));
+        return run.close();
     }
     let before = run.evaluate(None)?;
     let (run, adapter) = run.train().await?;

@@ -19,7 +19,7 @@ pub const EVENTS: &str = "events.jsonl";
 #[serde(default)]
 pub struct Happening {
     /// `started`, `resumed`, `evaluated`, `evaluation failed`, `checkpoint`, `trace stopped`, `restarted`, `stalled`,
-    /// `diverging`, `set back`, `ended` or `failed`.
+    /// `diverging`, `set back`, `ended`, `stopped` or `failed`.
     pub kind: String,
     /// Steps that were done by then.
     pub step: u64,
@@ -84,23 +84,12 @@ impl EventLog {
         happening(event).map_or(Ok(()), |happening| self.put(happening))
     }
 
-    /// Training begins.
+    /// Writes what no event says: that training begins, ends or fails.
     ///
     /// # Errors
     /// As [`EventLog::observe`].
-    pub fn started(&mut self) -> io::Result<()> {
-        self.put(Happening::of("started", concat!("Addendum ", env!("CARGO_PKG_VERSION"))))
-    }
-
-    /// Training is over, as wanted or with an error.
-    ///
-    /// # Errors
-    /// As [`EventLog::observe`].
-    pub fn ended(&mut self, failure: Option<&str>) -> io::Result<()> {
-        self.put(match failure {
-            Some(reason) => Happening::of("failed", reason),
-            None => Happening::of("ended", ""),
-        })
+    pub fn say(&mut self, kind: &str, text: &str) -> io::Result<()> {
+        self.put(Happening::of(kind, text))
     }
 
     fn put(&mut self, happening: Happening) -> io::Result<()> {
@@ -170,7 +159,7 @@ mod tests {
             let mut log = EventLog::open(folder.path()).unwrap();
             let resumed = Event::Resumed { version: PolicyVersion(7), path: None, skipped: Vec::new() };
             log.observe(&resumed).unwrap();
-            log.ended(Some("disk full")).unwrap();
+            log.say("failed", "disk full").unwrap();
             let happened = read(folder.path());
             let kinds: Vec<&str> = happened.iter().map(|one| one.kind.as_str()).collect();
             let expected =
@@ -185,7 +174,7 @@ mod tests {
     fn steps_are_counted_and_not_repeated() {
         let folder = tempfile::tempdir().unwrap();
         let mut log = EventLog::open(folder.path()).unwrap();
-        log.started().unwrap();
+        log.say("started", "").unwrap();
         log.observe(&Event::Step(Box::default())).unwrap();
         log.observe(&Event::Checkpoint { version: PolicyVersion(1), path: "a".into() }).unwrap();
         let happened = read(folder.path());

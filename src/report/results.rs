@@ -45,7 +45,6 @@ pub fn publish(
         (name.to_string(), judged.iter().map(|judged| scores(judged)).collect())
     };
     folder.summary(&policies.iter().map(named).collect::<Vec<(String, Vec<Scores>)>>())?;
-    text += &format!("Everything about this run is in {}\n", folder.path().display());
     Ok(print(&text)?)
 }
 

@@ -20,6 +20,7 @@ use super::{
     lines::read_if_there,
     metrics::Metrics,
     tested::{TESTS, Tested},
+    timeline::{TIMELINE, Timeline},
 };
 
 /// Files of a run folder.
@@ -54,6 +55,8 @@ pub struct Run {
     pub tests: Vec<Tested>,
     /// Scores before and after, where there are no `tests`: of an older run.
     pub summary: Summary,
+    /// What the actors did in the first steps, if that was recorded.
+    pub timeline: Option<Timeline>,
 }
 
 /// Scores of a policy version on held-out studies.
@@ -90,6 +93,7 @@ impl Run {
             events: read_if_there(&file(EVENTS), |line| serde_json::from_slice(line))?,
             tests: read_if_there(&file(TESTS), |line| serde_json::from_slice(line))?,
             summary: summary(&file(SUMMARY))?,
+            timeline: Timeline::read(&file(TIMELINE))?,
         })
     }
 

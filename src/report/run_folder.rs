@@ -23,6 +23,8 @@ const README: &str = "\
 | `metrics.jsonl` | one line per training step |
 | `rollouts.jsonl` | some rollouts of each step: reports, edits, rewards |
 | `evaluations.jsonl` | scores on held-out studies by policy version |
+| `events.jsonl` | what happened besides: restarts, checkpoints, evaluations, faults, with step and time |
+| `timeline.json` | what the actors did in the first steps; ui.perfetto.dev opens it too |
 | `status.json` | how the run stands, or how it ended |
 | `checkpoints/` | what is needed to resume |
 | `dead_letters/` | studies that were given up, with the reason, as a dataset folder |
@@ -31,6 +33,8 @@ const README: &str = "\
 | `plots/` | curves, drawn from `metrics.jsonl` |
 | `results.md` | the scores before and after, as tables |
 | `summary.json` | the same scores, and further ones |
+| `tests.jsonl` | one line per test study: its reference, the reports before and after, their scores |
+| `report.html` | all of this as one page; `addendum report` makes it again |
 ";
 
 const README_FILE: &str = "README.md";

@@ -56,3 +56,16 @@ impl Tested {
         Some(Judged { report, reference, labels, truth, radgraph, rate, said, meant })
     }
 }
+
+/// The text of the file.
+///
+/// # Errors
+/// A score that is not finite.
+pub fn lines(tests: &[Tested]) -> serde_json::Result<String> {
+    let mut text = String::new();
+    for tested in tests {
+        text += &serde_json::to_string(tested)?;
+        text.push('\n');
+    }
+    Ok(text)
+}

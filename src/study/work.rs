@@ -26,14 +26,13 @@ use super::{
 };
 use crate::{
     qwen::Prompts,
-    report::{progress::Progress, run_folder::RunFolder},
+    report::{progress::Progress, run::CONFIG, run_folder::RunFolder},
     train::{
         Settings, Training,
         data::{Data, DataConfig},
         held_out::HeldOut,
         interrupt::Interrupt,
         supervised::{self, SftPlan},
-        training::CONFIG,
     },
 };
 

@@ -1,6 +1,9 @@
 //! A prepared run: evaluated before, trained, evaluated after, reported.
 
-use std::sync::Arc;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use addendum_actors::{Event, Pipeline};
 use addendum_policy::Adapter;
@@ -13,11 +16,28 @@ use super::{
     interrupt::Interrupt,
     placement::Placement,
     prometheus,
+    recall::Recall,
     reward_models::Annotators,
     settings::Settings,
 };
 use crate::qwen::Prompts;
-use crate::report::{plots, progress::Progress, results, run_folder::RunFolder, tensorboard::Tensorboard};
+use crate::report::{
+    ReportError,
+    events::{EVENTS, EventLog},
+    page::Page,
+    plots,
+    progress::Progress,
+    results,
+    run::Run as Folder,
+    run_folder::RunFolder,
+    tensorboard::Tensorboard,
+    terminal::print,
+    tested::{self, TESTS, Tested},
+    timeline,
+};
+
+/// The file of a run folder with its report.
+pub const REPORT: &str = "report.html";
 
 /// A run with everything loaded.
 pub struct Run {
@@ -27,6 +47,8 @@ pub struct Run {
     pub(super) annotators: Annotators,
     pub(super) data: Data,
     pub(super) folder: RunFolder,
+    /// The file that a trace was wanted in.
+    pub(super) trace: Option<PathBuf>,
     pub(super) progress: Progress,
     pub(super) interrupt: Interrupt,
     /// Until it is trained.
@@ -104,15 +126,35 @@ impl Run {
         }
         let training = self.progress.training(self.name.as_str(), self.settings.run.steps);
         let resume = || format!("`addendum train --resume {}` goes on", self.folder.path().display());
-        let mut shown = training.observer();
+        let log = EventLog::open(self.folder.path()).map_err(ReportError::io(self.folder.path().join(EVENTS)))?;
+        let log = Arc::new(Mutex::new(log));
+        let progress = self.progress.clone();
+        let note = move |written: std::io::Result<()>| {
+            written.unwrap_or_else(|error| progress.note(format!("{EVENTS}: ends here: {error}")));
+        };
+        let say = |kind, text: &str| note(log.lock().unwrap_or_else(PoisonError::into_inner).say(kind, text));
+        say("started", concat!("Addendum ", env!("CARGO_PKG_VERSION")));
         let folder = self.folder.path().join("tensorboard");
         let mut board = self.settings.telemetry.tensorboard.then(|| Tensorboard::create(&folder)).transpose()?;
+        let (mut show, events, noted) = (training.observer(), log.clone(), note.clone());
         let observer = move |event: &Event| {
-            shown(event);
+            show(event);
             board.iter_mut().for_each(|board| board.observe(event));
+            noted(events.lock().unwrap_or_else(PoisonError::into_inner).observe(event));
         };
-        let summary = pipeline.observer(observer).run().await.with_context(resume)?;
+        let summary = match pipeline.observer(observer).run().await {
+            Ok(summary) => summary,
+            Err(error) => {
+                say("failed", &error.to_string());
+                return Err(error).with_context(resume);
+            }
+        };
         training.finish();
+        say(if summary.finished { "ended" } else { "stopped" }, "");
+        if let Some(trace) = &self.trace {
+            let kept = timeline::keep(trace, self.folder.path());
+            kept.unwrap_or_else(|error| self.progress.note(format!("the trace is not in the run's folder: {error}")));
+        }
         for letter in summary.dead_letters.values() {
             self.progress.note(format!("gave up: {letter}"));
         }
@@ -126,7 +168,7 @@ impl Run {
         Ok((self, adapter))
     }
 
-    /// Writes and prints a table per test set; the first row is what the others are compared with.
+    /// Writes and prints a table per test set; the first row is what the others are compared with. Then closes the run.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -134,6 +176,47 @@ impl Run {
         let judged = |(name, evaluations): &(_, Vec<Evaluation>)| {
             (*name, evaluations.iter().map(|evaluation| evaluation.judged.clone()).collect())
         };
-        results::publish(&self.data.tests, &rows.iter().map(judged).collect::<Vec<_>>(), &self.folder)
+        results::publish(&self.data.tests, &rows.iter().map(judged).collect::<Vec<_>>(), &self.folder)?;
+        self.folder.write(TESTS, tested::lines(&self.tested(rows))?.as_bytes())?;
+        self.close()
+    }
+
+    /// What every row wrote for every test study.
+    fn tested(&self, rows: &[(&str, Vec<Evaluation>)]) -> Vec<Tested> {
+        let Some((_, first)) = rows.first() else { return Vec::new() };
+        let mut all = Vec::new();
+        for (place, ((set, _), evaluation)) in self.data.tests.iter().zip(first).enumerate() {
+            for (study, (report, judged)) in evaluation.reports.iter().zip(&evaluation.judged).enumerate() {
+                let mut tested = Tested::new(set, &report.id, judged);
+                for (policy, evaluations) in rows {
+                    let own = evaluations.get(place).and_then(|own| own.reports.get(study).zip(own.judged.get(study)));
+                    own.into_iter().for_each(|(report, judged)| tested.add(policy, report.truncated, judged));
+                }
+                all.push(tested);
+            }
+        }
+        all
+    }
+
+    /// Writes the report of the run, and prints where it and everything else is. A report that cannot be made is told, and
+    /// no reason to fail.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn close(&self) -> Result<()> {
+        let mut text = String::new();
+        match self.page() {
+            Ok(path) => text += &format!("The report of this run is {}\n", path.display()),
+            Err(error) => self.progress.note(format!("warning: the run has no report: {error:#}")),
+        }
+        text += &format!("Everything about this run is in {}\n", self.folder.path().display());
+        Ok(print(&text)?)
+    }
+
+    fn page(&self) -> Result<PathBuf> {
+        let runs = [Folder::read(self.folder.path())?];
+        let recall = Recall::new(self.data.clone(), self.settings.run.seed);
+        let page = Page { title: None, runs: &runs, find: &|_, place| recall.find(place) };
+        Ok(self.folder.write(REPORT, page.html()?.as_bytes())?)
     }
 }

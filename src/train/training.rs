@@ -41,11 +41,13 @@ use super::{
 };
 use crate::{
     qwen::{Learner, Prompts, Tokenizer, worth},
-    report::{progress::Progress, run_folder::RunFolder},
+    report::{
+        progress::Progress,
+        run::CONFIG,
+        run_folder::RunFolder,
+        timeline::{ENTRIES, TIMELINE},
+    },
 };
-
-/// The file of a run folder that holds the run's settings.
-pub const CONFIG: &str = "config.toml";
 
 /// Entries of the dataset that a run leaves out, in its folder.
 const SKIPPED: &str = "skipped.jsonl";
@@ -334,9 +336,13 @@ impl Training {
         its_folder.get_or_init(|| folder.path().to_owned());
         pipeline =
             pipeline.faults(faults).identity(identity).folder(folder.path()).stop_when(end(interrupt.clone(), limit));
-        if let Some(path) = trace {
-            pipeline = pipeline.trace(path);
-        }
+        let timeline = folder.path().join(TIMELINE);
+        pipeline = match &trace {
+            Some(path) => pipeline.trace(path),
+            // A resumed run keeps the one that it began with.
+            None if !timeline.exists() => pipeline.trace_beginning(timeline, ENTRIES),
+            None => pipeline,
+        };
         // A run that was ended before its first step has nothing to go on from: it begins.
         let begun = |name| folder.path().join(name).exists();
         if resumed && (begun("metrics.jsonl") || begun("checkpoints")) {
@@ -355,7 +361,8 @@ impl Training {
             pipeline = pipeline
                 .evaluator(move || Ok(Evaluator::new(&config, &sets, &prompts, &metrics, best.as_ref().clone())));
         }
-        Ok(Run { settings, name, placement, annotators, data, folder, progress, interrupt, pipeline: Some(pipeline) })
+        let pipeline = Some(pipeline);
+        Ok(Run { settings, name, placement, annotators, data, folder, trace, progress, interrupt, pipeline })
     }
 }
 
