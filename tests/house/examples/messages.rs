@@ -2,5 +2,5 @@
 
 fn main() {
     let house = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    print!("{}", addendum_house::page(&house));
+    print!("{}", addendum_house::page(&addendum_house::messages(&house)));
 }

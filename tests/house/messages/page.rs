@@ -3,10 +3,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
-    path::Path,
 };
 
-use super::{Area, Kind, messages};
+use super::{Area, Kind, Message};
 
 const HEAD: &str = "\
 # Troubleshooting by message
@@ -23,12 +22,8 @@ Nothing here helps? `addendum train --config FILE --dry-run` checks settings, da
 computed, `addendum data check DIR` a dataset folder, `addendum doctor` the machine.
 ";
 
-/// The page, as it should be in the workspace in `house`.
-///
-/// # Panics
-/// As [`messages`].
-pub fn page(house: &Path) -> String {
-    let all = messages(house);
+/// The page that tells of these messages.
+pub fn page(all: &[Message]) -> String {
     let mut page = HEAD.to_owned();
     for area in Area::ALL {
         let of = |kind| all.iter().filter(move |message| message.area == area && message.kind == kind);

@@ -89,6 +89,9 @@ mod tests {
 
     #[test]
     fn links_to_items_are_not_links() {
-        assert_eq!(unlinked("See [`Config`](crate::Config), [`Gate`] and [a page](x.md)."), "See `Config`, `Gate` and [a page](x.md).");
+        assert_eq!(
+            unlinked("See [`Config`](crate::Config), [`Gate`] and [a page](x.md)."),
+            "See `Config`, `Gate` and [a page](x.md)."
+        );
     }
 }

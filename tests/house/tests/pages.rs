@@ -4,13 +4,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
-use addendum_house::{Area, Links, messages, page};
+use addendum_house::{Area, Links, Message, messages, page};
 
 fn house() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
+
+static MESSAGES: LazyLock<Vec<Message>> = LazyLock::new(|| messages(&house()));
 
 /// Pages for readers, by their paths in the house.
 fn pages() -> Vec<PathBuf> {
@@ -64,7 +67,8 @@ fn the_book_has_every_page_once_and_leads_to_no_page_outside_of_it() {
     // mdBook would make a link to a chapter of it, which is not there.
     for page in pages().iter().filter(|page| page.starts_with(&docs)) {
         for (line, target) in Links::read(page).targets {
-            let outside = target.starts_with("../") && target.split('#').next().is_some_and(|file| file.ends_with(".md"));
+            let outside =
+                target.starts_with("../") && target.split('#').next().is_some_and(|file| file.ends_with(".md"));
             assert!(!outside, "{}:{line}: {target}: expected a folder, or a page of the book", page.display());
         }
     }
@@ -85,16 +89,15 @@ fn whatever_a_chapter_includes_is_there() {
 fn the_page_of_messages_is_what_the_code_says() {
     let written = fs::read_to_string(house().join("docs/troubleshooting.md")).unwrap();
     assert!(
-        written == page(&house()),
+        written == page(&MESSAGES),
         "docs/troubleshooting.md is out of date: cargo run -p addendum-house --example messages > docs/troubleshooting.md"
     );
 }
 
 #[test]
 fn errors_of_every_kind_are_read_from_the_code() {
-    let all = messages(&house());
     let with = |area: Area, text: &str| {
-        let found = all.iter().find(|message| message.area == area && message.text.contains(text));
+        let found = MESSAGES.iter().find(|message| message.area == area && message.text.contains(text));
         found.unwrap_or_else(|| panic!("no message of {area:?} says `{text}`"))
     };
     assert_eq!(with(Area::Run, "another process is at work").text, "another process is at work in the folder {path}");
