@@ -52,8 +52,8 @@ fn words(line: &str) -> Vec<String> {
                 word.get_or_insert_default();
             }
             (None, ' ') => words.extend(word.take()),
-            (None, '#') if word.is_none() => break,
-            (None, '|' | ';' | '>' | '&') => break,
+            (None, '#' | '|' | '>' | '&') if word.is_none() => break,
+            (None, ';') => break,
             _ => word.get_or_insert_default().push(c),
         }
     }
@@ -74,13 +74,17 @@ fn arguments(words: &[String]) -> Option<Vec<String>> {
     } else {
         words.first().filter(|word| program(word)).map(|_| &words[1..])?
     };
-    // Forms such as `[OPTIONS]` and `(--model DIR` say what may stand there.
+    // A key of Cargo.toml; and the command in general.
+    if is(1, "=") || is(1, "COMMAND") {
+        return None;
+    }
+    // Forms such as `[OPTIONS]` and `(--model DIR` say what may stand there, and `sample|step` that one of them does.
     let form = |word: &str| word.starts_with(['[', '(', '…']) || word.ends_with([']', ')', '…']);
     let known = rest.iter().take_while(|word| !form(word)).map(|word| match word.as_str() {
-        "N" | "COUNT" | "SECONDS" => "1".to_owned(),
-        other => other.to_owned(),
+        "N" | "COUNT" | "SECONDS" => "1",
+        other => other.split_once('|').map_or(other, |(first, _)| first),
     });
-    Some(std::iter::once("addendum".to_owned()).chain(known).collect())
+    Some(std::iter::once("addendum").chain(known).map(str::to_owned).collect())
 }
 
 #[test]
@@ -131,7 +135,11 @@ fn every_settings_file_of_the_pages_is_one() {
             let (kind, block) = block.split_once('\n').unwrap();
             let block = block.split("\n```").next().unwrap();
             fs::write(&file, block).unwrap();
-            let sources = Sources { file: Some(&file), sets: &[] };
+            // A block may be about one section only.
+            let needed = [("[policy", "policy.path=MODEL"), ("[data", "data.folder=DATA")];
+            let sets: Vec<String> =
+                needed.into_iter().filter(|(key, _)| !block.contains(key)).map(|(_, set)| set.into()).collect();
+            let sources = Sources { file: Some(&file), sets: &sets };
             let result = match kind {
                 "" => Settings::checked(&sources, Settings::validate).map(drop),
                 ",study" => Study::read(&file).map(drop),

@@ -60,6 +60,7 @@ fn list(page: &mut String, title: &str, texts: &BTreeSet<&str>) {
 /// Who ends with a text, by the module that it is in.
 fn told_by(home: &str) -> String {
     match home.split("::").collect::<Vec<_>>().as_slice() {
+        ["cli", "output" | "policy" | "studies", ..] => "Several commands:".into(),
         ["cli", command, ..] => format!("`addendum {}`:", command.replace('_', "-")),
         ["serve", ..] => "`addendum serve-rewards`:".into(),
         ["study", ..] => "`addendum study`:".into(),
