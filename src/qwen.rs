@@ -80,6 +80,7 @@ impl Prompts {
         }
     }
 
+    /// The policy whose prompts these are.
     pub fn policy(&self) -> &Arc<Policy> {
         &self.policy
     }

@@ -3,7 +3,7 @@
 //! Nothing in here influences a run. The plots are drawn from `metrics.jsonl` alone, so they can be drawn again at any
 //! time, also of a run that was interrupted.
 
-pub mod chart;
+pub(crate) mod chart;
 pub mod log;
 pub mod metrics;
 pub mod plots;
@@ -20,24 +20,55 @@ use std::{io, path::PathBuf};
 /// Why a report could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// A file or folder could not be read or written.
+    /// A file or folder could not be read or written: it is not there, permissions are missing, or the disk is full.
     #[error("{}: {reason}", path.display())]
-    Io { path: PathBuf, reason: io::Error },
-    /// A line of a file is not a JSON object.
+    Io {
+        /// The one that the system refused.
+        path: PathBuf,
+        /// What the system said.
+        reason: io::Error,
+    },
+    /// A line of a run's file is not a JSON object: the file was changed, or its disk is damaged. Remove the line, or take
+    /// the file from a copy.
     #[error("{}, line {line}: {reason}", path.display())]
-    Line { path: PathBuf, line: usize, reason: String },
-    /// Something could not be written as JSON.
+    Line {
+        /// The file with the line.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Why it is no JSON object.
+        reason: String,
+    },
+    /// Something could not be written as JSON, which is a fault of the program. Please report it.
     #[error("{}: {reason}", path.display())]
-    Json { path: PathBuf, reason: serde_json::Error },
-    /// A run folder that exists and holds files.
+    Json {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// What could not be expressed, such as a number that is not finite.
+        reason: serde_json::Error,
+    },
+    /// The folder for a new run holds files already. Choose another one, or resume the run in it.
     #[error("the folder {} is not empty (it holds {found}); choose another one or resume the run in it", path.display())]
-    NotEmpty { path: PathBuf, found: String },
-    /// A run folder's place is taken by a file.
+    NotEmpty {
+        /// The folder that was named.
+        path: PathBuf,
+        /// One of the files in it.
+        found: String,
+    },
+    /// The place of a run folder is taken by a file. Choose another path, or move the file.
     #[error("{} is a file, expected a folder or nothing", path.display())]
-    NotAFolder { path: PathBuf },
-    /// A run folder in which nothing can be written.
+    NotAFolder {
+        /// The path that was named.
+        path: PathBuf,
+    },
+    /// Nothing can be written in a run folder: permissions are missing, or the disk is full or read-only.
     #[error("the folder {} is not writable: {reason}", path.display())]
-    NotWritable { path: PathBuf, reason: io::Error },
+    NotWritable {
+        /// The folder that was named.
+        path: PathBuf,
+        /// What the system said.
+        reason: io::Error,
+    },
 }
 
 impl ReportError {

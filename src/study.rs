@@ -30,9 +30,8 @@ mod work;
 
 pub use execution::{Execution, choose, missing};
 pub use file::{Arm, Budget, Choose, Level, Method, Study, Tests};
-pub use job::{Checkpoint, Done, Job, Sets, Work};
-pub use plan::{ArmPlan, Choice, LevelPlan, Plan, Point};
+pub use job::{Done, Job};
+pub use plan::{Choice, Plan};
 pub use results::{Curve, Finding};
-pub use subject::Subject;
 pub use summary::{ArmScores, ArmSummary, Difference, LevelSummary, PointSummary, Summary, TestSummary};
-pub use work::{Line, Load};
+pub use work::Load;

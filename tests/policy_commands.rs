@@ -280,3 +280,29 @@ fn a_signal_ends_an_evaluation_soon_with_its_status_and_keeps_complete_reports()
         assert!((16..320).contains(&kept), "{kept}");
     }
 }
+
+#[test]
+fn entries_that_are_no_studies_are_left_out_only_when_asked_and_listed_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dataset(dir.path(), 3);
+    for split in Split::ALL {
+        fs::remove_file(dir.path().join(format!("images/{split}/000001_0.png"))).unwrap();
+    }
+    let (json, out) = (dir.path().join("scores.json"), dir.path().join("sft"));
+    let (json, out) = (json.to_str().unwrap(), out.to_str().unwrap());
+    let short = ["--steps", "1", "--batch-size", "2", "--max-new-tokens", "2"];
+    for command in [
+        &["eval", "--policy", POLICY, "--data", &data, "--max-new-tokens", "2", "--json", json][..],
+        &["generate", "--policy", POLICY, "--data", &data, "--max-new-tokens", "2"],
+        &[&["sft", "--policy", POLICY, "--lora", "--data", &data, "--out", out], &short[..]].concat(),
+    ] {
+        let message = refused(command);
+        assert!(message.contains("entry 1: field `image`: no file"), "{message}");
+        assert!(message.contains("--skip-bad, leaves such entries out"), "{message}");
+        let output = output(&[command, &["--skip-bad"]].concat());
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && message.contains("entry 1: field `image`: no file"), "{message}");
+    }
+    let scores: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    assert_eq!((&scores["skipped"], &scores["sets"]["test"]["studies"]), (&1.into(), &2.into()));
+}

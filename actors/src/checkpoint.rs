@@ -29,6 +29,7 @@ const LEARNER: &str = "learner.bin";
 pub struct Checkpoint {
     /// What binds the run.
     pub identity: Identity,
+    /// Tickets and version, as they stood after the last step.
     pub gate: GateState,
     /// What [`Learner::save`](crate::Learner::save) gave.
     pub learner: Vec<u8>,

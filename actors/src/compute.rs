@@ -61,6 +61,7 @@ impl std::error::Error for Failure {}
 
 /// What a job may fail with: a [`Failure`] is kept as it is, anything else means that the job refused.
 pub trait IntoFailure {
+    /// The failure as actors hand it on.
     fn into_failure(self) -> Failure;
 }
 

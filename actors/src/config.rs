@@ -103,8 +103,8 @@ pub struct RunConfig {
     /// with an error.
     #[schemars(extend("x-resume" = "free"))]
     pub max_skipped_in_a_row: u64,
-    /// Replacements of one actor, at least 1, without a training step between them, after which the run ends with the
-    /// reason of the last. The first ten are at once, later ones after pauses that grow to 10 seconds.
+    /// Deaths of one actor, at least 1, without a training step between them, after which the run ends with the reason of
+    /// the last. It is replaced at once after the first ten, and after pauses that grow to 10 seconds later.
     #[schemars(extend("x-resume" = "free"))]
     pub max_restarts_in_a_row: u32,
     /// Seconds, more than 0, after which a stage (editor, rewards) has failed at a group: its thread is replaced and the

@@ -7,7 +7,7 @@ use std::{
 };
 
 use addendum_replay::{DeadLetter, TicketId};
-use addendum_studies::{Dataset, ImageSource, Study, View, folder};
+use addendum_studies::{Dataset, ImageSource, Study, View, folder as studies};
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,7 +25,12 @@ const IMAGES: &str = "images";
 /// Studies whose images are copied; of more, the entries alone are written.
 const MOST_COPIED: usize = 256;
 
-/// Writes the folder `dead_letters` in `run`: the studies in the form of a dataset folder's training split, each once, with
+/// Where the dead letters of a run are.
+pub(crate) fn folder(run: &Path) -> PathBuf {
+    run.join("dead_letters")
+}
+
+/// Writes the dead letters of `run`: the studies in the form of a dataset folder's training split, each once, with
 /// `dead_letter` for the reason, and beside it the files of their images as they are. What cannot be read as a study is
 /// listed in a file of its own.
 ///
@@ -36,7 +41,7 @@ pub(crate) fn write(
     dataset: &dyn Dataset,
     letters: &BTreeMap<TicketId, DeadLetter>,
 ) -> Result<(), RunError> {
-    let folder = run.join("dead_letters");
+    let folder = folder(run);
     let images = folder.join(IMAGES);
     fs::create_dir_all(&images).map_err(RunError::io(&images))?;
     let by_study: BTreeMap<usize, (TicketId, &DeadLetter)> =
@@ -53,7 +58,7 @@ pub(crate) fn write(
                             copy(view, &folder.join(name));
                         }
                     }
-                    (&mut readable, folder::entry(&study, &names))
+                    (&mut readable, studies::entry(&study, &names))
                 }
                 Err(error) => (&mut unreadable, json!({"unreadable": error.to_string()})),
             };
@@ -63,7 +68,7 @@ pub(crate) fn write(
         list.push(entry);
     }
     write_list(&folder, STUDIES, readable)?;
-    match unreadable.is_empty() {
+    match unreadable.is_empty() && !folder.join(UNREADABLE).exists() {
         true => Ok(()),
         false => write_list(&folder, UNREADABLE, unreadable),
     }
@@ -95,7 +100,7 @@ fn copy(view: &View, to: &Path) {
     }
     let _ = match &view.image {
         ImageSource::File(path) => fs::copy(path, to).is_ok(),
-        ImageSource::Pixels(_) => folder::save(view, to).is_ok(),
+        ImageSource::Pixels(_) => studies::save(view, to).is_ok(),
     };
 }
 

@@ -37,9 +37,13 @@ pub(crate) fn set_aside(place: &Path) -> Result<(), RunError> {
     }
 }
 
-/// Removes a folder, if it is there.
+/// Removes a folder, or what stands in its place, if anything is there.
 pub(crate) fn remove(folder: &Path) -> Result<(), RunError> {
-    match fs::remove_dir_all(folder) {
+    let removed = match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == ErrorKind::NotADirectory => fs::remove_file(folder),
+        removed => removed,
+    };
+    match removed {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(RunError::io(folder)(error)),
         _ => Ok(()),
     }

@@ -20,7 +20,9 @@ pub type Scores = BTreeMap<String, f64>;
 /// A policy version with its weights. Cheap to clone.
 #[derive(Debug)]
 pub struct Versioned<S> {
+    /// How many training steps the weights have seen.
     pub version: PolicyVersion,
+    /// The snapshot itself, shared rather than copied.
     pub weights: Arc<S>,
 }
 
@@ -37,6 +39,7 @@ type Newest<S> = Arc<dyn Fn() -> Option<Versioned<S>> + Send + Sync>;
 pub struct Request<S> {
     /// Identifies the study, for caches.
     pub study: String,
+    /// Views and text to report on.
     pub prompt: Arc<Prompt>,
     /// The policy to sample with.
     pub policy: Versioned<S>,
@@ -70,15 +73,47 @@ impl<S> Request<S> {
 pub struct Sampled {
     /// Token ids, end token included unless truncated.
     pub tokens: Vec<u32>,
+    /// The tokens as text, without the end token.
     pub text: String,
     /// Log-probability (nats) of each token at the sampling temperature, unfiltered.
     pub logprobs: Vec<f32>,
     /// The policy version that each token was drawn with.
     pub versions: Vec<PolicyVersion>,
+    /// Whether the limit of length came before the end token.
     pub truncated: bool,
 }
 
 /// Samples reports by computing them. One instance per sampler actor, on a thread of its own, one request at a time.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use addendum_actors::{EngineError, Request, Sampled, Sampler, Versioned};
+/// use addendum_replay::PolicyVersion;
+/// use addendum_studies::Prompt;
+///
+/// /// Draws one of two reports, as the seed decides.
+/// struct Coin;
+///
+/// impl Sampler<()> for Coin {
+///     fn sample(&mut self, request: Request<()>) -> Result<Vec<Sampled>, EngineError> {
+///         let report = |seed: &u64| Sampled {
+///             tokens: vec![(seed % 2) as u32, 2],
+///             text: ["Clear.", "Effusion."][(seed % 2) as usize].into(),
+///             logprobs: vec![0.5f32.ln(), 0.0],
+///             versions: vec![request.policy.version; 2],
+///             truncated: false,
+///         };
+///         Ok(request.seeds.iter().map(report).collect())
+///     }
+/// }
+///
+/// let prompt = Arc::new(Prompt { views: vec![], text: "Write the findings.".into() });
+/// let policy = Versioned { version: PolicyVersion(3), weights: Arc::new(()) };
+/// let reports = Coin.sample(Request::new("1", prompt, policy, vec![7, 8]))?;
+/// assert_eq!(reports.iter().map(|report| report.text.as_str()).collect::<Vec<_>>(), ["Effusion.", "Clear."]);
+/// # Ok::<(), EngineError>(())
+/// ```
 pub trait Sampler<S>: Send {
     /// One report per seed, in order.
     ///
@@ -265,6 +300,7 @@ pub struct StepStats {
     pub skipped: bool,
     /// How often a device ran out of memory, so that the learner's micro-batches were halved.
     pub out_of_memory: u64,
+    /// The rate of this step, after warm-up and decay.
     #[serde(deserialize_with = "or_nan")]
     pub learning_rate: f64,
 }

@@ -22,23 +22,59 @@ pub enum Event {
     /// A training step is done.
     Step(Box<StepRecord>),
     /// A snapshot was evaluated.
-    Evaluated { version: PolicyVersion, scores: Scores },
+    Evaluated {
+        /// The snapshot's.
+        version: PolicyVersion,
+        /// The means over all held-out studies.
+        scores: Scores,
+    },
     /// A snapshot could not be evaluated; the run goes on.
-    EvaluationFailed { version: PolicyVersion, error: String },
+    EvaluationFailed {
+        /// The snapshot's.
+        version: PolicyVersion,
+        /// What the evaluation reported.
+        error: String,
+    },
     /// A checkpoint is complete on disk.
-    Checkpoint { version: PolicyVersion, path: PathBuf },
+    Checkpoint {
+        /// The newest version that it holds.
+        version: PolicyVersion,
+        /// Its folder.
+        path: PathBuf,
+    },
     /// The trace could not be written any further; the run goes on.
-    TraceStopped { path: PathBuf, reason: String },
+    TraceStopped {
+        /// The file that the trace was written to.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
     /// An actor died and was replaced.
-    Restarted { actor: String, reason: String },
+    Restarted {
+        /// Its name, such as `sampler-0` or that of a stage.
+        actor: String,
+        /// What it died of.
+        reason: String,
+    },
     /// Nothing has moved for so long; the run goes on.
     Stalled {
+        /// How long, at least.
         seconds: u64,
         /// Who waits for whom, one a line.
         report: String,
     },
     /// Training shows a sign of going wrong that it did not show before.
-    Diverging { step: u64, found: Diverging },
+    Diverging {
+        /// The step at which it was first seen, counted from 0.
+        step: u64,
+        /// The sign with its figures.
+        found: Diverging,
+    },
     /// Checkpoints from after training began to go wrong were put aside; the newest that is left is this one.
-    SetBack { version: PolicyVersion, path: PathBuf },
+    SetBack {
+        /// The newest version of that checkpoint.
+        version: PolicyVersion,
+        /// Its folder.
+        path: PathBuf,
+    },
 }

@@ -11,6 +11,7 @@ pub type Identity = BTreeMap<String, String>;
 /// A name under which a run and the checkpoint that it is to resume say different things.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
+    /// As in the manifest of the checkpoint.
     pub name: String,
     /// What this run says; `None` if it does not know the name.
     pub now: Option<String>,

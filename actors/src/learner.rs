@@ -107,9 +107,7 @@ fn goes_on<S>(trainer: &mut Trainer<S>, batch: &Batch, context: &Context<S>) -> 
         trainer.endurance.keep(before);
     }
     let Some(tickets) = trainer.endurance.too_many_dead(batch, &context.config) else { return Ok(true) };
-    let mut dead = context.gate.dead_letters();
-    context.recorder.put(RecorderMessage::DeadLetters(dead.clone()));
-    let Some((_, last)) = dead.pop_last() else { return Ok(true) };
+    let Some((_, last)) = context.gate.dead_letters().pop_last() else { return Ok(true) };
     if let Some(before) = trainer.endurance.take() {
         context.recorder.put(RecorderMessage::Checkpoint(before));
     }
@@ -139,9 +137,6 @@ fn publish<S>(
     context.meter.stepped();
     let stats = context.gate.stats();
     record.complete(stats, context.meter.read());
-    if stats.dead_letters > trainer.reported.dead_letters {
-        context.recorder.put(RecorderMessage::DeadLetters(context.gate.dead_letters()));
-    }
     report(&record, compute, stats, &mut trainer.reported);
     let counted = trainer.endurance.count(&record, dead, &context.config);
     let diverging = trainer.divergence.observe(&record, &context.config.divergence);
@@ -157,6 +152,7 @@ fn publish<S>(
     if (due && !trainer.endurance.is_idle()) || counted.is_err() {
         let checkpoint = trainer.capture(&context.identity, context.gate.state(), &context.snapshots)?;
         context.recorder.put(RecorderMessage::Checkpoint(Box::new(checkpoint)));
+        context.recorder.put(RecorderMessage::DeadLetters(context.gate.dead_letters()));
         trainer.saved = Instant::now();
     }
     if context.evaluation_is_due(version) {

@@ -38,6 +38,33 @@ use crate::{
 };
 
 /// A run to be started. `S` is the type of policy snapshots.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use addendum_actors::{EngineError, Event, Learner, Pipeline, RunConfig, Sampler, Variant, stages::RewardStage};
+/// use addendum_rewards::{Backends, RewardConfig, Scorer};
+/// use addendum_studies::{Phantom, PhantomConfig};
+///
+/// /// Trains any policy that can sample and learn, and returns its last snapshot.
+/// async fn train<S: Send + Sync + 'static, M: Sampler<S> + 'static>(
+///     sampler: impl Fn() -> M + Send + Sync + 'static,
+///     learner: impl Learner<S> + 'static,
+/// ) -> Result<Arc<S>, EngineError> {
+///     let config = RunConfig { steps: 20, variant: Variant::Grpo, ..RunConfig::default() };
+///     let studies = Arc::new(Phantom::new(PhantomConfig::default())?);
+///     let scorer = Arc::new(Scorer::new(Backends::lexicon(), &RewardConfig::default())?);
+///     let run = Pipeline::new(config, studies, move |_| Ok(sampler()), move || Ok(learner))
+///         .stage("rewards", 2, move || Ok(RewardStage::new(scorer.clone())))
+///         .observer(|event| {
+///             if let Event::Step(record) = event {
+///                 println!("step {}: reward {:.3}", record.step, record.reward_sampled);
+///             }
+///         })
+///         .folder("runs/mine");
+///     Ok(run.run().await?.snapshot)
+/// }
+/// ```
 #[must_use]
 pub struct Pipeline<S> {
     config: RunConfig,

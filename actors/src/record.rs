@@ -21,13 +21,18 @@ pub struct StepRecord {
     pub version: u64,
     /// Seconds since the previous step.
     pub seconds: f64,
+    /// Trained on; fewer than a batch has where tickets were given up.
     pub groups: usize,
+    /// In all groups, those that were dropped not counted.
     pub rollouts: usize,
 
+    /// Mean total reward of all rollouts trained on.
     #[serde(deserialize_with = "or_nan")]
     pub reward_mean: f64,
+    /// The same over sampled reports alone: the reward of the policy.
     #[serde(deserialize_with = "or_nan")]
     pub reward_sampled: f64,
+    /// The same over edited copies alone.
     #[serde(deserialize_with = "or_nan")]
     pub reward_edited: f64,
     /// Means of the unweighted components, over all rollouts.
@@ -54,6 +59,7 @@ pub struct StepRecord {
     #[serde(alias = "advantage_spread", deserialize_with = "or_nan")]
     pub reward_std: f64,
 
+    /// What the learner measured.
     #[serde(flatten)]
     pub stats: StepStats,
 
@@ -66,22 +72,30 @@ pub struct StepRecord {
     /// Share of sampled tokens that came from a younger policy version than the first token of their report.
     #[serde(deserialize_with = "or_nan")]
     pub swapped_share: f64,
+    /// Mean number of versions that the groups lagged behind the step.
     #[serde(deserialize_with = "or_nan")]
     pub staleness_mean: f64,
+    /// The same of the oldest group.
     pub staleness_max: u64,
 
+    /// Being sampled, in a stage, or waiting in the buffer when the step was done.
     pub tickets_in_flight: u64,
     /// The following six count from the start (or resume) of the run.
     pub evictions: u64,
+    /// Issues of tickets that had been issued before.
     pub retries: u64,
     /// Groups that were not worth a step and gave their places to others.
     pub redraws: u64,
+    /// Tickets that failed, or were lost, too often.
     pub dead_letters: u64,
+    /// Actors that died and were replaced.
     pub restarts: u64,
 
     /// Sampled tokens per second since the previous step.
     pub tokens_per_second: f64,
+    /// Share of the time since the previous step that the samplers computed, in [0, 1].
     pub sampler_busy: f64,
+    /// The same of the learner.
     pub learner_busy: f64,
     /// Mean seconds of waiting since the previous step: of groups for each stage, of samplers for tickets, of the
     /// learner for a batch.
@@ -175,11 +189,14 @@ impl StepRecord {
 /// One rollout as `rollouts.jsonl` keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RolloutSample {
+    /// Counts from zero.
     pub step: u64,
+    /// The ticket's number within the run.
     pub ticket: u64,
     /// Which draw of the ticket's place it is, counted from zero.
     #[serde(default)]
     pub draw: u32,
+    /// The study's id in the dataset.
     pub study: String,
     /// The rollout's id within its group.
     pub rollout: usize,
@@ -190,9 +207,13 @@ pub struct RolloutSample {
     /// The policy versions of a sampled report's tokens, in runs: version and number of tokens.
     #[serde(default)]
     pub versions: Vec<(u64, usize)>,
+    /// What the editor did; empty for what is no edited copy.
     pub edits: Vec<EditOperation>,
+    /// The total that the advantage is computed from.
     pub reward: f64,
+    /// The parts of the reward by name, unweighted.
     pub components: BTreeMap<String, f64>,
+    /// The report, without the end token.
     pub text: String,
     /// Why a selection left the rollout out of what is trained on. A copy whose edit was undone is there twice: as it was,
     /// dropped, and as it is.

@@ -30,6 +30,8 @@ pub(crate) struct RunLog {
     evaluations: Lines,
     checkpoints: PathBuf,
     keep: usize,
+    /// How many dead letters the folder has; unknown after a resume.
+    letters: Option<usize>,
     _lock: FolderLock,
 }
 
@@ -111,6 +113,7 @@ impl RunLog {
             evaluations: open("evaluations.jsonl")?,
             checkpoints,
             keep,
+            letters: (!dead_letters::folder(folder).exists()).then_some(0),
             _lock: lock,
         })
     }
@@ -152,12 +155,17 @@ impl RunLog {
         Ok(newest.map(|(version, path)| (PolicyVersion(version), path)))
     }
 
+    /// Has these be the dead letters. They only become more, so that as many are the same.
     pub fn dead_letters(
-        &self,
+        &mut self,
         dataset: &dyn Dataset,
         letters: &BTreeMap<TicketId, DeadLetter>,
     ) -> Result<(), RunError> {
-        dead_letters::write(&self.folder, dataset, letters)
+        if self.letters != Some(letters.len()) {
+            dead_letters::write(&self.folder, dataset, letters)?;
+            self.letters = Some(letters.len());
+        }
+        Ok(())
     }
 }
 
@@ -182,7 +190,23 @@ impl Lines {
             serde_json::to_writer(&mut text, value).map_err(|error| RunError::io(&self.path)(error.into()))?;
             text.push(b'\n');
         }
-        self.file.write_all(&text).map_err(RunError::io(&self.path))
+        self.is_in_place().and_then(|()| self.file.write_all(&text)).map_err(RunError::io(&self.path))
+    }
+
+    /// Whether what is written can be found: a file that was moved or removed would take lines for ever.
+    #[cfg(unix)]
+    fn is_in_place(&self) -> std::io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        let (ours, there) = (self.file.metadata()?, fs::metadata(&self.path)?);
+        match (ours.dev(), ours.ino()) == (there.dev(), there.ino()) {
+            true => Ok(()),
+            false => Err(std::io::Error::new(ErrorKind::NotFound, "another file has taken its place")),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn is_in_place(&self) -> std::io::Result<()> {
+        Ok(())
     }
 
     /// Keeps the lines that `keep` wants, and returns them. A last line that was not finished goes too; it may end

@@ -25,16 +25,19 @@ pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// How a run ended.
 #[derive(Debug)]
 pub struct RunSummary<S> {
-    /// The newest policy version and its snapshot.
+    /// The newest policy version.
     pub version: PolicyVersion,
+    /// The weights of that version.
     pub snapshot: Arc<S>,
     /// Whether all steps were done; false if the run was stopped before.
     pub finished: bool,
+    /// Tickets that were given up after too many attempts.
     pub dead_letters: BTreeMap<TicketId, DeadLetter>,
     /// Actors replaced during this run.
     pub restarts: u64,
     /// All that there are of the run, those from before a resume first.
     pub evaluations: Vec<(PolicyVersion, Scores)>,
+    /// From the start, or resume, to the end.
     pub duration: Duration,
 }
 
@@ -179,10 +182,6 @@ impl<S: Send + Sync + 'static> Running<S> {
         let (context, step) = (self.context.clone(), self.context.gate.version().0);
         let capture = move |trainer: &mut Trainer<S>| {
             let checkpoint = trainer.capture(&context.identity, context.gate.state(), &context.snapshots)?;
-            let dead = context.gate.dead_letters();
-            if !dead.is_empty() {
-                context.recorder.put(RecorderMessage::DeadLetters(dead));
-            }
             context.recorder.put(RecorderMessage::Checkpoint(Box::new(checkpoint)));
             Ok::<_, Failure>(())
         };
@@ -195,13 +194,12 @@ impl<S: Send + Sync + 'static> Running<S> {
         // The last evaluation was not watched.
         self.context.meter.board.moved();
         self.roster.close();
-        for child in self.supervisor.get_children() {
-            child.kill();
-        }
-        self.supervisor.stop(None);
+        // Not asked to stop: it may be waiting for a successor that is never ready. Its children go with it.
+        self.supervisor.kill();
         if !self.handle.is_finished() {
             let _ = (&mut self.handle).await;
         }
+        self.context.recorder.put(RecorderMessage::DeadLetters(self.context.gate.dead_letters()));
         let written = async {
             // What cannot be written fails the run by itself.
             let _ = catch_up(&self.context).await;

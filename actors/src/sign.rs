@@ -16,6 +16,7 @@ pub enum Sign {
 }
 
 impl Sign {
+    /// In the order in which they are judged.
     pub const ALL: [Self; 4] = [Self::RewardCollapse, Self::KlExplosion, Self::EntropyCollapse, Self::EmptyReports];
 
     /// As metrics call it.
@@ -32,9 +33,11 @@ impl Sign {
 /// A sign with its figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Diverging {
+    /// Which of the ways.
     pub sign: Sign,
-    /// The mean over the last steps, and what it is held against.
+    /// The mean over the last steps.
     pub value: f64,
+    /// What it may not fall below or exceed, by the kind of the sign.
     pub limit: f64,
 }
 

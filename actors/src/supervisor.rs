@@ -110,8 +110,8 @@ impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
         if reason == FINISHED || self.roster.closing.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let Some(restarts) = self.restarted(role, reason) else { return Ok(()) };
-        match restarts::pause(restarts) {
+        let Some(deaths) = self.restarted(role, reason) else { return Ok(()) };
+        match restarts::pause(deaths) {
             Duration::ZERO => self.fill(role, &myself, children).await,
             pause => drop(myself.send_after(pause, move || Fill(role))),
         }
@@ -120,17 +120,17 @@ impl<S: Send + Sync + 'static> Actor for Supervisor<S> {
 }
 
 impl<S: Send + Sync + 'static> Supervisor<S> {
-    /// Tells of a restart; how many in a row that makes, unless they are too many.
+    /// Tells of a death; how many in a row that makes, unless they are too many for a restart.
     fn restarted(&self, role: Role, reason: String) -> Option<u32> {
         let actor = self.name(role);
-        let restarts = self.context.meter.restarted(&actor);
+        let deaths = self.context.meter.restarted(&actor);
         let event = Event::Restarted { actor: actor.clone(), reason: reason.clone() };
         self.context.recorder.put(RecorderMessage::Event(event));
-        if restarts >= self.context.config.max_restarts_in_a_row {
-            self.context.fail(RunError::Restarting { actor, restarts, reason });
+        if deaths >= self.context.config.max_restarts_in_a_row {
+            self.context.fail(RunError::Restarting { actor, deaths, reason });
             return None;
         }
-        Some(restarts)
+        Some(deaths)
     }
 
     /// Puts somebody into the role; later, if that does not work.
@@ -139,9 +139,9 @@ impl<S: Send + Sync + 'static> Supervisor<S> {
             return;
         }
         if let Err(error) = self.start(role, myself, children).await
-            && let Some(restarts) = self.restarted(role, self.start_error(role, error).to_string())
+            && let Some(deaths) = self.restarted(role, self.start_error(role, error).to_string())
         {
-            drop(myself.send_after(restarts::pause_after_failure(restarts), move || Fill(role)));
+            drop(myself.send_after(restarts::pause_after_failure(deaths), move || Fill(role)));
         }
     }
 

@@ -90,14 +90,14 @@ impl Workers {
 
     /// How long the one that takes the place of another waits before it works.
     fn restarted(&self, reason: &str) -> Duration {
-        let restarts = self.meter.restarted(&self.name);
+        let deaths = self.meter.restarted(&self.name);
         let (actor, reason) = (self.name.to_string(), reason.to_string());
         let event = Event::Restarted { actor: actor.clone(), reason: reason.clone() };
         self.recorder.put(RecorderMessage::Event(event));
-        if restarts >= self.watch.max_restarts {
-            self.watch.fuse.fail(RunError::Restarting { actor, restarts, reason });
+        if deaths >= self.watch.max_restarts {
+            self.watch.fuse.fail(RunError::Restarting { actor, deaths, reason });
         }
-        restarts::pause(restarts)
+        restarts::pause(deaths)
     }
 }
 

@@ -66,7 +66,7 @@ impl Writer {
                 Event::Checkpoint { version: checkpoint.gate.version, path }
             }
             RecorderMessage::DeadLetters(letters) => {
-                let Some(folder) = &self.folder else { return Ok(()) };
+                let Some(folder) = &mut self.folder else { return Ok(()) };
                 return folder.dead_letters(&*self.dataset, &letters);
             }
             RecorderMessage::SetBack(version) => {

@@ -55,6 +55,20 @@ impl Editor {
 
     /// Corrects `report` towards `reference` (EditGRPO, section 2). All choices come from `rng`.
     ///
+    /// ```
+    /// use addendum_editor::{EditConfig, Editor, Operation};
+    /// use addendum_rewards::Backends;
+    /// use rand::SeedableRng;
+    /// use rand_chacha::ChaCha8Rng;
+    ///
+    /// let editor = Editor::from_backends(EditConfig::default(), &Backends::lexicon())?;
+    /// let (report, reference) = ("The lungs are clear. No pleural effusion.", "Small left pleural effusion. Lungs clear.");
+    /// let edited = editor.edit(report, reference, &mut ChaCha8Rng::seed_from_u64(0))?;
+    /// assert_eq!(edited.text, "The lungs are clear. Small left pleural effusion.");
+    /// assert_eq!(edited.log[0].operation, Operation::Replace);
+    /// # Ok::<(), addendum_editor::Error>(())
+    /// ```
+    ///
     /// Fails when the extractor does.
     pub fn edit(&self, report: &str, reference: &str, rng: &mut dyn RngCore) -> Result<Edited> {
         let annotated = self.reference(reference)?;

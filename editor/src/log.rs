@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
+    /// A sentence gives its place to one of the reference.
     Replace,
+    /// A sentence leaves the report.
     Delete,
+    /// A sentence of the reference is put behind all others.
     Append,
 }
 
@@ -32,7 +35,9 @@ pub enum Rule {
 /// One sentence operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edit {
+    /// What was done to the sentence.
     pub operation: Operation,
+    /// Why it was done.
     pub rule: Rule,
     /// Index of the sentence in the report as it was before this edit; the number of sentences for [`Operation::Append`].
     pub position: usize,

@@ -71,7 +71,9 @@ pub fn sentence_of(sentences: &[&str], words: &str) -> Option<usize> {
 /// An entity and the text of its sentence.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributed<'a> {
+    /// The entity, as the extractor found it.
     pub entity: &'a Entity,
+    /// The text of the sentence that it is attributed to.
     pub sentence: &'a str,
 }
 
@@ -102,7 +104,9 @@ pub fn attributed(report: &[Annotated]) -> Vec<Attributed<'_>> {
 pub struct Analysis {
     /// Generated and reference entity.
     pub contradictions: Vec<(usize, usize)>,
+    /// Generated entities without a match in the reference.
     pub false_positives: Vec<usize>,
+    /// Reference entities without a match in the generated report.
     pub false_negatives: Vec<usize>,
 }
 

@@ -26,7 +26,9 @@ pub fn head_rows(vocab: usize) -> usize {
 
 /// Both `[tokens]`, in nats, at the temperature of the call.
 pub struct LogProbs {
+    /// Of each target: at most 0.
     pub log_probs: Tensor,
+    /// Of the whole distribution that a target was drawn from: at least 0.
     pub entropy: Tensor,
 }
 

@@ -19,8 +19,11 @@ use crate::{
 /// The two factors of one adapted layer: `a` `[rank, in]`, `b` `[out, rank]`, and the factor of their product.
 #[derive(Clone, Debug)]
 pub struct LoraPair {
+    /// The factor that reads the input.
     pub a: Tensor,
+    /// The factor that writes the output; zero in a fresh adapter.
     pub b: Tensor,
+    /// α / rank.
     pub scale: f64,
 }
 
@@ -92,6 +95,7 @@ impl LoraFactors {
         Ok(Self { flat: Tensor::cat(&tensors, 0)?, places: places.into(), pairs })
     }
 
+    /// The same values on another device.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         let mut moved = self.clone();
         for (_, pair) in moved.pairs.iter_mut().flatten() {

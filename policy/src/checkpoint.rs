@@ -20,7 +20,9 @@ use crate::{
 };
 use reader::Reader;
 
+/// The file of weights that are not sharded.
 pub const SINGLE: &str = "model.safetensors";
+/// The file that names the shards of weights, and what is in each.
 pub const INDEX: &str = "model.safetensors.index.json";
 
 /// The tensors of a safetensors buffer.

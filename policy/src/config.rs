@@ -9,19 +9,28 @@ use crate::{Error, Result, files};
 /// Sizes of the language model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextConfig {
+    /// Rows of the embedding table; may exceed the tokenizer's vocabulary.
     pub vocab_size: usize,
+    /// Width of the residual stream.
     pub hidden_size: usize,
+    /// Width between the two halves of an MLP.
     pub intermediate_size: usize,
+    /// Decoder layers.
     pub layers: usize,
+    /// Heads of queries.
     pub heads: usize,
+    /// Heads of keys and values; divides `heads`.
     pub kv_heads: usize,
+    /// What RMS norms add to the mean square.
     pub rms_norm_eps: f64,
+    /// Base of the rotary frequencies.
     pub rope_theta: f64,
     /// Frequencies of the temporal, height and width axes; they sum to half the head dimension.
     pub mrope_section: [usize; 3],
 }
 
 impl TextConfig {
+    /// Width of a head.
     pub fn head_dim(&self) -> usize {
         self.hidden_size / self.heads
     }
@@ -30,14 +39,23 @@ impl TextConfig {
 /// Sizes of the vision tower.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VisionConfig {
+    /// Blocks of the tower.
     pub depth: usize,
+    /// Width of the tower's residual stream.
     pub hidden_size: usize,
+    /// Width between the two halves of an MLP.
     pub intermediate_size: usize,
+    /// Heads of a block, each with keys and values of its own.
     pub heads: usize,
+    /// Colour channels of an image: 3.
     pub in_channels: usize,
+    /// Width of an image feature: the language model's `hidden_size`.
     pub out_hidden_size: usize,
+    /// Side of a square patch, in pixels.
     pub patch_size: usize,
+    /// Frames per patch; a still image is repeated.
     pub temporal_patch_size: usize,
+    /// Side of the square of patches that becomes one feature.
     pub spatial_merge_size: usize,
     /// Side of an attention window, in pixels.
     pub window_size: usize,
@@ -52,15 +70,22 @@ impl VisionConfig {
     }
 }
 
+/// Sizes and token ids of a Qwen2.5-VL model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// The language model.
     pub text: TextConfig,
+    /// The vision tower.
     pub vision: VisionConfig,
+    /// Whether embeddings and vocabulary projection are one matrix.
     pub tie_word_embeddings: bool,
+    /// Stands once for every feature of an image.
     pub image_token_id: u32,
     /// Not in every config; nothing here has videos.
     pub video_token_id: Option<u32>,
+    /// Opens an image in a prompt.
     pub vision_start_token_id: u32,
+    /// Closes an image in a prompt.
     pub vision_end_token_id: u32,
     /// `<|im_end|>` or `<|endoftext|>`. What ends a report is the tokenizer's.
     pub eos_token_id: u32,
@@ -111,12 +136,21 @@ impl Config {
         known.into_iter().chain(self.video_token_id).collect()
     }
 
+    /// Reads a `config.json`.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read, and the field that is missing, of another kind, out of its range, or asks
+    /// for what is not implemented.
     pub fn load(path: &Path) -> Result<Self> {
         let text = files::text(path)?;
         let value: Value = serde_json::from_str(&text).map_err(|e| Error::file(path, e))?;
         Self::from_json(&value).map_err(|e| Error::file(path, e))
     }
 
+    /// The same from the file's contents.
+    ///
+    /// # Errors
+    /// As [`Config::load`], without a file to name.
     pub fn from_json(value: &Value) -> Result<Self> {
         let Some(root) = value.as_object() else {
             return Err(Error::invalid("config", "expected a JSON object"));

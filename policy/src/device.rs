@@ -24,6 +24,7 @@ fn index(name: &str) -> Result<Option<usize>> {
 }
 
 impl DeviceKind {
+    /// Of this device.
     pub fn of(device: &Device) -> Self {
         if device.is_cpu() { Self::Cpu } else { Self::Cuda }
     }

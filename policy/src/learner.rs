@@ -96,6 +96,10 @@ impl Learner {
         self.steps
     }
 
+    /// What a checkpoint needs to go on from here, bit for bit.
+    ///
+    /// # Errors
+    /// A tensor that cannot be read back from its device, or is not finite.
     pub fn state(&self) -> Result<LearnerState> {
         let (parameters, optimizer) = (self.adapter.to_bytes()?, self.optimizer.to_bytes()?);
         Ok(LearnerState { parameters, optimizer, steps: self.steps })

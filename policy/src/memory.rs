@@ -59,6 +59,7 @@ pub struct Memory {
 /// Bytes of a training step at its peak, by what holds them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct StepMemory {
+    /// The frozen model.
     pub weights: u64,
     /// CUDA itself.
     pub context: u64,
@@ -69,12 +70,14 @@ pub struct StepMemory {
 }
 
 impl StepMemory {
+    /// All of them together, in bytes.
     pub fn total(&self) -> u64 {
         self.weights + self.context + self.trained + self.activations
     }
 }
 
 impl Memory {
+    /// Of a model of this shape whose weight matrices are `dtype`, with this adapter, on a device of this kind.
     pub fn new(config: &Config, dtype: DType, lora: &LoraConfig, kind: DeviceKind) -> Self {
         let kernels = match (kind, dtype) {
             (DeviceKind::Cpu, _) => Kernels::Cpu,

@@ -16,7 +16,9 @@ use crate::{Config, Result};
 /// The network. Its tensors are frozen unless the weights it was built from were variables.
 #[derive(Clone, Debug)]
 pub struct Model {
+    /// Images to features.
     pub vision: Vision,
+    /// Features and tokens to logits.
     pub language: Language,
 }
 

@@ -11,24 +11,33 @@ use crate::config::TextConfig;
 /// A linear layer of a decoder layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Module {
+    /// Queries.
     #[serde(rename = "q_proj")]
     Q,
+    /// Keys.
     #[serde(rename = "k_proj")]
     K,
+    /// Values.
     #[serde(rename = "v_proj")]
     V,
+    /// Attention's output.
     #[serde(rename = "o_proj")]
     O,
+    /// The MLP's gate, whose SiLU multiplies `Up`.
     #[serde(rename = "gate_proj")]
     Gate,
+    /// The MLP's widening product.
     #[serde(rename = "up_proj")]
     Up,
+    /// The MLP's product back to the hidden width.
     #[serde(rename = "down_proj")]
     Down,
 }
 
 impl Module {
+    /// How many there are in a layer.
     pub const COUNT: usize = 7;
+    /// In the order of a decoder layer.
     pub const ALL: [Self; Self::COUNT] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
 
     /// The name within a decoder layer.
@@ -77,6 +86,7 @@ impl Module {
         (product, first..first + outputs)
     }
 
+    /// Whether the published model has a bias there.
     pub fn has_bias(self) -> bool {
         matches!(self, Self::Q | Self::K | Self::V)
     }

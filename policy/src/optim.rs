@@ -85,10 +85,20 @@ pub struct AdamW {
 #[derive(Debug, Clone)]
 pub enum Step {
     /// The parameters and the optimiser after the step. `gradient_norm` is the norm before clipping.
-    Taken { parameters: Tensors, optimizer: AdamW, gradient_norm: f64 },
+    Taken {
+        /// By the names that went in.
+        parameters: Tensors,
+        /// With its moments and counter advanced.
+        optimizer: AdamW,
+        /// L2 norm over all parameters.
+        gradient_norm: f64,
+    },
     /// The gradient norm, or a parameter or moment after the step, is not finite: parameters and optimiser stay as they
     /// are.
-    Skipped { gradient_norm: f64 },
+    Skipped {
+        /// L2 norm over all parameters; may be NaN or infinite.
+        gradient_norm: f64,
+    },
 }
 
 impl AdamW {

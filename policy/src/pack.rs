@@ -21,7 +21,9 @@ use trie::Trie;
 /// The tokens of a prompt and where its images go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PromptTokens {
+    /// In reading order; an image is a run of the image token.
     pub ids: Vec<u32>,
+    /// M-RoPE's (t, h, w) of each token.
     pub positions: Vec<Position>,
     /// The position of the first response token.
     pub next_position: u32,
@@ -44,6 +46,7 @@ impl PromptTokens {
 /// A prompt ready for the language model.
 #[derive(Clone, Debug)]
 pub struct EncodedPrompt {
+    /// With their positions.
     pub tokens: PromptTokens,
     /// `[image tokens, hidden]`; `None` for a prompt without images.
     pub features: Option<Tensor>,
@@ -52,8 +55,11 @@ pub struct EncodedPrompt {
 /// Prompts with their responses, as one sequence.
 #[derive(Default)]
 pub struct Packed {
+    /// All tokens of the sequence.
     pub ids: Vec<u32>,
+    /// M-RoPE's (t, h, w) of each token; those of a response begin behind its prompt's.
     pub positions: Vec<Position>,
+    /// Which tokens attend to which.
     pub segments: Arc<[Segment]>,
     features: Vec<Tensor>,
     image_at: Vec<usize>,

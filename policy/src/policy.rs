@@ -34,6 +34,10 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// A policy of these parts.
+    ///
+    /// # Errors
+    /// Parts that do not fit each other; a weight that is missing or of another shape, by name.
     pub fn new(
         config: Config,
         weights: Weights,
@@ -91,6 +95,7 @@ impl Policy {
         write_json(&dir.join(CONFIG), &config)
     }
 
+    /// Sizes and token ids.
     pub fn config(&self) -> &Config {
         self.processor.config()
     }
@@ -100,14 +105,17 @@ impl Policy {
         self.model.weights()
     }
 
+    /// The network.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
+    /// With its chat template and end tokens.
     pub fn tokenizer(&self) -> &ReportTokenizer {
         self.processor.tokenizer()
     }
 
+    /// The image processor's settings.
     pub fn images(&self) -> &ImageConfig {
         self.processor.images()
     }
@@ -117,6 +125,7 @@ impl Policy {
         &self.processor
     }
 
+    /// Where the weights are.
     pub fn device(&self) -> &Device {
         &self.device
     }

@@ -73,14 +73,17 @@ impl Processor {
         Ok(Self { images: ImageProcessor::from_config(config)?, ..self })
     }
 
+    /// Sizes and token ids.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
+    /// With its chat template and end tokens.
     pub fn tokenizer(&self) -> &ReportTokenizer {
         &self.tokenizer
     }
 
+    /// The image processor's settings.
     pub fn images(&self) -> &ImageConfig {
         self.images.config()
     }

@@ -86,7 +86,9 @@ impl SamplingConfig {
 /// the choice is greedy).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Drawn {
+    /// Its id.
     pub token: u32,
+    /// In nats.
     pub logprob: f32,
 }
 

@@ -77,8 +77,11 @@ impl SftConfig {
 /// A prompt with its images as patches, and the response (end token included) to learn.
 #[derive(Clone, Debug)]
 pub struct SftExample {
+    /// With the places of its images.
     pub prompt: PromptTokens,
+    /// In the order of the prompt.
     pub images: Vec<Patches>,
+    /// The reference's tokens, the end token last.
     pub response: Vec<u32>,
 }
 
@@ -113,13 +116,18 @@ enum Network {
     Lora(Model, Box<Live>),
 }
 
+/// What a step of supervised training did.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct SftStats {
     /// Mean negative log-likelihood per response token, in nats.
     pub loss: f64,
+    /// L2 norm before clipping.
     pub gradient_norm: f64,
+    /// Of this step, after warm-up and decay.
     pub learning_rate: f64,
+    /// Response tokens of the batch.
     pub tokens: usize,
+    /// Whether nothing changed, because the gradient or the update was not finite.
     pub skipped: bool,
 }
 
@@ -148,6 +156,7 @@ impl SftTrainer {
         Ok(Self { model, config, frozen, parameters, optimizer, steps: 0, device: device.clone() })
     }
 
+    /// Steps so far, skipped ones included.
     pub fn steps(&self) -> u64 {
         self.steps
     }

@@ -47,15 +47,21 @@ const LONGEST_NORMALIZER: usize = 1 << 12;
 /// The ids of [`SPECIAL_TOKENS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpecialIds {
+    /// `<|endoftext|>`: ends a text outside of chats.
     pub end_of_text: u32,
+    /// `<|im_start|>`: opens a turn of a chat.
     pub turn_start: u32,
     /// Ends every report.
     pub turn_end: u32,
+    /// `<|vision_start|>`: opens an image.
     pub vision_start: u32,
+    /// `<|vision_end|>`: closes an image.
     pub vision_end: u32,
+    /// `<|vision_pad|>`: not used here.
     pub vision_pad: u32,
     /// Stands where the features of an image go.
     pub image_pad: u32,
+    /// `<|video_pad|>`: not used here.
     pub video_pad: u32,
 }
 

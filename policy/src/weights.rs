@@ -22,6 +22,7 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// Weights by either published spelling of their names; errors name `origin`, the file or folder they are from.
     pub fn new(tensors: BTreeMap<String, Tensor>, origin: &Path) -> Self {
         let tensors = tensors.into_iter().map(|(name, tensor)| (published_name(&name), tensor)).collect();
         Self { tensors, origin: origin.into() }
@@ -49,6 +50,7 @@ impl Weights {
         }
     }
 
+    /// By published name.
     pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors
     }

@@ -30,20 +30,72 @@ type Shelves = BTreeMap<u64, BTreeMap<TicketId, RolloutGroup>>;
 /// Why a group was not accepted. Its ticket has returned to the gate with this error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
+    /// A stage has removed all rollouts of the group. Look for it among your own stages; a group keeps at least one.
     #[error("{ticket}: the group has no rollouts")]
-    Empty { ticket: TicketId },
+    Empty {
+        /// The group's.
+        ticket: TicketId,
+    },
+    /// No stage has judged this report. Put a reward stage behind every stage that adds or rewrites reports.
     #[error("{ticket}: rollout {rollout} has no reward")]
-    NotScored { ticket: TicketId, rollout: usize },
+    NotScored {
+        /// The group's.
+        ticket: TicketId,
+        /// Its place in the group.
+        rollout: usize,
+    },
+    /// A reward is NaN or infinite. Look at the components of the reward, first of all at your own.
     #[error("{ticket}: the reward of rollout {rollout} is {total}, expected a finite number")]
-    NotFinite { ticket: TicketId, rollout: usize, total: String },
+    NotFinite {
+        /// The group's.
+        ticket: TicketId,
+        /// Its place in the group.
+        rollout: usize,
+        /// The reward as it is.
+        total: String,
+    },
+    /// A sampler answered with a version too many or too few. Look for it in your own sampler: `versions` is as long as
+    /// `tokens`.
     #[error("{ticket}: rollout {rollout} has {tokens} tokens and {versions} policy versions, expected one per token")]
-    Versions { ticket: TicketId, rollout: usize, tokens: usize, versions: usize },
+    Versions {
+        /// The group's.
+        ticket: TicketId,
+        /// Its place in the group.
+        rollout: usize,
+        /// How many there are.
+        tokens: usize,
+        /// How many there are.
+        versions: usize,
+    },
+    /// A sampler used other weights than it was given; in `fixed_lag` mode that would end the reproducibility of the
+    /// run. Look for it in your own sampler: it reports the version of the policy in its request.
     #[error("{ticket}: rollout {rollout} was sampled with {found}, the ticket asked for {expected}")]
-    WrongVersion { ticket: TicketId, rollout: usize, found: PolicyVersion, expected: PolicyVersion },
+    WrongVersion {
+        /// The group's.
+        ticket: TicketId,
+        /// Its place in the group.
+        rollout: usize,
+        /// The first version that is not allowed.
+        found: PolicyVersion,
+        /// The version that the ticket was issued with.
+        expected: PolicyVersion,
+    },
+    /// A stage has added a rollout under an id that was taken. Take
+    /// [`RolloutGroup::next_id`] for each new one.
     #[error("{ticket}: two rollouts have the id {id}; a stage that adds one takes the group's next id")]
-    SameId { ticket: TicketId, id: RolloutId },
+    SameId {
+        /// The group's.
+        ticket: TicketId,
+        /// The id that occurs twice.
+        id: RolloutId,
+    },
+    /// A group of another run was pushed into this run's buffer. A program that embeds several runs keeps their groups
+    /// apart.
     #[error("{ticket} was issued by another gate")]
-    Foreign { ticket: TicketId },
+    Foreign {
+        /// The group's.
+        ticket: TicketId,
+    },
 }
 
 /// The groups of one training step, sorted by ticket. Dropping it returns every ticket to the gate.
@@ -74,6 +126,7 @@ enum Attempt {
 }
 
 impl ReplayBuffer {
+    /// The buffer that takes back what `gate` has issued; empty.
     pub fn new(gate: &FreshnessGate) -> Self {
         Self { books: gate.books.clone(), config: Arc::new(gate.config()), shelves: Arc::default() }
     }
@@ -170,6 +223,7 @@ impl ReplayBuffer {
         lock(&self.shelves).values().map(BTreeMap::len).sum()
     }
 
+    /// Whether no group waits to be trained on.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -256,6 +310,7 @@ impl Batch {
         self.step
     }
 
+    /// Sorted by ticket; may be fewer than a step has tickets, even none.
     pub fn groups(&self) -> &[RolloutGroup] {
         &self.groups
     }

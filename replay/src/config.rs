@@ -25,9 +25,11 @@ pub struct GateConfig {
     pub batch_groups: u64,
     /// The staleness bound in policy versions: η. Zero is synchronous training.
     pub staleness: u64,
+    /// What is given up for fresher weights, or not.
     pub mode: Mode,
     /// Studies of the training set; tickets run through seeded shuffles of it, one per epoch.
     pub studies: usize,
+    /// Decides the order of studies and every ticket's random stream.
     pub seed: u64,
     /// Failed attempts after which a ticket is dead-lettered. Lost ones have a bound of their own:
     /// [`GateConfig::max_losses`].
@@ -49,14 +51,38 @@ const LOSSES_PER_ATTEMPT: u32 = 10;
 /// Why a [`GateConfig`] or a saved [`GateState`](crate::GateState) was refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
+    /// A value that is at least 1 was set to 0. Set it.
     #[error("`{field}` is 0, expected at least 1")]
-    Zero { field: &'static str },
+    Zero {
+        /// Its name.
+        field: &'static str,
+    },
+    /// The run would have more groups than can be counted. Ask for fewer steps.
     #[error("steps × batch_groups = {steps} × {batch_groups} does not fit into 64 bits")]
-    TooManyTickets { steps: u64, batch_groups: u64 },
+    TooManyTickets {
+        /// As they were set.
+        steps: u64,
+        /// As they were set.
+        batch_groups: u64,
+    },
+    /// A run was to be resumed with another value of something that decides what it computes. Set the saved value, or
+    /// start a new run in another folder.
     #[error("the saved run has `{field}` = {saved}, this one {expected}: resume with the saved value")]
-    Mismatch { field: &'static str, saved: String, expected: String },
+    Mismatch {
+        /// Its name.
+        field: &'static str,
+        /// What the checkpoint says.
+        saved: String,
+        /// What this run says.
+        expected: String,
+    },
+    /// The checkpoint contradicts itself: it was changed by hand, or written by a faulty version. Resume from an older
+    /// one.
     #[error("the saved gate state is inconsistent: {reason}")]
-    Inconsistent { reason: String },
+    Inconsistent {
+        /// What is impossible about it.
+        reason: String,
+    },
 }
 
 impl GateConfig {

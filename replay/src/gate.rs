@@ -19,6 +19,7 @@ pub struct FreshnessGate {
 /// The answer to [`FreshnessGate::try_issue`].
 #[derive(Debug)]
 pub enum Issue {
+    /// A ticket that may be sampled now.
     Ticket(Ticket),
     /// Ask again after a publication or the return of a ticket.
     Wait,
@@ -101,10 +102,12 @@ impl FreshnessGate {
         self.books.read(|ledger| ledger.oldest_needed())
     }
 
+    /// Tickets that failed, or were lost, too often, each with its last error.
     pub fn dead_letters(&self) -> BTreeMap<TicketId, DeadLetter> {
         self.books.read(|ledger| ledger.dead_letters().clone())
     }
 
+    /// What has been counted so far.
     pub fn stats(&self) -> GateStats {
         self.books.read(|ledger| ledger.stats())
     }
@@ -114,6 +117,7 @@ impl FreshnessGate {
         self.books.read(|ledger| ledger.state())
     }
 
+    /// As it was given, or saved.
     pub fn config(&self) -> GateConfig {
         self.books.read(|ledger| ledger.config.clone())
     }

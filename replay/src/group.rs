@@ -43,7 +43,12 @@ pub enum Origin {
         versions: Vec<PolicyVersion>,
     },
     /// An edited copy of the rollout `source` of the same group; it has no behaviour policy.
-    Edited { source: RolloutId, record: EditRecord },
+    Edited {
+        /// The rollout that it was copied from.
+        source: RolloutId,
+        /// What the editor changed.
+        record: EditRecord,
+    },
     /// The whole reference report.
     Reference,
 }
@@ -79,14 +84,18 @@ pub struct Rollout {
     pub id: RolloutId,
     /// Token ids of the report, end token included unless truncated. Empty while a fresh edit is not tokenized.
     pub tokens: Vec<u32>,
+    /// The tokens as text, without the end token.
     pub text: String,
+    /// Who wrote it.
     pub origin: Origin,
     /// Whether generation hit the length limit before the end token.
     pub truncated: bool,
+    /// `None` until a reward stage has judged it.
     pub reward: Option<Scored>,
 }
 
 impl Rollout {
+    /// Whether the policy wrote every token of it.
     pub fn is_sampled(&self) -> bool {
         matches!(self.origin, Origin::Sampled { .. })
     }
@@ -137,14 +146,18 @@ impl DropReason {
 /// A rollout that was judged, but is not trained on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dropped {
+    /// As it was when it was left out.
     pub rollout: Rollout,
+    /// Why it was left out.
     pub reason: DropReason,
 }
 
 /// All rollouts for one study, with the ticket that admitted them. Dropping it returns the ticket.
 #[derive(Debug)]
 pub struct RolloutGroup {
+    /// The right to train on the group; it ends with it.
     pub ticket: Ticket,
+    /// With the reference report, for editor and rewards.
     pub study: Arc<Study>,
     /// Those that are trained on.
     pub rollouts: Vec<Rollout>,

@@ -20,6 +20,7 @@ impl PolicyVersion {
         self.0.saturating_sub(older.0)
     }
 
+    /// The version that one more step publishes.
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }

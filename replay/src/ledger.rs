@@ -63,6 +63,7 @@ pub(crate) enum Next {
 /// Counts for telemetry; those of events start at zero at every start or resume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GateStats {
+    /// The newest published one.
     pub version: PolicyVersion,
     /// Tickets out of the gate: being sampled, in a stage, or waiting in the buffer.
     pub in_flight: u64,

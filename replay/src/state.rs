@@ -17,6 +17,7 @@ pub struct OpenTicket {
     /// Attempts that were lost with the worker that held them.
     #[serde(default)]
     pub lost: u32,
+    /// Of the last attempt that failed; `None` if none has.
     pub last_error: Option<String>,
 }
 
@@ -50,12 +51,15 @@ impl fmt::Display for DeadLetter {
 /// [`Mode::FixedLag`] with the same outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateState {
+    /// What the saved run was started with; what counts on resume is compared.
     pub config: GateConfig,
     /// The newest published version, which is also the number of finished steps.
     pub version: PolicyVersion,
     /// The first ticket that was never issued.
     pub next: TicketId,
+    /// Tickets that were issued and have neither been trained on nor died.
     pub open: BTreeMap<TicketId, OpenTicket>,
+    /// Tickets that failed, or were lost, too often.
     pub dead: BTreeMap<TicketId, DeadLetter>,
     /// Dead tickets that already took a place in a finished batch.
     pub dead_in_batches: u64,

@@ -53,6 +53,7 @@ impl Recall {
 }
 
 impl Ticket {
+    /// The n of the freshness law.
     pub fn id(&self) -> TicketId {
         self.id
     }

@@ -45,8 +45,11 @@ pub struct Assessment {
 /// A measure, its value over all pairs, and how far it may be off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
+    /// What was measured.
     pub measure: Measure,
+    /// Over all pairs, in the measure's own unit.
     pub value: f64,
+    /// `None` where no resampling was asked for.
     pub interval: Option<Interval>,
 }
 

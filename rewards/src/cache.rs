@@ -34,7 +34,9 @@ impl<T> Weighter<String, Arc<T>> for Pages {
 /// How many lookups found their text, and how many did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheCounts {
+    /// Lookups that found their text.
     pub hits: u64,
+    /// Lookups that did not.
     pub misses: u64,
 }
 
@@ -131,14 +133,17 @@ impl<T> Cache<T> {
         self.entries.capacity() > 0
     }
 
+    /// Since the cache was made.
     pub fn counts(&self) -> CacheCounts {
         CacheCounts { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
     }
 
+    /// Texts that are known now.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// Whether nothing is known yet.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -9,10 +9,15 @@ use crate::{Result, sentences};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING-KEBAB-CASE")]
 pub enum EntityType {
+    /// A place or structure; asserts nothing by itself.
     Anatomy,
+    /// Something seen that should not be there, such as an opacity.
     Abnormality,
+    /// A diagnosis, such as pneumonia.
     Disease,
+    /// Something abnormal that is said not to be there.
     NonAbnormality,
+    /// A disease that is said not to be there.
     NonDisease,
 }
 
@@ -20,8 +25,11 @@ pub enum EntityType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Presence {
+    /// It is said to be there.
     Present,
+    /// It is said not to be there.
     Absent,
+    /// Nothing is said of its being there.
     Neutral,
 }
 
@@ -41,6 +49,7 @@ impl EntityType {
 pub struct Entity {
     /// The words as they stand in the sentence.
     pub text: String,
+    /// Type and presence in one.
     pub kind: EntityType,
     /// Not necessarily of unit length; similarity is the cosine, 0 for a zero vector.
     pub embedding: Vec<f32>,

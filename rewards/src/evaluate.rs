@@ -19,9 +19,13 @@ use crate::{
 /// Scores of a set of reports. All in [0, 1] except the two means of lengths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClinicalScores {
+    /// F1 over the 14 labels of all reports together.
     pub micro_f1_14: f64,
+    /// Mean of the F1 of the 14 observations.
     pub macro_f1_14: f64,
+    /// F1 over the five labels of all reports together.
     pub micro_f1_5: f64,
+    /// Mean of the F1 of the five observations.
     pub macro_f1_5: f64,
     /// Mean RadGraph F1, partial level.
     pub radgraph_f1: f64,
@@ -29,8 +33,9 @@ pub struct ClinicalScores {
     pub rate: f64,
     /// The plain mean of the six above.
     pub average: f64,
-    /// Micro precision and recall over the 14 observations.
+    /// The share of asserted labels of the reports that references assert too.
     pub micro_precision_14: f64,
+    /// The share of asserted labels of the references that reports assert too.
     pub micro_recall_14: f64,
     /// Share of reports labelled No Finding.
     pub normal_share: f64,
@@ -91,7 +96,9 @@ impl ClinicalScores {
 /// A report and its reference with all that the scores of a set need to know of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
+    /// The hypothesis, as it was given.
     pub report: String,
+    /// What it was judged by.
     pub reference: String,
     /// What the report says of each observation, in the order of [`Observation::ALL`].
     pub labels: Labels,

@@ -8,30 +8,45 @@ use crate::Result;
 /// The observations of CheXpert (Irvin et al. 2019, table 1), in the order of the CheXbert label vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Observation {
+    /// A mediastinum or heart silhouette that is wider than normal, and not the heart alone.
     #[serde(rename = "Enlarged Cardiomediastinum")]
     EnlargedCardiomediastinum,
+    /// A heart that is wider than normal.
     Cardiomegaly,
+    /// A whiter area of lung, whatever its cause.
     #[serde(rename = "Lung Opacity")]
     LungOpacity,
+    /// A nodule, a mass or another circumscribed lesion.
     #[serde(rename = "Lung Lesion")]
     LungLesion,
+    /// Water in the lung's tissue.
     Edema,
+    /// Air spaces filled with something else.
     Consolidation,
+    /// An infection of the lung, where the report names it.
     Pneumonia,
+    /// Lung that is collapsed, wholly or in part.
     Atelectasis,
+    /// Air in the pleural space.
     Pneumothorax,
+    /// Liquid in the pleural space.
     #[serde(rename = "Pleural Effusion")]
     PleuralEffusion,
+    /// Thickening, scars or calcification of the pleura.
     #[serde(rename = "Pleural Other")]
     PleuralOther,
+    /// A broken bone, recent or old.
     Fracture,
+    /// Tubes, lines, pacemakers and other devices.
     #[serde(rename = "Support Devices")]
     SupportDevices,
+    /// The report asserts none of the findings; devices are allowed.
     #[serde(rename = "No Finding")]
     NoFinding,
 }
 
 impl Observation {
+    /// In the order of the label vector.
     pub const ALL: [Self; 14] = [
         Self::EnlargedCardiomediastinum,
         Self::Cardiomegaly,
@@ -83,10 +98,14 @@ impl Observation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Label {
+    /// Not mentioned.
     #[default]
     Blank,
+    /// Said to be there.
     Positive,
+    /// Said not to be there.
     Negative,
+    /// Said that it may be there.
     Uncertain,
 }
 

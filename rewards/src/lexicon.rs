@@ -39,6 +39,7 @@ impl Default for Lexicon {
 }
 
 impl Lexicon {
+    /// Compiles the rules, which takes some milliseconds.
     pub fn new() -> Self {
         Self { rules: Rules::new() }
     }

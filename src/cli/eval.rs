@@ -14,7 +14,6 @@ use addendum::{
     rewards::{Backends, RewardConfig, Scorer},
     studies::Split,
     train::{
-        data::HeldOutSets,
         held_out::{Evaluation, HeldOut, Report},
         interrupt::Interrupt,
         reward_models::Weights,
@@ -24,7 +23,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{exit::beforehand, output, policy::Writer, studies};
+use super::{
+    exit::beforehand,
+    output,
+    policy::Writer,
+    studies::{self, Studies},
+};
 
 /// Phantoms of each set, where nothing is said.
 const PHANTOMS: usize = 600;
@@ -36,6 +40,9 @@ pub struct EvalArgs {
     /// A dataset folder; built-in phantoms without it.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Leave out entries of the folder that are no studies, and list them; they are refused without it.
+    #[arg(long, requires = "data")]
+    skip_bad: bool,
     /// train, val or test.
     #[arg(long, default_value = "test")]
     split: Split,
@@ -55,7 +62,7 @@ pub struct EvalArgs {
 struct Job {
     prompts: Arc<Prompts>,
     adapter: Option<Adapter>,
-    sets: HeldOutSets,
+    studies: Studies,
     sampling: SamplingConfig,
     metrics: Backends,
     scorer: Scorer,
@@ -68,7 +75,7 @@ pub fn run(args: &EvalArgs, progress: &Progress) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let job = beforehand(prepare(args))?;
     let (mut lines, mut scores, mut tables) = (String::new(), BTreeMap::new(), String::new());
-    for (set, dataset) in &job.sets {
+    for (set, dataset) in &job.studies.sets {
         let held_out = HeldOut {
             prompts: job.prompts.clone(),
             dataset: dataset.clone(),
@@ -98,7 +105,7 @@ pub fn run(args: &EvalArgs, progress: &Progress) -> Result<()> {
     if let Some(path) = &args.json {
         let adapter = args.writer.adapter.as_ref();
         let out = json!({"policy": args.writer.policy, "adapter": adapter, "data": args.data, "split": args.split,
-            "sampling": job.sampling, "sets": scores});
+            "skipped": job.studies.skipped, "sampling": job.sampling, "sets": scores});
         write_whole(path, format!("{out:#}\n").as_bytes())?;
     }
     output::print(&tables)
@@ -111,12 +118,13 @@ fn prepare(args: &EvalArgs) -> Result<Job> {
     let sampling =
         SamplingConfig { temperature: args.writer.temperature, ..SamplingConfig::greedy(args.writer.longest()?) };
     sampling.validate()?;
-    let sets = studies::sets(args.data.as_deref(), args.split, args.studies.unwrap_or(PHANTOMS))?;
+    let phantoms = args.studies.unwrap_or(PHANTOMS);
+    let studies = studies::of(args.data.as_deref(), args.split, args.skip_bad, phantoms)?;
     let (policy, adapter) = args.writer.load()?;
     let metrics = args.weights.load()?.scoring;
     let scorer = Scorer::new(metrics.clone(), &RewardConfig::default())?;
     // Every study comes once: its features are not worth keeping.
-    Ok(Job { prompts: Arc::new(Prompts::new(Arc::new(policy), 0)), adapter, sets, sampling, metrics, scorer })
+    Ok(Job { prompts: Arc::new(Prompts::new(Arc::new(policy), 0)), adapter, studies, sampling, metrics, scorer })
 }
 
 fn line(set: &str, report: &Report, scorer: &Scorer) -> Result<Value> {

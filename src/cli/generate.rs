@@ -47,6 +47,9 @@ pub struct GenerateArgs {
     /// A dataset folder, for reports of all studies of a split.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Leave out entries of the folder that are no studies, and list them; they are refused without it.
+    #[arg(long, requires = "data")]
+    skip_bad: bool,
     /// train, val or test.
     #[arg(long, default_value = "test")]
     split: Split,
@@ -125,7 +128,7 @@ fn prepare(args: &GenerateArgs) -> Result<Job> {
     let sampling = SamplingConfig { temperature, top_p: args.top_p, ..SamplingConfig::greedy(args.writer.longest()?) };
     let sampler = TokenSampler::new(sampling)?;
     let studies: Arc<dyn Dataset> = match &args.data {
-        Some(folder) => studies::sets(Some(folder), args.split, 0)?.swap_remove(0).1,
+        Some(folder) => studies::of(Some(folder), args.split, args.skip_bad, 0)?.sets.swap_remove(0).1,
         None => Arc::new(vec![study(args)?]),
     };
     let (policy, adapter) = args.writer.load()?;

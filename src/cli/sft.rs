@@ -34,7 +34,7 @@ use super::{
     exit::beforehand,
     output,
     policy::{Place, longest},
-    studies::sets,
+    studies,
 };
 
 /// Training phantoms, where nothing is said.
@@ -67,6 +67,9 @@ pub struct SftArgs {
     /// A dataset folder; built-in phantoms without it.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Leave out entries of the folder that are no studies, and list them; they are refused without it.
+    #[arg(long, requires = "data")]
+    skip_bad: bool,
     /// Train only on so many of the first studies; all of a folder, or 1500 phantoms, without it.
     #[arg(long, value_name = "COUNT", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     studies: Option<usize>,
@@ -187,7 +190,9 @@ fn prepare(args: &SftArgs) -> Result<Job> {
     plan.validate()?;
     let sampling = SamplingConfig::greedy(longest(args.max_new_tokens, args.policy.as_ref())?);
     sampling.validate()?;
-    let set = |split, phantoms| Ok::<_, anyhow::Error>(sets(args.data.as_deref(), split, phantoms)?.swap_remove(0).1);
+    let set = |split, phantoms| -> Result<Arc<dyn Dataset>> {
+        Ok(studies::of(args.data.as_deref(), split, args.skip_bad, phantoms)?.sets.swap_remove(0).1)
+    };
     let (supervised, validation) =
         (set(Split::Train, args.studies.unwrap_or(PHANTOMS))?, set(Split::Val, args.validation_studies)?);
     // Every study is seen many times: drawn once and kept.

@@ -3,26 +3,37 @@
 use std::{path::Path, sync::Arc};
 
 use addendum::{
-    studies::{Dataset, Folder, Phantom, PhantomConfig, Site, Split},
-    train::data::HeldOutSets,
+    studies::{Dataset, Phantom, PhantomConfig, Site, Split},
+    train::data::{Data, HeldOutSets},
 };
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-/// The studies of a split of `folder`; without one, `phantoms` of each site ("in-domain" and "out-of-domain"; training
-/// phantoms are those of the first site).
+/// What a command works on.
+pub struct Studies {
+    pub sets: HeldOutSets,
+    /// Entries of the folder that were left out, which a warning has listed.
+    pub skipped: usize,
+}
+
+/// The studies of a split of `folder`, where `skip_bad` leaves out entries that are none; without a folder, `phantoms` of
+/// each site ("in-domain" and "out-of-domain"; training phantoms are those of the first site).
 ///
 /// # Errors
-/// Those of [`Folder::load`]; a split without studies.
-pub fn sets(folder: Option<&Path>, split: Split, phantoms: usize) -> Result<HeldOutSets> {
+/// Those of [`Data::split`].
+pub fn of(folder: Option<&Path>, split: Split, skip_bad: bool, phantoms: usize) -> Result<Studies> {
     if let Some(folder) = folder {
-        let studies = Folder::load(folder, split)?;
-        ensure!(!studies.is_empty(), "{}: the {split} split holds no study, expected at least one", folder.display());
-        return Ok(vec![(split.name().into(), Arc::new(studies))]);
+        let studies = Data::split(folder, split, skip_bad)?;
+        if let Some(bad) = studies.left_out() {
+            tracing::warn!("left out: {bad}");
+        }
+        let skipped = studies.bad().len();
+        return Ok(Studies { sets: vec![(split.name().into(), Arc::new(studies))], skipped });
     }
     let sites = [("in-domain", Site::A), ("out-of-domain", Site::B)];
     let phantoms = |(name, site): (&str, Site)| -> Result<(String, Arc<dyn Dataset>)> {
         let config = PhantomConfig { site, split, count: phantoms, ..PhantomConfig::default() };
         Ok((name.to_owned(), Arc::new(Phantom::new(config)?)))
     };
-    sites.into_iter().take(if split == Split::Train { 1 } else { 2 }).map(phantoms).collect()
+    let sites = sites.into_iter().take(if split == Split::Train { 1 } else { 2 });
+    Ok(Studies { sets: sites.map(phantoms).collect::<Result<_>>()?, skipped: 0 })
 }

@@ -5,6 +5,7 @@ use clap::Args;
 
 use crate::values::variant;
 
+/// What of `[edit]` a command line can change; what is not named stays as it is.
 #[derive(Args, Clone, Debug, Default)]
 pub struct EditOptions {
     /// Entities are similar above this; 0.6 without it.

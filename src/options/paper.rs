@@ -8,6 +8,7 @@ use clap::Args;
 use super::{EditOptions, RewardOptions};
 use crate::train::{Settings, placement::Devices, reward_models::Weights, settings::Arm};
 
+/// The options of `editgrpo_cxr`; what is not named is as the settings have it.
 #[derive(Args, Clone, Debug)]
 pub struct PaperOptions {
     /// Which method, edit-grpo without it.
@@ -22,10 +23,13 @@ pub struct PaperOptions {
     /// The supervised checkpoint to start from.
     #[arg(long)]
     pub policy: Option<PathBuf>,
+    /// Where the policy samples and learns.
     #[command(flatten)]
     pub devices: Devices,
+    /// The models behind rewards and edits.
     #[command(flatten)]
     pub weights: Weights,
+    /// Seed of the order of studies and of every random choice.
     #[arg(long)]
     pub seed: Option<u64>,
     /// Learner steps.
@@ -40,15 +44,19 @@ pub struct PaperOptions {
     /// How many versions a rollout may lag behind the learner.
     #[arg(long, allow_negative_numbers = true)]
     pub staleness: Option<u64>,
+    /// Samplers that work at the same time.
     #[arg(long)]
     pub samplers: Option<usize>,
+    /// Highest learning rate of the schedule.
     #[arg(long, allow_negative_numbers = true)]
     pub learning_rate: Option<f64>,
     /// Weight of the KL divergence to the checkpoint.
     #[arg(long, allow_negative_numbers = true)]
     pub beta: Option<f64>,
+    /// What reports are rewarded for.
     #[command(flatten)]
     pub reward: RewardOptions,
+    /// How sampled reports are edited.
     #[command(flatten)]
     pub edit: EditOptions,
     /// Studies per test set.

@@ -5,6 +5,7 @@ use clap::{ArgGroup, Args};
 
 use crate::train::reward_services::Services;
 
+/// Services in the place of local back ends; none without them.
 #[derive(Args, Clone, Debug, Default)]
 #[command(group(ArgGroup::new("service").args(["reward_service", "edit_service"]).multiple(true)))]
 pub struct RemoteOptions {

@@ -12,6 +12,7 @@ use crate::{
     values::{pair, unique},
 };
 
+/// What of `[reward]` and its actors a command line can change; what is not named stays as it is.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RewardOptions {
     /// The reward's components and their weights, chexbert=1,radgraph=1,rate=1 without it. There are also chexbert_5,
@@ -28,6 +29,7 @@ pub struct RewardOptions {
     /// requests to services.
     #[arg(long, value_name = "SECONDS")]
     pub reward_timeout: Option<f64>,
+    /// Services that score and annotate.
     #[command(flatten)]
     pub remote: RemoteOptions,
 }

@@ -47,6 +47,7 @@ impl Metrics {
         self.lines.len()
     }
 
+    /// Whether no step was recorded.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }

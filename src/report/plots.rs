@@ -31,7 +31,7 @@ pub fn write(folder: &Path) -> Result<Vec<PathBuf>, ReportError> {
 }
 
 /// All plots by name. A run without edits has no plot of edits.
-pub fn figures(metrics: &Metrics) -> Vec<(&'static str, Figure)> {
+pub(crate) fn figures(metrics: &Metrics) -> Vec<(&'static str, Figure)> {
     let plots = [
         ("reward", reward(metrics)),
         ("edits", edits(metrics)),

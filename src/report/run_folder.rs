@@ -19,6 +19,7 @@ const README: &str = "\
 | file | what is in it |
 |:--|:--|
 | `config.toml` | every setting, defaults included |
+| `skipped.jsonl` | entries of the dataset that `data.skip_bad` left out, if any, with file, line and reasons |
 | `metrics.jsonl` | one line per training step |
 | `rollouts.jsonl` | some rollouts of each step: reports, edits, rewards |
 | `evaluations.jsonl` | scores on held-out studies by policy version |
@@ -109,6 +110,7 @@ impl RunFolder {
         numbered(parent, name).find(|path| !path.exists()).unwrap_or_else(|| parent.into())
     }
 
+    /// Where the run's files are.
     pub fn path(&self) -> &Path {
         &self.path
     }

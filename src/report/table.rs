@@ -23,9 +23,11 @@ pub const CLINICAL: [(&str, &str); 7] = [
 /// A score over several seeds, not yet in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stat {
+    /// Over the seeds.
     pub mean: f64,
     /// Sample standard deviation (divisor n − 1); zero for one value.
     pub spread: f64,
+    /// How many seeds.
     pub n: usize,
 }
 
@@ -46,7 +48,9 @@ impl Stat {
 /// A named row, one value per column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
+    /// Of the method or arm, as printed.
     pub name: String,
+    /// One for each column of the table; `None` is printed as a dash.
     pub values: Vec<Option<Stat>>,
 }
 
@@ -64,8 +68,11 @@ impl Row {
 /// Rows of scores, of which the highest in each column are marked. Printed in points of 100 with one decimal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
+    /// Printed above the table.
     pub title: String,
+    /// As printed above the values.
     pub columns: Vec<String>,
+    /// In the order in which they are printed.
     pub rows: Vec<Row>,
     /// The row that the others are compared with, in additional rows of differences.
     pub baseline: Option<usize>,
@@ -75,6 +82,7 @@ pub struct Table {
 }
 
 impl Table {
+    /// A table without rows.
     pub fn new<C: Into<String>>(title: impl Into<String>, columns: impl IntoIterator<Item = C>) -> Self {
         Self {
             title: title.into(),

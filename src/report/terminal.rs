@@ -17,7 +17,9 @@ pub struct Paint {
 }
 
 impl Paint {
+    /// Never colours, as for files and pipes.
     pub const PLAIN: Self = Self { colours: false };
+    /// Always colours, as for tests.
     pub const COLOURED: Self = Self { colours: true };
 
     /// Colours on the standard output if it is a terminal that has some, unless `NO_COLOR` or `CLICOLOR=0` is set;
@@ -31,30 +33,37 @@ impl Paint {
         Self { colours: !no_colour() && console::colors_enabled_stderr() }
     }
 
+    /// Whether it colours anything.
     pub fn has_colours(self) -> bool {
         self.colours
     }
 
+    /// In bold, for what matters most.
     pub fn bold(self, text: impl AsRef<str>) -> String {
         self.styled(Style::new().bold(), text.as_ref())
     }
 
+    /// Faint, for what can be overlooked.
     pub fn dim(self, text: impl AsRef<str>) -> String {
         self.styled(Style::new().dim(), text.as_ref())
     }
 
+    /// Green, for what went well.
     pub fn good(self, text: impl AsRef<str>) -> String {
         self.styled(Style::new().green(), text.as_ref())
     }
 
+    /// Yellow, for what should be looked at.
     pub fn warning(self, text: impl AsRef<str>) -> String {
         self.styled(Style::new().yellow(), text.as_ref())
     }
 
+    /// Red, for what went wrong.
     pub fn bad(self, text: impl AsRef<str>) -> String {
         self.styled(Style::new().red(), text.as_ref())
     }
 
+    /// Cyan, for names and numbers that the eye should find.
     pub fn accent(self, text: impl AsRef<str>) -> String {
         self.styled(Style::new().cyan(), text.as_ref())
     }

@@ -6,7 +6,9 @@ use axum::http::StatusCode;
 /// A request that gets no scores, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
+    /// 4xx for what is wrong with the request, 5xx for what is wrong here.
     pub status: StatusCode,
+    /// The reason, for whoever asked.
     pub message: String,
 }
 

@@ -37,14 +37,17 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Where to listen, whom to answer and within which bounds.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
+    /// Port 0 takes any that is free.
     pub listen: SocketAddr,
     /// Asked of every request but `/health`.
     pub token: Option<Secret>,
     /// Answers anybody on an address that others can reach. Without it such an address needs a token.
     pub anonymous: bool,
+    /// Compute threads; a request takes one of them.
     pub threads: usize,
     /// Requests that may wait for a thread; the next is answered 503.
     pub queue: usize,
+    /// Bytes of the longest body; longer ones are answered 413.
     pub most_body_bytes: usize,
     /// For a body to arrive, again for its answer to be made, and again for that to be taken.
     pub time: Duration,

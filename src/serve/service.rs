@@ -26,7 +26,9 @@ use super::{
 /// The two questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
+    /// `POST /predict`: scores.
     Predict,
+    /// `POST /analyze`: entities, and how they differ.
     Analyze,
 }
 
@@ -78,6 +80,7 @@ pub struct Service {
 }
 
 impl Service {
+    /// A service over these back ends; nothing is computed before the first request.
     pub fn new(backends: Backends, options: ServiceOptions) -> Self {
         Self {
             backends,

@@ -28,8 +28,11 @@ pub struct Execution {
     pub out: PathBuf,
     /// Jobs at a time, each on the device of that name, or where its settings say.
     pub places: Vec<Option<String>>,
+    /// Where studies come from: [`Data::load`], unless a program brings its own.
     pub load: Box<Load>,
+    /// Where progress is shown.
     pub progress: Progress,
+    /// Ends the study in good order; what is done by then is kept.
     pub interrupt: Interrupt,
 }
 

@@ -46,6 +46,7 @@ pub struct Study {
     pub teach: Table,
     /// The taught checkpoint that runs start from; `policy.path` where none is named.
     pub start: Option<String>,
+    /// What is compared; at least one.
     #[serde(rename = "arm")]
     pub arms: Vec<Arm>,
     /// The whole study at each of these.
@@ -59,6 +60,7 @@ pub struct Study {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Choose {
+    /// The name of a score, such as `average` or `radgraph_f1`.
     pub metric: String,
     /// A validation set by name, or `all`: the mean over them.
     pub on: String,
@@ -72,6 +74,7 @@ impl Default for Choose {
     }
 }
 
+/// How the test sets are scored.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tests {
@@ -105,14 +108,18 @@ pub enum Method {
     Checkpoint,
     /// Its adapter learns from the references of the studies that reinforcement sees, in the same order.
     Supervised,
+    /// It is trained by rewards, as `addendum train` does.
     #[default]
     Reinforcement,
 }
 
+/// One of the things that are compared.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Arm {
+    /// Unique in the study.
     pub name: String,
+    /// What makes its policy of the checkpoint.
     #[serde(default)]
     pub method: Method,
     /// Settings by key that differ from the study's; `sft.` and a key of the supervised plan.
@@ -127,6 +134,7 @@ pub struct Arm {
     /// Values to choose from, by key.
     #[serde(default)]
     pub grid: Table,
+    /// Instead of the study's.
     pub budget: Option<Budget>,
 }
 
@@ -134,9 +142,11 @@ fn yes() -> bool {
     true
 }
 
+/// A condition that the whole study is repeated under, such as a harder world of phantoms.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Level {
+    /// Unique in the study.
     pub name: String,
     /// Settings by key; `teach.NAME.` and a key of a teaching.
     #[serde(default)]

@@ -27,7 +27,7 @@ use crate::{
 pub const CHECKPOINT: &str = "checkpoint";
 pub const ADAPTER: &str = "adapter";
 
-/// The file of a scoring: every report, as [`Line`](super::Line).
+/// The file of a scoring: every report, as [`Line`](super::work::Line).
 pub const REPORTS: &str = "reports.jsonl";
 
 /// The file of a run: what was measured at each step.
@@ -130,24 +130,25 @@ pub struct Job {
     pub id: String,
     /// What it is, for people.
     pub about: String,
-    pub work: Work,
+    pub(crate) work: Work,
 }
 
 /// What is told of a job when it is done.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Done {
+    /// Wall time that it took.
     pub seconds: f64,
 }
 
 impl Job {
     /// # Errors
     /// A list of studies that cannot be read.
-    pub fn new(about: String, work: Work, contents: &Contents) -> Result<Arc<Self>> {
+    pub(crate) fn new(about: String, work: Work, contents: &Contents) -> Result<Arc<Self>> {
         Ok(Arc::new(Self { id: id(&work, contents)?, about, work }))
     }
 
     /// The jobs whose results it takes.
-    pub fn needs(&self) -> impl Iterator<Item = &Arc<Job>> {
+    pub(crate) fn needs(&self) -> impl Iterator<Item = &Arc<Job>> {
         let (start, run) = match &self.work {
             Work::Teach { from, .. } => (from.as_ref(), None),
             Work::Reinforce { start, .. } | Work::Supervise { start, .. } => (Some(start), None),
@@ -166,7 +167,7 @@ impl Job {
         matches!(self.work, Work::Teach { .. } | Work::Reinforce { .. } | Work::Supervise { .. })
     }
 
-    pub fn folder(&self, out: &Path) -> PathBuf {
+    pub(crate) fn folder(&self, out: &Path) -> PathBuf {
         out.join("jobs").join(&self.id)
     }
 
@@ -180,7 +181,7 @@ impl Job {
     ///
     /// # Errors
     /// The mark cannot be written.
-    pub fn finish(&self, out: &Path, seconds: f64) -> Result<()> {
+    pub(crate) fn finish(&self, out: &Path, seconds: f64) -> Result<()> {
         RunFolder::open(self.folder(out))?.json(DONE, &Done { seconds })?;
         Ok(())
     }

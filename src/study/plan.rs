@@ -15,8 +15,9 @@ use crate::train::settings::{Problem, Settings, SettingsError, merge, set};
 /// A study with its settings made out.
 #[derive(Debug)]
 pub struct Plan {
+    /// As its file has it, with what follows from it.
     pub study: Study,
-    pub levels: Vec<LevelPlan>,
+    pub(crate) levels: Vec<LevelPlan>,
 }
 
 #[derive(Debug)]
@@ -70,12 +71,12 @@ impl Plan {
     }
 
     /// Whether the points of a level's grids are tried.
-    pub fn decides(&self, level: &LevelPlan) -> bool {
+    pub(crate) fn decides(&self, level: &LevelPlan) -> bool {
         self.study.choose.level.as_ref().is_none_or(|name| level.name == *name)
     }
 
     /// The scorings of a point on validation studies.
-    pub fn validation(&self, point: &Point) -> Vec<Arc<Job>> {
+    pub(crate) fn validation(&self, point: &Point) -> Vec<Arc<Job>> {
         let subjects = self.study.grid_seeds().iter().filter_map(|seed| point.subjects.get(seed));
         subjects.map(|subject| subject.validation.clone()).collect()
     }

@@ -92,7 +92,9 @@ pub fn findings(lines: &[Line], watch: &[String]) -> Vec<(String, Finding)> {
 /// Values over steps; null where there is none.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Curve {
+    /// Ascending: learner steps, counted from 0; of held-out scores, policy versions.
     pub steps: Vec<f64>,
+    /// One for each step.
     pub values: Vec<f64>,
 }
 

@@ -18,23 +18,34 @@ use super::{
     work::Line,
 };
 
+/// All results of a study, as in its `results.json`.
 #[derive(Debug, Serialize)]
 pub struct Summary {
+    /// The study's.
     pub name: String,
+    /// One for each level; a single one without a name where the study has none.
     pub levels: Vec<LevelSummary>,
 }
 
+/// The results of one level.
 #[derive(Debug, Serialize)]
 pub struct LevelSummary {
+    /// Empty in a study without levels.
     pub name: String,
+    /// That every arm ran under.
     pub seeds: Vec<u64>,
+    /// In the order of the file.
     pub arms: Vec<ArmSummary>,
+    /// One for each test set and temperature.
     pub tests: Vec<TestSummary>,
 }
 
+/// How an arm was trained.
 #[derive(Debug, Serialize)]
 pub struct ArmSummary {
+    /// As in the file.
     pub name: String,
+    /// What made its policy of the checkpoint.
     pub method: Method,
     /// Seconds of the chosen point's training under each seed.
     pub seconds: Vec<f64>,
@@ -46,27 +57,36 @@ pub struct ArmSummary {
     pub curves: BTreeMap<String, Vec<Curve>>,
 }
 
+/// A point of a grid that was tried.
 #[derive(Debug, Serialize)]
 pub struct PointSummary {
+    /// The values that make it, such as `learner.schedule.learning_rate = 0.001`.
     pub point: String,
     /// The mean over the grid's seeds.
     pub validation: f64,
+    /// Whether its runs are the arm's: it had the highest validation score.
     pub chosen: bool,
 }
 
 /// A test set at a temperature.
 #[derive(Debug, Serialize)]
 pub struct TestSummary {
+    /// Such as `in-domain`.
     pub set: String,
+    /// That reports were sampled at; 0 is greedy.
     pub temperature: f64,
+    /// How many reports each arm wrote.
     pub studies: usize,
+    /// In the order of the file.
     pub arms: Vec<ArmScores>,
     /// Differences of all other arms to each of the baselines.
     pub differences: Vec<Difference>,
 }
 
+/// What an arm's reports are worth on a test set.
 #[derive(Debug, Serialize)]
 pub struct ArmScores {
+    /// Its name.
     pub arm: String,
     /// By name, one for each seed.
     pub scores: BTreeMap<String, Vec<f64>>,
@@ -74,10 +94,14 @@ pub struct ArmScores {
     pub findings: Vec<(String, Vec<Finding>)>,
 }
 
+/// How much better an arm is than a baseline, over the same studies and seeds.
 #[derive(Debug, Serialize)]
 pub struct Difference {
+    /// The one that is compared.
     pub arm: String,
+    /// The one that it is compared with.
     pub baseline: String,
+    /// By the names of [`ClinicalScores::QUALITIES`].
     pub gaps: BTreeMap<&'static str, Gap>,
 }
 

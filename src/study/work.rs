@@ -40,10 +40,13 @@ use crate::{
 /// A report of a scoring.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Line {
+    /// Such as `in-domain`.
     pub set: String,
+    /// The study's id.
     pub id: String,
     /// The length limit came before its end.
     pub truncated: bool,
+    /// The report with its reference and what both say.
     #[serde(flatten)]
     pub judged: Judged,
 }

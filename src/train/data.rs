@@ -6,11 +6,13 @@ use std::{
 };
 
 use addendum_studies::{
-    Dataset, Error as StudyError, Folder, Phantom, Result as StudyResult, Site, Split, Study, World,
+    BadRow, BadRows, Dataset, Error as StudyError, Folder, Phantom, Place, Result as StudyResult, Site, Split, Study,
+    World,
 };
 use anyhow::{Result, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::settings::Problem;
 
@@ -105,12 +107,14 @@ pub struct Data {
     /// For reinforcement. A small policy sees its supervised studies so often that it knows them by heart, and on those
     /// its errors would teach nothing; so phantoms bring further ones. In a folder they are the same.
     pub training: Arc<dyn Dataset>,
+    /// For what is chosen on the way, by name.
     pub validation: HeldOutSets,
+    /// For the final scores, by name.
     pub tests: HeldOutSets,
     /// What a resumed run compares: it changes with the training studies.
     pub identity: String,
-    /// Entries of each set that were left out because they are no studies.
-    pub skipped: Vec<(String, usize)>,
+    /// Entries that were left out because they are no studies, by set.
+    pub skipped: Vec<(String, BadRows)>,
 }
 
 impl Data {
@@ -161,7 +165,9 @@ impl Data {
     /// Those of [`Folder::load`], and a split without studies.
     pub fn split(dir: &Path, split: Split, skip_bad: bool) -> Result<Folder> {
         let folder = match if skip_bad { Folder::read(dir, split) } else { Folder::load(dir, split) } {
-            Err(bad @ StudyError::Rows(_)) => bail!("{bad}\ndata.skip_bad = true leaves such entries out"),
+            Err(bad @ StudyError::Rows(_)) => {
+                bail!("{bad}\ndata.skip_bad = true, or --skip-bad, leaves such entries out")
+            }
             other => other?,
         };
         if folder.is_empty() {
@@ -178,12 +184,12 @@ impl Data {
         let [training, validation, test] = Split::ALL.map(|split| Self::split(dir, split, skip_bad));
         let (training, validation, test) = (training?, validation?, test?);
         let sets = [("training", &training), ("validation", &validation), ("test", &test)];
-        let skipped = sets.map(|(name, set)| (name.to_owned(), set.bad().len()));
+        let skipped = sets.map(|(name, set)| Some((name.to_owned(), set.left_out()?)));
         let identity = training.identity();
         let training: Arc<dyn Dataset> = Arc::new(training);
         Ok(Self {
             identity,
-            skipped: skipped.into_iter().filter(|(_, count)| *count > 0).collect(),
+            skipped: skipped.into_iter().flatten().collect(),
             supervised: training.clone(),
             training,
             validation: vec![("validation".into(), Arc::new(validation))],
@@ -194,15 +200,28 @@ impl Data {
     /// Tells the metrics what was left out.
     pub(super) fn measure(&self) {
         metrics::describe_gauge!("addendum_data_skipped_entries", "Entries that are no studies, by set");
-        for (set, count) in &self.skipped {
-            metrics::gauge!("addendum_data_skipped_entries", "set" => set.clone()).set(*count as f64);
+        for (set, bad) in &self.skipped {
+            metrics::gauge!("addendum_data_skipped_entries", "set" => set.clone()).set(bad.rows.len() as f64);
         }
     }
 
     /// What was left out, in a line; none if nothing was.
     pub fn told_skipped(&self) -> Option<String> {
-        let sets: Vec<String> = self.skipped.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        let sets: Vec<String> = self.skipped.iter().map(|(name, bad)| format!("{} {name}", bad.rows.len())).collect();
         (!sets.is_empty()).then(|| format!("left out as no studies (data.skip_bad): {} entries", sets.join(", ")))
+    }
+
+    /// All that was left out, as JSON Lines: set, file, line, entry, problems.
+    pub(super) fn skipped_lines(&self) -> String {
+        let rows = self.skipped.iter().flat_map(|(set, bad)| bad.rows.iter().map(move |row| (set, row)));
+        let line = |(set, BadRow { place, problems }): (&String, &BadRow)| {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let Place { path, line, entry } = place;
+            let file = path.display().to_string();
+            let line = json!({"set": set, "file": file, "line": line, "entry": entry, "problems": problems});
+            format!("{line}\n")
+        };
+        rows.map(line).collect()
     }
 }
 
@@ -259,6 +278,10 @@ mod tests {
         let rest = Data::of_folder(dir.path(), true).unwrap();
         assert_eq!((rest.training.len(), rest.validation[0].1.len()), (1, 2));
         assert_eq!(rest.told_skipped().unwrap(), "left out as no studies (data.skip_bad): 1 training entries");
+        let line: serde_json::Value = serde_json::from_str(&rest.skipped_lines()).unwrap();
+        assert_eq!((&line["set"], &line["line"], &line["entry"]), (&json!("training"), &json!(3), &json!(1)));
+        assert!(line["problems"][0].as_str().unwrap().starts_with("field `image`: no file"), "{line}");
+        assert_eq!(whole.skipped_lines(), "");
         assert_ne!(rest.identity, whole.identity);
     }
 

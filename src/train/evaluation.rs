@@ -61,14 +61,19 @@ pub struct Evaluator {
 /// The best adapter so far, and where it is kept.
 #[derive(Clone)]
 pub struct Best {
+    /// The name of the score that decides, as `evaluation.keep_best` has it.
     pub metric: String,
+    /// Of the adapter in `folder`; `None` before the first evaluation.
     pub score: Option<f64>,
+    /// Where the adapter is kept.
     pub folder: PathBuf,
     /// What the adapter says of its base.
     pub base: String,
 }
 
 impl Evaluator {
+    /// An evaluator that scores up to `studies` of each set as the settings say, and keeps the best adapter where
+    /// `best` is given.
     pub fn new(
         config: &EvaluationConfig,
         sets: &HeldOutSets,

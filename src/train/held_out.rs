@@ -29,12 +29,15 @@ pub(super) const BATCH: usize = 16;
 /// What is evaluated on what.
 #[derive(Clone)]
 pub struct HeldOut {
+    /// The policy with its encoded prompts.
     pub prompts: Arc<Prompts>,
+    /// The studies with their references.
     pub dataset: Arc<dyn Dataset>,
     /// At most so many of its first studies.
     pub studies: usize,
     /// Usually greedy.
     pub sampling: SamplingConfig,
+    /// What annotates the reports for the scores.
     pub metrics: Backends,
 }
 
@@ -43,8 +46,11 @@ pub struct HeldOut {
 pub struct Report {
     /// The study's place in its dataset.
     pub index: usize,
+    /// The study's id.
     pub id: String,
+    /// As it was written, without the end token.
     pub text: String,
+    /// What it is judged by.
     pub reference: String,
     /// The length limit came before its end.
     pub truncated: bool,
@@ -52,9 +58,11 @@ pub struct Report {
 
 /// The reports of a dataset, in its order, and their scores.
 pub struct Evaluation {
+    /// In the order of the dataset.
     pub reports: Vec<Report>,
     /// Each report by its reference.
     pub judged: Vec<Judged>,
+    /// Of all reports together.
     pub scores: ClinicalScores,
 }
 

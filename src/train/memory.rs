@@ -11,13 +11,16 @@ use serde::Serialize;
 /// Parameters of a model, by what they are part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Parameters {
+    /// The vision tower, which is frozen.
     pub vision: u64,
+    /// Decoder layers and last norm.
     pub language: u64,
     /// Embeddings and head.
     pub vocabulary: u64,
 }
 
 impl Parameters {
+    /// Counted from a config alone; no weight is read.
     pub fn of(config: &Config) -> Self {
         let count = |keep: fn(&str) -> bool| -> u64 {
             let kept = shapes(config).into_iter().filter(|(name, _)| keep(name));
@@ -30,6 +33,7 @@ impl Parameters {
         }
     }
 
+    /// All of them together.
     pub fn total(&self) -> u64 {
         self.vision + self.language + self.vocabulary
     }
@@ -38,6 +42,7 @@ impl Parameters {
 /// A prompt with its responses.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
+    /// With the features of its images.
     pub prompt_tokens: usize,
     /// Responses.
     pub size: usize,

@@ -26,6 +26,7 @@ use studies::{Lengths, SetPlan};
 /// What a run would do, and what is wrong with it. With any problem it would fail.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
+    /// How much is to do.
     pub work: Work,
     /// The sets of studies, the training set first.
     pub sets: Vec<SetPlan>,
@@ -33,26 +34,34 @@ pub struct Plan {
     pub prompts: Option<Lengths>,
     /// Tokens of the sample's references, their end included.
     pub references: Option<Lengths>,
+    /// The checkpoint; `None` where it cannot be read.
     pub model: Option<ModelPlan>,
     /// What each device must give.
     pub devices: Vec<DevicePlan>,
+    /// `None` where the model's size is not known.
     pub disk: Option<Disk>,
     /// Where rewards and edits come from: a path, an address, or the lexicon, by back end.
     pub rewards: BTreeMap<String, String>,
+    /// Each of them would end the run.
     pub problems: Vec<Problem>,
+    /// What a run does in spite of, and may regret.
     pub warnings: Vec<Problem>,
 }
 
 /// How much is to do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Work {
+    /// What the paper calls it, such as `EditGRPO`.
     pub method: String,
     /// Where the run's files go.
     pub folder: PathBuf,
+    /// Whether an earlier run goes on.
     pub resumed: bool,
+    /// Of the whole run.
     pub steps: u64,
     /// Groups that are trained on.
     pub groups: u64,
+    /// Reports of a group.
     pub group_size: usize,
     /// Reports that are trained on.
     pub rollouts: u64,

@@ -70,7 +70,9 @@ type Check = fn(&Path, &Path) -> addendum_rewards::Result<()>;
 /// Back ends for the two uses: RaTEScore decodes and embeds entities differently where it scores and where it edits.
 #[derive(Clone)]
 pub struct Annotators {
+    /// For rewards and evaluations.
     pub scoring: Backends,
+    /// For the edit rule.
     pub editing: Backends,
     /// RaTEScore's models under both, if they are named.
     pub rate: Option<Arc<RateModels>>,

@@ -33,18 +33,22 @@ pub struct Run {
 }
 
 impl Run {
+    /// As the run folder keeps them.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
+    /// Where the run's files are.
     pub fn folder(&self) -> &RunFolder {
         &self.folder
     }
 
+    /// The policy on all of its devices.
     pub fn placement(&self) -> &Placement {
         &self.placement
     }
 
+    /// Training, validation and test studies.
     pub fn data(&self) -> &Data {
         &self.data
     }

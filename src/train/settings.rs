@@ -56,6 +56,7 @@ pub enum Arm {
 }
 
 impl Arm {
+    /// As the paper's tables call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Grpo => "GRPO",

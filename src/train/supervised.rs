@@ -22,14 +22,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SftPlan {
+    /// Updates of the whole training.
     pub steps: u64,
+    /// Studies of a step.
     pub batch_size: usize,
+    /// Highest learning rate of the schedule.
     pub learning_rate: f64,
+    /// Steps over which the learning rate rises from 0; at most half of all.
     pub warmup_steps: u64,
+    /// As AdamW's: the share of learning rate × weight that a step takes off.
     pub weight_decay: f64,
+    /// How the learning rate falls after the warm-up.
     pub decay: Decay,
     /// Largest vocabulary; the tokenizer is trained on the first studies.
     pub vocab_size: usize,
+    /// Of the order of studies, and of fresh weights.
     pub seed: u64,
     /// An adapter is trained over the frozen policy; all weights without it.
     pub lora: Option<LoraConfig>,

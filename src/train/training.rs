@@ -46,6 +46,9 @@ use crate::{
 /// The file of a run folder that holds the run's settings.
 pub const CONFIG: &str = "config.toml";
 
+/// Entries of the dataset that a run leaves out, in its folder.
+const SKIPPED: &str = "skipped.jsonl";
+
 /// Where a run's files go.
 pub(super) enum Place {
     New(Option<PathBuf>),
@@ -239,6 +242,7 @@ impl Training {
         self
     }
 
+    /// As they are at present.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -341,6 +345,9 @@ impl Training {
         }
         pipeline.check()?;
         folder.write(CONFIG, settings.text()?.as_bytes())?;
+        if !data.skipped.is_empty() {
+            folder.write(SKIPPED, data.skipped_lines().as_bytes())?;
+        }
         if settings.run.evaluate_every > 0 || settings.evaluation.keep_best.is_some() {
             let best = best(&settings, folder.path())?;
             let (config, sets, metrics) =

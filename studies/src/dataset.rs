@@ -50,12 +50,16 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
+    /// For supervised fine-tuning and reinforcement.
     Train,
+    /// For everything that is chosen: checkpoints, learning rates, when to stop.
     Val,
+    /// For the final scores alone.
     Test,
 }
 
 impl Split {
+    /// In the order of training.
     pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
 
     /// `train`, `val` or `test`, as in the file names of a dataset folder.
@@ -64,6 +68,16 @@ impl Split {
             Self::Train => "train",
             Self::Val => "val",
             Self::Test => "test",
+        }
+    }
+
+    /// The split that somebody calls this; capitals do not count.
+    pub fn named(name: &str) -> Option<Self> {
+        match name.trim().to_lowercase().as_str() {
+            "train" | "training" => Some(Self::Train),
+            "val" | "valid" | "validate" | "validation" | "dev" => Some(Self::Val),
+            "test" | "testing" => Some(Self::Test),
+            _ => None,
         }
     }
 }
@@ -78,9 +92,6 @@ impl FromStr for Split {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|split| split.name() == name)
-            .ok_or_else(|| format!("unknown split `{name}`: expected train, val or test"))
+        Self::named(name).ok_or_else(|| format!("unknown split `{name}`: expected train, val or test"))
     }
 }

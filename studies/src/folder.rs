@@ -33,6 +33,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use write::List;
 pub use write::{entry, save, write};
 
 use crate::{
@@ -40,12 +41,27 @@ use crate::{
     error::{BadRow, BadRows, Error, Place, Result},
     study::Study,
 };
+use columns::Fields;
 use list::Listing;
 use paths::Images;
 use row::Row;
 
 /// One split of a dataset folder. Of a study it holds the place in the file; what the file says of it is read when it is
 /// asked for, and its images are decoded when its views are loaded.
+///
+/// ```
+/// use addendum_studies::{Dataset, Folder, Phantom, PhantomConfig, Split, folder::write};
+///
+/// let dir = tempfile::tempdir()?;
+/// let phantoms = Phantom::new(PhantomConfig { count: 2, size: 64, ..PhantomConfig::default() })?;
+/// write(&dir, Split::Train, &phantoms)?;
+///
+/// let folder = Folder::load(&dir, Split::Train)?;
+/// assert_eq!(folder.len(), 2);
+/// assert_eq!(folder.study(1)?.reference, phantoms.study(1)?.reference);
+/// assert!(Folder::load(&dir, Split::Test).unwrap_err().to_string().contains("no test file"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Folder {
     listing: Listing,
@@ -88,12 +104,7 @@ impl Folder {
     /// Those of [`Folder::read`], and [`Error::Rows`] with all entries that are no studies.
     pub fn load(dir: impl AsRef<Path>, split: Split) -> Result<Self> {
         let folder = Self::read(dir, split)?;
-        if folder.bad().is_empty() {
-            return Ok(folder);
-        }
-        let Listing { studies, bad, entries, .. } = folder.listing;
-        let path = studies.writing.path.to_path_buf();
-        Err(Error::Rows(BadRows { path, entries: entries as usize, rows: bad }))
+        folder.left_out().map_or(Ok(folder), |rows| Err(Error::Rows(rows)))
     }
 
     /// As [`Folder::load`], but leaves out the entries that are no studies: a missing or mistyped field, an id that an
@@ -125,6 +136,12 @@ impl Folder {
     /// The entries that were left out.
     pub fn bad(&self) -> &[BadRow] {
         &self.listing.bad
+    }
+
+    /// The same as a message tells them; none if every entry is a study.
+    pub fn left_out(&self) -> Option<BadRows> {
+        let (path, entries) = (self.path().to_path_buf(), self.listing.entries as usize);
+        (!self.bad().is_empty()).then(|| BadRows { path, entries, rows: self.bad().to_vec() })
     }
 
     /// What the studies are, in a line: the file's name, size and CRC-32, and the entries that were left out of it.
@@ -160,7 +177,8 @@ impl Folder {
     fn row(&self, index: usize) -> Result<Row> {
         let studies = &self.listing.studies;
         let place = studies.place(index)?;
-        Row::read(&studies.record(index)?).map_err(|problems| Error::entry(place, problems))
+        let record = studies.record(index)?;
+        Row::read(&record, &Fields::of(&record)).map_err(|problems| Error::entry(place, problems))
     }
 }
 

@@ -22,7 +22,6 @@ mod rexgradient;
 mod splits;
 mod table;
 mod text;
-mod write;
 
 pub use chexpert_plus::ChexpertPlus;
 pub use conversion::{Conversion, Counted, SplitCounts, Tally};

@@ -21,7 +21,7 @@ pub mod warning;
 
 pub use dataset::{Dataset, Split};
 pub use decode::DecodeError;
-pub use error::{BadRow, Error, Place, Problem, Result};
+pub use error::{BadRow, BadRows, Error, Place, Problem, Result};
 pub use folder::Folder;
 pub use phantom::{Phantom, PhantomConfig, Site, World};
 pub use pixels::Pixels;

@@ -56,8 +56,11 @@ pub const MAX_SIZE: u32 = 4096;
 /// Which phantoms to make.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhantomConfig {
+    /// Decides everything that is drawn; see the module on randomness.
     pub seed: u64,
+    /// The hospital, with its tones and its phrasing.
     pub site: Site,
+    /// Splits of the same seed have no study in common.
     pub split: Split,
     /// Number of studies.
     pub count: usize,
@@ -117,6 +120,7 @@ impl Phantom {
         Ok(Self { config })
     }
 
+    /// As it was given.
     pub fn config(&self) -> &PhantomConfig {
         &self.config
     }

@@ -23,7 +23,9 @@ pub struct Prompt {
 /// A piece of a prompt, in reading order.
 #[derive(Clone, Debug)]
 pub enum Part {
+    /// What stands between two images; never empty.
     Text(String),
+    /// In the place of its marker.
     Image(View),
 }
 

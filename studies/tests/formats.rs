@@ -47,10 +47,10 @@ fn every_form_gives_the_same_studies() {
     let line = LLAVA.replace('\n', " ");
     let chat = r#"{"id": "s1", "subject_id": "7", "messages": [{"role": "system", "content": "You are a radiologist."},
         {"role": "user", "content": [{"type": "text", "text": "Lateral:"}, {"type": "image", "image": "a.png"},
-            {"type": "text", "text": "Frontal:"}, {"type": "image_url", "image_url": {"url": "file://images/../b.png"}},
+            {"type": "text", "text": "Frontal:"}, {"type": "image_url", "image_url": {"url": "file://b.png"}},
             {"type": "text", "text": "Indication: Cough. Write the findings."}]},
         {"role": "assistant", "content": [{"type": "text", "text": "Clear \"lungs\";\nno effusion."}]}]}"#;
-    let chat = chat.replace('\n', " ").replace("file://images/../b.png", "file://b.png").replace(" lungs", "lungs");
+    let chat = chat.replace('\n', " ");
     let named = r#"{"messages": [{"role": "user", "content": "Lateral: <image> Frontal: <image> Indication: Cough."},
         {"role": "assistant", "content": "Clear \"lungs\";\nno effusion."}], "images": ["a.png", "b.png"], "id": "s1",
         "Patient ID": 7}"#;
@@ -68,7 +68,7 @@ fn every_form_gives_the_same_studies() {
         ("chat_with_images", "train.ndjson", named.replace('\n', " ")),
         ("flat", "train.json", format!("[{flat}]")),
         ("csv", "train.csv", format!("\u{feff}\r\n{table}\n")),
-        ("csv_of_another_country", "train.csv", semicolons.clone()),
+        ("csv_of_another_country", "train.csv", semicolons),
         ("tsv", "train.tsv", table.replace(',', "\t")),
     ];
     let expected = studies(&folder("expected", &[("train.json", &format!("[{LLAVA}]"))]), Split::Train);

@@ -15,6 +15,7 @@ mod policy;
 mod run;
 mod sections;
 mod settings;
+mod template;
 
 /// What reads one kind of input, and what it may cost.
 pub struct Reader {
@@ -29,7 +30,7 @@ pub struct Reader {
 /// Settings of a run and of a study, in TOML.
 pub const SETTINGS: Reader = Reader { seeds: settings::seeds, read: settings::read, memory: (1_000, 16 << 20) };
 
-/// The list of a dataset's studies.
+/// The list of a dataset's studies, in any form but Parquet.
 pub const DATASET: Reader = Reader { seeds: dataset::seeds, read: dataset::read, memory: (200, 16 << 20) };
 
 /// Reports, their sections and sentences.
@@ -37,6 +38,9 @@ pub const SECTIONS: Reader = Reader { seeds: sections::seeds, read: sections::re
 
 /// Each file of a policy's folder, the others whole.
 pub const POLICY: Reader = Reader { seeds: policy::seeds, read: policy::read, memory: (200, 64 << 20) };
+
+/// Chat templates; what they may put together, see SECURITY.md.
+pub const TEMPLATE: Reader = Reader { seeds: template::seeds, read: template::read, memory: (200, 256 << 20) };
 
 /// Each file of an adapter's folder, the others whole.
 pub const ADAPTER: Reader =
@@ -53,3 +57,17 @@ pub const PICKLE: Reader = Reader { seeds: pickle::seeds, read: pickle::read, me
 
 /// Bodies of requests to the reward server.
 pub const HTTP: Reader = Reader { seeds: http::seeds, read: http::read, memory: (1_000, 80 << 20) };
+
+/// All of them, by the names of their targets in `fuzz/`.
+pub const ALL: [(&str, Reader); 10] = [
+    ("settings", SETTINGS),
+    ("dataset", DATASET),
+    ("sections", SECTIONS),
+    ("policy", POLICY),
+    ("template", TEMPLATE),
+    ("adapter", ADAPTER),
+    ("run", RUN),
+    ("dicom", DICOM),
+    ("pickle", PICKLE),
+    ("http", HTTP),
+];

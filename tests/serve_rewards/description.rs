@@ -52,6 +52,10 @@ fn problems(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec
     if schema["enum"].as_array().is_some_and(|choices| !choices.contains(value)) {
         found.push(format!("{place} is {value}, expected one of {}", schema["enum"]));
     }
+    let fits = |schema: &&Value| problems(document, schema, value, place).is_empty();
+    if schema["oneOf"].as_array().is_some_and(|choices| choices.iter().filter(fits).count() != 1) {
+        found.push(format!("{place} is {value}, expected exactly one of {}", schema["oneOf"]));
+    }
     if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
         let of = |(i, value)| problems(document, items, value, &format!("{place}[{i}]"));
         found.extend(values.iter().enumerate().flat_map(of));

@@ -16,6 +16,8 @@ pub struct EditStage {
 }
 
 impl EditStage {
+    /// A stage for a run of this configuration; `tokenizer` is the policy's own, so that the tokens of edits can be
+    /// trained on.
     pub fn new(editor: Arc<Editor>, tokenizer: Arc<dyn Tokenize>, run: RunConfig) -> Self {
         Self { editor, tokenizer, run }
     }

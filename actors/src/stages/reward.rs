@@ -16,6 +16,7 @@ pub struct RewardStage {
 }
 
 impl RewardStage {
+    /// A stage that asks `source` for the rewards of a whole group at once.
     pub fn new(source: Arc<dyn RewardSource>) -> Self {
         Self { source }
     }

@@ -13,6 +13,7 @@ pub struct SelectStage {
 }
 
 impl SelectStage {
+    /// A stage for a run of this configuration.
     pub fn new(run: RunConfig) -> Self {
         Self { run }
     }

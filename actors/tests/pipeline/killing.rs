@@ -6,7 +6,7 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use addendum_actors::{Faults, RunConfig};
@@ -20,6 +20,8 @@ const FAULTS: &str = "ADDENDUM_KILLED_FAULTS";
 const WEIGHTS: &str = "weights";
 const KILLS: u32 = 20;
 const ABORTED: i32 = 6;
+/// Makes the writing of checkpoints about half of what a process does, so that kills fall into it.
+const SLOW_CHECKPOINTS: &str = "checkpoint.file=slow@0.2";
 
 fn settings() -> RunConfig {
     RunConfig { steps: 30, samplers: 2, checkpoint_every: 1, ..config() }
@@ -45,6 +47,15 @@ fn start(folder: &Path, faults: &str) -> Child {
     child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
+/// Whether a process that began at this time left a checkpoint that it was writing.
+fn left_a_checkpoint_unfinished(folder: &Path, begun: SystemTime) -> bool {
+    let unfinished = |entry: fs::DirEntry| {
+        let written = entry.metadata().and_then(|entry| entry.modified());
+        entry.file_name().to_string_lossy().starts_with(".unfinished") && written.is_ok_and(|at| at >= begun)
+    };
+    fs::read_dir(folder.join("checkpoints")).into_iter().flatten().flatten().any(unfinished)
+}
+
 /// Lets the run end; whether its weights are the expected ones.
 fn ends_in(expected: &[u8], folder: &Path) -> bool {
     assert!(start(folder, "").wait().unwrap().success(), "{} does not end", folder.display());
@@ -61,7 +72,7 @@ async fn a_process_killed_at_twenty_random_instants_ends_in_the_same_weights() {
         while kills < KILLS {
             lives += 1;
             assert!(lives < 20 * KILLS, "processes end before they are killed");
-            let mut child = start(folder.path(), "");
+            let (begun, mut child) = (SystemTime::now(), start(folder.path(), SLOW_CHECKPOINTS));
             thread::sleep(Duration::from_millis(rng.random_range(20..700)));
             if child.try_wait().unwrap().is_some() {
                 // It was over before: another run.
@@ -70,12 +81,11 @@ async fn a_process_killed_at_twenty_random_instants_ends_in_the_same_weights() {
             child.kill().unwrap();
             child.wait().unwrap();
             kills += 1;
-            let mut names = fs::read_dir(folder.path().join("checkpoints")).into_iter().flatten().flatten();
-            let unfinished = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".unfinished");
-            in_a_checkpoint += u32::from(names.any(unfinished));
+            in_a_checkpoint += u32::from(left_a_checkpoint_unfinished(folder.path(), begun));
         }
         assert!(ends_in(&expected, folder.path()), "after {kills} kills, {in_a_checkpoint} of them in a checkpoint");
     }
+    assert!(in_a_checkpoint > 0, "none of {kills} kills fell into a checkpoint");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ mod draws;
 mod durability;
 mod endurance;
 mod failures;
+mod files;
 #[cfg(unix)]
 mod killing;
 mod latest;

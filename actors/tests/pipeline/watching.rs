@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use addendum_actors::{
@@ -78,7 +79,7 @@ async fn an_actor_that_dies_again_and_again_without_a_step_ends_the_run_with_its
     for (fault, actor) in [("reward=panic@1", "reward"), ("sampler=panic@1", "sampler-0")] {
         let folder = tempfile::tempdir().unwrap();
         let error = run(faulty(config.clone(), fault).folder(folder.path())).await.unwrap_err();
-        let RunError::Restarting { actor: who, restarts: 4, reason } = &error else { panic!("{error}") };
+        let RunError::Restarting { actor: who, deaths: 4, reason } = &error else { panic!("{error}") };
         assert!(who == actor && reason.contains("a fault was put at"), "{error}");
     }
     // Steps between them start the count anew.
@@ -104,6 +105,29 @@ async fn a_sampler_that_cannot_be_replaced_at_once_is_replaced_later() {
     let reasons: Vec<_> = heard.restarts().into_iter().map(|(_, reason)| reason).collect();
     assert_eq!(reasons.len(), 3, "{reasons:?}");
     assert!(reasons[1].contains("not up yet") && reasons[2].contains("not up yet"), "{reasons:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sampler_that_is_never_replaced_keeps_no_run_from_ending() {
+    let (built, trouble) = (AtomicUsize::new(0), Trouble { sampler_panics: vec![4], ..Trouble::default() });
+    let (sampling, none) = (Arc::new(trouble), Arc::new(Trouble::default()));
+    let learning = none.clone();
+    let build = move |_| {
+        if built.fetch_add(1, Ordering::SeqCst) > 0 {
+            // Whoever wants to use its device waits for a machine that is gone.
+            std::thread::sleep(Duration::from_secs(1000));
+        }
+        Ok(ToySampler(sampling.clone()))
+    };
+    let stall = StallConfig { warn_seconds: 0.0, end_seconds: 2.0 };
+    let config = RunConfig { stall, checkpoint_every: 0, ..config() };
+    let chain = Pipeline::new(config.clone(), Arc::new(studies(7)), build, move || Ok(ToyLearner::new(learning)));
+    let folder = tempfile::tempdir().unwrap();
+    let error = run(stages(chain, config.clone(), none).folder(folder.path())).await.unwrap_err();
+    assert!(matches!(error, RunError::Stalled { .. }), "{error}");
+    assert_eq!(checkpoints(folder.path()).len(), 1);
+    let resumed = run(pipeline(config.clone(), Trouble::default()).folder(folder.path()).resume()).await.unwrap();
+    assert_eq!(resumed.snapshot.bytes(), calm(config).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,15 +199,18 @@ async fn a_run_that_goes_wrong_says_so_at_the_same_step_each_time_and_goes_on_un
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_ends_the_run_with_the_file_named_and_the_checkpoint_from_before() {
-    for (fault, file) in [
-        ("checkpoint.file=error#8", "step-00000006"),
-        ("checkpoint.rename=error#2", "step-00000006"),
-        ("metrics=error#5", "metrics.jsonl"),
+    let (before, both) = (&["step-00000003"][..], &["step-00000003", "step-00000006"][..]);
+    for (fault, file, left) in [
+        ("checkpoint=error#2", "checkpoints", before),
+        ("checkpoint.file=error#8", "step-00000006", before),
+        ("checkpoint.rename=error#2", "step-00000006", before),
+        ("checkpoint.prune=error#2", "step-00000006", both),
+        ("metrics=error#5", "metrics.jsonl", before),
     ] {
         let (folder, config) = (tempfile::tempdir().unwrap(), config());
         let error = run(faulty(config.clone(), fault).folder(folder.path())).await.unwrap_err();
         assert!(matches!(error, RunError::Io { .. }) && error.to_string().contains(file), "{fault}: {error}");
-        assert_eq!(checkpoints(folder.path()), ["step-00000003"], "{fault}");
+        assert_eq!(checkpoints(folder.path()), left, "{fault}");
         let resumed = run(pipeline(config.clone(), Trouble::default()).folder(folder.path()).resume()).await.unwrap();
         assert_eq!(resumed.snapshot.bytes(), calm(config).await, "{fault}");
     }

@@ -8,10 +8,13 @@ use candle_core::{Result, bail};
 /// `own`, each earlier one a key less).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
+    /// Rows of the tensor of queries.
     pub query: Range<usize>,
     /// What the whole run goes on from: a prompt, and the shared beginnings of responses.
     pub before: Vec<Range<usize>>,
+    /// Rows of the tensors of keys and values that belong to the run itself.
     pub own: Range<usize>,
+    /// Whether a query sees only those of `own` that do not come after it.
     pub causal: bool,
 }
 

@@ -16,6 +16,7 @@ pub enum Activation {
     Gelu,
     /// Its approximation by tanh.
     GeluNew,
+    /// max(x, 0).
     Relu,
 }
 

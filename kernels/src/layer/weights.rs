@@ -8,9 +8,13 @@ use crate::cuda::Resident;
 /// The weights of a decoder layer; matrices are `[in, out]`.
 #[derive(Clone, Debug)]
 pub struct DecoderLayer {
+    /// Heads of queries.
     pub heads: usize,
+    /// Heads of keys and values; divides `heads`.
     pub kv_heads: usize,
+    /// Width of a head.
     pub head_dim: usize,
+    /// What RMS norms add to the mean square.
     pub eps: f64,
     /// `[hidden]`
     pub input_norm: Tensor,
@@ -18,6 +22,7 @@ pub struct DecoderLayer {
     pub post_norm: Tensor,
     /// `[hidden, (heads + 2 kv_heads) * head_dim]`: queries, keys, values.
     pub qkv: Tensor,
+    /// `[(heads + 2 kv_heads) * head_dim]`
     pub qkv_bias: Tensor,
     /// `[heads * head_dim, hidden]`
     pub o: Tensor,
@@ -33,22 +38,31 @@ pub struct DecoderLayer {
 /// The fused products of a layer; their updates stand in [`LoraFactors`](crate::LoraFactors) in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fused {
+    /// Input to queries, keys and values.
     Qkv,
+    /// Attention's output back to the hidden width.
     O,
+    /// Input of the MLP to gates and ups.
     GateUp,
+    /// The MLP's product of both back to the hidden width.
     Down,
 }
 
 impl Fused {
+    /// How many products a layer has.
     pub const COUNT: usize = 4;
+    /// In the order in which a layer computes them.
     pub const ALL: [Self; Self::COUNT] = [Self::Qkv, Self::O, Self::GateUp, Self::Down];
 }
 
 /// Where a layer's keys and values are: in tensors `[capacity, kv_heads, head_dim]`, token i of the call at row `rows[i]`.
 #[derive(Clone, Copy)]
 pub struct Cached<'a> {
+    /// With the positions (rotary embedding) already in them.
     pub keys: &'a Tensor,
+    /// As long as `keys`.
     pub values: &'a Tensor,
+    /// Where each token of the call is written; as many as tokens, all different.
     pub rows: &'a [usize],
 }
 

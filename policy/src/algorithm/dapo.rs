@@ -45,6 +45,7 @@ impl OverlongPunishment {
 /// An algorithm with DAPO's techniques around it.
 #[derive(Clone)]
 pub struct Techniques {
+    /// Makes the advantages, and what the techniques do not change.
     pub inner: Arc<dyn Algorithm>,
     /// Added to every reward before anything is made of it.
     pub overlong: Option<OverlongPunishment>,

@@ -11,12 +11,17 @@ use crate::{
     tokenizer::{ChatTemplate, ReportTokenizer},
 };
 
+/// Sizes of the model; see [`Config`](crate::Config).
 pub const CONFIG: &str = "config.json";
+/// The vocabulary and how text is cut into tokens.
 pub const TOKENIZER: &str = "tokenizer.json";
+/// Whose `chat_template` is read, where there is one.
 pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// The settings of the image processor.
 pub const IMAGES: &str = "preprocessor_config.json";
 /// Where newer libraries keep the settings of [`IMAGES`].
 pub const PROCESSOR: &str = "processor_config.json";
+/// Whose end tokens and limit of length are read.
 pub const GENERATION: &str = "generation_config.json";
 
 /// What a copy of a checkpoint copies, where it is there: all but the weights and [`CONFIG`].
@@ -136,6 +141,10 @@ pub fn images(dir: &Path) -> Result<ImageConfig> {
     }
 }
 
+/// Writes a value as indented JSON, as a whole or not at all.
+///
+/// # Errors
+/// Names the file that could not be written.
 pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(path, e))?;
     write_whole(path, text.as_bytes())

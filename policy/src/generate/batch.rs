@@ -72,6 +72,7 @@ pub struct Load {
     pub unread: usize,
     /// Rows of the cache, a token each, that are taken, and all that there are.
     pub rows: usize,
+    /// Rows that there are.
     pub capacity: usize,
 }
 
@@ -161,6 +162,7 @@ impl<'a> Batch<'a> {
         self.waiting.is_empty() && self.groups.is_empty() && self.ended.is_empty()
     }
 
+    /// What the batch holds now.
     pub fn load(&self) -> Load {
         let sequences = self.groups.iter().map(Group::sequences).sum();
         let unread = self.groups.iter().filter(|group| group.is_unread()).count();

@@ -7,7 +7,9 @@ use crate::{Adapter, Result, pack::EncodedPrompt};
 /// One prompt and the random streams of the samples to draw from it.
 #[derive(Clone, Debug)]
 pub struct GenerateRequest {
+    /// Shared by all of its samples.
     pub prompt: Arc<EncodedPrompt>,
+    /// Of each sample, in the order of the answer; a sample depends on its own seed only.
     pub seeds: Vec<u64>,
 }
 
@@ -27,7 +29,9 @@ pub struct Sample {
 /// An adapter, and which version of the policy it makes.
 #[derive(Clone, Debug)]
 pub struct Versioned {
+    /// Goes into [`Sample::versions`].
     pub version: u64,
+    /// `None` is the frozen base.
     pub adapter: Option<Arc<Adapter>>,
 }
 

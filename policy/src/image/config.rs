@@ -36,7 +36,9 @@ pub struct PixelLimits {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImageConfig {
+    /// Area below which an image is enlarged.
     pub min_pixels: usize,
+    /// Area above which an image is reduced.
     pub max_pixels: usize,
     /// Side of a square patch, in pixels.
     pub patch_size: usize,

@@ -9,10 +9,12 @@ use crate::{Error, Result, objective::ObjectiveConfig, optim::AdamWConfig, sched
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Recompute {
+    /// Activations are kept: the fastest, and the most memory.
     Never,
     /// Where a group would not fit the memory limit otherwise.
     #[default]
     WhenNeeded,
+    /// Activations are computed again: the least memory, and about a third more time.
     Always,
 }
 

@@ -11,11 +11,13 @@ use crate::{
 /// A response with the reward it earned.
 #[derive(Clone, Debug, Default)]
 pub struct TrainResponse {
+    /// The end token included, unless truncated.
     pub tokens: Vec<u32>,
     /// Log-probabilities reported by the policy that sampled it; `None` for an edited report.
     pub behaviour: Option<Vec<f32>>,
     /// How many of its first tokens an edited report has in common with its source; 0 for all other responses.
     pub shared: usize,
+    /// The total that its advantage is made of.
     pub reward: f64,
     /// Whether generation hit the length limit before the end token.
     pub truncated: bool,
@@ -24,7 +26,9 @@ pub struct TrainResponse {
 /// A prompt with all responses of its group.
 #[derive(Clone, Debug)]
 pub struct TrainGroup {
+    /// Shared by all responses.
     pub prompt: Arc<EncodedPrompt>,
+    /// The whole group, in the order that the algorithm sees.
     pub responses: Vec<TrainResponse>,
 }
 

@@ -7,7 +7,9 @@ use crate::{Error, Result};
 pub struct LearnerState {
     /// The adapter; of supervised training over all weights, those.
     pub parameters: Vec<u8>,
+    /// Moments and number of steps; see [`AdamW::to_bytes`](crate::optim::AdamW::to_bytes).
     pub optimizer: Vec<u8>,
+    /// Steps done, skipped ones included.
     pub steps: u64,
 }
 
@@ -18,6 +20,10 @@ impl LearnerState {
         [header.as_slice(), &self.parameters, &self.optimizer].concat()
     }
 
+    /// The inverse of [`LearnerState::to_bytes`].
+    ///
+    /// # Errors
+    /// Bytes that end too soon.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let truncated = || Error::invalid("learner state", format!("{} bytes are too few", bytes.len()));
         let (steps, rest) = bytes.split_first_chunk().ok_or_else(truncated)?;

@@ -47,6 +47,7 @@ impl LayerAdapter {
         Ok(Self { pairs, factors })
     }
 
+    /// The update of one linear layer; `None` where it is not adapted.
     pub fn get(&self, module: Module) -> Option<&LoraPair> {
         self.pairs[module as usize].as_ref()
     }
@@ -125,6 +126,7 @@ impl Adapter {
         Ok(Self { config, tensors, layers })
     }
 
+    /// Rank, scale and adapted layers.
     pub fn config(&self) -> &LoraConfig {
         &self.config
     }
@@ -189,6 +191,7 @@ impl Adapter {
         &self.tensors
     }
 
+    /// The updates of a decoder layer; `None` beyond the last one.
     pub fn layer(&self, index: usize) -> Option<&LayerAdapter> {
         self.layers.get(index)
     }

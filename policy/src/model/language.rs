@@ -16,6 +16,7 @@ use crate::{
     weights::Weights,
 };
 
+/// The decoder with its embeddings and head. Cheap to clone: the weights are shared.
 #[derive(Clone, Debug)]
 pub struct Language {
     config: TextConfig,
@@ -68,6 +69,10 @@ pub enum Rows<'a> {
 }
 
 impl Language {
+    /// Takes the weights of the language model out of `weights`.
+    ///
+    /// # Errors
+    /// A tensor that is missing or of another shape, by name.
     pub fn new(config: &Config, weights: &mut Weights) -> Result<Self> {
         let t = &config.text;
         let table = [t.vocab_size, t.hidden_size];
@@ -143,6 +148,7 @@ impl Language {
         Ok(weights)
     }
 
+    /// Where the weights are.
     pub fn device(&self) -> &Device {
         self.head.device()
     }
@@ -152,6 +158,7 @@ impl Language {
         &self.head
     }
 
+    /// An empty cache for so many tokens, in the type that the layers' kernels write.
     pub fn cache(&self, capacity: usize) -> Result<KvCache> {
         let shape = (capacity, self.config.kv_heads, self.config.head_dim());
         let empty = || Tensor::zeros(shape, self.cache_dtype(), self.device());
@@ -204,6 +211,7 @@ impl Language {
         matrices.chain([&self.head]).map(|w| w.elem_count() * w.dtype().size_in_bytes()).sum()
     }
 
+    /// How many decoder layers there are.
     pub fn layers(&self) -> usize {
         self.layers.len()
     }

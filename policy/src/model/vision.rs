@@ -14,6 +14,7 @@ use crate::{Error, Result, config::VisionConfig, image::Patches, weights::Weight
 const EPS: f64 = 1e-6;
 const ROPE_THETA: f32 = 10_000.0;
 
+/// The tower. Cheap to clone: the weights are shared.
 #[derive(Clone, Debug)]
 pub struct Vision {
     config: VisionConfig,
@@ -49,6 +50,10 @@ pub struct WindowPlan {
 }
 
 impl WindowPlan {
+    /// The plan for images of these grids, (t, h, w) in patches each.
+    ///
+    /// # Errors
+    /// A side that the merged square does not divide.
     pub fn new(config: &VisionConfig, grids: &[[usize; 3]]) -> Result<Self> {
         let merge = config.spatial_merge_size;
         let unit = merge * merge;
@@ -103,6 +108,10 @@ impl WindowPlan {
 }
 
 impl Vision {
+    /// Takes the weights of the tower out of `weights`.
+    ///
+    /// # Errors
+    /// A tensor that is missing or of another shape, by name.
     pub fn new(config: &VisionConfig, weights: &mut Weights) -> Result<Self> {
         let c = config.hidden_size;
         let mut block = |i: usize| -> Result<Block> {

@@ -2,11 +2,15 @@
 //! controls, `raise_exception`, and the marks of [`tags`](super::tags). The clock is not there (`strftime_now`): a prompt
 //! must not depend on the day.
 //!
-//! A template comes from a file of unknown origin: its length, its work and the stack it takes are bounded.
+//! A template comes from a file of unknown origin: its length, its work, the memory and the stack it takes are bounded.
 
 use std::thread;
 
-use minijinja::{Environment, ErrorKind, Value, syntax::SyntaxConfig, value::Kwargs};
+use minijinja::{
+    Environment, ErrorKind, State, Value,
+    syntax::SyntaxConfig,
+    value::{Kwargs, ValueKind},
+};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::{json, tags};
@@ -20,8 +24,10 @@ const LONGEST: usize = 1 << 17;
 /// fuel; and less than 1 KiB of stack. Memory that is not used is not taken.
 const STACK: usize = 1 << 28;
 
-/// Instructions a template may take; the published one takes a few hundred for a prompt.
-const FUEL: u64 = 1_000_000;
+/// Instructions a template may take; the published one takes a few hundred for a prompt. minijinja counts 64 bytes of what
+/// is put together as one, and looks whether there is enough left before it takes memory: 12 MiB of text, or ten times
+/// that where it is cut into a list of letters.
+const FUEL: u64 = 200_000;
 
 /// A template that can be rendered.
 #[derive(Clone)]
@@ -80,12 +86,47 @@ fn environment() -> Environment<'static> {
     environment.set_syntax(syntax.expect("the default delimiters are valid"));
     environment.set_fuel(Some(FUEL));
     minijinja_contrib::add_to_environment(&mut environment);
-    environment.set_unknown_method_callback(unknown_method_callback);
-    environment.add_filter("tojson", |value: Value, options: Kwargs| json::dumps(&value, &options));
+    environment.set_unknown_method_callback(method);
+    environment
+        .add_filter("tojson", |state: &State, value: Value, options: Kwargs| json::dumps(state, &value, &options));
     environment.add_function("raise_exception", |message: String| -> std::result::Result<Value, minijinja::Error> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Raised(message)))
     });
     environment
+}
+
+/// Python's methods. `str.format`, which they do not count, is paid for beforehand.
+fn method(
+    state: &mut State,
+    value: &Value,
+    name: &str,
+    arguments: &[Value],
+) -> std::result::Result<Value, minijinja::Error> {
+    if let ("format", Some(text)) = (name, value.as_str()) {
+        state.consume_fuel(most_formatted(text, arguments)? / 64)?;
+    }
+    unknown_method_callback(state, value, name, arguments)
+}
+
+/// Bytes, at most, that `str.format` puts together: every number may be a width.
+fn most_formatted(text: &str, arguments: &[Value]) -> std::result::Result<u64, minijinja::Error> {
+    let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    let mut widest = numbers.map(|digits| digits.parse().unwrap_or(u64::MAX)).max().unwrap_or(0);
+    // The longest number without a width.
+    let mut longest = 512;
+    for argument in arguments {
+        match argument.kind() {
+            ValueKind::String => longest = longest.max(argument.as_str().map_or(0, str::len) as u64),
+            ValueKind::Number => widest = widest.max(u64::try_from(argument.clone()).unwrap_or(0)),
+            ValueKind::Bool | ValueKind::None | ValueKind::Undefined => {}
+            kind => {
+                let reason = format!("format: expected texts and numbers, got a {kind}");
+                return Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason));
+            }
+        }
+    }
+    let fields = text.matches('{').count() as u64;
+    Ok(fields.saturating_mul(widest.saturating_mul(4).saturating_add(longest)))
 }
 
 /// What `raise_exception` was given, if that is what ended the template.

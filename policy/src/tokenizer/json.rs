@@ -3,14 +3,17 @@
 
 use std::io::{self, Write};
 
-use minijinja::{Error, ErrorKind, Value, value::Kwargs};
+use minijinja::{Error, ErrorKind, State, Value, value::Kwargs};
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter};
 
 use super::guard::GUARD;
 
 /// A value as JSON. The options are those of transformers' filter: `indent`, `separators`, `sort_keys`, `ensure_ascii`.
-pub(super) fn dumps(value: &Value, options: &Kwargs) -> Result<Value, Error> {
+///
+/// Four bytes take an instruction of those that the template may take, as minijinja counts its own JSON: a small value
+/// that holds another one many times is long as text.
+pub(super) fn dumps(state: &State, value: &Value, options: &Kwargs) -> Result<Value, Error> {
     let indent = match options.get::<Option<Value>>("indent")? {
         None => None,
         Some(indent) if indent.is_none() => None,
@@ -27,26 +30,54 @@ pub(super) fn dumps(value: &Value, options: &Kwargs) -> Result<Value, Error> {
     let ascii = options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
     options.assert_all_used()?;
 
-    let mut bytes = Vec::new();
+    let mut paid = Paid { state, bytes: Vec::new() };
     let python = Python { indent, item, key, ascii, depth: 0, filled: false };
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, python);
     let written = if sorted {
-        serde_json::to_value(value).and_then(|mut value| {
-            value.sort_all_objects();
-            value.serialize(&mut serializer)
-        })
+        // Whether there is enough for it is known before it is taken apart.
+        let mut plain = Paid { state, bytes: Vec::new() };
+        (value.serialize(&mut serde_json::Serializer::new(&mut plain)))
+            .and_then(|()| serde_json::to_value(value))
+            .and_then(|mut value| {
+                value.sort_all_objects();
+                value.serialize(&mut serde_json::Serializer::with_formatter(&mut paid, python))
+            })
     } else {
-        value.serialize(&mut serializer)
+        value.serialize(&mut serde_json::Serializer::with_formatter(&mut paid, python))
     };
     let wrong = |reason: String| Error::new(ErrorKind::BadSerialization, reason);
     written.map_err(|e| wrong(e.to_string()))?;
-    Ok(Value::from_safe_string(String::from_utf8(bytes).map_err(|e| wrong(e.to_string()))?))
+    Ok(Value::from_safe_string(String::from_utf8(paid.bytes).map_err(|e| wrong(e.to_string()))?))
+}
+
+/// Text that the template pays for before it is kept.
+struct Paid<'a, 'b, 'c> {
+    state: &'a State<'b, 'c>,
+    bytes: Vec<u8>,
+}
+
+/// Bytes of JSON for an instruction.
+const PRICE: usize = 4;
+
+impl Write for Paid<'_, '_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let before = self.bytes.len();
+        let instructions = (before + bytes.len()) / PRICE - before / PRICE;
+        self.state.consume_fuel(instructions as u64).map_err(io::Error::other)?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 const MOST_INDENT: usize = 64;
 
 fn text(value: &Value) -> Result<String, Error> {
-    let wrong = || Error::new(ErrorKind::InvalidOperation, format!("tojson: separators: expected text, got {value}"));
+    let wrong = || {
+        Error::new(ErrorKind::InvalidOperation, format!("tojson: separators: expected text, got a {}", value.kind()))
+    };
     value.as_str().map(str::to_string).ok_or_else(wrong)
 }
 
@@ -172,7 +203,7 @@ mod tests {
     #[test]
     fn json_is_python_s() {
         let mut environment = Environment::new();
-        environment.add_filter("tojson", |value: Value, options: Kwargs| dumps(&value, &options));
+        environment.add_filter("tojson", |state: &State, value: Value, options: Kwargs| dumps(state, &value, &options));
         for (source, expected) in [
             (
                 "{{ {'z': [1, 2.5, none, true], 'a': 'é<\"\n'} | tojson }}",

@@ -7,31 +7,119 @@ use super::Malformed;
 /// Names the address and what was wrong there; never holds a token or a report.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A setting of a reward service is out of its range. Set it as the message says.
     #[error("config of the service {url}: `{field}` is {value}, expected {expected}")]
-    Config { url: String, field: &'static str, value: String, expected: &'static str },
+    Config {
+        /// The service's address as it was set.
+        url: String,
+        /// Its path within the service's settings.
+        field: &'static str,
+        /// As it was set.
+        value: String,
+        /// The range or form.
+        expected: &'static str,
+    },
+    /// The file that `prompt` names cannot be read, or does not hold `{reference}` and `{candidate}` once each. Correct
+    /// the file or its path.
     #[error("config of the service {url}: {reason}")]
-    Prompt { url: String, reason: Box<addendum_rewards::Error> },
+    Prompt {
+        /// The service's address as it was set.
+        url: String,
+        /// What is wrong with the file.
+        reason: Box<addendum_rewards::Error>,
+    },
+    /// The file with the service's token is missing, unreadable or holds no token. Write the token, and nothing else,
+    /// into it.
     #[error("token file {}: {reason}", path.display())]
-    TokenFile { path: PathBuf, reason: String },
+    TokenFile {
+        /// The file that `token_file` names.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The environment variable that should hold the service's token is not set, or holds none. Set it where the run is
+    /// started.
     #[error("environment variable {name}: {reason}")]
-    TokenVariable { name: String, reason: &'static str },
-    /// No connection, or none that lasted until the answer was there.
+    TokenVariable {
+        /// The one that `token_variable` names.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// No connection, or none that lasted until the answer was there. See that the service runs and that `url` has its
+    /// host, port and path.
     #[error("{url}: {reason}")]
-    Transport { url: String, reason: String },
+    Transport {
+        /// The address that was called.
+        url: String,
+        /// What the connection reported.
+        reason: String,
+    },
+    /// The service is too slow, or overloaded. Raise its `timeout_seconds`, or lower its `batch`.
     #[error("{url}: no answer within {seconds} s")]
-    Late { url: String, seconds: f64 },
+    Late {
+        /// The address that was called.
+        url: String,
+        /// How long was waited.
+        seconds: f64,
+    },
+    /// The service refused or failed. A status of 401 or 403 asks for another token, 404 for another address, 5xx for a
+    /// look at the service's own log.
     #[error("{url}: status {status}: {message}")]
-    Status { url: String, status: u16, message: String },
+    Status {
+        /// The address that was called.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// What the service says about it, shortened.
+        message: String,
+    },
+    /// The answer exceeds the service's `longest_answer_bytes`. Raise it where `batch` is large; otherwise check what
+    /// listens at the address.
     #[error("{url}: the answer is longer than {limit} bytes")]
-    TooLong { url: String, limit: u64 },
+    TooLong {
+        /// The address that was called.
+        url: String,
+        /// Where reading stopped.
+        limit: u64,
+    },
+    /// Something answers at the address, but no reward service; perhaps a proxy or a log-in page. Check the address.
     #[error("{url}: the answer is not JSON: {reason}")]
-    NotJson { url: String, reason: String },
+    NotJson {
+        /// The address that was called.
+        url: String,
+        /// Where the text ceases to be JSON.
+        reason: String,
+    },
+    /// The answer lacks what was asked for, or the service could not judge a report and says why. Check that the
+    /// address is that of the right service, and its version; for a reason, look at the report.
     #[error("{url}: answer: {reason}")]
-    Answer { url: String, reason: Malformed },
+    Answer {
+        /// The address that was called.
+        url: String,
+        /// The part of the answer that is wrong.
+        reason: Malformed,
+    },
+    /// The judge's answer is not in the form that GREEN asks for. Where it is seen often, the model behind the address
+    /// is not the one that the prompt was written for, or `longest_answer_tokens` is too low.
     #[error("{url}: {reason}")]
-    Green { url: String, reason: addendum_rewards::green::AnswerError },
+    Green {
+        /// The address that was called.
+        url: String,
+        /// What the answer lacks.
+        reason: addendum_rewards::green::AnswerError,
+    },
+    /// A service failed at every attempt. Mend what the last error says; the service's `backoff` sets how often and how
+    /// long it is tried.
     #[error("{last} (tried {attempts} times in {seconds:.1} s)")]
-    GaveUp { attempts: u32, seconds: f64, last: Box<Error> },
+    GaveUp {
+        /// How often it was tried.
+        attempts: u32,
+        /// From the first attempt to the last answer.
+        seconds: f64,
+        /// The error of the last attempt.
+        last: Box<Error>,
+    },
 }
 
 impl Error {

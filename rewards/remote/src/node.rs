@@ -8,6 +8,7 @@ use serde_json::Value;
 pub struct Malformed {
     /// As in `data.scores[2]`; empty for the document itself.
     pub field: String,
+    /// What should stand there.
     pub expected: &'static str,
     /// The kind of what is there, or the reason that a service gives; no other content.
     pub found: String,
@@ -21,6 +22,7 @@ pub struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
+    /// The whole document.
     pub fn root(value: &'a Value) -> Self {
         Self { path: String::new(), value: Some(value) }
     }
@@ -41,6 +43,10 @@ impl<'a> Node<'a> {
         self.value.is_none()
     }
 
+    /// The value as a string.
+    ///
+    /// # Errors
+    /// It is missing, or something else.
     pub fn text(&self) -> Result<&'a str, Malformed> {
         self.value.and_then(Value::as_str).ok_or_else(|| self.malformed("a string"))
     }
@@ -50,6 +56,10 @@ impl<'a> Node<'a> {
         self.value.and_then(Value::as_f64).ok_or_else(|| self.malformed("a number"))
     }
 
+    /// The members of a list, each with its path.
+    ///
+    /// # Errors
+    /// The value is missing, or no list.
     pub fn items(&self) -> Result<Vec<Self>, Malformed> {
         let items = self.value.and_then(Value::as_array).ok_or_else(|| self.malformed("a list"))?;
         let item = |(i, value)| Self { path: format!("{}[{i}]", self.path), value: Some(value) };
@@ -65,6 +75,10 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The members of a list of strings.
+    ///
+    /// # Errors
+    /// The value is missing or no list, or a member is no string.
     pub fn texts(&self) -> Result<Vec<String>, Malformed> {
         self.items()?.iter().map(|item| item.text().map(str::to_owned)).collect()
     }

@@ -222,6 +222,9 @@ mod tests {
             (answer(one(), one(), json!([null])), "`data.predictions.rate_scores[0]` is null"),
             (answer(one(), one(), json!(["0.5"])), "`data.predictions.rate_scores[0]` is a string"),
             (answer(one(), one(), json!([1.5])), "`data.predictions.rate_scores[0]` is 1.5"),
+            (answer(json!([1e308]), one(), one()), "`data.predictions.micro_chexbert_14[0]` is 1e+308"),
+            (answer(one(), json!([-1.5]), one()), "`data.predictions.f1_radgraph_scores[0]` is -1.5"),
+            (answer(one(), one(), json!([0.5, 0.5])), "`data.predictions.rate_scores` is a list of 2"),
             (json!({"result": "success"}).to_string(), "`data.predictions.micro_chexbert_14` is missing"),
             (json!({"result": "error", "data": {"message": "x"}}).to_string(), "status 200: x"),
             (

@@ -50,6 +50,7 @@ pub type Score = Option<f64>;
 /// are those of the whole batch, `rate_scores` is the first pair's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Predictions {
+    /// Whether all five labels are right, 0 or 1; of a batch, the share of such reports.
     pub accuracy_chexbert: Vec<Score>,
     /// Summed over the 14 observations.
     pub balanced_accuracy_chexbert: Vec<Score>,
@@ -57,16 +58,25 @@ pub struct Predictions {
     /// with `per_pair`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Option<String>>,
+    /// RadGraph F1, partial level.
     pub f1_radgraph_scores: Vec<Score>,
     /// The sum of the requested components.
     pub final_scores: Vec<Score>,
+    /// Whether a report is in the form that `type` asks for, 0 or 1; always one for each pair.
     pub format_scores: Vec<Score>,
+    /// Mean of the F1 of the 14 observations.
     pub macro_chexbert_14: Vec<Score>,
+    /// Mean of the F1 of the five observations.
     pub macro_chexbert_5: Vec<Score>,
+    /// F1 over the 14 labels of all reports together.
     pub micro_chexbert_14: Vec<Score>,
+    /// F1 over the five labels of all reports together.
     pub micro_chexbert_5: Vec<Score>,
+    /// RadGraph precision, partial level.
     pub precision_radgraph_scores: Vec<Score>,
+    /// RaTEScore.
     pub rate_scores: Vec<Score>,
+    /// RadGraph recall, partial level.
     pub recall_radgraph_scores: Vec<Score>,
 }
 
@@ -118,6 +128,7 @@ pub struct AnalyzeRequest {
 /// The analysis of a request: one per generation.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Analyses {
+    /// In the order of the generations.
     pub analysis_results: Vec<Analysis>,
 }
 
@@ -142,7 +153,9 @@ pub struct Analysis {
 pub struct Contradiction {
     /// `similarity` weighted by types and polarity.
     pub effective_score_for_match_debug: f64,
+    /// The one of the generation.
     pub gen_entity: WireEntity,
+    /// The one of the reference.
     pub ref_entity: WireEntity,
     /// Cosine.
     pub similarity: f64,
@@ -156,15 +169,19 @@ pub struct WireEntity {
     #[serde(serialize_with = "widened")]
     #[schemars(with = "Vec<f32>")]
     pub embedding: Vec<f32>,
+    /// Its type as the model gave it; here always the same as `type`.
     pub original_label: EntityType,
+    /// The sentence that holds it.
     pub sentence: String,
     /// Its words.
     pub text_span: String,
+    /// What it is counted as.
     #[serde(rename = "type")]
     pub kind: EntityType,
 }
 
 impl WireEntity {
+    /// As the service sends it; `sentence` is the one that holds the entity.
     pub fn new(entity: &Entity, sentence: &str) -> Self {
         Self {
             embedding: entity.embedding.clone(),
@@ -201,6 +218,7 @@ struct Data<T> {
 }
 
 impl<T> Success<T> {
+    /// Surrounds `predictions` as the services do.
     pub fn new(predictions: T) -> Self {
         Self { data: Data { predictions }, result: "success" }
     }
@@ -222,6 +240,7 @@ struct Reason {
 }
 
 impl Refusal {
+    /// A refusal for this reason, which the client shows to its user.
     pub fn new(message: impl Into<String>) -> Self {
         Self { data: Reason { message: message.into() }, result: "error" }
     }

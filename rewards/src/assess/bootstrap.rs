@@ -13,6 +13,7 @@ pub struct Resampling {
     pub resamples: usize,
     /// The share of resamples that the interval holds; between 0 and 1.
     pub confidence: f64,
+    /// Of the resamples; the same seed gives the same interval.
     pub seed: u64,
 }
 
@@ -25,7 +26,9 @@ impl Default for Resampling {
 /// The middle `confidence` of the resampled values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
+    /// The lower end, in the unit of the value.
     pub low: f64,
+    /// The upper end, in the unit of the value.
     pub high: f64,
 }
 

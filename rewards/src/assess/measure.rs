@@ -7,10 +7,15 @@ use crate::{Error, Result};
 pub enum Measure {
     /// BLEU, counts summed over the reports.
     Bleu1,
+    /// BLEU up to pairs of words.
     Bleu2,
+    /// BLEU up to three words.
     Bleu3,
+    /// BLEU up to four words.
     Bleu4,
+    /// The longest common subsequence of words as an F measure; mean over reports.
     RougeL,
+    /// Words matched exactly or by stem, and their order; mean over reports.
     Meteor,
     /// From 0 to 10; the others are shares.
     Cider,
@@ -18,17 +23,22 @@ pub enum Measure {
     MicroF1Of14,
     /// The mean of the observations' F1.
     MacroF1Of14,
+    /// The same as [`Measure::MicroF1Of14`] over the five labels of [`Observation::FIVE`](crate::Observation::FIVE).
     MicroF1Of5,
+    /// The same as [`Measure::MacroF1Of14`] over the five labels of [`Observation::FIVE`](crate::Observation::FIVE).
     MacroF1Of5,
     /// The share of reports whose five labels are all right: CheXbert's accuracy.
     AccuracyOf5,
     /// The mean over reports of the [inverse-frequency weighted accuracy](crate::metrics::chexbert::WeightedAccuracy),
     /// itself a mean over the 14 observations: from 0 to 0.5.
     WeightedAccuracy,
+    /// RadGraph F1 where words and label have to agree; mean over reports.
     RadgraphSimple,
     /// The level that the reward uses.
     RadgraphPartial,
+    /// RadGraph F1 where words, label and each relation with its object have to agree; mean over reports.
     RadgraphComplete,
+    /// RaTEScore; mean over reports.
     Rate,
 }
 
@@ -44,6 +54,7 @@ const GROUPS: [Group; 5] = [
 ];
 
 impl Measure {
+    /// In the order of a table's columns.
     pub const ALL: [Self; 17] = [
         Self::Bleu1,
         Self::Bleu2,
@@ -81,6 +92,7 @@ impl Measure {
     /// Those that compare graphs.
     pub const RADGRAPH: [Self; 3] = [Self::RadgraphSimple, Self::RadgraphPartial, Self::RadgraphComplete];
 
+    /// As in a command line, in tables and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bleu1 => "bleu_1",

@@ -14,8 +14,11 @@ use crate::{
 /// A difference and the middle 95 % of its resamples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Gap {
+    /// The first arm's score minus the second's.
     pub difference: f64,
+    /// The lower end.
     pub low: f64,
+    /// The upper end.
     pub high: f64,
 }
 

@@ -16,16 +16,44 @@ const MOST: u32 = 1000;
 /// Why an answer gives no grade.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
+    /// The model wrote up to its limit of tokens and was not done. Raise `longest_answer_tokens`.
     #[error("the answer was cut at the limit of tokens")]
     Cut,
+    /// A section is missing or there twice, so the model did not keep to the form. Check that the service runs a GREEN
+    /// model, or one that follows the prompt.
     #[error("the answer has {count} sections [{section}], expected one")]
-    Section { section: &'static str, count: usize },
+    Section {
+        /// The section's title.
+        section: &'static str,
+        /// How often it is there.
+        count: usize,
+    },
+    /// A section neither counts nor denies. The model did not keep to the form; check which model the service runs.
     #[error("[{section}] of the answer holds no count")]
-    NoCount { section: &'static str },
+    NoCount {
+        /// The section's title.
+        section: &'static str,
+    },
+    /// A type of error is listed without its number. The model did not keep to the form; check which model the service
+    /// runs.
     #[error("[{section}] ({letter}) of the answer holds no count like `: 2.`")]
-    Item { section: &'static str, letter: char },
+    Item {
+        /// The section's title.
+        section: &'static str,
+        /// The type, `a` to `f`.
+        letter: char,
+    },
+    /// A type of error is listed twice, so its number is not certain. The model did not keep to the form; check which
+    /// model the service runs.
     #[error("[{section}] ({letter}) occurs twice in the answer")]
-    Twice { section: &'static str, letter: char },
+    Twice {
+        /// The section's title.
+        section: &'static str,
+        /// The type, `a` to `f`.
+        letter: char,
+    },
+    /// Matched findings are listed instead of counted. The model did not keep to the form; check which model the
+    /// service runs.
     #[error("[{MATCHED}] of the answer is a numbered list, expected a count")]
     Listed,
 }
@@ -40,6 +68,7 @@ pub struct Grade {
     pub insignificant: Option<[u32; 6]>,
     /// Findings that both reports hold.
     pub matched: u32,
+    /// What the model says about the two reports, in its own words; may be empty.
     pub explanation: String,
 }
 

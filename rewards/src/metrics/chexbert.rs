@@ -14,6 +14,7 @@ pub type Row = [bool; 14];
 /// One class of a [`Report`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassScore {
+    /// Over all reports, for this class alone.
     pub scores: Prf,
     /// References that assert the class.
     pub support: usize,
@@ -24,6 +25,7 @@ pub struct ClassScore {
 pub struct Report {
     /// In the order of the classes asked for.
     pub classes: Vec<ClassScore>,
+    /// Over the labels of all classes together.
     pub micro: Prf,
     /// Over all classes, absent ones counting 0. Its `f1` is the mean of F1s.
     pub macro_: Prf,

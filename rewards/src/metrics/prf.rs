@@ -3,8 +3,11 @@
 /// Precision, recall and their harmonic mean; 0 wherever a denominator is 0 (scikit-learn's `zero_division=0`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Prf {
+    /// Hits per positive of the hypothesis, in [0, 1].
     pub precision: f64,
+    /// Hits per positive of the reference, in [0, 1].
     pub recall: f64,
+    /// Their harmonic mean, in [0, 1].
     pub f1: f64,
 }
 

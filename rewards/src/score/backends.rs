@@ -7,8 +7,11 @@ use crate::{Entity, EntityExtractor, Error, Graph, GraphExtractor, Labeller, Lab
 /// What annotates reports.
 #[derive(Clone)]
 pub struct Backends {
+    /// Labels the 14 observations, for the CheXbert metrics.
     pub labeller: Arc<dyn Labeller>,
+    /// Finds entities with embeddings, for RaTEScore and the editor.
     pub entities: Arc<dyn EntityExtractor>,
+    /// Finds entities and relations, for RadGraph F1.
     pub graphs: Arc<dyn GraphExtractor>,
 }
 

@@ -8,6 +8,7 @@ pub type ScoreError = Box<dyn std::error::Error + Send + Sync>;
 /// A report to be judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
+    /// The findings alone, without the end token.
     pub text: &'a str,
     /// In the policy's vocabulary, with the end token where there is one. Empty where the report was not generated.
     pub tokens: &'a [u32],
@@ -20,6 +21,7 @@ pub struct Report<'a> {
 pub struct Case<'a> {
     /// With the reference, which rewards may read.
     pub study: &'a Study,
+    /// One group, in its order.
     pub reports: &'a [Report<'a>],
 }
 
@@ -38,6 +40,29 @@ impl<'a> Case<'a> {
 /// A component of a reward. Any function of that shape is one; [`Components`](crate::Components) gives it a name.
 ///
 /// For a reproducible run a value must depend on the case alone. Calls come from several threads at a time.
+///
+/// ```
+/// use addendum_rewards::{Case, Report, Score, ScoreError};
+/// use addendum_studies::{Reference, Study};
+///
+/// /// One for a report of at most the reference's length, less for every word beyond.
+/// struct Brevity;
+///
+/// impl Score for Brevity {
+///     fn score(&self, case: &Case<'_>) -> Result<Vec<f64>, ScoreError> {
+///         let words = |text: &str| text.split_whitespace().count();
+///         let excess = |report: &Report<'_>| words(report.text).saturating_sub(words(case.reference()));
+///         Ok(case.reports.iter().map(|report| 1.0 / (1 + excess(report)) as f64).collect())
+///     }
+/// }
+///
+/// let reference = Reference::new("No effusion.");
+/// let study = Study { id: "1".into(), views: vec![], indication: None, technique: None, comparison: None, reference };
+/// let report = |text| Report { text, tokens: &[], truncated: false };
+/// let reports = [report("Clear."), report("There is no effusion.")];
+/// assert_eq!(Brevity.score(&Case { study: &study, reports: &reports })?, [1.0, 1.0 / 3.0]);
+/// # Ok::<(), ScoreError>(())
+/// ```
 pub trait Score: Send + Sync {
     /// One finite value per report, in order. It may be negative.
     ///

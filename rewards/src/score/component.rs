@@ -20,6 +20,7 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// In the order of settings and metrics.
     pub const ALL: [Self; 3] = [Self::Chexbert, Self::Radgraph, Self::Rate];
 
     /// As in configuration files and metrics.
@@ -59,13 +60,16 @@ pub enum Component {
     ChexbertWeighted,
     /// RadGraph F1, partial level.
     Radgraph,
+    /// RadGraph F1, simple level: words and label.
     RadgraphSimple,
+    /// RadGraph F1, complete level: words, label and relations with their objects.
     RadgraphComplete,
     /// RaTEScore.
     Rate,
 }
 
 impl Component {
+    /// In the order of their back ends.
     pub const ALL: [Self; 7] = [
         Self::Chexbert,
         Self::ChexbertFive,
@@ -84,6 +88,7 @@ impl Component {
         Self::ALL.into_iter().find(|component| component.name() == name)
     }
 
+    /// As in settings, records and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Chexbert => "chexbert",
@@ -96,6 +101,7 @@ impl Component {
         }
     }
 
+    /// What annotates the reports for it.
     pub fn backend(self) -> Backend {
         match self {
             Self::Chexbert | Self::ChexbertFive | Self::ChexbertWeighted => Backend::Chexbert,

@@ -14,6 +14,22 @@ const NAME: &str = "ASCII letters, digits, `_` and `-`, at least one";
 
 /// Components by name. Registering one does not compute it: [`RewardConfig::weights`](crate::RewardConfig::weights)
 /// chooses.
+///
+/// ```
+/// use addendum_rewards::{Case, Components, RewardConfig};
+///
+/// let whole = |case: &Case<'_>| Ok(case.reports.iter().map(|report| f64::from(!report.truncated)).collect());
+/// let mut components = Components::default();
+/// components.register("whole", whole)?;
+///
+/// let mut reward = RewardConfig::default();
+/// reward.weights.insert("whole".into(), 0.5);
+/// assert_eq!(reward.registered(&components)?[0].name(), "whole");
+///
+/// reward.weights.insert("hole".into(), 0.5);
+/// assert!(reward.validate(&components).unwrap_err().to_string().contains("nearest is `whole`"));
+/// # Ok::<(), addendum_rewards::Error>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Components(BTreeMap<String, Arc<dyn Score>>);
 
@@ -73,6 +89,7 @@ pub struct Registered {
 }
 
 impl Registered {
+    /// As it was registered.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -17,6 +17,7 @@ use super::{
 /// What settings are made from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources<'a> {
+    /// A TOML file; defaults without one.
     pub file: Option<&'a Path>,
     /// `KEY=VALUE`; later ones win, and all win over the file.
     pub sets: &'a [String],
@@ -31,6 +32,19 @@ struct File<'a> {
 impl Settings {
     /// Settings from a file and arguments, without the checks of [`Settings::validate`]. What neither names is as the
     /// algorithm has it, or the default.
+    ///
+    /// ```
+    /// use addendum::train::{Settings, Sources};
+    ///
+    /// let sets = ["run.steps=20".to_string(), "reward.weights.rate=0.5".to_string()];
+    /// let settings = Settings::load(&Sources { file: None, sets: &sets })?;
+    /// assert_eq!((settings.run.steps, settings.reward.weights["rate"]), (20, 0.5));
+    ///
+    /// let misspelt = ["run.step=20".to_string()];
+    /// let error = Settings::load(&Sources { file: None, sets: &misspelt }).unwrap_err();
+    /// assert!(error.to_string().contains("run.steps"), "{error}");
+    /// # Ok::<(), addendum::train::settings::SettingsError>(())
+    /// ```
     ///
     /// # Errors
     /// An unreadable file, what is not TOML, unknown keys, values of another kind; with file, line and column.

@@ -69,7 +69,9 @@ impl Settings {
 /// In what a resumed run's settings differ from those that it was started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
+    /// They would change the result, so a resume refuses them.
     pub binding: Vec<Problem>,
+    /// They change roundings, so a resume says so and goes on.
     pub rounding: Vec<Problem>,
 }
 

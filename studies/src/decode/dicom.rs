@@ -23,7 +23,6 @@ mod gray;
 mod header;
 mod modality;
 mod padding;
-mod population;
 mod rle;
 mod start;
 mod syntax;

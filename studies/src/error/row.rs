@@ -9,6 +9,7 @@ use std::{
 /// Where in a dataset file an entry stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// The file that lists the studies.
     pub path: Arc<Path>,
     /// Where it begins, from 1; none in files without lines.
     pub line: Option<u32>,
@@ -31,6 +32,7 @@ impl fmt::Display for Place {
 pub struct Problem {
     /// None where the whole entry is meant.
     pub field: Option<String>,
+    /// What is wrong, and what was expected.
     pub reason: String,
 }
 
@@ -56,6 +58,7 @@ impl fmt::Display for Problem {
 /// An entry that is no study, and all that is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRow {
+    /// Where the entry stands.
     pub place: Place,
     /// At least one.
     pub problems: Vec<Problem>,
@@ -74,6 +77,7 @@ impl fmt::Display for BadRow {
 /// The entries of a file that are no studies.
 #[derive(Clone, Debug)]
 pub struct BadRows {
+    /// The file that lists the studies.
     pub path: PathBuf,
     /// Entries of the file, bad ones included.
     pub entries: usize,

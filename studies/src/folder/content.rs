@@ -1,7 +1,7 @@
 //! What the two shapes of an entry, a conversation and plain fields, say in their own ways.
 
 use super::roles::Role;
-use crate::sections::{self, Kind};
+use crate::sections::{Kind, Sections, spoken};
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Content {
@@ -14,30 +14,29 @@ pub struct Content {
     pub reference: String,
     /// Whether the reference is a whole report, of which only findings and impression speak.
     pub whole: bool,
-    /// Whose sections tell what is not known of the context.
+    /// Whose sections tell what is not known of the context; the reference itself where that is whole.
     pub report: Option<String>,
 }
 
 impl Content {
     /// With the sections of the report told apart, which takes longer than all the rest and is not needed to list studies.
     pub fn settled(mut self) -> Self {
-        if self.whole {
-            self.reference = sections::spoken(&self.reference).into_owned();
-        }
-        let Some(report) = self.report.take() else { return self };
-        // Where nothing speaks, the reference is the whole report, and its sections are none for a prompt.
-        if sections::spoken(&report).len() == report.len() {
+        let Some(report) = self.report.take() else {
+            if self.whole {
+                self.reference = spoken(&self.reference).into_owned();
+            }
             return self;
-        }
-        let split = sections::split(&report);
-        let told = |kind| {
-            let bodies = split.iter().filter(|section| section.kind == kind);
-            let mut bodies = bodies.map(|section| report[section.body.clone()].trim());
-            bodies.find(|body| !body.is_empty()).map(str::to_owned)
         };
+        let sections = Sections::of(&report);
+        let spoken = sections.spoken();
+        // Where nothing speaks, the reference is the whole report, and its sections are none for a prompt.
+        let told = |kind| sections.first(kind).filter(|_| spoken.len() != report.len()).map(str::to_owned);
         self.indication = self.indication.or_else(|| told(Kind::Indication));
         self.technique = self.technique.or_else(|| told(Kind::Technique));
         self.comparison = self.comparison.or_else(|| told(Kind::Comparison));
+        if self.whole {
+            self.reference = spoken.into_owned();
+        }
         self
     }
 }

@@ -6,7 +6,7 @@ use super::{
     columns::CONVERSATIONS,
     content::{Content, Picture},
     context::Context,
-    record::{Record, mistyped},
+    record::{Record, mistyped, text, texts},
     roles,
 };
 use crate::{error::Problem, prompt::IMAGE_MARKER};
@@ -31,8 +31,8 @@ pub fn read(record: &Record, field: &str) -> Result<Content, Vec<Problem>> {
     let report =
         turn(record, field, &["gpt", "assistant"]).and_then(|said| written(&said.text, field)).map_err(&mut keep).ok();
     let pictures = human.as_ref().and_then(|human| pictures(record, field, human).map_err(&mut keep).ok());
-    let [indication, technique, comparison] =
-        ["indication", "technique", "comparison"].map(|field| text(record, field).map_err(&mut keep).ok().flatten());
+    let [indication, technique, comparison] = ["indication", "technique", "comparison"]
+        .map(|field| record.get(field).and_then(|value| text(field, value).map_err(&mut keep).ok().flatten()));
     let (Some(human), Some(pictures), Some(reference), true) = (human, pictures, report, problems.is_empty()) else {
         // Without a conversation neither speaker is found.
         problems.dedup();
@@ -84,14 +84,11 @@ fn pictures(record: &Record, field: &str, human: &Speech) -> Result<Vec<Picture>
 fn listed(record: &Record) -> Result<(&'static str, Vec<String>), Problem> {
     let given = |field: &&str| record.get(*field).is_some_and(|value| !value.is_null());
     let field = ["image", "images"].into_iter().find(given).unwrap_or("image");
-    let path = |(i, path): (usize, &Value)| {
-        path.as_str().map(str::to_owned).ok_or_else(|| mistyped(&format!("{field}[{i}]"), "a string", path))
-    };
     match record.get(field) {
         None => Err(Problem::new(field, "missing")),
         Some(Value::String(path)) => Ok((field, vec![path.clone()])),
         Some(Value::Array(paths)) if paths.is_empty() => Err(Problem::new(field, "empty: expected at least one path")),
-        Some(Value::Array(paths)) => Ok((field, paths.iter().enumerate().map(path).collect::<Result<_, _>>()?)),
+        Some(Value::Array(paths)) => Ok((field, texts(field, paths)?)),
         Some(other) => Err(mistyped(field, "a path or a list of paths", other)),
     }
 }
@@ -148,13 +145,5 @@ fn path(part: &Value, place: &str) -> Result<Option<String>, Problem> {
     match part[name].get("url").unwrap_or(&part[name]) {
         Value::String(path) => Ok(Some(path.clone())),
         other => Err(mistyped(&format!("{place}.{name}"), "a path", other)),
-    }
-}
-
-fn text(record: &Record, field: &str) -> Result<Option<String>, Problem> {
-    match record.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
-        Some(other) => Err(mistyped(field, "a string", other)),
     }
 }

@@ -42,7 +42,7 @@ pub enum Broken {
 }
 
 /// The entries of a file from where its reader stands.
-pub struct Entries<R> {
+pub struct Cut<R> {
     input: R,
     cutter: Cutter,
     at: u64,
@@ -50,7 +50,7 @@ pub struct Entries<R> {
     crc: crc32fast::Hasher,
 }
 
-impl<R: BufRead> Entries<R> {
+impl<R: BufRead> Cut<R> {
     /// `skipped` are the bytes that the reader has left behind. None for Parquet, which is cut by its own reader.
     pub fn new(input: R, form: Form, skipped: &[u8]) -> Option<Self> {
         let cutter = match form {

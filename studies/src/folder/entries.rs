@@ -69,21 +69,17 @@ impl Entries {
     }
 
     pub fn keep(&mut self, raw: &Raw, entry: u32) {
+        let at = match &mut self.bytes {
+            Bytes::File(_) => raw.at,
+            #[cfg(feature = "parquet")]
+            Bytes::Memory(all) => {
+                all.extend_from_slice(&raw.bytes);
+                (all.len() - raw.bytes.len()) as u64
+            }
+        };
         // The cutter bounds the length.
         let length = u32::try_from(raw.bytes.len()).unwrap_or(u32::MAX);
-        self.slots.push(Slot { at: raw.at, length, crc: crc32fast::hash(&raw.bytes), line: raw.line, entry });
-    }
-
-    /// Bytes that no file holds like this; where they are among all of them is the answer.
-    #[cfg(feature = "parquet")]
-    pub fn store(&mut self, bytes: &[u8]) -> u64 {
-        match &mut self.bytes {
-            Bytes::File(_) => 0,
-            Bytes::Memory(all) => {
-                all.extend_from_slice(bytes);
-                (all.len() - bytes.len()) as u64
-            }
-        }
+        self.slots.push(Slot { at, length, crc: crc32fast::hash(&raw.bytes), line: raw.line, entry });
     }
 
     pub fn len(&self) -> usize {

@@ -9,7 +9,7 @@ use super::{
         TECHNIQUE, VIEWS,
     },
     content::{Content, Picture},
-    record::mistyped,
+    record::{mistyped, text, texts},
     roles,
 };
 use crate::{
@@ -23,8 +23,9 @@ pub fn read(fields: &Fields) -> Result<Content, Vec<Problem>> {
     let current = pictures(fields, IMAGES, VIEWS, Timing::Current).map_err(&mut keep).unwrap_or_default();
     let prior = pictures(fields, PRIOR_IMAGES, PRIOR_VIEWS, Timing::Prior).map_err(&mut keep).unwrap_or_default();
     let [findings, report, impression, indication, technique, comparison] =
-        [FINDINGS, REPORT, IMPRESSION, INDICATION, TECHNIQUE, COMPARISON]
-            .map(|column| text(fields, column).map_err(&mut keep).ok().flatten());
+        [FINDINGS, REPORT, IMPRESSION, INDICATION, TECHNIQUE, COMPARISON].map(|column| {
+            fields.get(column).and_then(|(field, value)| text(field, value).map_err(&mut keep).ok().flatten())
+        });
     let whole = findings.is_none() && report.is_some();
     let Some(reference) = findings.or_else(|| report.clone()).or(impression) else {
         let reason =
@@ -79,23 +80,10 @@ fn values<'a>(fields: &Fields<'a>, column: Column) -> Result<Option<(&'a str, Ve
     let Some((field, value)) = fields.get(column) else { return Ok(None) };
     let values = match value {
         Value::String(cell) => cells::values(cell),
-        Value::Array(values) => {
-            let text = |(i, value): (usize, &Value)| {
-                value.as_str().map(str::to_owned).ok_or_else(|| mistyped(&format!("{field}[{i}]"), "a string", value))
-            };
-            values.iter().enumerate().map(text).collect::<Result<_, _>>()?
-        }
+        Value::Array(values) => texts(field, values)?,
         other => return Err(mistyped(field, "a string or a list of strings", other)),
     };
     Ok(Some((field, values)).filter(|(_, values)| !values.is_empty()))
-}
-
-fn text(fields: &Fields, column: Column) -> Result<Option<String>, Problem> {
-    match fields.get(column) {
-        None => Ok(None),
-        Some((_, Value::String(text))) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
-        Some((field, other)) => Err(mistyped(field, "a string", other)),
-    }
 }
 
 #[cfg(test)]

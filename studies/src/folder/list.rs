@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     cells, columns,
-    cut::{self, Broken, Raw},
+    cut::{Broken, Cut, Raw},
     entries::{Bytes, Entries, Writing},
     files::{Form, Found},
     lister::Lister,
@@ -43,7 +43,7 @@ pub fn list(found: &Found, split: Split, images: &Images) -> Result<Listing> {
     let mut skipped = vec![0; found.skip];
     file.read_exact(&mut skipped).map_err(Error::io(&found.path))?;
     let reading = BufReader::with_capacity(BUFFER, file.try_clone().map_err(Error::io(&found.path))?);
-    let (lister, read) = match cut::Entries::new(reading, found.form, &skipped) {
+    let (lister, read) = match Cut::new(reading, found.form, &skipped) {
         Some(cut) => entries(cut, found, file, split, images)?,
         None => rows(found, file, split, images)?,
     };
@@ -55,7 +55,7 @@ pub fn list(found: &Found, split: Split, images: &Images) -> Result<Listing> {
 type Listed<'a> = (Lister<'a>, (u64, u32));
 
 fn entries<'a>(
-    mut cut: cut::Entries<BufReader<File>>,
+    mut cut: Cut<BufReader<File>>,
     found: &Found,
     file: File,
     split: Split,

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, mem, thread};
 
 use super::{
+    columns::Fields,
     cut::Raw,
     entries::Entries,
     paths::Images,
@@ -107,7 +108,8 @@ impl<'a> Lister<'a> {
             Ok(record) => record,
             Err(problem) => return Kind::Bad(vec![problem]),
         };
-        match row::split(&record) {
+        let fields = Fields::of(&record);
+        match row::split(&fields) {
             Err(problem) => return Kind::Bad(vec![problem]),
             Ok(None) if self.all => {
                 return Kind::Bad(vec![Problem::new("split", "missing; a file of all splits names it in every entry")]);
@@ -119,7 +121,7 @@ impl<'a> Lister<'a> {
             }
             Ok(_) => {}
         }
-        match Row::read(&record) {
+        match Row::read(&record, &fields) {
             Err(problems) => Kind::Bad(problems),
             Ok(row) => match row.missing(self.images) {
                 none if none.is_empty() => Kind::Study(row.id),

@@ -42,8 +42,7 @@ pub fn rows<'a>(found: &Found, mut file: File, split: Split, images: &'a Images)
     let mut lister = Lister::new(Entries::new(writing, Bytes::Memory(Vec::new())), found.all, split, images);
     for row in reader.get_row_iter(Some(known(schema).map_err(broken)?)).map_err(broken)? {
         let bytes = Value::Object(object(&row.map_err(broken)?)).to_string().into_bytes();
-        let at = lister.entries.store(&bytes);
-        lister.take(Raw { at, line: 0, bytes });
+        lister.take(Raw { at: 0, line: 0, bytes });
     }
     Ok((lister, read))
 }

@@ -45,6 +45,23 @@ pub fn mistyped(field: &str, expected: &str, found: &Value) -> Problem {
     Problem::new(field, format!("expected {expected}, found {}", type_name(found)))
 }
 
+/// The text of a field, without blanks around it; none if it is blank.
+pub fn text(field: &str, value: &Value) -> Result<Option<String>, Problem> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        other => Err(mistyped(field, "a string", other)),
+    }
+}
+
+/// The texts of a list, as they stand.
+pub fn texts(field: &str, values: &[Value]) -> Result<Vec<String>, Problem> {
+    let text = |(i, value): (usize, &Value)| {
+        value.as_str().map(str::to_owned).ok_or_else(|| mistyped(&format!("{field}[{i}]"), "a string", value))
+    };
+    values.iter().enumerate().map(text).collect()
+}
+
 fn is_missing(cell: &str) -> bool {
     let cell = cell.trim();
     cell.is_empty() || cell.eq_ignore_ascii_case("nan")

@@ -24,22 +24,18 @@ pub struct Row {
 }
 
 /// The split that an entry names.
-pub fn split(record: &Record) -> Result<Option<Split>, Problem> {
-    let Some((field, name)) = named(&Fields::of(record), SPLIT)? else { return Ok(None) };
-    match name.trim().to_lowercase().as_str() {
-        "train" | "training" => Ok(Some(Split::Train)),
-        "val" | "valid" | "validate" | "validation" | "dev" => Ok(Some(Split::Val)),
-        "test" | "testing" => Ok(Some(Split::Test)),
-        _ => Err(Problem::new(field, format!("is `{name}`; expected train, val (or validate, validation) or test"))),
-    }
+pub fn split(fields: &Fields) -> Result<Option<Split>, Problem> {
+    let Some((field, name)) = named(fields, SPLIT)? else { return Ok(None) };
+    let wrong = || Problem::new(field, format!("is `{name}`; expected train, val (or validate, validation) or test"));
+    Split::named(&name).ok_or_else(wrong).map(Some)
 }
 
 impl Row {
-    pub fn read(record: &Record) -> Result<Self, Vec<Problem>> {
+    /// `fields` are those of the record.
+    pub fn read(record: &Record, fields: &Fields) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let fields = Fields::of(record);
         let mut name = |column| {
-            named(&fields, column).unwrap_or_else(|problem| {
+            named(fields, column).unwrap_or_else(|problem| {
                 problems.push(problem);
                 None
             })
@@ -48,7 +44,7 @@ impl Row {
         let (id, patient) = (name(if talk.is_some() { Column(&["id"]) } else { ID }), name(PATIENT));
         let content = match talk {
             Some(field) => conversation::read(record, field),
-            None => flat::read(&fields),
+            None => flat::read(fields),
         };
         match content {
             Ok(content) if problems.is_empty() => {

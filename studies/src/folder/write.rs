@@ -1,8 +1,13 @@
 //! Writes datasets as folders.
 
-use std::{fs, io::Write, path::Path};
+use std::{
+    fs::{self, File},
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+};
 
 use image::{ColorType, ImageFormat};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -24,9 +29,7 @@ pub fn write(dir: impl AsRef<Path>, split: Split, studies: &dyn Dataset) -> Resu
     let dir = dir.as_ref();
     let images = format!("images/{split}");
     fs::create_dir_all(dir.join(&images)).map_err(Error::io(dir.join(&images)))?;
-    let partial = dir.join(format!("{split}.json.partial"));
-    let file = fs::File::create(&partial).map_err(Error::io(&partial))?;
-    let mut out = std::io::BufWriter::new(file);
+    let mut list = List::create(dir.join(format!("{split}.json")))?;
     for index in 0..studies.len() {
         let study = studies.study(index)?;
         let mut names = Vec::with_capacity(study.views.len());
@@ -35,13 +38,39 @@ pub fn write(dir: impl AsRef<Path>, split: Split, studies: &dyn Dataset) -> Resu
             save(view, &dir.join(&name))?;
             names.push(name);
         }
-        let start = if index == 0 { "[\n" } else { ",\n" };
-        write!(out, "{start}{}", entry(&study, &names)).map_err(Error::io(&partial))?;
+        list.push(&entry(&study, &names))?;
     }
-    let end = if studies.is_empty() { "[]\n" } else { "\n]\n" };
-    out.write_all(end.as_bytes()).and_then(|()| out.flush()).map_err(Error::io(&partial))?;
-    let path = dir.join(format!("{split}.json"));
-    fs::rename(&partial, &path).map_err(Error::io(&path))
+    list.finish()
+}
+
+/// A file of JSON values that appears whole or not at all.
+pub(crate) struct List {
+    path: PathBuf,
+    partial: PathBuf,
+    out: BufWriter<File>,
+    empty: bool,
+}
+
+impl List {
+    pub fn create(path: PathBuf) -> Result<Self> {
+        let partial = path.with_extension("json.partial");
+        let out = BufWriter::new(File::create(&partial).map_err(Error::io(&partial))?);
+        Ok(Self { path, partial, out, empty: true })
+    }
+
+    /// One more value of the array.
+    pub fn push(&mut self, value: &impl Serialize) -> Result<()> {
+        let start: &[u8] = if self.empty { b"[\n" } else { b",\n" };
+        self.empty = false;
+        let written = self.out.write_all(start).and_then(|()| Ok(serde_json::to_writer(&mut self.out, value)?));
+        written.map_err(Error::io(&self.partial))
+    }
+
+    pub fn finish(mut self) -> Result<()> {
+        let end: &[u8] = if self.empty { b"[]\n" } else { b"\n]\n" };
+        self.out.write_all(end).and_then(|()| self.out.flush()).map_err(Error::io(&self.partial))?;
+        fs::rename(&self.partial, &self.path).map_err(Error::io(&self.path))
+    }
 }
 
 /// Writes what a view shows to `path`, as an 8-bit PNG.

@@ -1,11 +1,14 @@
 //! What a conversion did and what it left out.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 use serde::Serialize;
 
 use super::options::Options;
-use crate::dataset::Split;
+use crate::{
+    dataset::Split,
+    error::{Error, Result},
+};
 
 /// The file that tells what a conversion did.
 pub const CONVERSION: &str = "conversion.json";
@@ -16,6 +19,7 @@ const EXAMPLES: usize = 5;
 /// Something that happened to several studies or images.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counted {
+    /// How many.
     pub count: usize,
     /// The first ones.
     pub examples: Vec<String>,
@@ -35,8 +39,11 @@ pub struct Tally {
 /// One split of the folder that was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SplitCounts {
+    /// Distinct ones.
     pub patients: usize,
+    /// Entries of the split's list.
     pub studies: usize,
+    /// Of all its studies, prior ones included.
     pub images: usize,
     /// Studies with a prior image.
     pub with_prior: usize,
@@ -45,24 +52,39 @@ pub struct SplitCounts {
 /// What a conversion did; the contents of `conversion.json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Conversion {
+    /// The dataset's name, as on the command line.
     pub layout: &'static str,
+    /// What was asked for.
     pub options: Options,
     /// Whether the owners' splits were taken, or the seed's.
     pub splits_by: &'static str,
+    /// By name.
     pub splits: BTreeMap<&'static str, SplitCounts>,
+    /// What was left out, and what is worth knowing.
     #[serde(flatten)]
     pub tally: Tally,
 }
 
+impl Conversion {
+    /// Writes all of it, for people to read.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| Error::io(path)(error.into()))?;
+        fs::write(path, text + "\n").map_err(Error::io(path))
+    }
+}
+
 impl Tally {
+    /// Counts a study that is left out for this reason.
     pub fn study(&mut self, reason: &'static str, example: &str) {
         count(&mut self.studies_left_out, reason, example);
     }
 
+    /// Counts an image that is left out for this reason.
     pub fn image(&mut self, reason: &'static str, example: &str) {
         count(&mut self.images_left_out, reason, example);
     }
 
+    /// Counts something that is worth knowing.
     pub fn note(&mut self, what: &'static str, example: &str) {
         count(&mut self.noted, what, example);
     }

@@ -13,11 +13,11 @@ use super::{
     place::Images,
     record::{Layout, Record, Report},
     splits, text,
-    write::{self, Entry, Lines},
 };
 use crate::{
     dataset::Split,
     error::{Error, Result},
+    folder::{List, entry},
     study::{ImageSource, Projection, Reference, Study, Timing, View},
 };
 
@@ -80,7 +80,7 @@ pub fn convert(layout: &dyn Layout, source: &Path, out: &Path, options: &Options
     }
     let splits_by = if official { "owners" } else { "seed" };
     let conversion = Conversion { layout: layout.name(), options: options.clone(), splits_by, splits: counts, tally };
-    write::pretty(&out.join(CONVERSION), &conversion)?;
+    conversion.write(&out.join(CONVERSION))?;
     if conversion.splits.values().all(|counts| counts.studies == 0) {
         let reason = format!("no study is left to convert\n{conversion}");
         return Err(Error::Layout { dir: source.to_owned(), reason });
@@ -143,22 +143,23 @@ fn limited<'a, 'b>(studies: Vec<&'b Kept<'a>>, options: &Options, tally: &mut Ta
 }
 
 fn write_split(studies: &[&Kept], split: Split, out: &Path, images: &Images, options: &Options) -> Result<SplitCounts> {
-    let path = out.join(format!("{split}.json"));
-    let mut lines = Lines::create(&path)?;
+    let mut list = List::create(out.join(format!("{split}.json")))?;
     let mut counts = SplitCounts::default();
     let mut patients = BTreeSet::new();
     for kept in studies {
         let study = study(kept, options);
         let files = kept.current.iter().chain(&kept.prior);
         let names = files.map(|(_, file)| images.place(file)).collect::<Result<Vec<String>>>()?;
-        lines.push(&Entry::new(&study, &kept.record.patient, &names))?;
+        let mut entry = entry(&study, &names);
+        entry["patient"] = kept.record.patient.as_str().into();
+        list.push(&entry)?;
         patients.insert(&kept.record.patient);
         counts.studies += 1;
         counts.images += names.len();
         counts.with_prior += usize::from(!kept.prior.is_empty());
     }
     counts.patients = patients.len();
-    lines.finish()?;
+    list.finish()?;
     Ok(counts)
 }
 

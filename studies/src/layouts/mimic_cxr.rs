@@ -133,13 +133,8 @@ fn splits(path: &Path) -> Result<HashMap<String, Split>> {
     let mut splits = HashMap::new();
     for row in table.rows() {
         let row = row?;
-        let split = match row.get(split).as_deref() {
-            Some("train") => Split::Train,
-            Some("validate" | "val" | "valid" | "validation") => Split::Val,
-            Some("test") => Split::Test,
-            _ => continue,
-        };
-        splits.extend(row.get(study).map(|study| (study, split)));
+        let split = row.get(split).and_then(|name| Split::named(&name));
+        splits.extend(row.get(study).zip(split));
     }
     Ok(splits)
 }

@@ -12,8 +12,10 @@ macro_rules! choices {
         pub enum $name { $($(#[$what])* $variant,)+ }
 
         impl $name {
+            /// In the order of a command's help.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
+            /// As in a command line and in `conversion.json`.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
@@ -46,8 +48,10 @@ macro_rules! choices {
 choices! {
     /// Which part of the report is the reference.
     Section {
+        /// The findings; a study without any is left out.
         #[default]
         Findings = "findings",
+        /// The impression; a study without one is left out.
         Impression = "impression",
         /// Both, each behind its heading; a study that lacks one of them is left out.
         Both = "findings+impression",
@@ -70,10 +74,14 @@ choices! {
 choices! {
     /// Which radiographs of the most recent prior study are added.
     Priors {
+        /// None.
         None = "none",
+        /// One frontal.
         #[default]
         Frontal = "frontal",
+        /// One frontal and one lateral, where there are any.
         Both = "both",
+        /// All frontal and lateral ones.
         All = "all",
     }
 }
@@ -97,6 +105,7 @@ choices! {
         Link = "link",
         /// Every image is a hard link. Takes no space; source and new folder must be on one file system.
         HardLink = "hard-link",
+        /// Every image is copied. The new folder can be moved to another machine.
         Copy = "copy",
     }
 }
@@ -104,8 +113,10 @@ choices! {
 choices! {
     /// What becomes of the marks that stand for names and dates that were taken out (`___`, `XXXX`).
     Placeholders {
+        /// They stay, as the dataset's owners left them.
         #[default]
         Keep = "keep",
+        /// They go; the words around them stay.
         Remove = "remove",
     }
 }
@@ -113,8 +124,10 @@ choices! {
 choices! {
     /// The language of the sentences of PadChest-GR.
     Language {
+        /// Those that the dataset brings as translations.
         #[default]
         English = "en",
+        /// Those of the hospital's own reports.
         Spanish = "es",
     }
 }
@@ -122,11 +135,17 @@ choices! {
 /// What a conversion is asked to do, whatever the layout.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Options {
+    /// Which part of the report becomes the reference.
     pub section: Section,
+    /// Which radiographs of the study itself are kept.
     pub views: Views,
+    /// Which radiographs of the prior study are added.
     pub priors: Priors,
+    /// Who decides about training, validation and test.
     pub splits: Splits,
+    /// How the images get into the new folder.
     pub images: Placement,
+    /// What becomes of the marks of names and dates that were taken out.
     pub placeholders: Placeholders,
     /// Whether text that stands under no heading is taken for findings where a report names none.
     pub unheaded: bool,

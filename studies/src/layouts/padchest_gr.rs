@@ -22,6 +22,7 @@ use crate::{dataset::Split, error::Result};
 /// PadChest-GR.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PadchestGr {
+    /// Of the reference sentences.
     pub language: Language,
 }
 
@@ -97,12 +98,7 @@ fn known(path: &Path) -> Result<HashMap<String, Known>> {
     for row in table.rows() {
         let row = row?;
         let Some(id) = row.get(study) else { continue };
-        let split = match row.get(split).as_deref() {
-            Some("train") => Some(Split::Train),
-            Some("validation" | "val" | "valid") => Some(Split::Val),
-            Some("test") => Some(Split::Test),
-            _ => None,
-        };
+        let split = row.get(split).and_then(|name| Split::named(&name));
         known.entry(id).or_insert_with(|| Known { patient: row.get(patient), date: row.find(date), split });
     }
     Ok(known)

@@ -6,7 +6,7 @@ use super::{conversion::Tally, options::Options};
 use crate::{
     dataset::Split,
     error::Result,
-    sections::{Kind, body},
+    sections::{Kind, Sections},
     study::Projection,
 };
 
@@ -25,12 +25,15 @@ pub trait Layout {
 /// One study, before anything is chosen or left out.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// The study's id, unique in the dataset.
     pub id: String,
+    /// The patient's id: no patient is in two of the seed's splits.
     pub patient: String,
     /// When it was made; text that sorts by time among the studies of a patient.
     pub when: Option<String>,
     /// The owners' split.
     pub split: Option<Split>,
+    /// All radiographs of the study, in any order.
     pub images: Vec<Image>,
     /// The prior images that the dataset itself names; without them the most recent prior study by `when` has them.
     pub prior: Option<Vec<Image>>,
@@ -43,13 +46,16 @@ pub struct Record {
 pub struct Image {
     /// Relative to the source, with `/` between folders.
     pub file: String,
+    /// What its view position says.
     pub seen: Seen,
 }
 
 /// What is known of a radiograph's view. Of several, the one of least rank is preferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
+    /// PA, AP or another frontal view, by rank.
     Frontal(u8),
+    /// A lateral view, by rank.
     Lateral(u8),
     /// Nothing is known.
     Unknown,
@@ -60,23 +66,29 @@ pub enum Seen {
 /// The sections of a report, each without its heading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// What is seen.
     pub findings: Option<String>,
+    /// What it means.
     pub impression: Option<String>,
+    /// Why the examination was ordered.
     pub indication: Option<String>,
+    /// How it was done.
     pub technique: Option<String>,
+    /// What it was compared with.
     pub comparison: Option<String>,
 }
 
 impl Report {
     /// The sections of a whole report. With `unheaded`, text under no heading is taken for findings where none is named.
     pub fn cut(report: &str, unheaded: bool) -> Self {
-        let findings = body(report, Kind::Findings);
+        let report = Sections::of(report);
+        let findings = report.body(Kind::Findings);
         Self {
-            findings: findings.or_else(|| unheaded.then(|| body(report, Kind::Untitled)).flatten()),
-            impression: body(report, Kind::Impression),
-            indication: body(report, Kind::Indication),
-            technique: body(report, Kind::Technique),
-            comparison: body(report, Kind::Comparison),
+            findings: findings.or_else(|| unheaded.then(|| report.body(Kind::Untitled)).flatten()),
+            impression: report.body(Kind::Impression),
+            indication: report.body(Kind::Indication),
+            technique: report.body(Kind::Technique),
+            comparison: report.body(Kind::Comparison),
         }
     }
 }

@@ -8,27 +8,49 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// An endotracheal tube: a bright line down the midline that ends above the carina.
     Tube,
+    /// A central line: a thin bright wire from the neck to the heart.
     Line,
+    /// A pacemaker: a metal can on the chest, with a lead to the heart.
     Pacemaker,
+    /// A heart that is wider than half of the chest.
     Cardiomegaly,
+    /// Haze like bat's wings around both hila, thick vessels, short lines at the chest wall.
     Edema,
+    /// A dense, even white area with dark airways in it.
     Consolidation,
+    /// Several soft white spots with lung between them.
     Opacity,
+    /// Bright bands across the base of a lung.
     Atelectasis,
+    /// A small, round, dense spot with a sharp edge.
     Nodule,
+    /// Fluid that whitens the angle from below and climbs the chest wall.
     Effusion,
+    /// Black without vessels at the chest wall, behind a thin white line.
     Pneumothorax,
+    /// Two ribs with a dark gap between bright, displaced ends.
     Fracture,
+    /// A black crescent between the right diaphragm and the liver.
     FreeAir,
+    /// Black streaks beside the ribs, up to the neck.
     SubcutaneousEmphysema,
+    /// Lumps at both hila.
     Lymphadenopathy,
+    /// A dome of tissue where the base of a lung should be.
     ElevatedDiaphragm,
+    /// A bright wall behind the heart, with air above a level of fluid.
     HiatalHernia,
+    /// A spine that curves to the side.
     Scoliosis,
+    /// A lumpy white rim inside the chest wall.
     PleuralThickening,
+    /// The shadow of the great vessels, twice as wide as usual.
     MediastinalWidening,
+    /// Three tiny specks, as bright as metal.
     Granuloma,
+    /// A thin white arc around the aortic knob.
     AorticCalcification,
 }
 
@@ -139,8 +161,11 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
+    /// On the right of a frontal radiograph.
     Left,
+    /// On the left of a frontal radiograph.
     Right,
+    /// One of it on each side.
     Both,
 }
 
@@ -159,7 +184,9 @@ impl Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Zone {
+    /// The upper half of the lung.
     Upper,
+    /// The lower half of the lung.
     Lower,
 }
 
@@ -167,13 +194,16 @@ pub enum Zone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Degree {
+    /// What reports call small; of edema, mild.
     Small,
+    /// What reports call large; of edema, severe.
     Large,
 }
 
 /// One finding, without its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
+    /// Means nothing for the kinds without [`Kind::has_side`].
     pub side: Side,
     /// `Some` for the kinds that [`Kind::has_zone`].
     pub zone: Option<Zone>,

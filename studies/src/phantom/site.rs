@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 /// brighter tones, more noise, a black frame, a side marker, patients further away, other preferences of phrasing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Site {
+    /// In-domain.
     A,
+    /// Out-of-domain.
     B,
 }

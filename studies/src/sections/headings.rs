@@ -10,11 +10,15 @@ pub enum Kind {
     Exam,
     /// Behind "FINAL REPORT".
     Report,
+    /// What is seen.
     Findings,
+    /// What it means.
     Impression,
     /// Why the examination was ordered.
     Indication,
+    /// How the examination was done.
     Technique,
+    /// What it was compared with.
     Comparison,
     /// What was ordered ("EXAMINATION:").
     Order,

@@ -14,7 +14,8 @@ pub struct Heading {
 const LONGEST: usize = 80;
 /// Ends what was reported in haste, with or without a colon, wherever it stands.
 const FINAL: &str = "FINAL REPORT";
-/// Starts what was reported in haste or later, with whatever follows on its line ("WET READ VERSION #1 at 10:30:").
+/// Starts what was reported in haste or later, with whatever follows on its line ("WET READ VERSION #1 at 10:30:"). In
+/// small letters who and when must follow ("Addendum by Dr. ___ at 10:30:"), or it may be a sentence.
 const EARLIER: [&str; 3] = ["WET READ", "ADDENDUM", "PRELIMINARY REPORT"];
 /// What belongs to no section: blanks and ruled lines.
 const BLANKS: [char; 4] = [' ', '\t', '_', '\u{a0}'];
@@ -60,8 +61,9 @@ fn in_line(line: &str, offset: usize, manner: Manner, found: &mut Vec<Heading>) 
         push(kind, start, start + end);
         (from, place) = (start + end, Place::Heading);
     }
-    let earlier = EARLIER.into_iter().find(|name| line[start..].starts_with(name)).filter(|_| !shouted);
-    if let Some(end) = earlier.map(|name| start + name.len()).filter(|end| line[*end..].starts_with(' ')) {
+    let marked = line.len() - line.trim_start_matches(MARKS).len();
+    if let Some(length) = earlier(&line[marked..]).filter(|_| !shouted) {
+        let end = marked + length;
         push(Kind::Earlier, start, end);
         (from, place) = (end, Place::Heading);
     }
@@ -161,6 +163,19 @@ fn bare(line: &str) -> Option<(Kind, usize)> {
     let titles = |kind: &Kind| kind.speaks() || kind.ends_with_its_paragraph() && *kind != Kind::Order;
     let kind = (name.len() <= LONGEST && follows).then(|| known(&words(name))).flatten().filter(titles)?;
     Some((kind, line.len() - dashed.len()))
+}
+
+/// Bytes of the name that starts a line of what was reported in haste or later.
+fn earlier(line: &str) -> Option<usize> {
+    let name = EARLIER.into_iter().find(|name| {
+        line.starts_with(char::is_uppercase)
+            && line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+    })?;
+    let (written, rest) = line.split_at(name.len());
+    let next = rest.split_whitespace().next().unwrap_or_default();
+    let told =
+        next.starts_with(|c: char| !c.is_alphabetic()) || ["by", "on", "at", "from", "to", "begins"].contains(&next);
+    (rest.starts_with(' ') && (written == name || told)).then_some(name.len())
 }
 
 /// The kind of a heading that has a line for itself, with or without a colon, or a dash behind it. In small letters it

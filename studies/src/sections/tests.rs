@@ -2,6 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn body(report: &str, kind: Kind) -> Option<String> {
+    Sections::of(report).body(kind)
+}
+
 const CLEAR: &str = "FINDINGS: No pneumothorax is seen. The lungs are clear.";
 
 /// The spoken part of these lines in front of the findings, behind them, and on one line with them.
@@ -222,6 +226,41 @@ fn a_report_that_names_no_findings_speaks_where_it_has_no_heading() {
     ] {
         assert_eq!(spoken(report), expected, "{report:?}");
     }
+}
+
+#[test]
+fn an_addendum_does_not_speak_wherever_it_stands_and_whatever_sections_it_has() {
+    let report = "FINDINGS: The lungs are clear.\nIMPRESSION: Normal.";
+    for addendum in [
+        "ADDENDUM: Small pneumothorax.",
+        "ADDENDUM\n Small pneumothorax.\n",
+        "Addendum:\nSmall pneumothorax.",
+        "Addendum by Dr. ___ on 1/2/2020 10:15 AM: Small pneumothorax.",
+        "Addendum 1/2/2020: Small pneumothorax.",
+        "[ADDENDUM 3/4/2019: Small pneumothorax.]",
+        "*** ADDENDUM #1 ***\n Small pneumothorax.\n *** END OF ADDENDUM ***",
+        "--- Addendum begins ---\nSmall pneumothorax.\n--- Addendum ends ---",
+        "WET READ: ___ 10:22 PM\n Small pneumothorax.",
+        "Wet read by ___ at 4:33 AM: Small pneumothorax.",
+    ] {
+        for whole in [format!("{report}\n\n{addendum}\n"), format!("{addendum}\n\n{report}")] {
+            assert_eq!(spoken(&whole), report, "{whole:?}");
+        }
+    }
+    let own = "FINDINGS: Nodule.\nIMPRESSION: Nodule.";
+    for whole in [
+        format!("{report}\n\nADDENDUM:\n{own}"),
+        format!("{report}\n\nADDENDUM\n\n{own}\nADDENDUM #2: No change.\n{own}"),
+        format!("ADDENDUM:\n{own}\n\nORIGINAL REPORT:\n{report}"),
+        format!("ADDENDUM: See below.\n____________\nFINAL REPORT\n{report}"),
+    ] {
+        assert_eq!(spoken(&whole), report, "{whole:?}");
+    }
+    let between = "FINDINGS: Clear.\nADDENDUM: Nodule.\nIMPRESSION: Normal.";
+    assert_eq!(spoken(between), "FINDINGS: Clear.\nIMPRESSION: Normal.");
+    let sentence = "FINDINGS: No fracture, see\nAddendum for details. IMPRESSION: Normal.";
+    assert_eq!(spoken(sentence), sentence);
+    assert_eq!(spoken("ADDENDUM: The lungs are clear after all."), "ADDENDUM: The lungs are clear after all.");
 }
 
 #[test]

@@ -72,6 +72,15 @@ fn there_is_one_style_of_modules() {
 }
 
 #[test]
+fn nothing_asks_for_the_time_of_day_so_a_clock_that_jumps_changes_nothing() {
+    let asks = |file: &PathBuf| fs::read_to_string(file).unwrap().contains("SystemTime");
+    let shipped =
+        |file: &PathBuf| file.strip_prefix(house()).unwrap().components().any(|part| part.as_os_str() == "src");
+    let asking: Vec<PathBuf> = sources(&house()).into_iter().filter(shipped).filter(asks).collect();
+    assert!(asking.is_empty(), "expected Instant in the place of SystemTime in {asking:?}");
+}
+
+#[test]
 fn the_rewards_need_neither_tensors_nor_a_network() {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--package", "addendum-rewards", "--edges", "normal", "--prefix", "none"])

@@ -4,7 +4,7 @@ use super::*;
 
 /// The entries with the lines that they begin in, or the line and the reason of the end of them.
 fn cut(form: Form, text: &[u8]) -> Result<Vec<(u32, String)>, (u32, String)> {
-    let mut entries = Entries::new(text, form, b"").unwrap();
+    let mut entries = Cut::new(text, form, b"").unwrap();
     let mut found = Vec::new();
     loop {
         match entries.next() {

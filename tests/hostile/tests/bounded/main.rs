@@ -65,6 +65,7 @@ no_damage_panics_or_takes_more_memory_than_its_limit! {
     dataset: DATASET, 300;
     sections: SECTIONS, 500;
     policy: POLICY, 100;
+    template: TEMPLATE, 150;
     adapter: ADAPTER, 150;
     run: RUN, 200;
     dicom: DICOM, 500;

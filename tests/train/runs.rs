@@ -1,50 +1,13 @@
-//! `addendum train` as its users meet it: the same adapter as the example's, after a kill too, and never under other
-//! settings.
+//! The same adapter as the example's, after a kill too, and never under other settings.
 
 use std::{
     fs,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
 };
 
-/// A short run of the built-in benchmark.
-const SHORT: [&str; 12] = [
-    "--set",
-    "run.steps=6",
-    "--set",
-    "learner.schedule.warmup_steps=3",
-    "--set",
-    "run.batch_groups=2",
-    "--set",
-    "run.checkpoint_every=1",
-    "--set",
-    "data.phantoms.held_out=8",
-    "--set",
-    "evaluation.studies=8",
-];
-
-fn addendum() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_addendum"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
-    command
-}
-
-fn train(out: &Path, more: &[&str]) -> Command {
-    let mut command = addendum();
-    command.args(["train", "--config", "configs/phantoms.toml", "--out"]).arg(out).args(SHORT).args(more);
-    command
-}
-
-fn finished(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
-fn adapter(run: &Path) -> Vec<u8> {
-    fs::read(run.join("adapter/adapter_model.safetensors")).unwrap()
-}
+use crate::common::{adapter, addendum, bare, checkpoints, finished, resumed, train, wait_for_checkpoints};
 
 #[test]
 fn the_command_and_the_example_give_the_same_adapter() {
@@ -59,11 +22,6 @@ fn the_command_and_the_example_give_the_same_adapter() {
     assert_eq!(adapter(&command), adapter(&example));
     let config = fs::read_to_string(command.join("adapter/adapter_config.json")).unwrap();
     assert!(config.contains("phantom-2"), "{config}");
-}
-
-fn checkpoints(run: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.join("manifest.json").exists()).collect()
 }
 
 #[test]
@@ -83,11 +41,7 @@ fn a_killed_run_is_resumed_by_its_folder_alone_and_refuses_what_would_change_it(
     ];
     finished(&mut train(&whole, &longer));
     let mut child = train(&killed, &longer).stderr(Stdio::null()).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while checkpoints(&killed).is_empty() {
-        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no checkpoint was written");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_checkpoints(1, &killed, &mut child);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!killed.join("adapter").exists(), "the run was over before it was killed");
@@ -156,19 +110,6 @@ fn newest_weights_and_swaps_are_within_reach_and_a_dry_run_computes_nothing() {
     assert!(!versions.is_empty() && versions.iter().all(|runs| runs[0][1].as_u64().unwrap() > 0), "{versions:?}");
 }
 
-/// A short run without evaluations.
-fn bare(out: &Path, more: &[&str]) -> Command {
-    let mut command = train(out, &["--set", "evaluation.tests=false"]);
-    command.args(more);
-    command
-}
-
-fn resumed(run: &Path) -> Command {
-    let mut command = addendum();
-    command.args(["train", "--resume"]).arg(run);
-    command
-}
-
 #[test]
 fn a_run_killed_at_twenty_instants_some_of_them_in_a_checkpoint_ends_in_the_same_adapter() {
     let dir = tempfile::tempdir().unwrap();
@@ -208,11 +149,7 @@ fn a_signal_leaves_a_checkpoint_and_a_second_one_ends_at_once() {
     };
     let started = |run: &Path, more: &[&str]| {
         let mut child = bare(run, more).stderr(Stdio::null()).spawn().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(120);
-        while checkpoints(run).is_empty() {
-            assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no checkpoint was written");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_for_checkpoints(1, run, &mut child);
         child
     };
     for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
@@ -226,11 +163,7 @@ fn a_signal_leaves_a_checkpoint_and_a_second_one_ends_at_once() {
     // The learner does not come back, so the first signal waits for it.
     let run = dir.path().join("twice");
     let mut child = started(&run, &["--fault", "learner=hang#3"]);
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while checkpoints(&run).len() < 2 {
-        assert!(Instant::now() < deadline, "no second checkpoint was written");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_checkpoints(2, &run, &mut child);
     std::thread::sleep(Duration::from_secs(1));
     send("INT", &child);
     std::thread::sleep(Duration::from_secs(1));

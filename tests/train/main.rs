@@ -1,0 +1,6 @@
+//! `addendum train` as its users meet it.
+
+mod common;
+#[cfg(target_os = "linux")]
+mod files;
+mod runs;
