@@ -7,7 +7,7 @@ use std::{
     sync::LazyLock,
 };
 
-use addendum_house::{Area, Links, Message, messages, page};
+use addendum_house::{Area, Kind, Links, Message, messages, page};
 
 fn house() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -101,13 +101,20 @@ fn errors_of_every_kind_are_read_from_the_code() {
         found.unwrap_or_else(|| panic!("no message of {area:?} says `{text}`"))
     };
     assert_eq!(with(Area::Run, "another process is at work").text, "another process is at work in the folder {path}");
-    let replaced = with(Area::Editor, "edit config");
-    assert_eq!(replaced.text, "edit config: {field} is {value}, expected {expected}");
-    assert!(replaced.meaning.as_ref().is_some_and(|meaning| meaning.starts_with("A value of `EditConfig`")));
+    let refused = with(Area::Editor, "edit config");
+    assert_eq!(refused.text, "edit config: {field} is {value}, expected {expected}");
+    assert!(refused.meaning.as_ref().is_some_and(|meaning| meaning.contains("out of its range")), "{refused:?}");
     // `bail!`, `ensure!` and `context` of the commands.
     assert_eq!(with(Area::Command, "problems must be mended").text, "{problems} problems must be mended first");
     with(Area::Command, "expected --temperature above 0");
     with(Area::Command, "the metrics recorder cannot be installed: {reason}");
     // A reason inside of another message.
     with(Area::Data, "is UTF-16 text; expected UTF-8");
+}
+
+#[test]
+fn every_variant_of_an_error_says_when_it_happens() {
+    let silent: Vec<_> =
+        MESSAGES.iter().filter(|message| message.kind == Kind::Error && message.meaning.is_none()).collect();
+    assert!(silent.is_empty(), "errors without documentation: {silent:#?}");
 }
