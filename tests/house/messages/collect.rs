@@ -7,7 +7,10 @@ use syn::{
     visit::{self, Visit},
 };
 
-use super::{Area, Kind, Message, text};
+use super::{
+    message::{Area, Kind, Message},
+    text,
+};
 use crate::module::is_test;
 
 /// The messages of `items`, which are those of the module `name`.

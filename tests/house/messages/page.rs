@@ -5,7 +5,7 @@ use std::{
     fmt::Write,
 };
 
-use super::{Area, Kind, Message};
+use super::message::{Area, Kind, Message};
 
 const HEAD: &str = "\
 # Troubleshooting by message
