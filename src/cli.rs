@@ -14,6 +14,7 @@ mod exit;
 mod generate;
 mod init;
 mod merge;
+mod metrics;
 mod output;
 mod phantoms;
 mod policy;
@@ -80,6 +81,9 @@ enum Command {
     /// Make dataset folders of public datasets, and check any.
     #[command(subcommand)]
     Data(data::Data),
+    /// Print what every metric means, as docs/metrics.md has it.
+    #[command(hide = true)]
+    Metrics,
     /// Print a script that completes commands and options in a shell.
     Completions(completions::CompletionArgs),
 }
@@ -118,6 +122,7 @@ impl Command {
             Self::Init(args) => init::run(args),
             Self::Phantoms(args) => phantoms::run(args),
             Self::Data(command) => data::run(command, progress),
+            Self::Metrics => metrics::run(),
             Self::Completions(args) => completions::run(args, Cli::command()),
         }
     }

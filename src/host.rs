@@ -12,6 +12,11 @@ pub fn peak_resident() -> Option<u64> {
     bytes("/proc/self/status", "VmHWM")
 }
 
+/// The memory that this process has resident now, in bytes.
+pub fn resident() -> Option<u64> {
+    bytes("/proc/self/status", "VmRSS")
+}
+
 /// Memory that this machine can still give, in bytes.
 pub fn available_memory() -> Option<u64> {
     bytes("/proc/meminfo", "MemAvailable")
@@ -27,6 +32,19 @@ pub fn free_disk(path: &Path) -> Option<u64> {
 /// Bytes that the disk under an existing path can still give to this user.
 #[cfg(not(unix))]
 pub fn free_disk(_: &Path) -> Option<u64> {
+    None
+}
+
+/// Bytes of the disk under an existing path.
+#[cfg(unix)]
+pub fn disk_size(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    disk.f_blocks.checked_mul(disk.f_frsize)
+}
+
+/// Bytes of the disk under an existing path.
+#[cfg(not(unix))]
+pub fn disk_size(_: &Path) -> Option<u64> {
     None
 }
 
@@ -70,7 +88,8 @@ mod tests {
     fn linux_tells_memory_disk_and_processor() {
         assert!(peak_resident().unwrap() > 1 << 20);
         assert!(available_memory().unwrap() > 1 << 20);
-        assert!(free_disk(&std::env::temp_dir()).is_some());
+        assert!(resident().unwrap() <= peak_resident().unwrap());
+        assert!(free_disk(&std::env::temp_dir()).unwrap() <= disk_size(&std::env::temp_dir()).unwrap());
         assert_eq!(free_disk("/no/such/place".as_ref()), None);
     }
 }

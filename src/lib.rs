@@ -11,6 +11,7 @@ pub mod qwen;
 pub mod report;
 pub mod serve;
 pub mod study;
+pub mod telemetry;
 pub mod threads;
 pub mod train;
 mod values;

@@ -13,6 +13,7 @@ pub mod run_folder;
 mod scale;
 mod svg;
 pub mod table;
+pub mod tensorboard;
 pub mod terminal;
 
 use std::{io, path::PathBuf};

@@ -18,6 +18,11 @@ pub(crate) struct Divergence {
 }
 
 impl Divergence {
+    /// The signs that the last steps show.
+    pub fn present(&self) -> &BTreeSet<Sign> {
+        &self.seen
+    }
+
     /// Takes a step in; the signs that have come up with it.
     pub fn observe(&mut self, record: &StepRecord, config: &DivergenceConfig) -> Vec<Diverging> {
         let StepRecord { reward_sampled, stats, response_length, .. } = record;

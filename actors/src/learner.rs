@@ -140,6 +140,7 @@ fn publish<S>(
     report(&record, compute, stats, &mut trainer.reported);
     let counted = trainer.endurance.count(&record, dead, &context.config);
     let diverging = trainer.divergence.observe(&record, &context.config.divergence);
+    telemetry::diverging(trainer.divergence.present());
     context.recorder.put(RecorderMessage::Step { record: Box::new(record), samples });
     if let Some(error) = went_wrong(step, diverging, context) {
         context.fail(error);
@@ -168,7 +169,7 @@ fn publish<S>(
 /// those from before the steps that show it.
 fn went_wrong<S>(step: u64, signs: Vec<Diverging>, context: &Context<S>) -> Option<RunError> {
     for found in &signs {
-        telemetry::diverging(found.sign);
+        telemetry::diverged(found.sign);
         context.recorder.put(RecorderMessage::Event(Event::Diverging { step, found: *found }));
     }
     let found = signs.into_iter().next().filter(|_| context.config.divergence.stop)?;

@@ -338,7 +338,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             witness.board.gone(ticket);
             witness.trace.ended(ticket, ending);
         });
-        telemetry::watched();
+        telemetry::begun(&self.config, gate.version());
         let buffer = ReplayBuffer::new(&gate);
         let outlook = Outlook {
             dataset: self.dataset.clone(),

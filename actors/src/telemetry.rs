@@ -1,110 +1,24 @@
-//! Metrics of every stage, named `addendum_<stage>_<what>_<unit>`.
+//! Metrics of every stage.
 //!
 //! They go through the `metrics` facade: without an exporter they cost next to nothing. Call [`describe`] after
 //! installing one.
 
-use std::time::Duration;
+mod table;
 
-use addendum_replay::{Batch, Origin};
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use std::{collections::BTreeSet, time::Duration};
 
-use crate::{Load, Scores, Sign, StepRecord};
+use addendum_replay::{Batch, Origin, PolicyVersion};
+use addendum_rewards::telemetry as rewards;
+use metrics::{counter, gauge, histogram};
 
-/// Bucket bounds by metric name, for exporters that want histograms instead of summaries.
-pub const BUCKETS: &[(&str, &[f64])] = &[
-    ("addendum_stage_queue_wait_seconds", SECONDS),
-    ("addendum_sampler_group_duration_seconds", SECONDS),
-    ("addendum_learner_step_duration_seconds", SECONDS),
-    ("addendum_sampler_response_length_tokens", &[8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0]),
-    ("addendum_reward_component_score", SCORES),
-    ("addendum_reward_group_score", SCORES),
-    ("addendum_editor_gain_score", &[-1.0, -0.5, -0.2, -0.1, 0.0, 0.1, 0.2, 0.5, 1.0, 2.0]),
-    ("addendum_replay_staleness_versions", &[0.0, 1.0, 2.0, 3.0, 4.0, 8.0, 16.0]),
-];
+use crate::{Load, RunConfig, Scores, Sign, StepRecord};
 
-const SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
-const SCORES: &[f64] = &[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2.0, 3.0];
+pub use table::METRICS;
 
-/// Registers the help text of every metric with the installed recorder.
+/// Registers the metrics of a run, those of the rewards included, with the installed recorder.
 pub fn describe() {
-    describe_sampling();
-    describe_learning();
-    describe_running();
-}
-
-fn describe_sampling() {
-    describe_counter!("addendum_sampler_rollouts_total", "Reports sampled");
-    describe_counter!("addendum_sampler_tokens_total", "Tokens sampled");
-    describe_counter!("addendum_sampler_truncated_rollouts_total", "Sampled reports that hit the length limit");
-    describe_gauge!("addendum_sampler_truncated_ratio", "Share of the last batch's sampled reports that hit the limit");
-    describe_gauge!("addendum_sampler_swapped_ratio", "Share of the last batch's tokens from swapped-in weights");
-    describe_gauge!("addendum_sampler_under_way_sequences", "Reports that a sampler writes at the moment");
-    describe_gauge!("addendum_sampler_cache_used_ratio", "Share of a sampler's cache that is taken");
-    describe_gauge!("addendum_sampler_busy_ratio", "Share of the time that samplers compute");
-    describe_gauge!("addendum_sampler_throughput_tokens_per_second", "Tokens sampled per second over the last step");
-    describe_histogram!("addendum_sampler_group_duration_seconds", Unit::Seconds, "Time to sample a group");
-    describe_histogram!("addendum_sampler_response_length_tokens", "Length of sampled reports, end token included");
-    describe_counter!("addendum_editor_edits_total", "Edits by operation and rule, none included");
-    describe_histogram!("addendum_editor_gain_score", "Reward of an edited report minus that of its source");
-    describe_gauge!("addendum_editor_mean_gain_score", "Mean gain of the last batch's edits by operation");
-    describe_gauge!("addendum_editor_duplicate_ratio", "Share of the last batch's copies that needed no edit");
-    describe_counter!("addendum_select_dropped_rollouts_total", "Judged reports left out of their groups, by reason");
-    describe_counter!("addendum_select_fresh_rollouts_total", "Samples that took the places of edited copies");
-    describe_histogram!("addendum_reward_group_score", "Mean reward of a group");
-    describe_histogram!("addendum_reward_component_score", "Mean of a reward component over a group, unweighted");
-    describe_gauge!("addendum_reward_batch_mean_score", "Mean reward of the last batch by origin of the report");
-    describe_counter!("addendum_reward_zero_variance_groups_total", "Groups whose rewards are all equal");
-    addendum_rewards::telemetry::describe();
-}
-
-fn describe_learning() {
-    describe_gauge!("addendum_learner_reward_std_score", "Mean standard deviation of rewards within a group");
-    describe_gauge!("addendum_learner_policy_loss_nats", "Loss of the last step, KL term included");
-    describe_gauge!("addendum_learner_reference_kl_nats", "KL to the reference policy, k3 estimate");
-    describe_gauge!("addendum_learner_entropy_nats", "Entropy of the policy per token");
-    describe_gauge!(
-        "addendum_learner_logprob_difference_nats",
-        "Mean absolute difference of behaviour and proximal log-probabilities"
-    );
-    describe_gauge!("addendum_learner_importance_weight_ratio", "Mean truncated importance weight of sampled tokens");
-    describe_gauge!("addendum_learner_effective_sample_size_ratio", "Effective share of the sampled tokens");
-    describe_gauge!("addendum_learner_clip_fraction_ratio", "Share of tokens whose ratio was clipped");
-    describe_gauge!("addendum_learner_gradient_norm", "L2 norm of the gradient before clipping");
-    describe_gauge!("addendum_learner_learning_rate_ratio", "Learning rate of the last step");
-    describe_counter!("addendum_learner_steps_total", "Training steps done");
-    describe_counter!(
-        "addendum_learner_skipped_steps_total",
-        "Updates skipped because they or their gradient were not finite"
-    );
-    describe_counter!(
-        "addendum_learner_out_of_memory_total",
-        "Times that a device was full and micro-batches were halved"
-    );
-    describe_counter!("addendum_learner_divergences_total", "Signs that training goes wrong, by sign");
-    describe_histogram!("addendum_learner_step_duration_seconds", Unit::Seconds, "Compute time of a training step");
-    describe_gauge!("addendum_learner_busy_ratio", "Share of the time that the learner computes");
-    describe_gauge!("addendum_learner_policy_version", "Newest published policy version");
-    describe_gauge!("addendum_evaluation_score", "Scores of the last evaluation, by metric");
-    describe_counter!("addendum_evaluator_evaluations_total", "Evaluations done, by outcome");
-}
-
-fn describe_running() {
-    describe_histogram!("addendum_replay_staleness_versions", "Age of groups when they are trained on");
-    describe_gauge!("addendum_replay_tickets_in_flight", "Tickets out of the gate");
-    describe_counter!("addendum_replay_evictions_total", "Groups evicted because they grew too old");
-    describe_counter!("addendum_replay_retries_total", "Tickets issued again");
-    describe_counter!("addendum_replay_redraws_total", "Groups that were not worth a step and were replaced");
-    describe_gauge!("addendum_replay_dead_letters", "Tickets that used up their attempts");
-    describe_histogram!(
-        "addendum_stage_queue_wait_seconds",
-        Unit::Seconds,
-        "Wait of groups for a stage, of samplers for a ticket, of the learner for a batch"
-    );
-    describe_counter!("addendum_stage_failures_total", "Groups that a stage gave up");
-    describe_counter!("addendum_supervisor_restarts_total", "Actors restarted");
-    describe_counter!("addendum_supervisor_stalls_total", "Times that nothing moved, by what came of it: told, ended");
-    describe_counter!("addendum_recorder_checkpoints_total", "Checkpoints written");
-    describe_counter!("addendum_recorder_observer_panics_total", "Events at which the observer panicked");
+    rewards::describe(METRICS);
+    rewards::describe(rewards::METRICS);
 }
 
 /// What the sampler with the given index holds.
@@ -141,14 +55,30 @@ pub(crate) fn stalled(outcome: &'static str) {
     counter!("addendum_supervisor_stalls_total", "outcome" => outcome).increment(1);
 }
 
-pub(crate) fn diverging(sign: Sign) {
+pub(crate) fn diverged(sign: Sign) {
     counter!("addendum_learner_divergences_total", "sign" => sign.name()).increment(1);
 }
 
-/// Makes what a run is watched for visible before it happens.
-pub(crate) fn watched() {
+/// The signs that the last steps show.
+pub(crate) fn diverging(signs: &BTreeSet<Sign>) {
+    for sign in Sign::ALL {
+        let present = u8::from(signs.contains(&sign));
+        gauge!("addendum_learner_diverging", "sign" => sign.name()).set(f64::from(present));
+    }
+}
+
+/// What is known of a run before its first step, from this version on: what it is held against, and what it is watched for.
+pub(crate) fn begun(config: &RunConfig, version: PolicyVersion) {
+    set("addendum_learner_planned_steps", config.steps as f64);
+    set("addendum_learner_policy_version", version.0 as f64);
+    set("addendum_replay_staleness_bound_versions", config.staleness as f64);
+    set("addendum_replay_dead_letters", 0.0);
+    diverging(&BTreeSet::new());
     for outcome in ["told", "ended"] {
         counter!("addendum_supervisor_stalls_total", "outcome" => outcome).increment(0);
+    }
+    for outcome in ["done", "failed"] {
+        counter!("addendum_evaluator_evaluations_total", "outcome" => outcome).increment(0);
     }
     for sign in Sign::ALL {
         counter!("addendum_learner_divergences_total", "sign" => sign.name()).increment(0);
@@ -176,6 +106,16 @@ pub(crate) fn evaluated(scores: Option<&Scores>) {
     counter!("addendum_evaluator_evaluations_total", "outcome" => outcome).increment(1);
     for (name, score) in scores.into_iter().flatten() {
         finite(*score, |score| gauge!("addendum_evaluation_score", "metric" => name.clone()).set(score));
+    }
+}
+
+/// The best of each score among all evaluations of a run.
+pub(crate) fn best(evaluations: &[(PolicyVersion, Scores)]) {
+    let names: BTreeSet<&String> = evaluations.iter().flat_map(|(_, scores)| scores.keys()).collect();
+    for name in names {
+        let scores = evaluations.iter().filter_map(|(_, scores)| scores.get(name)).copied();
+        let best = scores.filter(|score| score.is_finite()).reduce(f64::max);
+        best.into_iter().for_each(|best| gauge!("addendum_evaluation_best_score", "metric" => name.clone()).set(best));
     }
 }
 
@@ -215,6 +155,7 @@ pub(crate) fn batch(batch: &Batch) {
 /// What a finished step tells; evictions and retries are those since the step before.
 pub(crate) fn step(record: &StepRecord, compute: Duration, evictions: u64, retries: u64) {
     counter!("addendum_learner_steps_total").increment(1);
+    counter!("addendum_learner_groups_total").increment(record.groups as u64);
     counter!("addendum_learner_skipped_steps_total").increment(u64::from(record.stats.skipped));
     counter!("addendum_learner_out_of_memory_total").increment(record.stats.out_of_memory);
     counter!("addendum_reward_zero_variance_groups_total").increment(record.zero_variance_groups as u64);

@@ -81,6 +81,7 @@ impl Writer {
                 folder.evaluation(*version, scores)?;
             }
             self.evaluations.push((*version, scores.clone()));
+            telemetry::best(&self.evaluations);
         }
         self.tell(&event);
         Ok(())

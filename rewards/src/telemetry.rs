@@ -1,14 +1,116 @@
-//! The help texts of this crate's metrics, for whoever installs a recorder.
+//! What a metric is, and a table of this crate's. Tables are what recorders, exporters and docs/metrics.md are told from.
 
-use ::metrics::{describe_counter, describe_gauge};
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
-/// Registers them with the installed recorder.
-pub fn describe() {
-    describe_counter!(
-        "addendum_reward_cache_lookups_total",
-        "Texts looked up among those read before, by cache and outcome"
-    );
-    describe_gauge!("addendum_reward_cache_hit_ratio", "Share of the texts of a cache that were read before");
-    describe_counter!("addendum_reward_failures_total", "Failed calls of a reward component, later attempts included");
-    describe_counter!("addendum_reward_service_failures_total", "Failed requests to a reward service");
+/// A metric that is published, under the name that Prometheus knows it by: `addendum_<stage>_<what>_<unit>`.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// What its values count or measure.
+    pub unit: &'static str,
+    /// The labels that it always has, each with what it tells.
+    pub labels: &'static [(&'static str, &'static str)],
+    /// A phrase.
+    pub meaning: &'static str,
 }
+
+/// How a metric moves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Only upwards, from zero when the process starts.
+    Counter,
+    /// Both ways.
+    Gauge,
+    /// Observations, counted in buckets with these upper bounds.
+    Histogram(&'static [f64]),
+}
+
+impl Kind {
+    /// As the exposition format calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+type Labels = &'static [(&'static str, &'static str)];
+
+impl Metric {
+    pub const fn counter(name: &'static str, unit: &'static str, labels: Labels, meaning: &'static str) -> Self {
+        Self { name, kind: Kind::Counter, unit, labels, meaning }
+    }
+
+    pub const fn gauge(name: &'static str, unit: &'static str, labels: Labels, meaning: &'static str) -> Self {
+        Self { name, kind: Kind::Gauge, unit, labels, meaning }
+    }
+
+    pub const fn histogram(
+        name: &'static str,
+        unit: &'static str,
+        labels: Labels,
+        bounds: &'static [f64],
+        meaning: &'static str,
+    ) -> Self {
+        Self { name, kind: Kind::Histogram(bounds), unit, labels, meaning }
+    }
+
+    /// The buckets of a histogram.
+    pub fn bounds(&self) -> Option<&'static [f64]> {
+        match self.kind {
+            Kind::Histogram(bounds) => Some(bounds),
+            Kind::Counter | Kind::Gauge => None,
+        }
+    }
+}
+
+/// Registers the metrics of a table with the installed recorder. Counters that have no labels are published at once: a rate
+/// can tell that nothing happened from that nothing is known.
+pub fn describe(table: &[Metric]) {
+    for Metric { name, kind, unit, labels, meaning } in table {
+        let unit = Unit::from_string(unit).unwrap_or(Unit::Count);
+        match kind {
+            Kind::Counter => {
+                describe_counter!(*name, unit, *meaning);
+                if labels.is_empty() {
+                    counter!(*name).increment(0);
+                }
+            }
+            Kind::Gauge => describe_gauge!(*name, unit, *meaning),
+            Kind::Histogram(_) => describe_histogram!(*name, unit, *meaning),
+        }
+    }
+}
+
+const CACHE: (&str, &str) = ("cache", "a back end's name; in a server `predict` or `analyze`");
+
+/// Of reward back ends and the clients of reward services.
+pub const METRICS: &[Metric] = &[
+    Metric::counter(
+        "addendum_reward_cache_lookups_total",
+        "lookups",
+        &[CACHE, ("outcome", "`hit` or `miss`")],
+        "Texts looked up among those read before",
+    ),
+    Metric::gauge(
+        "addendum_reward_cache_hit_ratio",
+        "ratio",
+        &[CACHE],
+        "Share of the looked-up texts that were read before, since the process started",
+    ),
+    Metric::counter(
+        "addendum_reward_failures_total",
+        "calls",
+        &[("component", "`labeller`, `entity extractor`, `graph extractor` or another back end")],
+        "Failed calls of a reward back end, later attempts included",
+    ),
+    Metric::counter(
+        "addendum_reward_service_failures_total",
+        "requests",
+        &[],
+        "Failed requests to reward services, later attempts included",
+    ),
+];

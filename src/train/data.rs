@@ -199,7 +199,6 @@ impl Data {
 
     /// Tells the metrics what was left out.
     pub(super) fn measure(&self) {
-        metrics::describe_gauge!("addendum_data_skipped_entries", "Entries that are no studies, by set");
         for (set, bad) in &self.skipped {
             metrics::gauge!("addendum_data_skipped_entries", "set" => set.clone()).set(bad.rows.len() as f64);
         }

@@ -1,14 +1,23 @@
 //! The Prometheus endpoint.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use addendum_actors::telemetry;
+use addendum_actors::telemetry as actors;
+use addendum_rewards::telemetry as rewards;
 use anyhow::{Context, Result};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use metrics::gauge;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::settings::Problem;
+use crate::{host, telemetry};
+
+/// How often the machine is looked at.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// How a run can be watched.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +25,8 @@ use super::settings::Problem;
 pub struct TelemetryConfig {
     /// Serve Prometheus metrics at this address, such as 127.0.0.1:9464.
     pub metrics_address: Option<String>,
+    /// Write the figures of steps and evaluations for TensorBoard too, into the folder `tensorboard` of the run.
+    pub tensorboard: bool,
 }
 
 impl TelemetryConfig {
@@ -39,16 +50,41 @@ pub fn available(address: SocketAddr) -> Result<()> {
     std::net::TcpListener::bind(address).map(drop).with_context(|| format!("metrics address {address} cannot be used"))
 }
 
-/// Serves `http://<address>/metrics` for the rest of the process. Call it once, within a tokio runtime.
-pub fn serve(address: SocketAddr) -> Result<()> {
-    let mut builder = PrometheusBuilder::new();
-    for (name, buckets) in telemetry::BUCKETS {
-        builder = builder.set_buckets_for_metric(Matcher::Full((*name).into()), buckets)?;
-    }
+/// Serves `http://<address>/metrics` for the rest of the process, with what the machine has left of memory and of the
+/// folder's disk; `facts` tell which run this is. Call it once, within a tokio runtime.
+///
+/// # Errors
+/// The address cannot be used.
+pub fn serve(address: SocketAddr, folder: &Path, facts: &[(&'static str, String)]) -> Result<()> {
     // Bound before the exporter binds it, so that a taken port is told here and not on a background task.
     available(address)?;
-    builder.with_http_listener(address).install().with_context(|| format!("metrics address {address}"))?;
-    telemetry::describe();
+    let builder = telemetry::exporter()?.with_http_listener(address);
+    builder.install().with_context(|| format!("metrics address {address}"))?;
+    rewards::describe(telemetry::METRICS);
+    actors::describe();
+    gauge!("addendum_run_info", facts).set(1.0);
+    tokio::spawn(watch(folder.to_owned()));
     tracing::info!("metrics: http://{address}/metrics");
     Ok(())
+}
+
+/// Looks at the machine every few seconds, on a thread that a slow disk may hold up.
+async fn watch(folder: PathBuf) {
+    let mut ticks = tokio::time::interval(LOOK);
+    loop {
+        ticks.tick().await;
+        let folder = folder.clone();
+        let _ = tokio::task::spawn_blocking(move || look(&folder)).await;
+    }
+}
+
+fn look(folder: &Path) {
+    let sizes = [
+        ("addendum_run_disk_free_bytes", host::free_disk(folder)),
+        ("addendum_run_disk_size_bytes", host::disk_size(folder)),
+        ("addendum_run_resident_memory_bytes", host::resident()),
+    ];
+    for (name, size) in sizes {
+        size.into_iter().for_each(|bytes| gauge!(name).set(bytes as f64));
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use addendum_actors::Pipeline;
+use addendum_actors::{Event, Pipeline};
 use addendum_policy::Adapter;
+use addendum_replay::Mode;
 use anyhow::{Context, Result, bail};
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
     settings::Settings,
 };
 use crate::qwen::Prompts;
-use crate::report::{plots, progress::Progress, results, run_folder::RunFolder};
+use crate::report::{plots, progress::Progress, results, run_folder::RunFolder, tensorboard::Tensorboard};
 
 /// A run with everything loaded.
 pub struct Run {
@@ -75,6 +76,22 @@ impl Run {
         held_out::on_sets(&self.data.tests, prompts, adapter, &sampling, metrics, &self.progress, &self.interrupt)
     }
 
+    /// What tells this run from others, by the names that its metrics have for it.
+    fn facts(&self) -> [(&'static str, String); 5] {
+        let (settings, folder) = (&self.settings, self.folder.path().file_name().unwrap_or_default());
+        let mode = match settings.run.mode {
+            Mode::FixedLag => "fixed_lag",
+            Mode::Latest => "latest",
+        };
+        [
+            ("run", folder.to_string_lossy().into_owned()),
+            ("method", settings.method().into()),
+            ("algorithm", settings.algorithm.name.clone()),
+            ("mode", mode.into()),
+            ("version", env!("CARGO_PKG_VERSION").into()),
+        ]
+    }
+
     /// Samples, edits, scores and learns until all steps are done; then writes the adapter and the plots.
     ///
     /// # Errors
@@ -82,12 +99,19 @@ impl Run {
     pub async fn train(mut self) -> Result<(Self, Adapter)> {
         let pipeline = self.pipeline.take().context("this run was trained already")?;
         if let Some(address) = self.settings.telemetry.address()? {
-            prometheus::serve(address)?;
+            prometheus::serve(address, self.folder.path(), &self.facts())?;
             self.data.measure();
         }
         let training = self.progress.training(self.name.as_str(), self.settings.run.steps);
         let resume = || format!("`addendum train --resume {}` goes on", self.folder.path().display());
-        let summary = pipeline.observer(training.observer()).run().await.with_context(resume)?;
+        let mut shown = training.observer();
+        let folder = self.folder.path().join("tensorboard");
+        let mut board = self.settings.telemetry.tensorboard.then(|| Tensorboard::create(&folder)).transpose()?;
+        let observer = move |event: &Event| {
+            shown(event);
+            board.iter_mut().for_each(|board| board.observe(event));
+        };
+        let summary = pipeline.observer(observer).run().await.with_context(resume)?;
         training.finish();
         for letter in summary.dead_letters.values() {
             self.progress.note(format!("gave up: {letter}"));
