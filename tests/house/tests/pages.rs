@@ -19,7 +19,8 @@ static MESSAGES: LazyLock<Vec<Message>> = LazyLock::new(|| messages(&house()));
 fn pages() -> Vec<PathBuf> {
     let docs = fs::read_dir(house().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let mut pages: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect();
-    let others = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "monitoring/README.md", "rewards/README.md"];
+    let others =
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "monitoring/README.md", "rewards/README.md"];
     pages.extend(others.map(|name| house().join(name)));
     pages.sort();
     pages
