@@ -29,6 +29,7 @@ async fn main() -> anyhow::Result<()> {
         "algorithm.dynamic_sampling=true",
         "learner.objective.aggregation=seq-mean-token-sum",
         "learner.schedule.learning_rate=1e-4",
+        "learner.schedule.warmup_steps=0",
         "run.steps=4",
         "run.batch_groups=2",
         "run.variant=grpo",

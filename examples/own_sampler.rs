@@ -30,7 +30,8 @@ impl AsyncSampler<Adapter> for Engine {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let sets = ["run.steps=4", "run.batch_groups=4", "data.phantoms.held_out=16"].map(String::from);
+    let sets = ["run.steps=4", "learner.schedule.warmup_steps=0", "run.batch_groups=4", "data.phantoms.held_out=16"]
+        .map(String::from);
     let file = Some("configs/phantoms.toml".as_ref());
     let settings = Settings::load(&Sources { file, sets: &sets })?;
     let sampling = settings.sampling.clone();

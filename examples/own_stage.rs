@@ -35,7 +35,8 @@ impl AsyncStage for Veto {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let url = std::env::args().nth(1).map_or_else(service, Ok)?;
-    let sets = ["run.steps=4", "run.batch_groups=2", "data.phantoms.held_out=16"].map(String::from);
+    let sets = ["run.steps=4", "learner.schedule.warmup_steps=0", "run.batch_groups=2", "data.phantoms.held_out=16"]
+        .map(String::from);
     let file = Some("configs/phantoms.toml".as_ref());
     let settings = Settings::load(&Sources { file, sets: &sets })?;
     let stage = Pool::asynchronous("veto", 8, move || Ok(Veto(url.clone()))).timeout(Duration::from_secs(10));

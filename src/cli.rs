@@ -6,6 +6,8 @@ mod completions;
 mod config;
 mod data;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod edit;
 mod eval;
 mod exit;

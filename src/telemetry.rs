@@ -96,7 +96,7 @@ const INTRODUCTION: &str = "\
 # Metrics
 
 `addendum train` serves them at `telemetry.metrics_address`, `addendum serve-rewards` at `/metrics`, in the text format of
-Prometheus. [monitoring/](../monitoring/README.md) has a dashboard and alerts made of them.
+Prometheus. [monitoring/](../monitoring) has a dashboard and alerts made of them.
 
 A counter counts from zero when its process starts; ask for its `rate` or `increase`. A histogram `NAME` is there as
 `NAME_bucket` (with the label `le`), `NAME_sum` and `NAME_count`. A gauge is not there before it is first known, and a mean

@@ -1,4 +1,5 @@
-//! Which module of a crate uses which: read from the sources, so that circles are seen.
+//! What can be read off the sources and the pages: which module uses which, so that circles are seen; which messages users
+//! may meet; which links lead where.
 //!
 //! A module is a file. It uses another one where a path of it leads there: in a `use` that is not a re-export, or
 //! anywhere in its code. A path through a re-export (`pub use`) leads to the module that defines the item, so a parent
@@ -7,7 +8,11 @@
 #![forbid(unsafe_code)]
 
 mod graph;
+mod links;
+mod messages;
 mod module;
 mod paths;
 
 pub use graph::Graph;
+pub use links::Links;
+pub use messages::{Area, Kind, Message, messages, page};

@@ -13,9 +13,11 @@ use serde_json::{Map, Value};
 /// What can be wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A file of reports cannot be read. Check its path.
     #[error("{}: {reason}", path.display())]
     Read { path: PathBuf, reason: io::Error },
-    /// A place in a file, and what is wrong there.
+    /// A file of reports is not in the form that its ending names, or an entry lacks a report. Correct it at the place in
+    /// the message.
     #[error("{place}: {problem}")]
     Content { place: String, problem: String },
 }

@@ -39,6 +39,8 @@ pub struct Pair {
 pub enum Error {
     #[error(transparent)]
     File(#[from] items::Error),
+    /// Reports and references have no ids in common, so their order joins them, and there are not as many of both. Name
+    /// their ids with `--id`, or see which are missing.
     #[error("{} holds {hypotheses} reports and {} holds {references}; expected as many of both", hyps.display(), refs.display())]
     Counts { hyps: PathBuf, hypotheses: usize, refs: PathBuf, references: usize },
 }
