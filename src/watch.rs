@@ -5,20 +5,30 @@
 //! watched does not notice.
 
 mod change;
-pub mod draw;
+mod draw;
 mod endpoint;
 mod error;
 mod exposition;
 mod folder;
-pub mod plain;
+mod plain;
 mod rollouts;
-pub mod screen;
-pub mod source;
+mod screen;
+mod source;
 mod tail;
-pub mod ui;
-pub mod view;
+mod ui;
+mod view;
 
+pub use draw::Theme;
 pub use error::SourceError;
+pub use screen::show;
 pub use source::Source;
-pub use ui::Ui;
-pub use view::View;
+
+use ui::Ui;
+use view::View;
+
+/// What there is to see at the moment, as plain text.
+pub fn snapshot(source: &mut Source) -> String {
+    let mut view = View::new(source.to_string());
+    source.news().into_iter().for_each(|update| view.apply(update));
+    plain::snapshot(&view)
+}

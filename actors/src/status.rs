@@ -10,6 +10,7 @@ pub const STATUS: &str = "status.json";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunStatus {
+    /// Whether it goes on, and how it ended if not.
     pub state: RunState,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,11 +40,13 @@ pub struct RunStatus {
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     #[default]
+    /// It goes on.
     Running,
     /// All steps are done.
     Finished,
     /// Somebody stopped it; it can be resumed.
     Stopped,
+    /// It ended with an error, which is beside it.
     Failed,
 }
 
@@ -51,6 +54,7 @@ pub enum RunState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ActorStatus {
+    /// Such as `sampler-0`, `learner`, or that of a stage.
     pub name: String,
     /// Those who work under this name: the workers of a stage, or one.
     pub workers: usize,

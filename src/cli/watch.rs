@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stdout};
 use addendum::{
     report::terminal::Paint,
     train::interrupt::Interrupt,
-    watch::{Source, View, draw::Theme, plain, screen},
+    watch::{Source, Theme, show, snapshot},
 };
 use anyhow::Result;
 use clap::Args;
@@ -25,10 +25,8 @@ pub struct WatchArgs {
 pub fn run(args: &WatchArgs) -> Result<()> {
     let mut source = beforehand(Source::open(&args.target).map_err(Into::into))?;
     if args.once || !stdout().is_terminal() {
-        let mut view = View::new(source.to_string());
-        source.news().into_iter().for_each(|update| view.apply(update));
-        return output::print(&plain::snapshot(&view));
+        return output::print(&snapshot(&mut source));
     }
     let interrupt = Interrupt::listen()?;
-    screen::show(source, Theme { colours: Paint::from_environment().has_colours() }, || interrupt.check())
+    show(source, Theme { colours: Paint::from_environment().has_colours() }, || interrupt.check())
 }

@@ -36,7 +36,9 @@ pub const MOST_BYTES: usize = 5_000_000;
 pub struct Page<'a> {
     /// What the runs' own names stand in for where it is not given.
     pub title: Option<&'a str>,
+    /// At least one, and no more than [`MOST_RUNS`].
     pub runs: &'a [Run],
+    /// Finds the studies that the gallery shows.
     pub find: &'a Find<'a>,
 }
 

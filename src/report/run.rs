@@ -23,11 +23,15 @@ use super::{
     timeline::{TIMELINE, Timeline},
 };
 
-/// Files of a run folder.
+/// Every setting.
 pub const CONFIG: &str = "config.toml";
+/// One line per step.
 pub const METRICS: &str = "metrics.jsonl";
+/// Some rollouts of each step.
 pub const ROLLOUTS: &str = "rollouts.jsonl";
+/// Scores on held-out studies by policy version.
 pub const EVALUATIONS: &str = "evaluations.jsonl";
+/// The final scores.
 pub const SUMMARY: &str = "summary.json";
 
 /// A policy by name, and its scores on each test set.
@@ -40,6 +44,7 @@ pub struct Run {
     pub path: PathBuf,
     /// The folder's name.
     pub name: String,
+    /// Those of `config.toml`, by key.
     pub settings: Keys,
     /// What was measured, a line per step; a value that was not recorded is a gap.
     pub metrics: Metrics,
@@ -62,6 +67,7 @@ pub struct Run {
 /// Scores of a policy version on held-out studies.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Evaluated {
+    /// The policy version that was evaluated.
     pub version: u64,
     /// By set and score, as in `validation/radgraph_f1`.
     #[serde(deserialize_with = "finite")]

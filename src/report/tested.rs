@@ -9,8 +9,11 @@ pub const TESTS: &str = "tests.jsonl";
 /// A test study and the reports on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tested {
+    /// The test set's name.
     pub set: String,
+    /// The study's id.
     pub study: String,
+    /// What of the reference report speaks.
     pub reference: String,
     /// What the reference says of each observation, in the order of [`Observation::ALL`](addendum_rewards::Observation::ALL).
     pub truth: Labels,
@@ -23,10 +26,13 @@ pub struct Tested {
 /// A greedy report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Written {
+    /// Who wrote it, as the results' rows are called.
     pub policy: String,
+    /// Its text.
     pub report: String,
     /// The length limit came before its end.
     pub truncated: bool,
+    /// What it says of each observation.
     pub labels: Labels,
     /// RadGraph F1, partial level.
     pub radgraph: f64,

@@ -35,9 +35,11 @@ pub struct Timeline {
 pub struct Span {
     /// The place of its track.
     pub track: usize,
+    /// What it was, such as `sampling`.
     pub name: String,
     /// Seconds since the trace began.
     pub start: f64,
+    /// How long it took.
     pub seconds: f64,
 }
 

@@ -85,7 +85,7 @@ fn compare(our_base: &[f32], ours: &[f32], their_base: &[f32], theirs: &[f32]) -
         return Verdict::Unclear;
     }
     let slope = our_change.iter().zip(&their_change).map(|(a, b)| a * b).sum::<f64>() / ours;
-    if slope >= LEAST && slope <= 1.0 / LEAST { Verdict::Applied } else { Verdict::NotApplied(slope) }
+    if (LEAST..=1.0 / LEAST).contains(&slope) { Verdict::Applied } else { Verdict::NotApplied(slope) }
 }
 
 #[cfg(test)]

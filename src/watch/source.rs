@@ -6,7 +6,9 @@ use super::{endpoint::Endpoint, error::SourceError, folder::Folder, view::Update
 
 /// Something that tells what is new since it was asked before. It never writes.
 pub enum Source {
+    /// The files of a run.
     Folder(Box<Folder>),
+    /// The metrics that a run serves.
     Endpoint(Box<Endpoint>),
 }
 

@@ -8,9 +8,19 @@ use crate::report::run::Run;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The training study of a ticket's draw.
-    Training { ticket: u64, draw: u32 },
+    Training {
+        /// The ticket's number.
+        ticket: u64,
+        /// How often the ticket's study had been replaced.
+        draw: u32,
+    },
     /// The study at a place of a test set.
-    Test { set: String, index: usize },
+    Test {
+        /// The set's name.
+        set: String,
+        /// Counted from 0.
+        index: usize,
+    },
 }
 
 /// Finds a study again; or says why it cannot be found.

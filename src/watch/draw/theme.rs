@@ -5,6 +5,7 @@ use ratatui::style::{Color, Modifier, Style};
 /// How things look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
+    /// Whether there are any; `NO_COLOR` asks for none.
     pub colours: bool,
 }
 
@@ -16,31 +17,31 @@ impl Theme {
         if self.colours { Style::new().fg(colour) } else { Style::new() }
     }
 
-    pub fn curve(self, index: usize) -> Style {
+    pub(crate) fn curve(self, index: usize) -> Style {
         self.colour(CURVES[index % CURVES.len()])
     }
 
-    pub fn accent(self) -> Style {
+    pub(crate) fn accent(self) -> Style {
         self.colour(Color::Cyan)
     }
 
-    pub fn good(self) -> Style {
+    pub(crate) fn good(self) -> Style {
         self.colour(Color::Green)
     }
 
-    pub fn warning(self) -> Style {
+    pub(crate) fn warning(self) -> Style {
         self.colour(Color::Yellow).add_modifier(Modifier::BOLD)
     }
 
-    pub fn bad(self) -> Style {
+    pub(crate) fn bad(self) -> Style {
         self.colour(Color::Red).add_modifier(Modifier::BOLD)
     }
 
-    pub fn bold(self) -> Style {
+    pub(crate) fn bold(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
-    pub fn dim(self) -> Style {
+    pub(crate) fn dim(self) -> Style {
         match self.colours {
             true => Style::new().fg(Color::DarkGray),
             false => Style::new().add_modifier(Modifier::DIM),
