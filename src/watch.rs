@@ -23,7 +23,6 @@ pub use error::SourceError;
 pub use screen::show;
 pub use source::Source;
 
-use ui::Ui;
 use view::View;
 
 /// What there is to see at the moment, as plain text.

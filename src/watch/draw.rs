@@ -29,7 +29,10 @@ pub(super) use {
     tickets::out,
 };
 
-use super::{Ui, ui::Page, view::View};
+use super::{
+    ui::{Page, Ui},
+    view::View,
+};
 
 /// The least that something can be seen in.
 const LEAST: (u16, u16) = (40, 10);

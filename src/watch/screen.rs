@@ -13,10 +13,10 @@ use ratatui::{
 };
 
 use super::{
-    Source, Ui, View,
     draw::{Theme, draw},
-    ui::Wish,
-    view::Update,
+    source::Source,
+    ui::{Ui, Wish},
+    view::{Update, View},
 };
 
 /// How often the source is asked.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     report::{events::Happening, terminal::rough_duration},
-    watch::{Ui, view::View},
+    watch::{ui::Ui, view::View},
 };
 
 const KIND: usize = 18;

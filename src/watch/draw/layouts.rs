@@ -12,7 +12,7 @@ use super::{
     theme::Theme,
     tickets,
 };
-use crate::watch::{Ui, view::View};
+use crate::watch::{ui::Ui, view::View};
 
 /// From here on there is room for curves beside the figures.
 const SOME: u16 = 34;

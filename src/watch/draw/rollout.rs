@@ -13,9 +13,9 @@ use super::{
     theme::Theme,
 };
 use crate::watch::{
-    Ui,
     change::{Change, changes},
     rollouts::Shown,
+    ui::Ui,
     view::View,
 };
 
