@@ -12,6 +12,10 @@ use crate::{
     tokenizer::{PromptPart, ReportTokenizer},
 };
 
+/// Bytes of a prompt's text, images not counted. The longest clinical contexts of public datasets have some thousand; what is
+/// longer is a mistake in a dataset, and would keep a machine busy for minutes.
+const LONGEST_TEXT: usize = 1 << 15;
+
 /// What makes tokens and patches of prompts for a model of this shape.
 #[derive(Clone, Debug)]
 pub struct Processor {
@@ -91,7 +95,8 @@ impl Processor {
     /// The prompt's tokens and its images as patches.
     ///
     /// # Errors
-    /// An image that cannot be read or used, named by its file; a chat template that cannot be rendered.
+    /// An image that cannot be read or used, named by its file; a chat template that cannot be rendered; more than 32,768
+    /// bytes of text.
     pub fn tokenise(&self, prompt: &Prompt) -> Result<(PromptTokens, Vec<Patches>)> {
         let (tokens, images) = self.resize(prompt)?;
         Ok((tokens, images.iter().map(|pixels| self.images.patches(pixels)).collect()))
@@ -103,6 +108,10 @@ impl Processor {
     /// # Errors
     /// As [`Processor::tokenise`].
     pub fn resize(&self, prompt: &Prompt) -> Result<(PromptTokens, Vec<Pixels>)> {
+        if prompt.text.len() > LONGEST_TEXT {
+            let reason = format!("has {} bytes of text, expected at most {LONGEST_TEXT}", prompt.text.len());
+            return Err(Error::invalid("prompt", reason));
+        }
         let parts = prompt.parts();
         let (mut images, mut grids) = (Vec::new(), Vec::new());
         let mut pieces = Vec::with_capacity(parts.len());
@@ -125,5 +134,20 @@ impl Processor {
         let ids = self.tokenizer.chat_prompt(None, &pieces)?;
         let merge = self.config.vision.spatial_merge_size;
         Ok((PromptTokens::new(ids, self.config.image_token_id, &grids, merge)?, images))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_of_fifty_thousand_words_is_refused_at_once() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/checkpoints/phantom-tiny");
+        let processor = Processor::load(&folder).unwrap();
+        let prompt = |words| Prompt { views: Vec::new(), text: "cough ".repeat(words) };
+        assert!(processor.tokenise(&prompt(5_000)).is_ok());
+        let error = processor.tokenise(&prompt(50_000)).unwrap_err().to_string();
+        assert!(error.contains("300000 bytes of text, expected at most 32768"), "{error}");
     }
 }
