@@ -6,7 +6,7 @@ use super::{
     arms::Arm,
     curves::{Panel, Quantity, figures, one},
     detail::Detail,
-    html::{Section, details, escape, table, time},
+    html::{Section, clip, details, escape, table, time},
     plot::{Bar, Kind, bars, drawing, figure, legend, line, text},
     series::column,
 };
@@ -160,7 +160,7 @@ fn gantt(title: &str, run: &Run, timeline: &Timeline) -> Option<String> {
                 continue;
             }
             let colour = ACTIVITIES.iter().find(|(name, _)| *name == span.name).map_or(OTHER, |(_, colour)| *colour);
-            used.entry(colour).or_insert_with(|| if colour == OTHER { "other".into() } else { span.name.clone() });
+            used.entry(colour).or_insert_with(|| if colour == OTHER { "other".into() } else { clip(&span.name, 40) });
             // What is within another span is drawn on it, and less high.
             let (top, height) = if span.name == "step" { (top + 3.0, 12.0) } else { (top + 1.0, 16.0) };
             let strength = if span.name == "step" { "half" } else { "bar" };
@@ -171,8 +171,8 @@ fn gantt(title: &str, run: &Run, timeline: &Timeline) -> Option<String> {
             );
         }
         let spent: Vec<String> =
-            spent.iter().map(|(name, seconds)| format!("{} {}", escape(name), precise(*seconds))).collect();
-        rows.push(vec![escape(&timeline.tracks[*track]), spent.join(", ")]);
+            spent.iter().map(|(name, seconds)| format!("{} {}", escape(&clip(name, 40)), precise(*seconds))).collect();
+        rows.push(vec![escape(&clip(&timeline.tracks[*track], 60)), spent.join(", ")]);
     }
     let step = x.step(8);
     for value in x.ticks(step) {
@@ -185,7 +185,7 @@ fn gantt(title: &str, run: &Run, timeline: &Timeline) -> Option<String> {
         "{title}: who does what in {} of {}, one row per actor: {}.",
         precise(last - first),
         run.name,
-        tracks.iter().map(|track| timeline.tracks[*track].as_str()).collect::<Vec<_>>().join(", ")
+        tracks.iter().map(|track| clip(&timeline.tracks[*track], 60)).collect::<Vec<_>>().join(", ")
     );
     let svg = drawing(CHART, bottom + 38.0, title, &said) + &drawn + "</svg>\n";
     let svg = format!(
