@@ -113,7 +113,10 @@ pub(super) fn figures(panels: Vec<Panel<'_>>, arms: &[Arm<'_>], detail: Detail) 
 
 /// How the curves are to be read.
 fn lead(arms: &[Arm<'_>]) -> String {
-    let smooth = format!("a moving average over {} steps", window(arms));
+    let smooth = match window(arms) {
+        1 => return "Lines are steps as they were measured; bands, where an arm has several runs, reach from the lowest to the highest.".into(),
+        steps => format!("a moving average over {steps} steps"),
+    };
     match (arms, arms.iter().map(|arm| arm.runs.len()).max().unwrap_or(0)) {
         ([_], ..=1) => format!("Thin lines are steps as they were measured, thick ones {smooth}."),
         (_, ..=1) => format!("Every line is a run, as {smooth}."),
