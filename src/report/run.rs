@@ -155,8 +155,11 @@ fn flatten(prefix: &str, table: toml::Table, keys: &mut BTreeMap<String, toml::V
 /// as good as not there.
 pub(crate) fn step(line: &[u8]) -> serde_json::Result<(Map<String, Value>, StepRecord)> {
     let fields: Map<String, Value> = serde_json::from_slice(line)?;
-    let record = serde_json::from_value(without_nulls(fields.clone()))?;
-    Ok((fields, record))
+    let record = serde_json::from_value(without_nulls(fields.clone())).or_else(|_| {
+        let known = fields.clone().into_iter().filter(|(_, value)| !value.is_null());
+        serde_json::from_value(without_nulls(known.collect()))
+    });
+    Ok((fields, record?))
 }
 
 pub(crate) fn rollout(line: &[u8]) -> serde_json::Result<RolloutSample> {
@@ -236,7 +239,7 @@ mod tests {
             ),
             ([(METRICS, line), (ROLLOUTS, "nonsense\n")], "rollouts.jsonl, line 1: is not JSON"),
             ([(METRICS, line), (TESTS, "{\"set\":1}\n")], "tests.jsonl, line 1: invalid type"),
-            ([(METRICS, line), (EVENTS, "\n\n[1\n")], "events.jsonl, line 3: is not JSON"),
+            ([(METRICS, line), (EVENTS, "\n\nnonsense\n")], "events.jsonl, line 3: is not JSON"),
             ([(METRICS, line), (CONFIG, "a = \n")], "config.toml: is not TOML"),
             ([(METRICS, line), (SUMMARY, "{")], "summary.json"),
         ] {

@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use super::html::clip;
 use crate::report::run::Run;
 
 /// Settings that change what a run costs or where it is, not what it is.
@@ -28,6 +29,9 @@ const FREE_PARTS: [&str; 4] = ["run.threads.", "reward_pools.", "telemetry.", "p
 /// Settings whose differences are worth a place in an arm's name.
 const NAMED: usize = 3;
 
+/// Characters of a name.
+const LONGEST: usize = 100;
+
 /// Runs with the same settings.
 pub(super) struct Arm<'a> {
     pub name: String,
@@ -47,7 +51,7 @@ pub(super) fn of(runs: &[Run]) -> Vec<Arm<'_>> {
         }
     }
     let names = names(&arms);
-    arms.into_iter().zip(names).map(|((_, runs), name)| Arm { name, runs }).collect()
+    arms.into_iter().zip(names).map(|((_, runs), name)| Arm { name: clip(&name, LONGEST), runs }).collect()
 }
 
 fn identity(run: &Run) -> Identity {
@@ -57,8 +61,8 @@ fn identity(run: &Run) -> Identity {
 }
 
 fn names(arms: &[(Identity, Vec<&Run>)]) -> Vec<String> {
-    let own: Vec<String> = arms.iter().map(|(_, runs)| method(runs[0])).collect();
-    if own.iter().collect::<BTreeSet<_>>().len() == own.len() {
+    let own: Vec<String> = arms.iter().filter_map(|(_, runs)| method(runs[0])).collect();
+    if own.iter().collect::<BTreeSet<_>>().len() == arms.len() {
         return own;
     }
     let keys: BTreeSet<&String> = arms.iter().flat_map(|(identity, _)| identity.keys()).collect();
@@ -89,8 +93,8 @@ fn said(key: &str, value: &str) -> String {
     format!("{} {value}", key.rsplit('.').next().unwrap_or(key).replace('_', " "))
 }
 
-/// What the run's own results call it, or its settings, or its folder.
-fn method(run: &Run) -> String {
+/// What the run's own results call it, or its settings.
+fn method(run: &Run) -> Option<String> {
     let tested = run.tests.first().and_then(|study| study.reports.last()).map(|report| report.policy.clone());
     let summed = || run.summary.last().map(|(policy, _)| policy.clone());
     let set = || match (run.settings.text("run.variant")?, run.settings.text("algorithm.name")?) {
@@ -101,7 +105,7 @@ fn method(run: &Run) -> String {
         ("grpo", "grpo") => Some("GRPO".into()),
         (variant, algorithm) => Some(format!("{variant}, {algorithm}")),
     };
-    tested.or_else(summed).or_else(set).unwrap_or_else(|| run.name.clone())
+    tested.or_else(summed).or_else(set)
 }
 
 #[cfg(test)]

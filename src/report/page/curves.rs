@@ -7,7 +7,7 @@ use addendum_actors::Scores;
 use super::{
     arms::Arm,
     detail::Detail,
-    html::Section,
+    html::{Section, clip},
     plot::{Kind, Line, Plot},
     series::{Point, Values, column, inner, of_arm, thin},
 };
@@ -22,6 +22,9 @@ const HELD_OUT: [(&str, &str); 4] =
 /// The most components of the reward, or held-out sets, that are drawn.
 const MOST: usize = 12;
 
+/// Characters of a name.
+const LONGEST: usize = 60;
+
 /// Something that a run says at some of its steps.
 pub(super) struct Quantity<'a> {
     pub name: String,
@@ -30,7 +33,7 @@ pub(super) struct Quantity<'a> {
 
 impl<'a> Quantity<'a> {
     pub fn new(name: impl Into<String>, values: impl Fn(&Run) -> Values + 'a) -> Self {
-        Self { name: name.into(), values: Box::new(values) }
+        Self { name: clip(&name.into(), LONGEST), values: Box::new(values) }
     }
 }
 
@@ -110,7 +113,10 @@ pub(super) fn figures(panels: Vec<Panel<'_>>, arms: &[Arm<'_>], detail: Detail) 
 
 /// How the curves are to be read.
 fn lead(arms: &[Arm<'_>]) -> String {
-    let smooth = format!("a moving average over {} steps", window(arms));
+    let smooth = match window(arms) {
+        1 => return "Lines are steps as they were measured; bands, where an arm has several runs, reach from the lowest to the highest.".into(),
+        steps => format!("a moving average over {steps} steps"),
+    };
     match (arms, arms.iter().map(|arm| arm.runs.len()).max().unwrap_or(0)) {
         ([_], ..=1) => format!("Thin lines are steps as they were measured, thick ones {smooth}."),
         (_, ..=1) => format!("Every line is a run, as {smooth}."),
@@ -184,7 +190,8 @@ fn held_out(set: &str, average_alone: bool) -> Panel<'static> {
             run.evaluations.iter().map(|one| (one.version as f64, value(&one.scores))).unzip()
         })
     };
-    let title = if set.is_empty() { "Held-out scores".into() } else { format!("Held-out scores, {set}") };
+    let title =
+        if set.is_empty() { "Held-out scores".into() } else { format!("Held-out scores, {}", clip(set, LONGEST)) };
     let note = "Greedy reports on validation studies; points of 100.";
     Panel { title, note, kind: Kind::Lines, quantities: chosen.iter().map(quantity).collect(), smooth: false }
 }

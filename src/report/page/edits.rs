@@ -6,7 +6,7 @@ use super::{
     arms::Arm,
     curves::{Panel, Quantity, figures, one},
     detail::Detail,
-    html::{Section, escape, short, table},
+    html::{Section, clip, escape, short, table},
     plot::Kind,
     series::Values,
 };
@@ -73,7 +73,7 @@ fn operations(arms: &[Arm<'_>]) -> Vec<String> {
 }
 
 fn name(operation: &str) -> String {
-    if operation == "none" { "no edit".into() } else { operation.into() }
+    if operation == "none" { "no edit".into() } else { clip(operation, 60) }
 }
 
 /// The share of an operation among the copies of each step.

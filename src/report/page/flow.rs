@@ -6,7 +6,7 @@ use super::{
     arms::Arm,
     curves::{Panel, Quantity, figures, one},
     detail::Detail,
-    html::{Section, details, escape, table, time},
+    html::{Section, clip, details, escape, table, time},
     plot::{Bar, Kind, bars, drawing, figure, legend, line, text},
     series::column,
 };
@@ -117,10 +117,12 @@ fn actors(arms: &[Arm<'_>]) -> String {
     format!("<div class=\"wide\">\n{charts}</div>\n")
 }
 
-/// The moments between which a chart is drawn: the last whole steps of the learner that were recorded.
+/// The moments between which a chart is drawn: whole steps of the learner in the middle of those that were recorded, as the
+/// first fill the pipeline and the last empty it.
 fn window(timeline: &Timeline) -> Option<(f64, f64)> {
     let steps: Vec<&Span> = timeline.spans.iter().filter(|span| span.name == "step").collect();
-    let chosen = &steps[steps.len().saturating_sub(STEPS)..];
+    let begin = steps.len().saturating_sub(STEPS) / 2;
+    let chosen = &steps[begin..steps.len().min(begin + STEPS)];
     let (first, last) = match (chosen.first(), chosen.last()) {
         (Some(first), Some(last)) => (first.start, last.start + last.seconds),
         _ => {
@@ -144,6 +146,12 @@ fn gantt(title: &str, run: &Run, timeline: &Timeline) -> Option<String> {
     let x = Scale::new((0.0, last - first), (left, CHART - 14.0));
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut drawn = String::new();
+    let step = x.step(8);
+    for value in x.ticks(step) {
+        let at = x.pixel(value);
+        line(&mut drawn, (at, 6.0), (at, bottom), "grid");
+        text(&mut drawn, (at, bottom + 15.0), "middle", &number(value, step, 0));
+    }
     let mut used: BTreeMap<usize, String> = BTreeMap::new();
     for (row, track) in tracks.iter().enumerate() {
         let top = 8.0 + ROW * row as f64;
@@ -160,7 +168,7 @@ fn gantt(title: &str, run: &Run, timeline: &Timeline) -> Option<String> {
                 continue;
             }
             let colour = ACTIVITIES.iter().find(|(name, _)| *name == span.name).map_or(OTHER, |(_, colour)| *colour);
-            used.entry(colour).or_insert_with(|| if colour == OTHER { "other".into() } else { span.name.clone() });
+            used.entry(colour).or_insert_with(|| if colour == OTHER { "other".into() } else { clip(&span.name, 40) });
             // What is within another span is drawn on it, and less high.
             let (top, height) = if span.name == "step" { (top + 3.0, 12.0) } else { (top + 1.0, 16.0) };
             let strength = if span.name == "step" { "half" } else { "bar" };
@@ -171,21 +179,15 @@ fn gantt(title: &str, run: &Run, timeline: &Timeline) -> Option<String> {
             );
         }
         let spent: Vec<String> =
-            spent.iter().map(|(name, seconds)| format!("{} {}", escape(name), precise(*seconds))).collect();
-        rows.push(vec![escape(&timeline.tracks[*track]), spent.join(", ")]);
-    }
-    let step = x.step(8);
-    for value in x.ticks(step) {
-        let at = x.pixel(value);
-        line(&mut drawn, (at, 6.0), (at, bottom), "grid");
-        text(&mut drawn, (at, bottom + 15.0), "middle", &number(value, step, 0));
+            spent.iter().map(|(name, seconds)| format!("{} {}", escape(&clip(name, 40)), precise(*seconds))).collect();
+        rows.push(vec![escape(&clip(&timeline.tracks[*track], 60)), spent.join(", ")]);
     }
     text(&mut drawn, ((left + CHART) / 2.0, bottom + 32.0), "middle", "seconds");
     let said = format!(
         "{title}: who does what in {} of {}, one row per actor: {}.",
         precise(last - first),
         run.name,
-        tracks.iter().map(|track| timeline.tracks[*track].as_str()).collect::<Vec<_>>().join(", ")
+        tracks.iter().map(|track| clip(&timeline.tracks[*track], 60)).collect::<Vec<_>>().join(", ")
     );
     let svg = drawing(CHART, bottom + 38.0, title, &said) + &drawn + "</svg>\n";
     let svg = format!(
@@ -193,7 +195,7 @@ fn gantt(title: &str, run: &Run, timeline: &Timeline) -> Option<String> {
         escape(title)
     );
     let keys = legend(used.iter().map(|(colour, name)| (*colour, name.as_str(), String::new())));
-    let note = "The last whole steps that were recorded. A row is an actor, or one of the things that it does at the same time; \
+    let note = "Whole steps in the middle of those that were recorded. A row is an actor, or one of the things that it does at the same time; \
                 where it is empty, the actor waits.";
     let header = ["Actor", "Time spent"].map(str::to_owned);
     Some(figure(title, note, &keys, &svg, &details("Table", &table(title, &header, &rows))))

@@ -112,7 +112,7 @@ fn test(chosen: &Chosen<'_>, run: &Run, arms: &[(&str, &Run)], find: &Find<'_>, 
     let Chosen { study: tested, place, change } = chosen;
     let place = Place::Test { set: tested.set.clone(), index: *place };
     let study = find(run, &place).and_then(|study| known(study, &tested.study));
-    let about = format!("{}; {} points", tested.set, signed_points(*change));
+    let about = format!("{}; {} points", clip(&tested.set, 100), signed_points(*change));
     let Some(first) = tested.reports.first() else { return String::new() };
     let clipped = |text: &str| clip(text, detail.text);
     let scores = |report: &Written| {

@@ -2,7 +2,7 @@
 
 use super::{
     arms::Arm,
-    html::{Head, escape, points, short, signed_points, time},
+    html::{Head, clip, escape, points, short, signed_points, time},
     results::{Scored, headline},
 };
 use crate::report::run::Run;
@@ -18,7 +18,7 @@ pub(super) fn of(title: Option<&str>, arms: &[Arm<'_>], tables: &[Scored]) -> He
         ([arm], _) => format!("{}, {} seeds", arm.name, arm.runs.len()),
         (arms, runs) => format!("{} arms in {} runs", arms.len(), runs.len()),
     };
-    let title = title.map_or_else(own, str::to_owned);
+    let title = clip(&title.map_or_else(own, str::to_owned), 200);
     let mut body = format!("<p class=\"summary\">{}</p>\n", escape(&summary(arms, &runs)));
     body += &format!("<ul class=\"tiles\">{}</ul>\n", tiles(&runs, tables, arms.len()).join(""));
     Head { title, body }
@@ -36,7 +36,7 @@ fn summary(arms: &[Arm<'_>], runs: &[&Run]) -> String {
                 run.metrics.len(),
                 of("run.batch_groups"),
                 of("run.group_size"),
-                setting("policy.name").unwrap_or_else(|| "a checkpoint".into())
+                clip(&setting("policy.name").unwrap_or_else(|| "a checkpoint".into()), 100)
             ));
         }
     } else {

@@ -10,7 +10,7 @@ use addendum_rewards::{
 
 use super::{
     arms::Arm,
-    html::{Section, escape, points, signed_points, table},
+    html::{Section, clip, escape, points, signed_points, table},
     plot::{self, drawing, figure, legend, line, text},
 };
 use crate::report::{
@@ -22,6 +22,9 @@ use crate::report::{
 
 /// The most sets that have a table.
 const MOST: usize = 6;
+
+/// Characters of a name.
+const LONGEST: usize = 100;
 
 /// The scores of all arms on one set.
 pub(super) struct Scored {
@@ -188,7 +191,8 @@ fn scored(set: &str, arms: &[Column<'_>], source: Source) -> Option<Scored> {
     }
     // The first arm is what the others are compared with.
     between.extend(trained.iter().skip(1).map(|arm| (*arm, trained[0])));
-    let rows: Vec<Row> = policies.iter().map(|policy| Row::clinical(&policy.name, &policy.scores)).collect();
+    let rows: Vec<Row> =
+        policies.iter().map(|policy| Row::clinical(clip(&policy.name, LONGEST), &policy.scores)).collect();
     let pairs: Vec<Seeds> = policies.iter().map(|policy| policy.pairs.clone()).collect();
     let tested = match source {
         Source::Tests => gaps(&pairs, &between, &Resampling::default()).ok(),
@@ -212,8 +216,8 @@ fn scored(set: &str, arms: &[Column<'_>], source: Source) -> Option<Scored> {
         Source::Summary if arms.first().is_some_and(|arm| arm.sets.len() == 1) => "Test studies".into(),
         Source::Summary => format!("Test set {}", set.parse::<usize>().map_or(0, |place| place + 1)),
         Source::HeldOut if set.is_empty() => "Validation studies".into(),
-        Source::HeldOut => format!("Validation studies, {set}"),
-        Source::Tests => format!("Test studies, {set}"),
+        Source::HeldOut => format!("Validation studies, {}", clip(set, LONGEST)),
+        Source::Tests => format!("Test studies, {}", clip(set, LONGEST)),
     };
     let studies = pairs.first().and_then(|seeds| seeds.first()).map(Vec::len);
     Some(Scored { set: name, studies, rows, differences })
@@ -295,7 +299,7 @@ pub(super) fn is_sure(gap: &Gap) -> bool {
 }
 
 const WIDE: f64 = 360.0;
-const LEFT: f64 = 88.0;
+const LEFT: f64 = 98.0;
 
 /// The differences and their intervals, drawn; nothing where there are none.
 fn forest(scored: &Scored) -> String {

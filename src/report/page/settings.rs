@@ -22,8 +22,9 @@ pub(super) fn section(arms: &[Arm<'_>], detail: Detail) -> Option<Section> {
         values.dedup();
         escape(&clip(&values.join(", "), detail.text.min(400)))
     };
-    let row =
-        |key: &str| [escape(key)].into_iter().chain(arms.iter().map(|arm| value(arm, key))).collect::<Vec<String>>();
+    let row = |key: &str| {
+        [escape(&clip(key, 120))].into_iter().chain(arms.iter().map(|arm| value(arm, key))).collect::<Vec<String>>()
+    };
     let header: Vec<String> =
         ["Setting".to_owned()].into_iter().chain(arms.iter().map(|arm| escape(&arm.name))).collect();
     let differ = |key: &&&String| arms.iter().any(|arm| value(arm, key) != value(&arms[0], key));

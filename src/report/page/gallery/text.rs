@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn findings_are_marked_by_whether_they_are_said_to_be_there_and_markup_is_text() {
-        let html = marked("<script>x</script> Cardiomegaly. No pneumothorax.").html();
+        let html = marked("Cardiomegaly. No pneumothorax. <script>x</script>").html();
         assert!(html.contains("<span class=\"e p\">Cardiomegaly</span>"), "{html}");
         assert!(html.contains("<span class=\"e a\">pneumothorax</span>"), "{html}");
         assert!(html.contains("&lt;script&gt;") && !html.contains("<script"), "{html}");
