@@ -4,7 +4,6 @@
 mod common;
 pub mod dicom;
 mod jpeg;
-mod population;
 
 use std::{collections::BTreeSet, fs, io::Read, path::Path};
 
@@ -45,9 +44,8 @@ pub fn load(path: &Path) -> Result<Pixels> {
 
 /// Decodes a PNG, JPEG or DICOM file held in memory. `path` only names it in errors and warnings.
 ///
-/// PNG and JPEG keep gray gray and colour RGB, see [`Pixels::from_image`]; where the full range of 16 bits leaves too
-/// little to be seen, as of 12 bits that were stored in 16, the values that occur decide. Colour profiles and orientation
-/// tags are ignored, as by Pillow. What becomes of DICOM is said in [`dicom`]; what its writer did wrong without harm is told by
+/// PNG and JPEG keep gray gray and colour RGB, see [`Pixels::from_image`]; colour profiles and orientation tags are
+/// ignored, as by Pillow. What becomes of DICOM is said in [`dicom`]; what its writer did wrong without harm is told by
 /// [`warning::tell`].
 ///
 /// # Errors
@@ -68,7 +66,7 @@ pub fn examine(path: &Path, bytes: &[u8]) -> Result<(Pixels, Vec<Warning>)> {
     let decoded = if bytes.len() as u64 > MAX_FILE_BYTES {
         Err(DecodeError::TooManyBytes)
     } else if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        common::png(bytes, &mut warnings)
+        common::png(bytes)
     } else if bytes.starts_with(b"\xff\xd8\xff") {
         common::jpeg(bytes)
     } else if dicom::is_dicom(bytes) {

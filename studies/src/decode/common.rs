@@ -3,19 +3,15 @@
 use std::io::Cursor;
 
 use ::image::{
-    DynamicImage, GenericImageView, ImageDecoder, ImageResult, Limits,
+    DynamicImage, ImageDecoder, ImageResult, Limits,
     codecs::{jpeg::JpegDecoder, png::PngDecoder},
 };
 
-use super::{
-    jpeg,
-    population::{LEAST_CONTRAST, Population, steps},
-};
+use super::jpeg;
 use crate::{
     error::DecodeError,
     limits::{MAX_PIXELS, MAX_SIDE},
     pixels::Pixels,
-    warning::Warning,
 };
 
 /// # Errors
@@ -32,31 +28,8 @@ pub fn check_size(height: usize, width: usize) -> Result<(), DecodeError> {
 /// Most bytes of one pixel: 16-bit RGB with alpha.
 const MAX_PIXEL_BYTES: usize = 8;
 
-pub fn png(bytes: &[u8], warnings: &mut Vec<Warning>) -> Result<Pixels, DecodeError> {
-    let image = image(PngDecoder::with_limits(Cursor::new(bytes), limits()))?;
-    if let DynamicImage::ImageLuma16(gray) = &image
-        && let Some(levels) = occurring(gray, warnings)
-    {
-        let (width, height) = image.dimensions();
-        return Ok(Pixels::new(height as usize, width as usize, 1, levels));
-    }
-    Ok(Pixels::from_image(image))
-}
-
-/// The values that occur, from the least to the greatest, where the full range of 16 bits does not show the image: so are
-/// 12 bits, as a detector gives them, that were stored in 16 as they are.
-fn occurring(values: &[u16], warnings: &mut Vec<Warning>) -> Option<Vec<u8>> {
-    let mut counts = vec![0u32; 1 << 16];
-    values.iter().for_each(|value| counts[usize::from(*value)] += 1);
-    let population = Population::new((0u32..).zip(counts).map(|(value, count)| (f64::from(value), count)))?;
-    let contrast = population.contrast(|value| steps(value / f64::from(u16::MAX)));
-    if contrast >= LEAST_CONTRAST {
-        return None;
-    }
-    let what = format!("leaves {contrast} of 255 levels between dark and bright: the values that occur are shown");
-    warnings.push(Warning::new("the full range of 16 bits", what));
-    let [least, greatest] = population.range();
-    Some(values.iter().map(|value| steps((f64::from(*value) - least) / (greatest - least))).collect())
+pub fn png(bytes: &[u8]) -> Result<Pixels, DecodeError> {
+    decode(PngDecoder::with_limits(Cursor::new(bytes), limits()))
 }
 
 pub fn jpeg(bytes: &[u8]) -> Result<Pixels, DecodeError> {
@@ -68,6 +41,10 @@ pub fn jpeg_image(bytes: &[u8]) -> Result<DynamicImage, DecodeError> {
     let header = jpeg::inspect(bytes).map_err(DecodeError::Jpeg)?;
     check_size(header.height, header.width)?;
     image(JpegDecoder::new(Cursor::new(bytes)))
+}
+
+fn decode(decoder: ImageResult<impl ImageDecoder>) -> Result<Pixels, DecodeError> {
+    image(decoder).map(Pixels::from_image)
 }
 
 fn image(decoder: ImageResult<impl ImageDecoder>) -> Result<DynamicImage, DecodeError> {

@@ -23,6 +23,7 @@ mod gray;
 mod header;
 mod modality;
 mod padding;
+mod population;
 mod rle;
 mod start;
 mod syntax;

@@ -1,15 +1,6 @@
 //! Which values make up an image, apart from the few that lie outside: markers, labels, collimators, dead pixels,
 //! padding that nobody declared.
 
-/// An image with less between its darkest and its brightest level is not seen: with two of its bits unused, everything
-/// is darker than a quarter of white. Radiographs have about 200.
-pub const LEAST_CONTRAST: u8 = 64;
-
-/// 0.0..=1.0 in 256 equal steps; of whole numbers from 0 to 2ⁿ − 1 these are the upper 8 bits.
-pub fn steps(share: f64) -> u8 {
-    (256.0 * share) as u8
-}
-
 /// Fewer pixels than this say nothing about how they should be shown.
 const FEWEST: u64 = 64;
 /// Fewer different values than this may be what lies outside, whatever their number.

@@ -2,12 +2,15 @@
 
 use dicom_dictionary_std::tags;
 
-use super::{elements::Elements, header::Header, modality::Modality, padding::Padding, table::Table, window::Window};
-use crate::{
-    decode::population::{LEAST_CONTRAST, Population, steps},
-    error::DicomError,
-    warning::Warning,
+use super::{
+    elements::Elements, header::Header, modality::Modality, padding::Padding, population::Population, table::Table,
+    window::Window,
 };
+use crate::{error::DicomError, warning::Warning};
+
+/// An image with less between its darkest and its brightest level is not seen: with two of its bits unused, everything
+/// is darker than a quarter of white. Radiographs have about 200.
+const LEAST_CONTRAST: u8 = 64;
 
 /// The 8-bit levels of `words`, the allocated bits of each pixel. `inverted` for MONOCHROME1.
 ///
@@ -114,6 +117,11 @@ impl Interest {
             }
         }
     }
+}
+
+/// 0.0..=1.0 in 256 equal steps; of whole numbers from 0 to 2ⁿ − 1 these are the upper 8 bits.
+fn steps(share: f64) -> u8 {
+    (256.0 * share) as u8
 }
 
 #[cfg(test)]
