@@ -173,14 +173,18 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
             "\"fresh\"",
             "\"improving\"",
             "\"low_variance\"",
+            "\"built-in\"",
+            "[\"http://127.0.0.1:8001\"]",
         ];
-        // A service is nothing without its address, only version 2 of the phantoms has a world, and a low variance is one
-        // below a threshold.
+        // A service is nothing without its address, only version 2 of the phantoms has a world, a low variance is one below
+        // a threshold, and an engine is nothing without servers.
         let service = key.strip_prefix("services.").and_then(|rest| rest.split('.').next());
         let address = service.map(|name| format!("services.{name}.url=http://127.0.0.1:5000/ask"));
         let world = key.starts_with("data.phantoms.world.").then(|| "data.phantoms.version=2".to_owned());
         let threshold = (key == "run.select.when").then(|| "run.select.std_below=0.1".to_owned());
-        let above: Vec<String> = address.into_iter().chain(world).chain(threshold).collect();
+        let servers = ["sampler.engine=vllm", "sampler.urls=[\"http://127.0.0.1:8000\"]"].map(str::to_owned);
+        let servers = servers.into_iter().filter(|_| key.starts_with("sampler."));
+        let above: Vec<String> = address.into_iter().chain(world).chain(threshold).chain(servers).collect();
         let usual = if above.is_empty() { usual.clone() } else { load(&above).unwrap().text().unwrap() };
         let outcome = |value: &&str| load(&[&above[..], &[format!("{key}={value}")]].concat());
         let outcomes: Vec<_> = candidates.iter().map(outcome).collect();

@@ -211,6 +211,17 @@ ROWS = {
         panel("Server: load", "Open connections, and requests that wait for a thread.", "none",
               [("addendum_serve_connections", "{{instance}} connections"), ("addendum_serve_queue_jobs", "{{instance}} waiting")]),
     ],
+    "vLLM servers": [
+        panel("Reports in flight", "That each server is asked for; a slow one among fast ones is asked for fewer.", "none",
+              each("addendum_vllm_in_flight_reports", "server")),
+        panel("Speed", "Reports per second, while the server is asked for some.", "none",
+              each("addendum_vllm_speed_reports_per_second", "server")),
+        panel("Tokens", "Written per second.", "none", each(rate("addendum_vllm_tokens_total"), "server")),
+        panel("Failed requests", "Per second; 0 or 1 is whether the server answered last.", "none",
+              each(rate("addendum_vllm_failures_total"), "server") + [("addendum_vllm_up", "{{instance}} {{server}} is up")]),
+        panel("Adapters", "Policy version that each server has loaded last.", "none",
+              each("addendum_vllm_adapter_version", "server")),
+    ],
     "Faults": [
         panel("Restarts", "Of actors, in the last ten minutes.", "none",
               each("increase(addendum_supervisor_restarts_total[10m])", "actor"), limits=[(5, RED)]),

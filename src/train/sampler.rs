@@ -80,9 +80,10 @@ impl SamplerConfig {
                 })
             }
             Engine::BuiltIn if self.urls.is_empty() && self.urls_file.is_none() => Ok(()),
-            Engine::BuiltIn => {
-                Err(Problem::new("urls", "are of no use to `engine = \"built-in\"`; expected `engine = \"vllm\"`"))
-            }
+            Engine::BuiltIn => Err(Problem::new(
+                "engine",
+                "is `built-in`, which asks no server; expected `vllm` where `urls` are named",
+            )),
         }
     }
 
