@@ -153,6 +153,7 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
             "{ rate = 2.0 }",
             "{ rate = \"cpu\" }",
             "{ rate = 2 }",
+            "{ Edema = 0.1 }",
             "\"cuda:3\"",
             "[\"cuda:1\"]",
             "\"latest\"",
