@@ -1,7 +1,7 @@
 //! A run in a terminal, while it goes on or afterwards: `addendum watch`.
 //!
-//! A [`source`] (a run folder or a metrics endpoint) tells what is new, a [`View`] keeps what is worth showing, and
-//! [`draw`] and [`plain`] make pictures of it and know nothing else. Files are only read, and no lock is taken: whoever is
+//! A `source` (a run folder or a metrics endpoint) tells what is new, a `View` keeps what is worth showing, and
+//! `draw` and `plain` make pictures of it and know nothing else. Files are only read, and no lock is taken: whoever is
 //! watched does not notice.
 
 mod change;

@@ -11,7 +11,7 @@ use super::VllmError;
 /// Addresses of servers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Addresses {
-    /// From the settings: http(s)://host[:port] each.
+    /// From the settings: `http(s)://host[:port]` each.
     pub urls: Vec<String>,
     /// One a line, `#` before comments; read again when it changes.
     pub file: Option<PathBuf>,
