@@ -36,6 +36,7 @@ use super::{
     interrupt::Interrupt,
     placement::{Placement, fingerprint},
     run::Run,
+    sampler::Engine,
     sampling::{self, BuildLearner, Sampling},
     settings::{Problem, Settings, SettingsError, Sources},
 };
@@ -298,6 +299,10 @@ impl Training {
         let (devices, config) = (placement.learner.clone(), settings.learner.clone());
         let learning = algorithm.clone();
         let learner: BuildLearner = Box::new(move || Ok(Learner::new(&devices, adapter, learning, config)?));
+        if sampling.is_none() && settings.sampler.engine == Engine::Vllm {
+            progress
+                .note("note: vLLM samples, whose arithmetic is not ours: the same seed will not give the same adapter");
+        }
         let its_folder = Arc::default();
         let sampling = sampling.unwrap_or_else(|| sampling::named(&settings, &its_folder));
         let mut pipeline = sampling(&settings, data.training.clone(), placement.samplers.clone(), learner);

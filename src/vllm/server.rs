@@ -1,8 +1,8 @@
 //! One vLLM server: its connections, and what became of the last attempt.
 
-use std::{io, thread, time::Duration};
+use std::{thread, time::Duration};
 
-use addendum_rewards_remote::{Node, Secret};
+use addendum_rewards_remote::{Node, Secret, agent};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use ureq::http::StatusCode;
@@ -25,15 +25,7 @@ pub(super) struct Server {
 
 impl Server {
     pub fn new(url: String, token: Option<Secret>, timeout: Duration) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent(concat!("addendum/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
-        Self { url, agent, token, timeout }
+        Self { url, agent: agent(), token, timeout }
     }
 
     pub fn url(&self) -> &str {
@@ -120,12 +112,9 @@ impl Server {
                 request.config().timeout_global(Some(timeout)).build().call()
             }
         };
-        let late = |error: ureq::Error| match error {
+        let late = |error: ureq::Error| match &error {
             ureq::Error::Timeout(_) => self.down(format!("no answer within {:.0} s", timeout.as_secs_f64())),
-            ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
-                self.down(format!("no answer within {:.0} s", timeout.as_secs_f64()))
-            }
-            other => self.down(other),
+            _ => self.down(error),
         };
         let mut response = sent.map_err(late)?;
         let status = response.status();

@@ -62,9 +62,13 @@ fn run(settings: Settings) -> (Vec<Value>, tempfile::TempDir, anyhow::Result<()>
 #[test]
 fn a_server_samples_from_the_versions_that_the_learner_publishes() {
     let server = StandIn::start(policy(), &[], false);
-    let (steps, folder, ended) = run(settings(&[&server]));
+    let mut settings = settings(&[&server]);
+    settings.run.steps = 12;
+    // So that no version is far from the one before.
+    settings.learner.schedule.learning_rate = 1e-3;
+    let (steps, folder, ended) = run(settings);
     ended.unwrap();
-    assert_eq!(steps.len(), 4);
+    assert_eq!(steps.len(), 12);
     // What was sampled with the version that learns from it is as likely there as here.
     let first = steps[0]["logprob_difference"].as_f64().unwrap();
     assert!(first < 1e-5, "{first}");
@@ -72,11 +76,11 @@ fn a_server_samples_from_the_versions_that_the_learner_publishes() {
         let (mean, lag) = (step["importance_weight"].as_f64().unwrap(), step["staleness_max"].as_u64().unwrap());
         assert!((0.5..1.5).contains(&mean) && lag <= 1, "{step}");
     }
-    assert_eq!(server.chats(), 8);
-    // Those that tickets can ask for, and one that is on its way out.
-    assert!(server.most_loaded() <= 3, "{}", server.most_loaded());
+    assert_eq!(server.chats(), 24);
+    // Of the eleven versions those that tickets can ask for, and some that are on their way out.
+    assert!(server.most_loaded() <= 5, "{}", server.most_loaded());
     let published = folder.path().join("run/adapters-published").read_dir().unwrap().count();
-    assert!(published <= 3, "{published} folders are left");
+    assert!(published <= 5, "{published} folders are left");
 }
 
 #[test]

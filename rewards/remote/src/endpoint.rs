@@ -66,6 +66,19 @@ impl ServiceConfig {
     }
 }
 
+/// Connections that use no proxy and follow no redirection, and to which every status is an answer: what is asked of a
+/// server reaches that server, or nobody.
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .user_agent(concat!("addendum/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent()
+}
+
 /// A checked [`ServiceConfig`] with its connections.
 pub(super) struct Endpoint {
     url: String,
@@ -109,17 +122,9 @@ impl Endpoint {
             (None, Some(name)) => Some(Secret::from_env(name)?),
             (None, None) => None,
         };
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent(concat!("addendum/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
         Ok(Self {
             url: config.url.clone(),
-            agent,
+            agent: agent(),
             token,
             timeout,
             longest_answer: config.longest_answer_bytes,

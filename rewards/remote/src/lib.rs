@@ -23,7 +23,7 @@ pub mod wire;
 
 pub use analyze::ExtractorService;
 pub use backoff::Backoff;
-pub use endpoint::ServiceConfig;
+pub use endpoint::{ServiceConfig, agent};
 pub use error::Error;
 pub use green::Green;
 pub use node::{Malformed, Node};
