@@ -32,7 +32,6 @@ pub(crate) struct Outlook {
     pub distance: u64,
     /// As many as a stage has, so that what it annotates is, to the bit, what the stage would.
     pub threads: usize,
-    pub seed: u64,
     /// Tickets of the whole run.
     pub tickets: u64,
     pub track: Track,
@@ -65,12 +64,12 @@ impl Ahead {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub async fn start(outlook: Outlook, next: TicketId) -> Result<Self, Failure> {
+    pub async fn start(outlook: Outlook, order: StudyOrder, next: TicketId) -> Result<Self, Failure> {
         let distance = outlook.distance;
         if distance == 0 {
             return Ok(Self(None));
         }
-        let lookout = Lookout { order: StudyOrder::new(outlook.seed, outlook.dataset.len()), cursor: next.0 };
+        let lookout = Lookout { order, cursor: next.0 };
         let thread = Compute::spawn("ahead", outlook.threads, move || Ok::<_, Failure>(lookout)).await?;
         let shared = Shared { outlook, next: AtomicU64::new(next.0), read: Mutex::default() };
         let working = Working { thread, shared: Arc::new(shared) };

@@ -144,6 +144,11 @@ pub struct RunConfig {
     /// Studies per step whose reports are written to rollouts.jsonl.
     #[schemars(extend("x-resume" = "free"))]
     pub recorded_groups: usize,
+    /// Whether every report that a step learns from is written to sampled.jsonl as it was sampled, with its tokens and their
+    /// log-probabilities, so that `addendum train --replay` can train on it again. Without it, only where the seed does
+    /// not give the same reports again: in `latest` mode, and where others than this program sample.
+    #[schemars(extend("x-resume" = "free"))]
+    pub record_sampled: Option<bool>,
     /// Threads of samplers, stages, learner and evaluator.
     pub threads: Threads,
 }
@@ -179,6 +184,7 @@ impl Default for RunConfig {
             evaluate_first: true,
             evaluate_every: 0,
             recorded_groups: 1,
+            record_sampled: None,
             threads: Threads::default(),
         }
     }
@@ -261,6 +267,11 @@ impl RunConfig {
         self.stall.validate()?;
         self.divergence.validate()?;
         self.select.validate()
+    }
+
+    /// Whether what is sampled is recorded.
+    pub fn records(&self) -> bool {
+        self.record_sampled.unwrap_or(self.mode == Mode::Latest)
     }
 
     /// The settings that bind a run over a training set of `studies` studies, by their names within `run`.

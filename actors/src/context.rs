@@ -28,6 +28,8 @@ pub(crate) struct Context<S> {
     pub config: RunConfig,
     pub identity: Identity,
     pub has_folder: bool,
+    /// Whether what is sampled is recorded.
+    pub records: bool,
     pub dataset: Arc<dyn Dataset>,
     pub ahead: Ahead,
     pub gate: FreshnessGate,

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use addendum_replay::{PolicyVersion, RolloutGroup};
+use addendum_replay::{PolicyVersion, RolloutGroup, TicketId};
 use addendum_studies::Prompt;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -37,6 +37,8 @@ type Newest<S> = Arc<dyn Fn() -> Option<Versioned<S>> + Send + Sync>;
 
 /// What a sampler is asked for: an owned value, so that it may wait in a queue. It holds no reference report (law 6).
 pub struct Request<S> {
+    /// The ticket that wants it; `None` of a request that no pipeline made.
+    pub ticket: Option<TicketId>,
     /// Identifies the study, for caches.
     pub study: String,
     /// Views and text to report on.
@@ -53,7 +55,15 @@ pub struct Request<S> {
 impl<S> Request<S> {
     /// A request that is sampled with one policy version from the first token to the last.
     pub fn new(study: impl Into<String>, prompt: Arc<Prompt>, policy: Versioned<S>, seeds: Vec<u64>) -> Self {
-        Self { study: study.into(), prompt, policy, seeds, track: Track::default(), newest: Arc::new(|| None) }
+        Self {
+            ticket: None,
+            study: study.into(),
+            prompt,
+            policy,
+            seeds,
+            track: Track::default(),
+            newest: Arc::new(|| None),
+        }
     }
 
     /// The same request, with somebody to ask for newer versions. They must never be older than the request's own.

@@ -143,6 +143,15 @@ pub enum RunError {
         /// The file in it and what is wrong with it.
         reason: String,
     },
+    /// A recording of what an earlier run sampled cannot be trained on: it is damaged, of another dataset, or made with
+    /// settings that decide about groups and are others now. Mend what the reason names, or record a run anew.
+    #[error("{}: {reason}", path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// The line and what is wrong with it.
+        reason: String,
+    },
     /// The run folder has checkpoints, but each of them is incomplete or damaged. Restore one from a copy, or start the
     /// run again in another folder.
     #[error("no checkpoint is whole: {}", list(damaged.iter().map(|(path, reason)| format!("{}: {reason}", path.display()))))]
@@ -189,6 +198,10 @@ impl RunError {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |reason| Self::Io { path, reason }
+    }
+
+    pub(crate) fn recording(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
+        Self::Recording { path: path.into(), reason: reason.to_string() }
     }
 
     pub(crate) fn checkpoint(path: impl Into<PathBuf>, reason: impl ToString) -> Self {

@@ -19,6 +19,7 @@ use crate::{
     context::{Context, FINISHED},
     messages::{RecorderMessage, Train},
     outcome::Outcome,
+    recording::RecordedStep,
     telemetry,
     trainer::Trainer,
 };
@@ -128,6 +129,7 @@ fn publish<S>(
     let snapshot = trainer.learner.snapshot().map_err(EngineError::into_failure)?;
     context.snapshots.insert(PolicyVersion(batch.step()).next(), snapshot);
     let samples = RolloutSample::of_batch(&batch, context.config.recorded_groups);
+    let sampled = context.records.then(|| RecordedStep::of_batch(&batch, context.config.batch_groups));
     telemetry::batch(&batch);
     let (step, dead) = (batch.step(), batch.dead());
     batch.groups().iter().for_each(|group| context.meter.trace.passed(group, "learner"));
@@ -143,7 +145,7 @@ fn publish<S>(
     let counted = trainer.endurance.count(&record, dead, &context.config);
     let diverging = trainer.divergence.observe(&record, &context.config.divergence);
     telemetry::diverging(trainer.divergence.present());
-    context.recorder.put(RecorderMessage::Step { record: Box::new(record), samples });
+    context.recorder.put(RecorderMessage::Step { record: Box::new(record), samples, sampled });
     if let Some(error) = went_wrong(step, diverging, context) {
         context.fail(error);
         return Ok(());

@@ -6,7 +6,7 @@ use addendum_replay::{DeadLetter, PolicyVersion, RolloutGroup, TicketId};
 use ractor::factory::FactoryMessage;
 use tokio::sync::oneshot;
 
-use crate::{Event, RolloutSample, StepRecord, checkpoint::Checkpoint};
+use crate::{Event, RolloutSample, StepRecord, checkpoint::Checkpoint, recording::RecordedStep};
 
 /// A sampler, by itself: sample the next ticket.
 pub(crate) struct Next;
@@ -40,6 +40,8 @@ pub(crate) enum RecorderMessage {
     Step {
         record: Box<StepRecord>,
         samples: Vec<RolloutSample>,
+        /// Where it is recorded.
+        sampled: Option<RecordedStep>,
     },
     Checkpoint(Box<Checkpoint>),
     /// All that there are.

@@ -2,7 +2,7 @@
 
 use std::{fs::OpenOptions, future::Future, path::PathBuf, sync::Arc};
 
-use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer, RolloutGroup};
+use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer, RolloutGroup, StudyOrder};
 use addendum_studies::{Dataset, Study};
 use ractor::Actor;
 use tokio::{
@@ -11,8 +11,8 @@ use tokio::{
 };
 
 use crate::{
-    AsyncSampler, BatchSampler, EngineError, Evaluate, Event, Faults, Learner, Pool, RunConfig, RunError, RunSummary,
-    Running, Sampler, Stage, StageError, Track,
+    AsyncSampler, BatchSampler, EngineError, Evaluate, Event, Faults, Learner, Pool, Recording, RunConfig, RunError,
+    RunSummary, Running, Sampler, Stage, StageError, Track,
     ahead::{Ahead, Foresee, Outlook},
     board::Board,
     compute::{Compute, Failure},
@@ -24,6 +24,7 @@ use crate::{
     messages::RecorderMessage,
     meter::Meter,
     outcome::Fuse,
+    recording::Replayed,
     run_log::RunLog,
     running::Stop,
     sampler::{Batch, BuildSampler, OneByOne, Remote},
@@ -81,6 +82,8 @@ pub struct Pipeline<S> {
     folder: Option<PathBuf>,
     /// Its file, and the most entries of it.
     trace: Option<(PathBuf, u32)>,
+    /// What is trained on again.
+    recording: Option<Arc<Recording>>,
     resume: bool,
     stop: Option<Stop>,
     faults: Faults,
@@ -134,6 +137,24 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         Self::with(config, dataset, BuildSampler::Remote(Arc::new(build)), learner)
     }
 
+    /// A run that trains again on what an earlier one sampled, whoever sampled it, batch for batch: the same reports make
+    /// the same adapter, and other settings of editor, rewards, algorithm or learner are compared on the same reports.
+    /// `config` must be in fixed-lag mode, with the seed of the recorded run if edits are to be the same.
+    pub fn replaying<L>(
+        config: RunConfig,
+        dataset: Arc<dyn Dataset>,
+        recording: Recording,
+        learner: impl FnOnce() -> Result<L, EngineError> + Send + 'static,
+    ) -> Self
+    where
+        L: Learner<S> + 'static,
+    {
+        let recording = Arc::new(recording);
+        let replayed = recording.clone();
+        let samplers = move |_| Ok(Replayed(replayed.clone()));
+        Self { recording: Some(recording), ..Self::new(config, dataset, samplers, learner) }
+    }
+
     fn with<L: Learner<S> + 'static>(
         config: RunConfig,
         dataset: Arc<dyn Dataset>,
@@ -153,6 +174,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             identity: Identity::new(),
             folder: None,
             trace: None,
+            recording: None,
             resume: false,
             stop: None,
             faults: Faults::default(),
@@ -321,7 +343,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         let (trainer, snapshots) = start_learner(self.learner, self.config.threads.learner, checkpoint).await?;
         let (mut log, mut evaluations, mut past) = (None, Vec::new(), Vec::new());
         if let (Some(folder), Some(lock)) = (folder, lock) {
-            let mut opened = RunLog::open(folder, self.config.keep_checkpoints, lock, self.faults.clone())?;
+            let mut opened =
+                RunLog::open(folder, self.config.keep_checkpoints, self.config.records(), lock, self.faults.clone())?;
             if self.resume {
                 evaluations = opened.cut_back(resumed_at)?;
                 past = opened.steps()?;
@@ -329,6 +352,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             log = Some(opened);
         }
         let has_folder = log.is_some();
+        let records = has_folder && self.config.records();
         let evaluated = evaluations.iter().map(|(version, _)| *version).collect();
         let divergence = self.config.divergence;
         let shown = trainer.run(move |trainer| {
@@ -348,6 +372,14 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             witness.board.gone(ticket);
             witness.trace.ended(ticket, ending);
         });
+        let mut order = StudyOrder::new(self.config.seed, self.dataset.len());
+        let gate = match &self.recording {
+            Some(recording) => {
+                order = order.following(Arc::new(recording.plan()));
+                gate.following(recording.plan())?
+            }
+            None => gate,
+        };
         telemetry::begun(&self.config, gate.version());
         let buffer = ReplayBuffer::new(&gate);
         let outlook = Outlook {
@@ -355,11 +387,10 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             hooks: self.foresee.into_iter().chain(self.stages.iter().filter_map(|pool| pool.foresee.clone())).collect(),
             distance: self.config.prefetch,
             threads: self.config.threads.stage,
-            seed: self.config.seed,
             tickets: self.config.steps.saturating_mul(self.config.batch_groups),
             track: if self.config.prefetch > 0 { meter.trace.track("ahead") } else { Track::default() },
         };
-        let ahead = Ahead::start(outlook, gate.state().next).await.map_err(start_error("ahead"))?;
+        let ahead = Ahead::start(outlook, order, gate.state().next).await.map_err(start_error("ahead"))?;
         let last = Hop::Buffer(buffer.clone(), self.worth);
         let (outcome, outcomes) = mpsc::unbounded_channel();
         let fuse = Fuse { gate: gate.clone(), outcome };
@@ -377,6 +408,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             config: self.config,
             identity,
             has_folder,
+            records,
             dataset: self.dataset,
             ahead,
             gate,
@@ -447,6 +479,9 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
 
     fn identity_of_run(&self) -> Identity {
         let mut identity = self.config.identity(self.dataset.len());
+        if let Some(recording) = &self.recording {
+            identity.insert("recording".into(), format!("crc32 {:08x}", recording.digest()));
+        }
         identity.extend(self.identity.clone());
         identity
     }
@@ -458,6 +493,10 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         }
         if self.stages.is_empty() {
             return Err(RunError::NoStages);
+        }
+        if let Some(recording) = &self.recording {
+            recording.suits(&self.config)?;
+            FreshnessGate::new(self.config.gate(self.dataset.len()))?.following(recording.plan())?;
         }
         for (index, Pool { name, workers, timeout, .. }) in self.stages.iter().enumerate() {
             if *workers == 0 {

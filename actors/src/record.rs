@@ -262,7 +262,8 @@ fn total(rollout: &Rollout) -> f64 {
     rollout.reward.as_ref().map_or(0.0, |reward| reward.total)
 }
 
-fn runs(versions: &[PolicyVersion]) -> Vec<(u64, usize)> {
+/// Equal versions next to each other: version and how many.
+pub(crate) fn runs(versions: &[PolicyVersion]) -> Vec<(u64, usize)> {
     versions.chunk_by(PartialEq::eq).map(|run| (run[0].0, run.len())).collect()
 }
 

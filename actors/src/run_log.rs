@@ -2,21 +2,23 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    fs::{self, File},
+    io::{BufRead, BufReader, ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
 use addendum_replay::{DeadLetter, PolicyVersion, TicketId};
 use addendum_studies::Dataset;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Faults, RolloutSample, RunError, Scores, StepRecord,
     checkpoint::Checkpoint,
     dead_letters,
-    disk::{UNFINISHED, put_in_place, write_synced},
+    disk::UNFINISHED,
+    lines::Lines,
     lock::FolderLock,
+    recording::{RecordedStep, SAMPLED},
     shelf,
     status::{RunStatus, STATUS},
 };
@@ -29,6 +31,8 @@ pub(crate) struct RunLog {
     metrics: Lines,
     rollouts: Lines,
     evaluations: Lines,
+    /// Where a run records what it samples, or did before.
+    sampled: Option<Lines>,
     checkpoints: PathBuf,
     keep: usize,
     /// How many dead letters the folder has; unknown after a resume.
@@ -101,8 +105,8 @@ impl RunLog {
         }
     }
 
-    /// Opens the run folder at `folder`, creating what is missing.
-    pub fn open(folder: &Path, keep: usize, lock: FolderLock, faults: Faults) -> Result<Self, RunError> {
+    /// Opens the run folder at `folder`, creating what is missing; `records` says whether what is sampled will be written too.
+    pub fn open(folder: &Path, keep: usize, records: bool, lock: FolderLock, faults: Faults) -> Result<Self, RunError> {
         let checkpoints = Self::checkpoints(folder);
         fs::create_dir_all(&checkpoints).map_err(RunError::io(&checkpoints))?;
         let open = |name: &str| Lines::open(folder, name);
@@ -112,6 +116,7 @@ impl RunLog {
             metrics: open(METRICS)?,
             rollouts: open("rollouts.jsonl")?,
             evaluations: open("evaluations.jsonl")?,
+            sampled: (records || folder.join(SAMPLED).exists()).then(|| open(SAMPLED)).transpose()?,
             checkpoints,
             keep,
             letters: (!dead_letters::folder(folder).exists()).then_some(0),
@@ -125,6 +130,9 @@ impl RunLog {
         let done = checkpoint.map_or(0, |version| version.0);
         self.metrics.cut(|line: &Stepped| line.step < done)?;
         self.rollouts.cut(|line: &Stepped| line.step < done)?;
+        if let Some(sampled) = &mut self.sampled {
+            sampled.cut_off(|line: &Stepped| line.step < done)?;
+        }
         let evaluations = self.evaluations.cut(|line: &Evaluated| checkpoint.is_some() && line.version <= done)?;
         Ok(evaluations.into_iter().map(|line| (PolicyVersion(line.version), line.scores)).collect())
     }
@@ -135,8 +143,18 @@ impl RunLog {
         Ok(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
 
-    pub fn step(&mut self, record: &StepRecord, samples: &[RolloutSample]) -> Result<(), RunError> {
+    pub fn step(
+        &mut self,
+        record: &StepRecord,
+        samples: &[RolloutSample],
+        sampled: Option<&RecordedStep>,
+    ) -> Result<(), RunError> {
         self.faults.strike_file("metrics").map_err(RunError::io(&self.metrics.path))?;
+        // First of all: a step that is in the metrics can be trained on again.
+        if let (Some(file), Some(step)) = (&mut self.sampled, sampled) {
+            let lines = step.lines().map_err(|error| RunError::io(&file.path)(error.into()))?;
+            file.append_text(&lines)?;
+        }
         self.metrics.append([record])?;
         self.rollouts.append(samples)
     }
@@ -179,76 +197,6 @@ impl RunLog {
     }
 }
 
-/// A file of JSON objects, one per line, that only grows.
-struct Lines {
-    path: PathBuf,
-    /// Where a shorter version of the file is written before it takes the file's place.
-    beside: PathBuf,
-    file: File,
-}
-
-impl Lines {
-    fn open(folder: &Path, name: &str) -> Result<Self, RunError> {
-        let (path, beside) = (folder.join(name), folder.join(format!("{UNFINISHED}{name}")));
-        let file = append_to(&path)?;
-        Ok(Self { path, beside, file })
-    }
-
-    fn append<'a, T: Serialize + 'a>(&mut self, values: impl IntoIterator<Item = &'a T>) -> Result<(), RunError> {
-        let mut text = Vec::new();
-        for value in values {
-            serde_json::to_writer(&mut text, value).map_err(|error| RunError::io(&self.path)(error.into()))?;
-            text.push(b'\n');
-        }
-        self.is_in_place().and_then(|()| self.file.write_all(&text)).map_err(RunError::io(&self.path))
-    }
-
-    /// Whether what is written can be found: a file that was moved or removed would take lines for ever.
-    #[cfg(unix)]
-    fn is_in_place(&self) -> std::io::Result<()> {
-        use std::os::unix::fs::MetadataExt;
-        let (ours, there) = (self.file.metadata()?, fs::metadata(&self.path)?);
-        match (ours.dev(), ours.ino()) == (there.dev(), there.ino()) {
-            true => Ok(()),
-            false => Err(std::io::Error::new(ErrorKind::NotFound, "another file has taken its place")),
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn is_in_place(&self) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    /// Keeps the lines that `keep` wants, and returns them. A last line that was not finished goes too; it may end
-    /// anywhere, even within a character. A complete line that is none of ours stays.
-    fn cut<T: DeserializeOwned>(&mut self, keep: impl Fn(&T) -> bool) -> Result<Vec<T>, RunError> {
-        let text = fs::read(&self.path).map_err(RunError::io(&self.path))?;
-        let (mut kept, mut values) = (Vec::new(), Vec::new());
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            let stays = match serde_json::from_slice::<T>(line) {
-                Ok(value) => keep(&value).then(|| values.push(value)).is_some(),
-                Err(_) => line.ends_with(b"\n"),
-            };
-            if stays {
-                kept.extend_from_slice(line);
-            }
-        }
-        if kept.last().is_some_and(|last| *last != b'\n') {
-            kept.push(b'\n');
-        }
-        if kept != text {
-            write_synced(&self.beside, &kept)?;
-            put_in_place(&self.beside, &self.path)?;
-            self.file = append_to(&self.path)?;
-        }
-        Ok(values)
-    }
-}
-
-fn append_to(path: &Path) -> Result<File, RunError> {
-    OpenOptions::new().create(true).append(true).open(path).map_err(RunError::io(path))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,7 +206,8 @@ mod tests {
     fn folder_with(metrics: &[u8]) -> (tempfile::TempDir, RunLog) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("metrics.jsonl"), metrics).unwrap();
-        let open = RunLog::open(folder.path(), 1, FolderLock::take(folder.path()).unwrap(), Faults::default()).unwrap();
+        let open =
+            RunLog::open(folder.path(), 1, false, FolderLock::take(folder.path()).unwrap(), Faults::default()).unwrap();
         (folder, open)
     }
 

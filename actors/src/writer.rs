@@ -61,9 +61,9 @@ impl Writer {
 
     fn try_write(&mut self, message: RecorderMessage) -> Result<(), RunError> {
         let event = match message {
-            RecorderMessage::Step { record, samples } => {
+            RecorderMessage::Step { record, samples, sampled } => {
                 if let Some(folder) = &mut self.folder {
-                    folder.step(&record, &samples)?;
+                    folder.step(&record, &samples, sampled.as_ref())?;
                 }
                 Event::Step(record)
             }

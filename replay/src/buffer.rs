@@ -155,7 +155,8 @@ impl ReplayBuffer {
     /// # Errors
     /// The group is empty or belongs to another run, two of its rollouts have the same id, a reward is missing or not
     /// finite, or a token was not sampled with a version that the ticket allows: in fixed-lag mode the one that it
-    /// asked for, in latest mode that one or any that was published since.
+    /// asked for, in latest mode that one or any that was published since. Where an earlier run is trained on again,
+    /// those count that were published before the same step of it.
     pub fn check(&self, group: &RolloutGroup) -> Result<(), PushError> {
         let ticket = group.ticket.id();
         if !Arc::ptr_eq(&self.books, &group.ticket.books) {
@@ -168,11 +169,13 @@ impl ReplayBuffer {
         if let Some(twin) = group.rollouts.iter().find(|rollout| !ids.insert(rollout.id)) {
             return Err(PushError::SameId { ticket, id: twin.id });
         }
-        let expected = group.ticket.snapshot();
+        let (follows, published) = self.books.read(|ledger| (ledger.follows(), ledger.version));
+        let expected = if follows { PolicyVersion(0) } else { group.ticket.snapshot() };
         // A sampler may swap in a newer snapshot under way in latest mode, never an older one.
         let newest = match self.config.mode {
+            Mode::FixedLag if follows => PolicyVersion(self.config.step_of(ticket)),
             Mode::FixedLag => expected,
-            Mode::Latest => self.books.read(|ledger| ledger.version),
+            Mode::Latest => published,
         };
         for (rollout, member) in group.rollouts.iter().enumerate() {
             match &member.reward {

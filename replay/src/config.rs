@@ -65,6 +65,17 @@ pub enum ConfigError {
         /// As they were set.
         batch_groups: u64,
     },
+    /// A run was to train on the recorded groups of another one, which is not possible with this value. Set the expected
+    /// one.
+    #[error("`{field}` is {is}, but the run trains on recorded groups: expected {expected}")]
+    Planned {
+        /// Its name.
+        field: &'static str,
+        /// As it was set.
+        is: String,
+        /// What would do.
+        expected: String,
+    },
     /// A run was to be resumed with another value of something that decides what it computes. Set the saved value, or
     /// start a new run in another folder.
     #[error("the saved run has `{field}` = {saved}, this one {expected}: resume with the saved value")]

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, future::poll_fn, sync::Arc, task::Poll};
 
 use crate::{
-    ConfigError, DeadLetter, GateConfig, GateState, GateStats, PolicyVersion, Ticket, TicketId,
+    ConfigError, DeadLetter, GateConfig, GateState, GateStats, Mode, Plan, PolicyVersion, Ticket, TicketId,
     books::{Books, For, Witness},
     ledger::{Ending, Fate, Ledger, Next, Permit},
 };
@@ -42,6 +42,27 @@ impl FreshnessGate {
         Ledger::resume(config, state).map(Self::with)
     }
 
+    /// The same gate for a run that trains on what an earlier one did: tickets draw what the plan says. Call it before the
+    /// first ticket is issued.
+    ///
+    /// # Errors
+    /// The run is not in fixed-lag mode, or has more steps than the plan.
+    pub fn following(self, plan: Plan) -> Result<Self, ConfigError> {
+        self.books.read(|ledger| {
+            let GateConfig { steps, mode, .. } = ledger.config;
+            if mode != Mode::FixedLag {
+                return Err(ConfigError::Planned { field: "mode", is: "latest".into(), expected: "fixed_lag".into() });
+            }
+            if steps > plan.steps() {
+                let expected = format!("at most {}, as many as were recorded", plan.steps());
+                return Err(ConfigError::Planned { field: "steps", is: steps.to_string(), expected });
+            }
+            ledger.follow(plan);
+            Ok(())
+        })?;
+        Ok(self)
+    }
+
     fn with(ledger: Ledger) -> Self {
         Self { books: Arc::new(Books::new(ledger)) }
     }
@@ -50,11 +71,10 @@ impl FreshnessGate {
     pub fn try_issue(&self) -> Issue {
         let (next, seed) = self.books.read(|ledger| (ledger.issue(), ledger.config.seed));
         match next {
-            Next::Permit(Permit { id, draw, last_draw, study, attempt, snapshot }) => Issue::Ticket(Ticket {
+            Next::Permit(Permit { id, drawn, last_draw, attempt, snapshot }) => Issue::Ticket(Ticket {
                 id,
-                draw,
+                drawn,
                 last_draw,
-                study,
                 attempt,
                 snapshot,
                 seed,

@@ -163,12 +163,14 @@ pub struct RolloutGroup {
     pub rollouts: Vec<Rollout>,
     /// Those that a selection left out, for the record.
     pub dropped: Vec<Dropped>,
+    /// What was sampled, as it was sampled, where a run records it; empty elsewhere.
+    pub sampled: Arc<[Rollout]>,
 }
 
 impl RolloutGroup {
     /// A group of these rollouts, none of them dropped.
     pub fn new(ticket: Ticket, study: Arc<Study>, rollouts: Vec<Rollout>) -> Self {
-        Self { ticket, study, rollouts, dropped: Vec::new() }
+        Self { ticket, study, rollouts, dropped: Vec::new(), sampled: Arc::default() }
     }
 
     /// The rollout with this id; `None` if a stage has removed it.
@@ -220,8 +222,8 @@ impl RolloutGroup {
     /// # Errors
     /// This is the last draw that the place has: here is the group again, to be trained on as it is.
     pub fn redraw(self) -> Result<(), Box<Self>> {
-        let Self { ticket, study, rollouts, dropped } = self;
-        ticket.redraw().map_err(|ticket| Box::new(Self { ticket, study, rollouts, dropped }))
+        let Self { ticket, study, rollouts, dropped, sampled } = self;
+        ticket.redraw().map_err(|ticket| Box::new(Self { ticket, study, rollouts, dropped, sampled }))
     }
 
     /// Gives the group up: its ticket returns to the gate with `error` as the reason.

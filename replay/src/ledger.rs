@@ -2,17 +2,21 @@
 //!
 //! A plain state machine without locks, wakers or time; [`FreshnessGate`](crate::FreshnessGate) shares it.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
-use crate::{ConfigError, DeadLetter, GateConfig, GateState, Mode, OpenTicket, PolicyVersion, StudyOrder, TicketId};
+use crate::{
+    ConfigError, DeadLetter, Drawn, GateConfig, GateState, Mode, OpenTicket, Plan, PolicyVersion, StudyOrder, TicketId,
+};
 
 /// What an issued ticket is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Permit {
     pub id: TicketId,
-    pub draw: u32,
+    pub drawn: Drawn,
     pub last_draw: bool,
-    pub study: usize,
     pub attempt: u32,
     pub snapshot: PolicyVersion,
 }
@@ -130,6 +134,16 @@ impl Ledger {
         })
     }
 
+    /// Has tickets draw what an earlier run trained on.
+    pub fn follow(&mut self, plan: Plan) {
+        self.order = StudyOrder::new(self.config.seed, self.config.studies).following(Arc::new(plan));
+    }
+
+    /// Whether tickets draw what an earlier run trained on.
+    pub fn follows(&self) -> bool {
+        self.order.is_planned()
+    }
+
     pub fn state(&self) -> GateState {
         let in_flight = self.in_flight.iter().map(|(id, (_, open))| (*id, open.clone()));
         GateState {
@@ -165,9 +179,8 @@ impl Ledger {
         };
         let permit = Permit {
             id,
-            draw: open.draw,
-            last_draw: open.draw + 1 >= self.config.max_draws,
-            study: self.order.study_of(id, open.draw),
+            drawn: self.order.drawn(id, open.draw),
+            last_draw: self.follows() || open.draw + 1 >= self.config.max_draws,
             attempt: open.attempts + open.lost + 1,
             snapshot: self.snapshot(id),
         };

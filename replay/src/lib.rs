@@ -23,6 +23,7 @@ mod group;
 mod ids;
 mod ledger;
 mod order;
+mod plan;
 mod state;
 mod stream;
 mod sync;
@@ -38,6 +39,7 @@ pub use group::{DropReason, Dropped, EditOperation, EditRecord, Origin, Rollout,
 pub use ids::{PolicyVersion, RolloutId, TicketId};
 pub use ledger::{Ending, GateStats};
 pub use order::StudyOrder;
+pub use plan::{Drawn, Plan};
 pub use state::{DeadLetter, GateState, OpenTicket};
 pub use stream::{Stream, stream};
 pub use ticket::{Recall, Ticket};

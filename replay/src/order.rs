@@ -1,15 +1,18 @@
 //! Which study a ticket draws: a seeded shuffle of the training set per epoch, and any study at all when its place is
 //! drawn again.
 
+use std::sync::Arc;
+
 use rand::{Rng, seq::SliceRandom};
 
-use crate::{Stream, TicketId, stream};
+use crate::{Drawn, Plan, Stream, TicketId, stream};
 
-/// The order of studies; depends on the seed and the number of studies only.
+/// The order of studies; depends on the seed and the number of studies only, or on the plan that is followed.
 #[derive(Debug)]
 pub struct StudyOrder {
     seed: u64,
     studies: usize,
+    plan: Option<Arc<Plan>>,
     /// The shuffles of the last two epochs asked for: retries reach back at most a few steps.
     recent: [Option<Epoch>; 2],
 }
@@ -23,12 +26,32 @@ struct Epoch {
 impl StudyOrder {
     /// `studies` must be at least one.
     pub fn new(seed: u64, studies: usize) -> Self {
-        Self { seed, studies: studies.max(1), recent: [None, None] }
+        Self { seed, studies: studies.max(1), plan: None, recent: [None, None] }
+    }
+
+    /// The order of a run that trains on what an earlier one did.
+    #[must_use]
+    pub fn following(self, plan: Arc<Plan>) -> Self {
+        Self { plan: Some(plan), ..self }
+    }
+
+    /// Whether a plan is followed.
+    pub(crate) fn is_planned(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    /// What a ticket draws. A planned place has one draw, the one that was trained on.
+    pub(crate) fn drawn(&mut self, ticket: TicketId, draw: u32) -> Drawn {
+        let planned = self.plan.as_ref().and_then(|plan| plan.place(ticket));
+        planned.unwrap_or_else(|| Drawn { ticket, draw, study: self.study_of(ticket, draw) })
     }
 
     /// The index of the study of a ticket's `draw`, counted from zero. The first draws of an epoch visit every study
     /// once; a later one takes any study, by a stream of (seed, ticket, draw) alone.
     pub fn study_of(&mut self, ticket: TicketId, draw: u32) -> usize {
+        if let Some(planned) = self.plan.as_ref().and_then(|plan| plan.place(ticket)) {
+            return planned.study;
+        }
         if draw > 0 {
             return stream(self.seed, Stream::Redraw, ticket.0, draw.into()).random_range(0..self.studies);
         }

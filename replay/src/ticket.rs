@@ -7,7 +7,7 @@ use std::sync::{
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::{PolicyVersion, Stream, TicketId, books::Books, ledger::Fate, stream::stream_of_draw};
+use crate::{Drawn, PolicyVersion, Stream, TicketId, books::Books, ledger::Fate, stream::stream_of_draw};
 
 /// An owned value that travels inside the group it admitted. It is neither `Clone` nor constructible outside the
 /// gate, so holding tickets is the backpressure of the whole pipeline.
@@ -22,9 +22,8 @@ use crate::{PolicyVersion, Stream, TicketId, books::Books, ledger::Fate, stream:
 #[derive(Debug)]
 pub struct Ticket {
     pub(crate) id: TicketId,
-    pub(crate) draw: u32,
+    pub(crate) drawn: Drawn,
     pub(crate) last_draw: bool,
-    pub(crate) study: usize,
     pub(crate) attempt: u32,
     pub(crate) snapshot: PolicyVersion,
     pub(crate) seed: u64,
@@ -58,14 +57,20 @@ impl Ticket {
         self.id
     }
 
+    /// The ticket whose random streams this one has, and which decides what its group is made of: its own number, unless
+    /// an earlier run is trained on again.
+    pub fn origin(&self) -> TicketId {
+        self.drawn.ticket
+    }
+
     /// Which draw of its place this is, counted from zero.
     pub fn draw(&self) -> u32 {
-        self.draw
+        self.drawn.draw
     }
 
     /// Index of the study in the training set.
     pub fn study(&self) -> usize {
-        self.study
+        self.drawn.study
     }
 
     /// Counts from one in every draw; those that failed and those that were lost, but not those that grew too old.
@@ -80,7 +85,7 @@ impl Ticket {
 
     /// The random stream of one rollout of this draw; the same at every attempt.
     pub fn stream(&self, purpose: Stream, rollout: u64) -> ChaCha8Rng {
-        stream_of_draw(self.seed, purpose, self.draw, self.id.0, rollout)
+        stream_of_draw(self.seed, purpose, self.drawn.draw, self.drawn.ticket.0, rollout)
     }
 
     /// A way to have it back from whoever will hold it.

@@ -16,7 +16,7 @@ use super::{exit::beforehand, output};
 #[derive(Args)]
 pub struct TrainArgs {
     /// The settings file; `addendum config` prints one with everything in it.
-    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["resume", "replay"])]
     config: Option<PathBuf>,
     /// Change one setting, such as learner.schedule.learning_rate=1e-6. May be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -27,6 +27,10 @@ pub struct TrainArgs {
     /// Go on with the run in this folder, under its own settings.
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     resume: Option<PathBuf>,
+    /// Train again on the reports that the run in this folder has recorded (sampled.jsonl), under its own settings where no
+    /// file is named: the same settings give the same adapter, others are compared on the same reports.
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    replay: Option<PathBuf>,
     /// Write where time goes into this file, which ui.perfetto.dev and chrome://tracing open: what every actor does and
     /// waits for, and the way of every ticket. It changes no result.
     #[arg(long, value_name = "FILE")]
@@ -55,7 +59,16 @@ impl TrainArgs {
                 Ok(Settings::checked(&Sources { file: Some(file), ..sources }, Settings::validate)?)
             });
         }
-        let training = Training::new(Settings::checked(&sources, Settings::validate)?);
+        let settings = match &self.replay {
+            Some(folder) => {
+                let config = folder.join(CONFIG);
+                let file = sources.file.unwrap_or(&config);
+                let sources = Sources { file: Some(file), ..sources };
+                Settings::checked(&sources, |settings| settings.replaying(folder).validate())?.replaying(folder)
+            }
+            None => Settings::checked(&sources, Settings::validate)?,
+        };
+        let training = Training::new(settings);
         Ok(match &self.out {
             Some(folder) => training.out(folder),
             None => training,

@@ -10,6 +10,7 @@ mod text;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use addendum_actors::Recording;
 use serde::Serialize;
 
 use super::{
@@ -103,6 +104,10 @@ impl Training {
         studies::check_lengths(&sample, settings, &mut findings);
         let devices = devices::check(settings, memory.as_ref(), &sample, &mut findings);
         findings.problems.extend(settings.reward_models.problems());
+        if let (Some(folder), Some(processor)) = (&settings.sampler.recording, &processor) {
+            let studies = sets.first().map_or(usize::MAX, |set| set.dataset.len());
+            findings.note("sampler.recording", Recording::open(folder, processor.config().text.vocab_size, studies));
+        }
         if let Ok(Some(address)) = settings.telemetry.address() {
             findings.note("telemetry.metrics_address", prometheus::available(address));
         }

@@ -18,6 +18,8 @@ pub enum Engine {
     BuiltIn,
     /// vLLM servers.
     Vllm,
+    /// Nobody: what an earlier run has recorded is trained on again.
+    Recorded,
 }
 
 /// Who samples, and how much at a time.
@@ -25,8 +27,11 @@ pub enum Engine {
 #[serde(default, deny_unknown_fields)]
 pub struct SamplerConfig {
     /// `built-in`, or `vllm` for servers at `urls`. Their arithmetic is not ours: a run with them is not the same again with
-    /// the same seed.
+    /// the same seed. `recorded` trains again on the reports of an earlier run, at `recording`, whoever sampled them.
     pub engine: Engine,
+    /// The folder of a run that has a sampled.jsonl (`run.record_sampled`), where the engine is `recorded`.
+    #[schemars(extend("x-resume" = "free"))]
+    pub recording: Option<PathBuf>,
     /// Addresses of the servers, such as http://127.0.0.1:8000, without a path; http or https.
     #[schemars(extend("x-resume" = "free"))]
     pub urls: Vec<String>,
@@ -57,6 +62,7 @@ impl Default for SamplerConfig {
         let BatchConfig { max_sequences, cache_bytes, prefill_tokens } = BatchConfig::default();
         Self {
             engine: Engine::default(),
+            recording: None,
             urls: Vec::new(),
             urls_file: None,
             max_sequences,
@@ -71,7 +77,14 @@ impl SamplerConfig {
     /// # Errors
     /// The first setting out of its range, and addresses that the engine does not ask.
     pub fn validate(&self) -> Result<(), Problem> {
+        if self.recording.is_some() && self.engine != Engine::Recorded {
+            return Err(Problem::new("engine", "samples; expected `recorded` where a `recording` is named"));
+        }
         match self.engine {
+            Engine::Recorded if self.recording.is_none() => {
+                Err(Problem::new("recording", "is not set; expected the folder of a run that has a sampled.jsonl"))
+            }
+            Engine::Recorded => Ok(()),
             Engine::Vllm => {
                 let checked = self.addresses().validate().and_then(|()| self.vllm.validate());
                 checked.map_err(|error| match error {

@@ -1,12 +1,12 @@
 //! How a pipeline gets its samplers, by what the settings name.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
-use addendum_actors::{EngineError, Pipeline};
-use addendum_policy::{Adapter, SamplingConfig};
+use addendum_actors::{EngineError, Pipeline, Recording, RunConfig, RunError};
+use addendum_policy::{Adapter, Config, SamplingConfig};
 use addendum_studies::Dataset;
 
 use super::{sampler::Engine, settings::Settings};
@@ -21,12 +21,25 @@ pub(super) type BuildLearner = Box<dyn FnOnce() -> Result<Learner, EngineError> 
 pub(super) type Sampling =
     Box<dyn FnOnce(&Settings, Arc<dyn Dataset>, Vec<Arc<Prompts>>, BuildLearner) -> Pipeline<Adapter>>;
 
-/// What the settings name. `folder` is the run's, known once the pipeline is put together.
-pub(super) fn named(settings: &Settings, folder: &Arc<OnceLock<PathBuf>>) -> Sampling {
-    match settings.sampler.engine {
+/// What the settings name, over so many training studies. `folder` is the run's, known once the pipeline is put together.
+///
+/// # Errors
+/// A recording that is none.
+pub(super) fn named(
+    settings: &Settings,
+    policy: &Config,
+    studies: usize,
+    folder: &Arc<OnceLock<PathBuf>>,
+) -> Result<Sampling, RunError> {
+    Ok(match settings.sampler.engine {
         Engine::BuiltIn => built_in_sampling(),
         Engine::Vllm => asked_sampling(folder.clone()),
-    }
+        Engine::Recorded => {
+            let recorded = settings.sampler.recording.as_deref().unwrap_or(Path::new(""));
+            let recording = Recording::open(recorded, policy.text.vocab_size, studies)?;
+            Box::new(|settings, data, _, learner| Pipeline::replaying(settings.run.clone(), data, recording, learner))
+        }
+    })
 }
 
 fn built_in_sampling() -> Sampling {
@@ -48,6 +61,8 @@ fn asked_sampling(folder: Arc<OnceLock<PathBuf>>) -> Sampling {
     Box::new(move |settings, data, prompts, learner| {
         let (addresses, config) = (settings.sampler.addresses(), settings.sampler.vllm.clone());
         let (run, base) = (settings.run.clone(), settings.policy.base_name());
+        let records = run.record_sampled.unwrap_or(true);
+        let recorded = RunConfig { record_sampled: Some(records), ..run.clone() };
         let sampling = proper(&settings.sampling, &prompts[0]);
         let fleet: Arc<OnceLock<Result<Arc<Fleet>, String>>> = Arc::default();
         let samplers = move |_| {
@@ -67,7 +82,7 @@ fn asked_sampling(folder: Arc<OnceLock<PathBuf>>) -> Sampling {
             let tickets = run.batch_groups * (run.staleness + 1);
             Ok(VllmSampler::new(fleet.clone()?, usize::try_from(tickets)?))
         };
-        Pipeline::with_async_samplers(settings.run.clone(), data, samplers, learner)
+        Pipeline::with_async_samplers(recorded, data, samplers, learner)
     })
 }
 

@@ -7,7 +7,7 @@ mod presets;
 pub mod schema;
 mod text;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use addendum_actors::{RunConfig, RunError, Variant};
 use addendum_editor::EditConfig;
@@ -17,6 +17,7 @@ use addendum_policy::{
     objective::Aggregation,
     schedule::Decay,
 };
+use addendum_replay::Mode;
 use addendum_rewards::{Components, RewardConfig};
 use addendum_rewards_remote::Patience;
 use addendum_studies::World;
@@ -36,7 +37,7 @@ use super::{
     reward_models::Weights,
     reward_pools::RewardPools,
     reward_services::Services,
-    sampler::SamplerConfig,
+    sampler::{Engine, SamplerConfig},
 };
 
 /// A way to post-train by reinforcement.
@@ -222,6 +223,17 @@ impl Settings {
         self.telemetry.address().map(drop).map_err(within("telemetry"))
     }
 
+    /// The settings of a run that trains again on what the run in `folder` has recorded.
+    pub fn replaying(&self, folder: &Path) -> Self {
+        let mut settings = self.clone();
+        settings.sampler.engine = Engine::Recorded;
+        settings.sampler.recording = Some(folder.to_owned());
+        // The batches are those of the recorded run, in whichever way they came about.
+        settings.run.mode = Mode::FixedLag;
+        settings.run.swap = false;
+        settings
+    }
+
     /// The same with paths that hold wherever the process is started.
     ///
     /// # Errors
@@ -237,6 +249,7 @@ impl Settings {
             &mut models.rate_embedder,
             &mut models.radgraph,
             &mut models.radgraph_bert,
+            &mut settings.sampler.recording,
             &mut settings.sampler.urls_file,
             &mut settings.sampler.vllm.token_file,
             &mut settings.sampler.vllm.adapters_folder,

@@ -300,11 +300,16 @@ impl Training {
         let learning = algorithm.clone();
         let learner: BuildLearner = Box::new(move || Ok(Learner::new(&devices, adapter, learning, config)?));
         if sampling.is_none() && settings.sampler.engine == Engine::Vllm {
-            progress
-                .note("note: vLLM samples, whose arithmetic is not ours: the same seed will not give the same adapter");
+            progress.note(
+                "note: vLLM samples, whose arithmetic is not ours: the same seed will not give the same adapter, but \
+                 `addendum train --replay` with this run's folder will",
+            );
         }
         let its_folder = Arc::default();
-        let sampling = sampling.unwrap_or_else(|| sampling::named(&settings, &its_folder));
+        let sampling = match sampling {
+            Some(own) => own,
+            None => sampling::named(&settings, home.config(), data.training.len(), &its_folder)?,
+        };
         let mut pipeline = sampling(&settings, data.training.clone(), placement.samplers.clone(), learner);
         if settings.algorithm.dynamic_sampling {
             pipeline = pipeline.worth(Arc::new(move |group| worth(&*algorithm, group)));

@@ -65,10 +65,11 @@ impl<S: Send + Sync + 'static> Assignment<S> {
 
     fn read(&self) -> Result<(Study, Request<S>), EngineError> {
         let Self { ticket, context, .. } = self;
-        let wanted = context.config.sampled(ticket.id()) as u64;
+        let wanted = context.config.sampled(ticket.origin()) as u64;
         let seeds = (0..wanted).map(|rollout| ticket.stream(Stream::Sample, rollout).next_u64()).collect();
         let _span = self.track.span("reading");
         let (study, mut request) = read(context, ticket.study(), ticket.snapshot(), seeds)?;
+        request.ticket = Some(ticket.id());
         request.track = self.track.clone();
         Ok((study, request))
     }
@@ -96,7 +97,7 @@ impl<S: Send + Sync + 'static> Prepared<S> {
 
     /// The group; or the reason with which the ticket returned.
     pub fn conclude(self, reports: Result<Vec<Sampled>, Failure>) -> Result<RolloutGroup, Failure> {
-        let wanted = self.assignment.context.config.sampled(self.ticket().id());
+        let wanted = self.assignment.context.config.sampled(self.ticket().origin());
         let reports = match reports.and_then(|reports| guarded(|| check(&reports, wanted)).map(|()| reports)) {
             Ok(reports) => reports,
             Err(failure) => return Err(self.fail(failure)),
@@ -116,7 +117,10 @@ impl<S: Send + Sync + 'static> Prepared<S> {
             truncated: report.truncated,
             reward: None,
         });
-        let group = RolloutGroup::new(ticket, Arc::new(study), rollouts.collect());
+        let mut group = RolloutGroup::new(ticket, Arc::new(study), rollouts.collect());
+        if context.records {
+            group.sampled = group.rollouts.clone().into();
+        }
         context.meter.trace.passed(&group, "sampler");
         Ok(group)
     }

@@ -57,7 +57,7 @@ impl EditStage {
 
 impl Stage for EditStage {
     fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
-        let ids = (group.next_id().0..).map(RolloutId).take(self.run.edited(group.ticket.id()));
+        let ids = (group.next_id().0..).map(RolloutId).take(self.run.edited(group.ticket.origin()));
         let copies = group.rollouts.iter().zip(ids).map(|(sampled, id)| self.edited(group, sampled, id));
         let mut copies = copies.collect::<Result<Vec<_>, _>>()?;
         if self.run.variant == Variant::EditGrpoPara && !copies.is_empty() {

@@ -39,7 +39,7 @@ impl Stage for SelectStage {
     /// # Errors
     /// A report without a reward; samples that an earlier stage has removed.
     fn process(&mut self, group: &mut RolloutGroup) -> Result<(), StageError> {
-        let (ticket, select) = (group.ticket.id(), self.run.select);
+        let (ticket, select) = (group.ticket.origin(), self.run.select);
         let (copies, wanted) = (self.run.edited(ticket), self.run.sampled(ticket));
         if copies == 0 || !select.is_on() {
             return Ok(());

@@ -7,12 +7,14 @@
 mod toy;
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use addendum_actors::{
-    EngineError, Evaluate, Event, Learner, Pipeline, RunConfig, RunError, RunSummary, Running, Scores, StepRecord,
+    EngineError, Evaluate, Event, Learner, Pipeline, Recording, RunConfig, RunError, RunSummary, Running, Scores,
+    StepRecord,
     stages::{EditStage, RewardStage, SelectStage},
 };
 use addendum_editor::{EditConfig, Editor};
@@ -118,6 +120,18 @@ fn chain<L: Learner<Weights> + 'static>(
     );
     stages(chain, run, trouble)
 }
+
+/// As [`pipeline`], over what the run in `folder` has recorded.
+pub fn replaying(config: RunConfig, folder: &Path) -> Result<Pipeline<Weights>, RunError> {
+    let (trouble, data) = (Arc::new(Trouble::default()), studies(7));
+    let recording = Recording::open(folder, VOCABULARY, data.len())?;
+    let (learning, run) = (trouble.clone(), config.clone());
+    let chain = Pipeline::replaying(config, Arc::new(data), recording, move || Ok(ToyLearner::new(learning)));
+    Ok(stages(chain, run, trouble))
+}
+
+/// No word of the toy policy has so large a token.
+pub const VOCABULARY: usize = 1 << 16;
 
 /// As [`pipeline`], with servers that take up to `longest` to answer.
 pub fn served(config: RunConfig, trouble: Arc<Trouble>, longest: Duration) -> Pipeline<Weights> {

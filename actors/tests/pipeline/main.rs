@@ -13,6 +13,7 @@ mod files;
 mod killing;
 mod latest;
 mod recording;
+mod replaying;
 mod resuming;
 mod reward_failures;
 mod sampling;

@@ -137,10 +137,11 @@ impl Needs<'_> {
         plan
     }
 
-    /// A sampler besides the weights; nothing where servers sample. No more studies are under way than the staleness bound lets be.
+    /// A sampler besides the weights; nothing where others sample. No more studies are under way than the staleness bound
+    /// lets be.
     fn sampling(&self) -> u64 {
         let Self { settings, memory, group, .. } = self;
-        if settings.sampler.engine == Engine::Vllm {
+        if settings.sampler.engine != Engine::BuiltIn {
             return 0;
         }
         let (run, config) = (&settings.run, &settings.sampler.batch());
