@@ -175,6 +175,7 @@ fn every_key_makes_a_difference_or_is_refused_by_its_name() {
             "\"improving\"",
             "\"low_variance\"",
             "\"built-in\"",
+            "\"recorded\"",
             "[\"http://127.0.0.1:8001\"]",
         ];
         // A service is nothing without its address, only version 2 of the phantoms has a world, a low variance is one below

@@ -78,7 +78,10 @@ impl SamplerConfig {
     /// The first setting out of its range, and addresses that the engine does not ask.
     pub fn validate(&self) -> Result<(), Problem> {
         if self.recording.is_some() && self.engine != Engine::Recorded {
-            return Err(Problem::new("engine", "samples; expected `recorded` where a `recording` is named"));
+            return Err(Problem::new(
+                "recording",
+                "is for the engine `recorded`, and this one samples: a recording is not needed",
+            ));
         }
         match self.engine {
             Engine::Recorded if self.recording.is_none() => {

@@ -3,4 +3,5 @@
 mod common;
 #[cfg(target_os = "linux")]
 mod files;
+mod replaying;
 mod runs;

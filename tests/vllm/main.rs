@@ -11,6 +11,7 @@ use std::{
 use addendum::{
     actors::RunConfig,
     policy::Policy,
+    replay::Mode,
     train::{Settings, Training, data::PhantomConfig, sampler::Engine},
 };
 use candle_core::{DType, Device};
@@ -81,6 +82,21 @@ fn a_server_samples_from_the_versions_that_the_learner_publishes() {
     assert!(server.most_loaded() <= 5, "{}", server.most_loaded());
     let published = folder.path().join("run/adapters-published").read_dir().unwrap().count();
     assert!(published <= 5, "{published} folders are left");
+}
+
+#[test]
+fn what_servers_have_sampled_makes_the_same_adapter_again_without_them() {
+    let server = StandIn::start(policy(), &[Fault::Cuts, Fault::Slow], false);
+    let latest = RunConfig { mode: Mode::Latest, samplers: 2, ..settings(&[]).run };
+    let (_, folder, ended) = run(Settings { run: latest, ..settings(&[&server]) });
+    ended.unwrap();
+    let (recorded, chats) = (folder.path().join("run"), server.chats());
+    let saved = Settings::given(&recorded.join("config.toml")).unwrap();
+    let (steps, again, ended) = run(Settings::of_given(&saved).unwrap().replaying(&recorded));
+    ended.unwrap();
+    assert_eq!((steps.len(), server.chats()), (4, chats));
+    let adapter = |run: &Path| std::fs::read(run.join("adapter/adapter_model.safetensors")).unwrap();
+    assert_eq!(adapter(&recorded), adapter(&again.path().join("run")));
 }
 
 #[test]
