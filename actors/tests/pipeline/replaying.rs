@@ -36,7 +36,8 @@ async fn every_kind_of_run_replays_to_its_own_adapter() {
         SelectConfig { unedited: Unedited::Fresh, when: When::LowVariance, std_below: 0.2, ..SelectConfig::default() };
     let annealed = RunConfig { edited_share_end: Some(0.0), edited_share_steps: 6, ..latest.clone() };
     let unreadable = || Trouble { unreadable: vec!["study-3".into()], ..slow() };
-    let kinds: [(&str, RunConfig, fn() -> Trouble, bool); 7] = [
+    type Kind = (&'static str, RunConfig, fn() -> Trouble, bool);
+    let kinds: [Kind; 7] = [
         ("fixed lag", base.clone(), Trouble::default, false),
         ("latest", latest.clone(), slow, false),
         ("redraws", base.clone(), slow, true),
