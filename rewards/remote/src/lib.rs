@@ -17,6 +17,7 @@ mod parallel;
 mod patience;
 mod predict;
 mod secret;
+pub mod servers;
 #[cfg(test)]
 mod testing;
 pub mod wire;

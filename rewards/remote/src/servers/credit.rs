@@ -1,4 +1,6 @@
 //! Who is asked next: credit for each server by its speed. Pure; a clock is handed in.
+//!
+//! What servers are asked for is called reports here, as samplers count; rewards count requests.
 
 use std::time::Duration;
 
@@ -38,6 +40,11 @@ impl Credit {
         if self.accounts.len() < servers {
             self.accounts.resize(servers, Account { open: true, ..Account::default() });
         }
+    }
+
+    /// How many accounts there are.
+    pub fn servers(&self) -> usize {
+        self.accounts.len()
     }
 
     /// Whether the server may be asked at all.
