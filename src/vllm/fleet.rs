@@ -133,10 +133,11 @@ impl Fleet {
     /// Waits for a server that has credit for so many reports.
     async fn seat(&self, reports: usize) -> Result<Seat<'_>, VllmError> {
         let since = Instant::now();
+        let wanted = self.roster.wanted(reports);
         loop {
             let freed = self.freed.notified();
             self.roster.look();
-            if let Some(seat) = self.roster.take(reports, |_| true) {
+            if let Some(seat) = wanted.take(|_| true) {
                 return Ok(seat);
             }
             if let Some(error) = self.given_up(since) {

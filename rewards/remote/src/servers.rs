@@ -18,7 +18,7 @@ pub use addresses::{Addresses, Form, Unusable};
 pub use credit::Credit;
 pub use health::{Health, Pauses};
 pub use listing::Listing;
-pub use roster::{Member, Roster, Seat};
+pub use roster::{Member, Roster, Seat, Wanted};
 
 /// How often a file of addresses is read, and whoever waits for a server looks whether a pause is over.
 pub const LOOK: Duration = Duration::from_millis(250);

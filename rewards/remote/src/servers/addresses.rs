@@ -174,7 +174,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_named_by_its_place() {
-        for bad in ["", "a:8000", "ftp://a", "http://", "http://a/v1", "http://user:hunter2@a", "http://a?b", "http://a b"] {
+        for bad in
+            ["", "a:8000", "ftp://a", "http://", "http://a/v1", "http://user:hunter2@a", "http://a?b", "http://a b"]
+        {
             let addresses = Addresses { urls: vec!["http://a".into(), bad.into()], ..Addresses::default() };
             let message = addresses.validate().unwrap_err().to_string();
             assert!(message.contains("urls[1]") && !message.contains("hunter2"), "{bad}: {message}");

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, TryLockError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -16,6 +16,8 @@ pub struct Roster<T> {
     /// A server's index stays its own.
     members: Mutex<Vec<Arc<Member<T>>>>,
     credit: Mutex<Credit>,
+    /// What is wanted and has no server yet.
+    wanted: AtomicUsize,
     make: Box<dyn Fn(&str) -> T + Send + Sync>,
     told: Box<dyn Fn(&str, usize, f64) + Send + Sync>,
 }
@@ -60,6 +62,7 @@ impl<T> Roster<T> {
             listing: Mutex::new(listing),
             members: Mutex::default(),
             credit: Mutex::new(Credit::new(most)),
+            wanted: AtomicUsize::new(0),
             make: Box::new(make),
             told: Box::new(told),
         };
@@ -92,20 +95,10 @@ impl<T> Roster<T> {
         }
     }
 
-    /// Takes credit for `amount` from the one that will be done first, of those that are listed, healthy, and `may` be
-    /// asked; `None` while there is none.
-    pub fn take(&self, amount: usize, may: impl Fn(&Member<T>) -> bool) -> Option<Seat<'_, T>> {
-        let (members, now) = (self.all(), Instant::now());
-        let mut credit = lock(&self.credit);
-        for member in &members {
-            let open = member.listed.load(Ordering::Relaxed) && member.health().is_open(now) && may(member);
-            credit.set_open(member.index, open);
-        }
-        let member = members[credit.take(amount)?].clone();
-        let load = (credit.in_flight(member.index), credit.speed(member.index));
-        drop(credit);
-        (self.told)(&member.url, load.0, load.1);
-        Some(Seat { roster: self, member, amount, began: Instant::now(), answered: false })
+    /// Says that `amount` is wanted, as long as the answer lives: how much waits decides whether a slow server is asked.
+    pub fn wanted(&self, amount: usize) -> Wanted<'_, T> {
+        self.wanted.fetch_add(amount, Ordering::Relaxed);
+        Wanted { roster: self, amount: AtomicUsize::new(amount) }
     }
 
     /// These addresses from now on; what is known of others is kept, should they come back.
@@ -121,11 +114,51 @@ impl<T> Roster<T> {
         let mut credit = lock(&self.credit);
         let known = credit.servers();
         credit.grow(members.len());
-        // `take` opens them, once it knows them.
+        // [`Wanted::take`] opens them, once it knows them.
         (known..members.len()).for_each(|index| credit.set_open(index, false));
         for member in members.iter() {
             member.listed.store(addresses.contains(&member.url), Ordering::Relaxed);
         }
+    }
+}
+
+/// What somebody wants servers for.
+pub struct Wanted<'a, T> {
+    roster: &'a Roster<T>,
+    amount: AtomicUsize,
+}
+
+impl<'a, T> Wanted<'a, T> {
+    /// Takes credit for all of it from the one that will be done first, of those that are listed, healthy, and `may` be
+    /// asked; `None` while there is none.
+    pub fn take(&self, may: impl Fn(&Member<T>) -> bool) -> Option<Seat<'a, T>> {
+        let (roster, amount) = (self.roster, self.amount.load(Ordering::Relaxed));
+        let (members, now) = (roster.all(), Instant::now());
+        let mut credit = lock(&roster.credit);
+        for member in &members {
+            let open = member.listed.load(Ordering::Relaxed) && member.health().is_open(now) && may(member);
+            credit.set_open(member.index, open);
+        }
+        let waiting = roster.wanted.load(Ordering::Relaxed).saturating_sub(amount);
+        let member = members[credit.take(amount, waiting, now)?].clone();
+        let load = (credit.in_flight(member.index), credit.speed(member.index));
+        drop(credit);
+        (roster.told)(&member.url, load.0, load.1);
+        Some(Seat { roster, member, amount, began: now, answered: false })
+    }
+
+    /// One less is wanted from here: somebody else wants it now.
+    pub fn passed_on(&self) {
+        let less = |amount: usize| amount.checked_sub(1);
+        if self.amount.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+            self.roster.wanted.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<T> Drop for Wanted<'_, T> {
+    fn drop(&mut self) {
+        self.roster.wanted.fetch_sub(self.amount.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
@@ -159,7 +192,7 @@ impl<T> Drop for Seat<'_, T> {
     fn drop(&mut self) {
         let (index, took) = (self.member.index, self.answered.then(|| self.began.elapsed()));
         let mut credit = lock(&self.roster.credit);
-        credit.give_back(index, self.amount, took);
+        credit.give_back(index, self.amount, took, Instant::now());
         let load = (credit.in_flight(index), credit.speed(index));
         drop(credit);
         (self.roster.told)(&self.member.url, load.0, load.1);
@@ -187,12 +220,12 @@ mod tests {
     fn a_paused_server_and_one_that_may_not_be_asked_are_passed_over() {
         let urls = ["http://a", "http://b", "http://c"].map(str::to_owned).to_vec();
         let roster = roster(Addresses { urls, ..Addresses::default() });
-        assert_eq!(url(roster.take(1, |_| true)).as_deref(), Some("http://a"));
+        assert_eq!(url(roster.wanted(1).take(|_| true)).as_deref(), Some("http://a"));
         let now = Instant::now();
         roster.all()[0].health().failed(PAUSES, now, now, None, "down");
-        assert_eq!(url(roster.take(1, |_| true)).as_deref(), Some("http://b"));
-        assert_eq!(url(roster.take(1, |member| member.url != "http://b")).as_deref(), Some("http://c"));
-        assert!(roster.take(1, |_| false).is_none());
+        assert_eq!(url(roster.wanted(1).take(|_| true)).as_deref(), Some("http://b"));
+        assert_eq!(url(roster.wanted(1).take(|member| member.url != "http://b")).as_deref(), Some("http://c"));
+        assert!(roster.wanted(1).take(|_| false).is_none());
     }
 
     #[test]
@@ -201,12 +234,28 @@ mod tests {
         let (urls, heard) = (vec!["http://a".into()], told.clone());
         let addresses = Addresses { urls, ..Addresses::default() };
         let roster = Roster::new(addresses, 1, |_| (), move |_, load, _| lock(&heard).push(load)).unwrap();
-        let seat = roster.take(1, |_| true);
-        assert!(seat.is_some() && roster.take(1, |_| true).is_none());
+        let seat = roster.wanted(1).take(|_| true);
+        assert!(seat.is_some() && roster.wanted(1).take(|_| true).is_none());
         drop(seat);
-        roster.take(1, |_| true).unwrap().answered();
+        roster.wanted(1).take(|_| true).unwrap().answered();
         assert_eq!(*lock(&told), [1, 0, 1, 0]);
         assert!(lock(&roster.credit).speed(0) > 0.0);
+    }
+
+    #[test]
+    fn what_is_wanted_is_counted_until_it_is_passed_on_or_given_up() {
+        let addresses = Addresses { urls: vec!["http://a".into()], ..Addresses::default() };
+        let roster = roster(addresses);
+        let wanted = || roster.wanted.load(Ordering::Relaxed);
+        let queue = roster.wanted(3);
+        let one = roster.wanted(1);
+        (0..2).for_each(|_| queue.passed_on());
+        assert_eq!(wanted(), 2);
+        drop(one);
+        (0..9).for_each(|_| queue.passed_on());
+        assert_eq!(wanted(), 0);
+        drop((queue, roster.wanted(5)));
+        assert_eq!(wanted(), 0);
     }
 
     #[test]
@@ -225,7 +274,7 @@ mod tests {
         };
         list("http://bb\n");
         assert_eq!(listed(), [(1, 9)]);
-        assert_eq!(url(roster.take(1, |_| true)).as_deref(), Some("http://bb"));
+        assert_eq!(url(roster.wanted(1).take(|_| true)).as_deref(), Some("http://bb"));
         list("http://ccc\nhttp://a\n");
         assert_eq!(listed(), [(0, 8), (2, 10)]);
         assert_eq!(roster.all().len(), 3);
