@@ -7,20 +7,17 @@
 //! What a server fails at is asked again of another one, or of itself once it is back: no ticket is lost by it.
 
 mod adapters;
-mod addresses;
 mod config;
-mod credit;
 mod error;
 mod fleet;
+mod member;
 mod probe;
 mod question;
 mod server;
 mod telemetry;
 mod wire;
 
-pub use addresses::Addresses;
 pub use config::VllmConfig;
-pub use credit::Credit;
 pub use error::VllmError;
 pub use fleet::{Fleet, VllmSampler};
 pub use telemetry::METRICS;

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use addendum_policy::generate::BatchConfig;
+use addendum_rewards_remote::servers::{Addresses, Form};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::settings::Problem;
-use crate::vllm::{Addresses, VllmConfig, VllmError};
+use crate::vllm::{VllmConfig, VllmError};
 
 /// What reports are sampled with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -89,7 +90,8 @@ impl SamplerConfig {
             }
             Engine::Recorded => Ok(()),
             Engine::Vllm => {
-                let checked = self.addresses().validate().and_then(|()| self.vllm.validate());
+                let addresses = self.addresses().validate().map_err(VllmError::from);
+                let checked = addresses.and_then(|()| self.vllm.validate());
                 checked.map_err(|error| match error {
                     VllmError::Config { field, reason } => Problem::new(field, reason),
                     other => Problem::new("vllm", other),
@@ -105,7 +107,7 @@ impl SamplerConfig {
 
     /// Where the servers are.
     pub fn addresses(&self) -> Addresses {
-        Addresses { urls: self.urls.clone(), file: self.urls_file.clone() }
+        Addresses { urls: self.urls.clone(), file: self.urls_file.clone(), form: Form::Host }
     }
 
     /// What the built-in sampler holds.

@@ -1,6 +1,6 @@
 //! What goes wrong with a server.
 
-use addendum_rewards_remote::Malformed;
+use addendum_rewards_remote::{Malformed, servers::Unusable};
 
 /// Why a server gave no reports.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +112,12 @@ pub enum VllmError {
         /// The file or folder, and what is wrong with it.
         reason: String,
     },
+}
+
+impl From<Unusable> for VllmError {
+    fn from(Unusable { field, value, expected }: Unusable) -> Self {
+        Self::config(field, format!("is {value}, expected {expected}"))
+    }
 }
 
 impl VllmError {

@@ -1,28 +1,34 @@
 //! Entities from `POST /analyze`.
 
-use super::{Malformed, Node, ServiceConfig, endpoint::Endpoint, parallel, wire::AnalyzeRequest};
+use super::{Malformed, Node, ServiceConfig, probe::Probe, servers::Form, service::Service, wire::AnalyzeRequest};
 use addendum_rewards::{Entity, EntityExtractor, EntityType, Result};
+
+/// By the entities of this sentence servers with other models are told apart.
+const PROBE: &str = "Small left pleural effusion with adjacent atelectasis, but no pneumothorax.";
 
 /// Extracts entities by a service.
 ///
 /// Each sentence is sent as the ground truth of an empty generation: its entities are what that generation misses.
 pub struct ExtractorService {
-    endpoint: Endpoint,
+    service: Service,
 }
 
 impl ExtractorService {
     /// # Errors
     /// Impossible settings.
     pub fn new(config: &ServiceConfig) -> Result<Self> {
-        Ok(Self { endpoint: Endpoint::new(config)? })
+        let probe = Probe::new(&request(&[PROBE]), |answer| {
+            let found = entities(&answer, 1)?.into_iter().flatten();
+            let told = |entity: Entity| {
+                [f64::from(entity.kind as u8)].into_iter().chain(entity.embedding.into_iter().map(f64::from))
+            };
+            Ok(found.flat_map(told).collect())
+        });
+        Ok(Self { service: Service::new(config, Form::Path("/analyze"), probe)? })
     }
 
     fn ask(&self, sentences: &[&str]) -> Result<Vec<Vec<Entity>>> {
-        let request = AnalyzeRequest {
-            generations: vec![String::new(); sentences.len()],
-            ground_truth: sentences.iter().map(|&sentence| sentence.to_owned()).collect(),
-        };
-        Ok(self.endpoint.ask(&request, |answer| entities(&answer, sentences.len()))?)
+        Ok(self.service.ask(&request(sentences), |answer| entities(&answer, sentences.len()))?)
     }
 }
 
@@ -31,14 +37,21 @@ impl EntityExtractor for ExtractorService {
     /// service's model has, the same for all.
     fn extract(&self, sentences: &[&str]) -> Result<Vec<Vec<Entity>>> {
         let spoken: Vec<&str> = sentences.iter().copied().filter(|sentence| !sentence.trim().is_empty()).collect();
-        let batches: Vec<&[&str]> = spoken.chunks(self.endpoint.batch).collect();
-        let found = parallel::each(&batches, self.endpoint.parallel, |batch| self.ask(batch))?;
+        let batches: Vec<&[&str]> = spoken.chunks(self.service.batch).collect();
+        let found = self.service.each(&batches, |batch| self.ask(batch))?;
         let mut found = found.into_iter().flatten();
         let of = |sentence: &&str| match sentence.trim().is_empty() {
             true => Vec::new(),
             false => found.next().unwrap_or_default(),
         };
         Ok(sentences.iter().map(of).collect())
+    }
+}
+
+fn request(sentences: &[&str]) -> AnalyzeRequest {
+    AnalyzeRequest {
+        generations: vec![String::new(); sentences.len()],
+        ground_truth: sentences.iter().map(|&sentence| sentence.to_owned()).collect(),
     }
 }
 

@@ -13,11 +13,11 @@ pub enum Error {
         /// The service's address as it was set.
         url: String,
         /// Its path within the service's settings.
-        field: &'static str,
+        field: String,
         /// As it was set.
         value: String,
         /// The range or form.
-        expected: &'static str,
+        expected: String,
     },
     /// The file that `prompt` names cannot be read, or does not hold `{reference}` and `{candidate}` once each. Correct
     /// the file or its path.
@@ -120,22 +120,71 @@ pub enum Error {
         /// The error of the last attempt.
         last: Box<Error>,
     },
+    /// A server answers a fixed question otherwise than the first one did, or than it did itself: it has other models,
+    /// other class frequencies, or another version of them. It is not asked for rewards until it answers as the others;
+    /// start it with the same options, or take it from the list.
+    #[error(
+        "{url} answers a fixed question with {theirs}, where {other} said {ours}; expected the same models on all servers"
+    )]
+    Differs {
+        /// The server.
+        url: String,
+        /// The one that it is compared with.
+        other: String,
+        /// What the server said where they differ.
+        theirs: String,
+        /// What the other one said there.
+        ours: String,
+    },
+    /// None of several servers can be asked: they are down, or answer otherwise than they should. Start one; a request
+    /// waits for it as long as the service's `backoff.deadline_seconds`.
+    #[error("none of the {servers} servers can be asked ({seconds:.0} s); the last: {last}")]
+    Nobody {
+        /// How many are listed.
+        servers: usize,
+        /// For how long the request waited.
+        seconds: f64,
+        /// What was wrong with one of them.
+        last: String,
+    },
+}
+
+/// Who is to blame for an error, and so what may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The moment: the same server may answer later.
+    Moment,
+    /// The server: it is none that should be asked.
+    Server,
+    /// The request: nobody would answer it.
+    Request,
 }
 
 impl Error {
-    /// Whether another attempt may end differently.
+    /// Whether another attempt at the same server may end differently.
     pub(super) fn transient(&self) -> bool {
+        self.blame() == Blame::Moment
+    }
+
+    pub(super) fn blame(&self) -> Blame {
         match self {
-            Self::Transport { .. } | Self::Late { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
-            _ => false,
+            Self::Transport { .. } | Self::Late { .. } => Blame::Moment,
+            Self::Status { status, .. } => match status {
+                408 | 425 | 429 | 500..=599 => Blame::Moment,
+                // Another address, another token, a service that fails without saying so.
+                200..=399 | 401 | 403..=405 | 407 => Blame::Server,
+                _ => Blame::Request,
+            },
+            Self::Answer { reason, .. } if reason.told => Blame::Request,
+            Self::Answer { .. } | Self::NotJson { .. } | Self::TooLong { .. } | Self::Differs { .. } => Blame::Server,
+            _ => Blame::Request,
         }
     }
 }
 
 impl Error {
     /// The setting that is wrong, by its path within the service's.
-    pub fn field(&self) -> Option<&'static str> {
+    pub fn field(&self) -> Option<&str> {
         match self {
             Self::Config { field, .. } => Some(field),
             Self::Prompt { .. } => Some("prompt"),

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Error, Malformed, Node, ServiceConfig, endpoint::Endpoint, parallel};
+use super::{Error, Malformed, Node, ServiceConfig, probe::Probe, servers::Form, service::Service};
 
 /// Where the model is and how it is asked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,7 +27,7 @@ pub struct GreenConfig {
 
 /// The grader. Shareable between threads.
 pub struct Green {
-    endpoint: Endpoint,
+    service: Service,
     model: String,
     prompt: Prompt,
     longest_answer_tokens: Option<u32>,
@@ -37,18 +37,17 @@ impl Green {
     /// # Errors
     /// Impossible settings and an unusable prompt file.
     pub fn new(config: &GreenConfig) -> Result<Self, Error> {
-        let mut service = config.service.clone();
         if config.model.trim().is_empty() {
-            let url = config.service.url.clone();
-            return Err(Error::Config { url, field: "model", value: "empty".into(), expected: "the name of a model" });
+            let (url, value) = (config.service.name(), "empty".into());
+            return Err(Error::Config { url, field: "model".into(), value, expected: "the name of a model".into() });
         }
         let prompt = Prompt::read(config.prompt.as_deref())
-            .map_err(|reason| Error::Prompt { url: config.service.url.clone(), reason: Box::new(reason) })?;
-        let base = service.url.trim_end_matches('/');
-        service.url =
-            if base.ends_with("/chat/completions") { base.into() } else { format!("{base}/chat/completions") };
+            .map_err(|reason| Error::Prompt { url: config.service.name(), reason: Box::new(reason) })?;
+        // Any answer will do: what a model says is not the same on all servers.
+        let hello = json!({"model": config.model, "messages": [{"role": "user", "content": "1"}], "max_tokens": 1});
+        let probe = Probe::new(&hello, |answer| content(answer).map(|_| Vec::new()));
         Ok(Self {
-            endpoint: Endpoint::new(&service)?,
+            service: Service::new(&config.service, Form::Under("/chat/completions"), probe)?,
             model: config.model.clone(),
             prompt,
             longest_answer_tokens: config.longest_answer_tokens,
@@ -68,15 +67,15 @@ impl Green {
         if let (Some(tokens), Value::Object(members)) = (self.longest_answer_tokens, &mut request) {
             members.insert("max_tokens".into(), tokens.into());
         }
-        let (text, cut) = self.endpoint.ask(&request, content)?;
+        let (text, cut) = self.service.ask(&request, content)?;
         let grade = if cut { Err(AnswerError::Cut) } else { Grade::parse(&text) };
-        grade.map_err(|reason| Error::Green { url: self.endpoint.url().to_owned(), reason })
+        grade.map_err(|reason| Error::Green { url: self.service.name().to_owned(), reason })
     }
 
     /// Grades each pair of reference and candidate. A failure is that pair's alone.
     pub fn grade_all(&self, pairs: &[(&str, &str)]) -> Graded<Error> {
         let grade = |&(reference, candidate): &(&str, &str)| Ok::<_, Infallible>(self.grade(reference, candidate));
-        let Ok(grades) = parallel::each(pairs, self.endpoint.parallel, grade);
+        let Ok(grades) = self.service.each(pairs, grade);
         Graded { grades }
     }
 }

@@ -12,6 +12,8 @@ pub struct Malformed {
     pub expected: &'static str,
     /// The kind of what is there, or the reason that a service gives; no other content.
     pub found: String,
+    /// Whether that is a reason which a service gives, which another would give too.
+    pub told: bool,
 }
 
 /// A value, or the absence of one, and its path.
@@ -71,7 +73,9 @@ impl<'a> Node<'a> {
         let items = self.items()?;
         match items.len() {
             got if got == count => Ok(items),
-            got => Err(Malformed { field: self.path.clone(), expected, found: format!("a list of {got}") }),
+            got => {
+                Err(Malformed { field: self.path.clone(), expected, found: format!("a list of {got}"), told: false })
+            }
         }
     }
 
@@ -93,7 +97,8 @@ impl<'a> Node<'a> {
     /// A text stands here: a reason why something else is missing.
     pub fn without_reason(&self) -> Result<(), Malformed> {
         let Ok(reason) = self.text() else { return Ok(()) };
-        Err(Malformed { field: self.path.clone(), expected: "none", found: format!("{:?}", shortened(reason)) })
+        let found = format!("{:?}", shortened(reason));
+        Err(Malformed { field: self.path.clone(), expected: "none", found, told: true })
     }
 
     /// The error that this is not what was `expected`.
@@ -107,7 +112,7 @@ impl<'a> Node<'a> {
             Some(Value::Array(items)) => format!("a list of {}", items.len()),
             Some(Value::Object(_)) => "an object".into(),
         };
-        Malformed { field: self.path.clone(), expected, found }
+        Malformed { field: self.path.clone(), expected, found, told: false }
     }
 }
 

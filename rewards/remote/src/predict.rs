@@ -1,11 +1,12 @@
 //! Rewards from `POST /predict`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Malformed, Node, ServiceConfig,
-    endpoint::Endpoint,
-    parallel,
+    probe::Probe,
+    servers::Form,
+    service::Service,
     wire::{PredictRequest, kind},
 };
 use addendum_rewards::{
@@ -16,14 +17,22 @@ use addendum_rewards::{
 /// word itself where an answer holds no report.
 const NO_REPORT: &str = "None";
 
+/// By what is said of this report servers with other models are told apart: it has findings of all kinds, right and wrong.
+const PROBE: [&str; 2] = [
+    "The heart is mildly enlarged. Small left pleural effusion with adjacent atelectasis. No pneumothorax. Possible early \
+     pneumonia in the right lower lobe. A central venous catheter ends in the superior vena cava. Mild pulmonary edema.",
+    "Heart size is normal. Moderate left pleural effusion and a small right one. No pneumothorax. Pneumonia cannot be \
+     excluded. There is a new endotracheal tube. Old healed rib fracture on the left. No pulmonary edema.",
+];
+
 /// How far beyond [-1, 1] rounding may carry a score.
 const ROUNDING: f64 = 1e-3;
 
 /// Scores reports against references by a service. Its scores are those of the service's models; only the weighted sum
 /// is made here.
 pub struct RewardService {
-    endpoint: Endpoint,
-    components: Vec<Served>,
+    service: Service,
+    components: Arc<[Served]>,
 }
 
 /// A component and its weight.
@@ -82,11 +91,16 @@ impl RewardService {
             let wire = wire(component).ok_or(Error::Unserved { name: component.name() })?;
             Ok(Served { component, weight, wire })
         };
-        let components: Vec<_> = reward.built_in(components)?.into_iter().map(served).collect::<Result<_>>()?;
+        let components: Arc<[_]> = reward.built_in(components)?.into_iter().map(served).collect::<Result<_>>()?;
         if components.is_empty() {
             return Err(Error::setting("weights", "without a built-in component", "one that the reward service gives"));
         }
-        Ok(Self { components, endpoint: Endpoint::new(config)? })
+        let [reference, report] = PROBE;
+        let asked = components.clone();
+        let probe = Probe::new(&request(&components, reference, &[report]), move |answer| {
+            Ok(scores(&asked, &answer, 1)?.into_iter().flatten().collect())
+        });
+        Ok(Self { components, service: Service::new(config, Form::Path("/predict"), probe)? })
     }
 
     /// Scores each hypothesis against the one reference, in order.
@@ -94,21 +108,14 @@ impl RewardService {
     /// # Errors
     /// The service cannot be reached in time, refuses, or answers with anything but one score per pair.
     pub fn score(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Reward>> {
-        let batches: Vec<&[&str]> = hypotheses.chunks(self.endpoint.batch).collect();
-        let scored = parallel::each(&batches, self.endpoint.parallel, |batch| self.ask(reference, batch))?;
+        let batches: Vec<&[&str]> = hypotheses.chunks(self.service.batch).collect();
+        let scored = self.service.each(&batches, |batch| self.ask(reference, batch))?;
         Ok(scored.into_iter().flatten().collect())
     }
 
     fn ask(&self, reference: &str, hypotheses: &[&str]) -> Result<Vec<Reward>> {
-        let requested: BTreeSet<&str> = self.components.iter().map(|served| served.wire.requested).collect();
-        let request = PredictRequest {
-            hyps: hypotheses.iter().map(|text| said(text)).collect(),
-            refs: vec![said(reference); hypotheses.len()],
-            kind: kind::FREE_FORM.into(),
-            requested_reward_components: requested.into_iter().map(str::to_owned).collect(),
-            per_pair: hypotheses.len() > 1,
-        };
-        let scores = self.endpoint.ask(&request, |answer| self.scores(&answer, hypotheses.len()))?;
+        let request = request(&self.components, reference, hypotheses);
+        let scores = self.service.ask(&request, |answer| scores(&self.components, &answer, hypotheses.len()))?;
         let mut values: Vec<Vec<Weighed>> = vec![Vec::new(); hypotheses.len()];
         for (Served { component, weight, .. }, scores) in self.components.iter().zip(scores) {
             for (values, score) in values.iter_mut().zip(scores) {
@@ -118,27 +125,9 @@ impl RewardService {
         values.into_iter().map(Reward::of).collect()
     }
 
-    /// The scores of each component, one per pair.
-    fn scores(&self, answer: &Node, pairs: usize) -> std::result::Result<Vec<Vec<f64>>, Malformed> {
-        let result = answer.get("result");
-        if result.text()? != "success" {
-            return Err(result.malformed("`success`"));
-        }
-        let predictions = answer.get("data").get("predictions");
-        for error in predictions.get("errors").items().unwrap_or_default() {
-            error.without_reason()?;
-        }
-        let of = |Served { wire, .. }: &Served| {
-            let list = predictions.get(wire.list);
-            let expected = "one score per pair (with `batch` above 1, ask `addendum serve-rewards` only)";
-            list.exactly(pairs, expected)?.iter().map(|node| score(node, wire.sum_of)).collect()
-        };
-        self.components.iter().map(of).collect()
-    }
-
-    /// The address, for messages.
-    pub fn url(&self) -> &str {
-        self.endpoint.url()
+    /// The address, or the first of several, for messages.
+    pub fn name(&self) -> &str {
+        self.service.name()
     }
 }
 
@@ -146,6 +135,35 @@ impl RewardSource for RewardService {
     fn rewards(&self, case: &Case<'_>) -> Result<Vec<Reward>> {
         self.score(case.reference(), &case.texts())
     }
+}
+
+fn request(components: &[Served], reference: &str, hypotheses: &[&str]) -> PredictRequest {
+    let requested: BTreeSet<&str> = components.iter().map(|served| served.wire.requested).collect();
+    PredictRequest {
+        hyps: hypotheses.iter().map(|text| said(text)).collect(),
+        refs: vec![said(reference); hypotheses.len()],
+        kind: kind::FREE_FORM.into(),
+        requested_reward_components: requested.into_iter().map(str::to_owned).collect(),
+        per_pair: hypotheses.len() > 1,
+    }
+}
+
+/// The scores of each component, one per pair.
+fn scores(components: &[Served], answer: &Node, pairs: usize) -> std::result::Result<Vec<Vec<f64>>, Malformed> {
+    let result = answer.get("result");
+    if result.text()? != "success" {
+        return Err(result.malformed("`success`"));
+    }
+    let predictions = answer.get("data").get("predictions");
+    for error in predictions.get("errors").items().unwrap_or_default() {
+        error.without_reason()?;
+    }
+    let of = |Served { wire, .. }: &Served| {
+        let list = predictions.get(wire.list);
+        let expected = "one score per pair (with `batch` above 1, ask `addendum serve-rewards` only)";
+        list.exactly(pairs, expected)?.iter().map(|node| score(node, wire.sum_of)).collect()
+    };
+    components.iter().map(of).collect()
 }
 
 fn score(node: &Node, sum_of: Sum) -> std::result::Result<f64, Malformed> {
