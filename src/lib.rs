@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod exposition;
 pub mod host;
 pub mod options;
 pub mod qwen;

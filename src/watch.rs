@@ -8,7 +8,6 @@ mod change;
 mod draw;
 mod endpoint;
 mod error;
-mod exposition;
 mod folder;
 mod plain;
 mod rollouts;

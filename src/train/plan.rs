@@ -15,10 +15,11 @@ use serde::Serialize;
 
 use super::{
     prometheus,
+    sampler::Engine,
     settings::Problem,
     training::{Place, Training},
 };
-use crate::{host, report::run_folder::RunFolder};
+use crate::{host, report::run_folder::RunFolder, vllm};
 use devices::DevicePlan;
 use findings::Findings;
 use model::ModelPlan;
@@ -104,6 +105,12 @@ impl Training {
         studies::check_lengths(&sample, settings, &mut findings);
         let devices = devices::check(settings, memory.as_ref(), &sample, &mut findings);
         findings.problems.extend(settings.reward_models.problems());
+        if settings.sampler.engine == Engine::Vllm {
+            let asked = vllm::unreachable(&settings.sampler.addresses(), &settings.sampler.vllm);
+            for error in findings.note("sampler.urls", asked).into_iter().flatten() {
+                findings.warning("sampler.urls", error);
+            }
+        }
         if let (Some(folder), Some(processor)) = (&settings.sampler.recording, &processor) {
             let studies = sets.first().map_or(usize::MAX, |set| set.dataset.len());
             findings.note("sampler.recording", Recording::open(folder, processor.config().text.vocab_size, studies));

@@ -121,6 +121,7 @@ impl Fleet {
         question: &Question,
         adapter: &Published,
     ) -> Result<Vec<wire::Answered>, VllmError> {
+        member.look_at_queue();
         let met = member.meet(self.config.model.as_deref(), &self.sampling, &self.probe).await?;
         member.load(adapter, &met, &self.probe).await?;
         let server = &member.server;

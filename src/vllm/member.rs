@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use addendum_policy::SamplingConfig;
@@ -19,12 +19,17 @@ use super::{
     telemetry, wire,
 };
 
+/// How often a server's queue is looked at.
+const QUEUE_EVERY: Duration = Duration::from_secs(5);
+
 /// A server and what is known of it since it was last down.
 pub(super) struct Member {
     pub server: Server,
     /// What it has loaded, by name.
     loaded: Mutex<BTreeMap<String, Arc<OnceCell<()>>>>,
     met: tokio::sync::Mutex<Option<Arc<Met>>>,
+    /// When its queue was looked at.
+    looked: Mutex<Option<Instant>>,
 }
 
 /// What a server that is up told of itself.
@@ -36,7 +41,7 @@ pub(super) struct Met {
 impl Member {
     pub fn new(url: &str, token: Option<Secret>, timeout: Duration) -> Self {
         let server = Server::new(url.to_owned(), token, timeout);
-        Self { server, loaded: Mutex::default(), met: tokio::sync::Mutex::default() }
+        Self { server, loaded: Mutex::default(), met: tokio::sync::Mutex::default(), looked: Mutex::default() }
     }
 
     /// Asks a server that is new, or was down, who it is; whoever comes meanwhile waits for the answer. `model` is what it
@@ -86,6 +91,26 @@ impl Member {
             Ok(())
         };
         cell.get_or_try_init(|| loading).await.map(drop)
+    }
+
+    /// Has its queue published, if that was not done lately. Nobody waits for it, and a server that does not tell is none
+    /// the worse for it.
+    pub fn look_at_queue(&self) {
+        let now = Instant::now();
+        {
+            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            if looked.is_some_and(|before| now.duration_since(before) < QUEUE_EVERY) {
+                return;
+            }
+            *looked = Some(now);
+        }
+        let server = self.server.clone();
+        tokio::spawn(async move {
+            match server.queue().await {
+                Ok(queue) => queue.into_iter().for_each(|queue| telemetry::queue(server.url(), queue)),
+                Err(error) => tracing::debug!("{error}"),
+            }
+        });
     }
 
     /// It no longer has this adapter; whether it had.

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use ureq::http::StatusCode;
 
 use super::VllmError;
+use crate::exposition::Exposition;
 
 /// Bytes of the longest answer that is read: 64 reports of 4,096 tokens take less than a tenth of it.
 const LONGEST_ANSWER: u64 = 256 << 20;
@@ -21,6 +22,13 @@ pub(super) struct Server {
     agent: ureq::Agent,
     token: Option<Secret>,
     timeout: Duration,
+}
+
+/// What a server has to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Queue {
+    pub waiting: f64,
+    pub running: f64,
 }
 
 impl Server {
@@ -73,11 +81,22 @@ impl Server {
         self.call("/v1/completions", "a completion", Some(body), self.timeout).await
     }
 
+    /// Requests that wait in the server, and those that it computes, whoever asked; `None` where it does not say.
+    pub async fn queue(&self) -> Result<Option<Queue>, VllmError> {
+        let text = self.fetch("/metrics", "its metrics", None, SHORT).await?;
+        let metrics = Exposition::parse(&String::from_utf8_lossy(&text));
+        let queue = Queue {
+            waiting: metrics.sum("vllm:num_requests_waiting"),
+            running: metrics.sum("vllm:num_requests_running"),
+        };
+        let told = metrics.all("vllm:num_requests_waiting").next().is_some();
+        Ok(Some(queue).filter(|_| told))
+    }
+
     pub fn malformed(&self, reason: addendum_rewards_remote::Malformed) -> VllmError {
         VllmError::Answer { url: self.url.clone(), reason }
     }
 
-    /// On a thread of its own, which outlives a caller that no longer waits: a run may end while a server is busy.
     async fn call(
         &self,
         path: &'static str,
@@ -85,6 +104,19 @@ impl Server {
         body: Option<Value>,
         timeout: Duration,
     ) -> Result<Value, VllmError> {
+        let bytes = self.fetch(path, what, body, timeout).await?;
+        // Loading, unloading and health are answered by plain text, or nothing.
+        Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// On a thread of its own, which outlives a caller that no longer waits: a run may end while a server is busy.
+    async fn fetch(
+        &self,
+        path: &'static str,
+        what: &'static str,
+        body: Option<Value>,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, VllmError> {
         let (answer, answered) = oneshot::channel();
         let server = self.clone();
         let thread = thread::Builder::new().name("vllm".into());
@@ -93,7 +125,14 @@ impl Server {
         answered.await.unwrap_or_else(|_| Err(self.down("the thread that asked is gone")))
     }
 
-    fn ask(&self, path: &str, what: &'static str, body: Option<&Value>, timeout: Duration) -> Result<Value, VllmError> {
+    /// Waits for the answer.
+    pub fn ask(
+        &self,
+        path: &str,
+        what: &'static str,
+        body: Option<&Value>,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, VllmError> {
         let url = format!("{}{path}", self.url);
         let bearer = self.token.as_ref().map(|token| format!("Bearer {}", token.expose()));
         let sent = match body {
@@ -122,9 +161,7 @@ impl Server {
         if !status.is_success() {
             return Err(self.refused(status, what, body, &read.unwrap_or_default()));
         }
-        let bytes = read.map_err(late)?;
-        // Loading, unloading and health are answered by plain text, or nothing.
-        Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        read.map_err(late)
     }
 
     fn refused(&self, status: StatusCode, what: &'static str, body: Option<&Value>, answer: &[u8]) -> VllmError {
@@ -148,5 +185,38 @@ impl Server {
 
     fn down(&self, reason: impl ToString) -> VllmError {
         VllmError::Down { url: self.url.clone(), reason: reason.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Answers one request with this text.
+    fn answering(text: &'static str) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            let asked = connection.read(&mut [0; 4096]).unwrap();
+            assert!(asked > 0);
+            write!(connection, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len()).unwrap();
+        });
+        Server::new(url, None, SHORT)
+    }
+
+    #[tokio::test]
+    async fn a_queue_is_what_all_engines_of_a_server_have_to_do_and_nothing_where_it_does_not_say() {
+        let metrics = "# TYPE vllm:num_requests_waiting gauge\n\
+            vllm:num_requests_waiting{engine=\"0\"} 4.0\nvllm:num_requests_waiting{engine=\"1\"} 3.0\n\
+            vllm:num_requests_running{engine=\"0\"} 2.0\nvllm:num_requests_running{engine=\"1\"} 0.0\n";
+        let queue = answering(metrics).queue().await.unwrap();
+        assert_eq!(queue, Some(Queue { waiting: 7.0, running: 2.0 }));
+        assert_eq!(answering("no metrics here").queue().await.unwrap(), None);
     }
 }

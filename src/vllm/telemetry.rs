@@ -3,6 +3,8 @@
 use addendum_rewards::telemetry::Metric;
 use metrics::{counter, gauge};
 
+use super::server::Queue;
+
 const SERVER: (&str, &str) = ("server", "its address");
 
 /// Of vLLM servers that sample for a run.
@@ -13,6 +15,18 @@ pub const METRICS: &[Metric] = &[
         "reports",
         &[SERVER],
         "Reports that the server is asked for at the moment",
+    ),
+    Metric::gauge(
+        "addendum_vllm_waiting_requests",
+        "requests",
+        &[SERVER],
+        "Requests, of whomever, that wait in the server's own queue, as it says every 5 seconds while it samples",
+    ),
+    Metric::gauge(
+        "addendum_vllm_running_requests",
+        "requests",
+        &[SERVER],
+        "Requests, of whomever, that the server computes, as it says every 5 seconds while it samples",
     ),
     Metric::gauge(
         "addendum_vllm_speed_reports_per_second",
@@ -37,6 +51,11 @@ pub(super) fn up(server: &str, up: bool) {
 pub(super) fn load(server: &str, in_flight: usize, speed: f64) {
     gauge!("addendum_vllm_in_flight_reports", "server" => server.to_owned()).set(in_flight as f64);
     gauge!("addendum_vllm_speed_reports_per_second", "server" => server.to_owned()).set(speed);
+}
+
+pub(super) fn queue(server: &str, queue: Queue) {
+    gauge!("addendum_vllm_waiting_requests", "server" => server.to_owned()).set(queue.waiting);
+    gauge!("addendum_vllm_running_requests", "server" => server.to_owned()).set(queue.running);
 }
 
 pub(super) fn loaded(server: &str, version: u64) {

@@ -13,7 +13,8 @@ use addendum_actors::{
 };
 use ureq::Agent;
 
-use super::{error::SourceError, exposition::Exposition, view::Update};
+use super::{error::SourceError, view::Update};
+use crate::exposition::Exposition;
 use crate::report::{events::Happening, run::Evaluated};
 
 /// How long an answer may take.

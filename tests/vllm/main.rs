@@ -126,6 +126,18 @@ fn a_server_that_answers_from_the_base_is_found_out_in_the_first_step_that_moved
 }
 
 #[test]
+fn a_plan_says_which_servers_are_not_there() {
+    let server = StandIn::start(policy(), &[], false);
+    let mut settings = settings(&[&server]);
+    assert!(Training::new(settings.clone()).plan().warnings.iter().all(|warning| warning.key != "sampler.urls"));
+    settings.sampler.urls.push("http://127.0.0.1:1".into());
+    let plan = Training::new(settings).plan();
+    assert!(plan.problems.is_empty(), "a server may come up later: {:?}", plan.problems);
+    let said: Vec<_> = plan.warnings.iter().filter(|warning| warning.key == "sampler.urls").collect();
+    assert!(said.len() == 1 && said[0].reason.contains("http://127.0.0.1:1"), "{said:?}");
+}
+
+#[test]
 fn a_run_goes_on_with_the_servers_that_are_left() {
     let (one, other) = (StandIn::start(policy(), &[], false), StandIn::start(policy(), &[], true));
     let mut settings = settings(&[&one, &other]);

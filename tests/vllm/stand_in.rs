@@ -62,6 +62,13 @@ struct Inner {
     most_loaded: Mutex<usize>,
 }
 
+/// As vLLM writes them.
+const METRICS: &str = "# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine=\"0\",model_name=\"base\"} 2.0
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting{engine=\"0\",model_name=\"base\"} 7.0
+";
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
 }
@@ -87,6 +94,7 @@ impl StandIn {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new()
             .route("/health", get(|| async {}))
+            .route("/metrics", get(|| async { METRICS }))
             .route("/v1/models", get(models))
             .route("/v1/load_lora_adapter", post(load))
             .route("/v1/unload_lora_adapter", post(unload))

@@ -1,4 +1,4 @@
-//! Prometheus' text format, as far as our own endpoint writes it: a name, labels, a number.
+//! Prometheus' text format, as far as our own endpoint and vLLM's write it: a name, labels, a number.
 //!
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
