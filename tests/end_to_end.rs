@@ -278,7 +278,11 @@ struct Server(Child, String);
 
 impl Server {
     fn start() -> Self {
-        let arguments = ["serve-rewards", "--listen", "127.0.0.1:0"];
+        Self::listen("127.0.0.1:0", 1)
+    }
+
+    fn listen(address: &str, threads: usize) -> Self {
+        let arguments = ["serve-rewards", "--listen", address, "--threads", &threads.to_string()];
         let mut command = Command::new(env!("CARGO_BIN_EXE_addendum"));
         let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -288,6 +292,11 @@ impl Server {
 
     fn at(&self, path: &str) -> Option<ServiceConfig> {
         Some(ServiceConfig { batch: 4, ..ServiceConfig::at(format!("{}{path}", self.1)) })
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 
     /// What it tells of itself.
@@ -302,8 +311,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.kill();
     }
 }
 
@@ -352,6 +360,61 @@ async fn a_run_with_our_own_reward_server_has_the_edits_and_scores_of_a_local_on
         for (name, value) in &expected.components {
             assert!((reward.components[name] - value).abs() < 1e-6, "{name} of {report}");
         }
+    }
+}
+
+/// Kills a server when a few groups have passed, and starts it again a few groups later.
+#[derive(Clone)]
+struct Killer(Arc<Mutex<(usize, Server)>>);
+
+impl Stage for Killer {
+    fn process(&mut self, _: &mut RolloutGroup) -> Result<(), StageError> {
+        let mut held = self.0.lock().unwrap();
+        let (passed, server) = &mut *held;
+        *passed += 1;
+        match *passed {
+            3 => server.kill(),
+            7 => *server = Server::listen(server.1.trim_start_matches("http://"), 2),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rewards_from_two_servers_of_which_one_is_killed_give_the_adapter_of_local_ones() {
+    let studies = studies(40);
+    let policy = policy(&*studies);
+    let servers = [Server::listen("127.0.0.1:0", 1), Server::listen("127.0.0.1:0", 2)];
+    let mut local = settings();
+    local.run.steps = 6;
+    let urls = servers.iter().map(|server| server.1.clone()).collect();
+    let service = Some(ServiceConfig { urls, batch: 2, ..ServiceConfig::default() });
+    let mut served = local.clone();
+    served.services = Services { reward: service.clone(), edit: service };
+    let [mortal, other] = servers;
+    let killer = Killer(Arc::new(Mutex::new((0, mortal))));
+    let mut adapters = Vec::new();
+    for settings in [local, served] {
+        settings.validate().unwrap();
+        let chain = unscored(&policy, &studies, settings.clone(), Duration::ZERO);
+        let chain = settings.append_reward(chain, Backends::lexicon(), &Components::default()).unwrap();
+        let chain = match adapters.is_empty() {
+            true => chain,
+            false => {
+                let stage = killer.clone();
+                chain.stage("killer", 1, move || Ok(stage.clone()))
+            }
+        };
+        let summary = finish(chain).await;
+        assert!(summary.finished && summary.dead_letters.is_empty());
+        adapters.push(bytes(&summary));
+    }
+    assert!(adapters[0] == adapters[1], "the adapters differ");
+    assert!(killer.0.lock().unwrap().0 > 7, "nobody was killed");
+    let asked = other.metrics();
+    for endpoint in ["predict", "analyze"] {
+        assert!(asked.contains(&format!(r#"_requests_total{{endpoint="{endpoint}",status="200"}}"#)), "{asked}");
     }
 }
 

@@ -74,7 +74,13 @@ fn every_kind_of_mistake_is_named_with_its_place_and_its_remedy() {
         ("[reward.weights]\nrate = -1.0", "run.toml:6:1", &["reward.weights.rate", "-1"]),
         ("[reward_pools.workers]\nrate = 0", "run.toml:6:1", &["reward_pools.workers.rate", "at least 1"]),
         ("[reward_pools.workers]\nbleu = 2", "run.toml:6:1", &["reward_pools.workers.bleu", "rate"]),
-        ("[services.reward]\nurl = \"localhost:5000\"", "", &["http"]),
+        ("[services.reward]\nurl = \"localhost:5000\"", "run.toml:6:1", &["services.reward.url: ", "http(s)://host"]),
+        (
+            "[services.edit]\nurls = [\"http://x\", \"x\"]",
+            "run.toml:6:1",
+            &["services.edit.urls[1]: ", "http(s)://host"],
+        ),
+        ("[services.edit]\nurls_file = \"nowhere.txt\"", "run.toml:6:1", &["services.edit.urls_file: ", "nowhere.txt"]),
         ("[patience]\nlimit_seconds = 0.0", "run.toml:6:1", &["patience.limit_seconds", "0"]),
         ("[telemetry]\nmetrics_address = \"localhost\"", "run.toml:6:1", &["telemetry.metrics_address", "IP:PORT"]),
         ("[evaluation]\nstudies = 0", "run.toml:6:1", &["evaluation.studies: is 0", "at least 1"]),
@@ -300,6 +306,8 @@ fn a_run_is_bound_by_what_decides_about_its_result_and_by_nothing_else() {
         "run.evaluate_every=10",
         "evaluation.studies=7",
         "run.max_attempts=9",
+        "services.reward={ url = \"http://127.0.0.1:5000/predict\" }",
+        "services.reward={ urls = [\"http://127.0.0.1:5000\", \"http://127.0.0.1:5001\"] }",
     ] {
         assert_eq!(differences(free), Default::default(), "{free}");
     }

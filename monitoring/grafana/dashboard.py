@@ -202,7 +202,12 @@ ROWS = {
               each(f"sum by (job, instance, outcome) ({rate('addendum_reward_cache_lookups_total')})", "outcome")),
         panel("Failed calls", "Per second, of back ends and of services, later attempts included.", "none",
               each(rate("addendum_reward_failures_total"), "component")
-              + [(rate("addendum_reward_service_failures_total"), "{{instance}} services")], limits=[(0.05, RED)]),
+              + each(rate("addendum_reward_service_failures_total"), "server"), limits=[(0.05, RED)]),
+        panel("Services: load", "Requests that each server is asked at the moment; 0 or 1 is whether it answered last.", "none",
+              each("addendum_reward_service_in_flight_requests", "server")
+              + [("addendum_reward_service_up", "{{instance}} {{server}} is up")]),
+        panel("Services: speed", "Requests per second that each server answers, while it is asked some.", "none",
+              each("addendum_reward_service_speed_requests_per_second", "server")),
         panel("Server: requests", "Per second.", "none",
               each(f"sum by (instance, endpoint, status) ({rate('addendum_serve_requests_total')})", "endpoint}} {{status")),
         panel("Server: time of a request", "95 % of the requests take no longer.", "s",

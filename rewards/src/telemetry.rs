@@ -90,6 +90,7 @@ pub fn describe(table: &[Metric]) {
     }
 }
 
+const SERVER: (&str, &str) = ("server", "its address");
 const CACHE: (&str, &str) = ("cache", "a back end's name; in a server `predict` or `analyze`");
 
 /// Of reward back ends and the clients of reward services.
@@ -115,7 +116,25 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(
         "addendum_reward_service_failures_total",
         "requests",
-        &[],
-        "Failed requests to reward services, later attempts included",
+        &[SERVER],
+        "Failed requests to a server of a reward or edit service, later attempts included",
+    ),
+    Metric::gauge(
+        "addendum_reward_service_up",
+        "0 or 1",
+        &[SERVER],
+        "Whether the server of a reward or edit service answered as it should when it was asked last",
+    ),
+    Metric::gauge(
+        "addendum_reward_service_in_flight_requests",
+        "requests",
+        &[SERVER],
+        "Requests that the server of a reward or edit service is asked at the moment",
+    ),
+    Metric::gauge(
+        "addendum_reward_service_speed_requests_per_second",
+        "requests/s",
+        &[SERVER],
+        "Requests that the server of a reward or edit service answers while it is asked some",
     ),
 ];

@@ -10,11 +10,13 @@ use crate::train::reward_services::Services;
 #[command(group(ArgGroup::new("service").args(["reward_service", "edit_service"]).multiple(true)))]
 pub struct RemoteOptions {
     /// The reward comes from POST /predict of a service, as in http://127.0.0.1:5000/predict. Scores of the tests do not.
+    /// Given several times, of the same service on several servers.
     #[arg(long, value_name = "URL", conflicts_with_all = ["reward_workers", "class_frequencies"])]
-    pub reward_service: Option<String>,
-    /// The editor's entities come from POST /analyze of a service, as in http://127.0.0.1:5000/analyze.
+    pub reward_service: Vec<String>,
+    /// The editor's entities come from POST /analyze of a service, as in http://127.0.0.1:5000/analyze; given several times,
+    /// of several servers.
     #[arg(long, value_name = "URL")]
-    pub edit_service: Option<String>,
+    pub edit_service: Vec<String>,
     /// The environment variable that holds the services' bearer token.
     #[arg(long, value_name = "NAME", requires = "service")]
     pub service_token_variable: Option<String>,
@@ -26,15 +28,19 @@ pub struct RemoteOptions {
 impl RemoteOptions {
     /// The services that are named, each request limited to `timeout_seconds` where there is such a limit.
     pub fn services(&self, timeout_seconds: Option<f64>) -> Services {
-        let at = |url: &String| {
-            let usual = ServiceConfig::at(url);
-            ServiceConfig {
+        let at = |urls: &[String]| {
+            let usual = match urls {
+                [] => return None,
+                [url] => ServiceConfig::at(url),
+                several => ServiceConfig { urls: several.to_vec(), ..ServiceConfig::default() },
+            };
+            Some(ServiceConfig {
                 token_variable: self.service_token_variable.clone(),
                 batch: self.service_batch.unwrap_or(usual.batch),
                 timeout_seconds: timeout_seconds.unwrap_or(usual.timeout_seconds),
                 ..usual
-            }
+            })
         };
-        Services { reward: self.reward_service.as_ref().map(at), edit: self.edit_service.as_ref().map(at) }
+        Services { reward: at(&self.reward_service), edit: at(&self.edit_service) }
     }
 }

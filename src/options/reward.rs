@@ -129,6 +129,14 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_is_named_several_times_is_on_several_servers() {
+        let settings = settings("--reward-service http://x/predict --reward-service http://y").unwrap();
+        let reward = settings.services.reward.unwrap();
+        assert_eq!((reward.url.as_str(), reward.urls), ("", vec!["http://x/predict".to_owned(), "http://y".into()]));
+        assert!(settings.services.edit.is_none());
+    }
+
+    #[test]
     fn an_edit_service_takes_no_extractor_beside_it() {
         let mut settings = settings("--edit-service http://x/analyze").unwrap();
         settings.edit.extractor = Extractor::Radgraph;
@@ -149,6 +157,7 @@ mod tests {
             ("--rewards chexbert=1 --reward-workers rate=2", "it has chexbert"),
             ("--reward-timeout 0", "`limit_seconds` is 0"),
             ("--reward-service localhost:5000", "http(s)://host"),
+            ("--reward-service http://x --reward-service x:5000", "services.reward.urls[1]"),
             ("--reward-service http://x/predict --reward-workers rate=2", "--reward-workers"),
             ("--reward-service http://x/predict --class-frequencies shares.json", "--class-frequencies"),
             ("--reward-service http://x/predict --rewards radgraph_simple=1", "`radgraph_simple`"),

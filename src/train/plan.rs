@@ -177,7 +177,7 @@ impl Training {
         let named = [("chexbert", &models.chexbert), ("radgraph", &models.radgraph), ("rate", &models.rate_tagger)];
         let of = |path: &Option<PathBuf>| path.as_ref().map_or("the lexicon".into(), |path| path.display().to_string());
         let services = [("reward service", &settings.services.reward), ("edit service", &settings.services.edit)];
-        let services = services.into_iter().filter_map(|(name, one)| Some((name.into(), one.as_ref()?.url.clone())));
+        let services = services.into_iter().filter_map(|(name, one)| Some((name.into(), one.as_ref()?.name())));
         named.into_iter().map(|(name, path)| (name.into(), of(path))).chain(services).collect()
     }
 }

@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::reward_pools::RewardPools;
+use super::{reward_pools::RewardPools, settings::Problem};
 
 /// Where the services are; local back ends where none is named.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +35,11 @@ impl Services {
             backends.entities = Arc::new(ExtractorService::new(config)?);
         }
         Ok(backends)
+    }
+
+    /// Actors of the editor: as many as there are servers, because each of them waits for one study's entities.
+    pub fn editors(&self) -> usize {
+        self.edit.as_ref().map_or(1, ServiceConfig::servers)
     }
 
     /// The client of the reward service, if one is named.
@@ -61,9 +66,9 @@ impl Services {
             ensure!(
                 edit.extractor == Extractor::Rate,
                 "the edit service {} gives the entities of the extractor `rate`; expected no other one",
-                config.url
+                config.name()
             );
-            ExtractorService::new(config)?;
+            ExtractorService::new(config).map_err(of_service("edit"))?;
         }
         let registered: Vec<String> =
             reward.registered(components)?.iter().map(|component| component.name().to_owned()).collect();
@@ -72,9 +77,19 @@ impl Services {
             let backends = reward.backends(components)?.into_iter().map(|backend| backend.name().to_owned());
             return Ok(pools.validate(&backends.chain(registered).collect::<Vec<_>>())?);
         };
-        let url = &config.url;
+        let name = config.name();
         pools.validate(&registered)?;
-        ensure!(reward.frequencies.is_empty(), "the reward service {url} has class frequencies of its own");
-        self.rewarding(reward, components).map(drop)
+        ensure!(reward.frequencies.is_empty(), "the reward service {name} has class frequencies of its own");
+        RewardService::built_in(config, reward, components).map(drop).map_err(of_service("reward"))
+    }
+}
+
+/// A wrong setting of a service by its key; what is wrong with the reward itself stays as it is.
+fn of_service(section: &str) -> impl Fn(addendum_rewards::Error) -> anyhow::Error {
+    move |error| match error.field() {
+        Some(field) if !field.starts_with("weights") => {
+            Problem::new(format!("services.{section}.{field}"), error).into()
+        }
+        _ => error.into(),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use addendum_actors::Pipeline;
 use addendum_rewards::{Backends, Components, Scorer};
+use addendum_rewards_remote::ServiceConfig;
 use anyhow::Result;
 
 use super::{reward_pools::Named, settings::Settings};
@@ -24,8 +25,13 @@ impl Settings {
         components: &Components,
     ) -> Result<Pipeline<S>> {
         self.services.validate(&self.reward, components, &self.reward_pools, &self.edit)?;
+        let mut pools = self.reward_pools.clone();
         let mut sources: Vec<Named> = match self.services.rewarding(&self.reward, components)? {
-            Some(service) => vec![(SERVICE.into(), Arc::new(service))],
+            Some(service) => {
+                // Each waits for one server; none would be asked for more than one group at a time otherwise.
+                pools.workers.insert(SERVICE.into(), self.services.reward.as_ref().map_or(1, ServiceConfig::servers));
+                vec![(SERVICE.into(), Arc::new(service))]
+            }
             None => {
                 let parts = Scorer::built_in(backends, &self.reward, components)?.parts();
                 parts.into_iter().map(|(backend, part)| (backend.name().to_owned(), Arc::new(part) as _)).collect()
@@ -33,6 +39,6 @@ impl Settings {
         };
         let registered = self.reward.registered(components)?;
         sources.extend(registered.into_iter().map(|one| (one.name().to_owned(), Arc::new(one) as _)));
-        Ok(self.reward_pools.append(pipeline, sources))
+        Ok(pools.append(pipeline, sources))
     }
 }

@@ -254,7 +254,10 @@ impl Settings {
             &mut settings.sampler.vllm.token_file,
             &mut settings.sampler.vllm.adapters_folder,
         ];
-        let named = optional.into_iter().filter_map(Option::as_mut).chain([&mut settings.policy.path]);
+        let services = [&mut settings.services.reward, &mut settings.services.edit].into_iter().flatten();
+        let of_services = services.flat_map(|service| [&mut service.urls_file, &mut service.token_file]);
+        let named = optional.into_iter().chain(of_services).filter_map(Option::as_mut);
+        let named = named.chain([&mut settings.policy.path]);
         for path in named.filter(|path| !path.as_os_str().is_empty()) {
             *path = std::path::absolute(&*path)?;
         }
@@ -264,6 +267,9 @@ impl Settings {
 
 /// What is wrong with the reward: its own key where that is known.
 fn reward_problem(error: &anyhow::Error) -> Problem {
+    if let Some(problem) = error.downcast_ref::<Problem>() {
+        return problem.clone();
+    }
     let field = error.downcast_ref::<addendum_rewards::Error>().and_then(addendum_rewards::Error::field);
     let key = match field {
         Some(field) if field.starts_with("workers") => format!("reward_pools.{field}"),

@@ -319,8 +319,8 @@ impl Training {
         let editor = Arc::new(Editor::from_backends(settings.edit.clone(), &editing)?);
         let (tokenizer, run) = (Arc::new(Tokenizer(home)), settings.run.clone());
         let ahead = (run.variant != Variant::Grpo && settings.services.edit.is_none()).then(|| editor.clone());
-        let mut stage =
-            Pool::computing("editor", 1, move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), run.clone())));
+        let edit = move || Ok(EditStage::new(editor.clone(), tokenizer.clone(), run.clone()));
+        let mut stage = Pool::computing("editor", settings.services.editors(), edit);
         if let Some(editor) = ahead {
             stage = stage.foresee(move |study| drop(editor.foresee(study.reference.text())));
         }

@@ -118,7 +118,8 @@ impl<'a> Read<'a> {
 
     /// Where the key, or the table that it is in, was given last.
     fn place(&self, key: &str) -> Place {
-        let path: Vec<&str> = key.split('.').collect();
+        // One of a list, as in `urls[1]`, stands where the list does.
+        let path: Vec<&str> = key.split('.').map(|part| part.split('[').next().unwrap_or(part)).collect();
         let given = |set: &[String]| path.iter().zip(set).all(|(a, b)| a == b) && set.len() <= path.len();
         if let Some((argument, ..)) = self.sets.iter().rev().find(|(_, set, _)| given(set)) {
             return Place::Argument((*argument).clone());
