@@ -42,10 +42,14 @@ async fn exposition() -> String {
 }
 
 /// They need real back ends of the reward, one that fails, and a selection.
-const NOT_IN_THIS_RUN: [&str; 4] = [
+const NOT_IN_THIS_RUN: [&str; 8] = [
     "addendum_reward_cache_hit_ratio",
     "addendum_reward_cache_lookups_total",
     "addendum_reward_failures_total",
+    "addendum_reward_service_failures_total",
+    "addendum_reward_service_in_flight_requests",
+    "addendum_reward_service_speed_requests_per_second",
+    "addendum_reward_service_up",
     "addendum_select_dropped_rollouts_total",
 ];
 
