@@ -33,7 +33,7 @@ pub enum Form {
     Under(&'static str),
 }
 
-/// An address, or a file of them, that cannot be used.
+/// An address, or a file of them, that cannot be used. Write addresses as the message says, in a file one a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: is {value}, expected {expected}")]
 pub struct Unusable {
