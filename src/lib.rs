@@ -7,6 +7,8 @@
 
 pub mod host;
 pub mod options;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod qwen;
 pub mod report;
 pub mod serve;

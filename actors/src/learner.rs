@@ -130,7 +130,7 @@ fn publish<S>(
     let samples = RolloutSample::of_batch(&batch, context.config.recorded_groups);
     telemetry::batch(&batch);
     let (step, dead) = (batch.step(), batch.dead());
-    batch.groups().iter().for_each(|group| context.meter.trace.passed(group, "learner"));
+    batch.groups().iter().for_each(|group| context.meter.trace.learnt(group, step));
     let version = batch.publish();
     context.snapshots.forget_before(context.gate.oldest_needed());
 

@@ -77,4 +77,4 @@ pub use record::{RolloutSample, StepRecord};
 pub use running::{RunSummary, Running};
 pub use sign::{Diverging, Sign};
 pub use stage::{AsyncStage, Stage, StageError};
-pub use trace::{Span, Track};
+pub use trace::{Moment, Span, Track};

@@ -219,7 +219,7 @@ impl Settings {
             None => Problem::new("patience", error),
         })?;
         self.evaluation.validate().map_err(within("evaluation"))?;
-        self.telemetry.address().map(drop).map_err(within("telemetry"))
+        self.telemetry.validate().map_err(within("telemetry"))
     }
 
     /// The same with paths that hold wherever the process is started.
