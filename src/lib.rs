@@ -8,6 +8,8 @@
 mod exposition;
 pub mod host;
 pub mod options;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod qwen;
 pub mod report;
 pub mod serve;

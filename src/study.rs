@@ -17,6 +17,7 @@ mod curves;
 mod execution;
 mod file;
 mod job;
+mod pages;
 mod place;
 mod plan;
 mod results;

@@ -280,6 +280,43 @@ fn one_level_chooses_for_all_a_level_has_seeds_of_its_own_and_supervision_is_fol
     }
 }
 
+/// The targets of links.
+fn links(markdown: &str) -> Vec<String> {
+    let targets = markdown.split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned());
+    targets.collect()
+}
+
+#[test]
+fn every_run_and_every_level_has_a_page_that_the_results_lead_to() {
+    let levels = "[[level]]\nname = \"near\"\n[[level]]\nname = \"far\"\nseeds = [3]\nset = { run.steps = 1 }\n";
+    let other = "[[arm]]\nname = \"Dr. GRPO\"\nset = { run.variant = \"grpo\" }\n";
+    let text = format!("{SMALL}{ARMS}{other}{levels}").replace("grid =", "#");
+    let plan = plan(&text).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let execution = execution(dir.path());
+    let choice = execution.run(&plan).unwrap();
+    assert!(links(&Summary::new(&plan, &choice, dir.path()).unwrap().markdown()).is_empty());
+    execution.pages(&plan, &choice);
+    let summary = Summary::new(&plan, &choice, dir.path()).unwrap();
+    assert!(links(&summary.text()).is_empty());
+    let linked = links(&summary.markdown());
+    let of_runs: Vec<&String> = linked.iter().filter(|link| link.starts_with("jobs/reinforce-")).collect();
+    assert_eq!((of_runs.len(), linked.len()), (2 * 2 + 2, 2 * 2 + 2 + 2), "{linked:?}");
+    for link in &linked {
+        assert!(dir.path().join(link).is_file(), "{link} leads nowhere");
+    }
+    let page = fs::read_to_string(dir.path().join("report-level-1.html")).unwrap();
+    for part in ["small, near", "SFT", "EditGRPO", "Dr. GRPO", "in-domain"] {
+        assert!(page.contains(part), "{part} is missing");
+    }
+    // Runs keep theirs, and what is missing is made.
+    let (kept, gone) = (dir.path().join(of_runs[0]), dir.path().join(of_runs[1]));
+    fs::write(&kept, "mine").unwrap();
+    fs::remove_file(&gone).unwrap();
+    execution.pages(&plan, &choice);
+    assert!(fs::read_to_string(&kept).unwrap() == "mine" && gone.is_file());
+}
+
 #[test]
 fn what_is_wrong_with_a_study_is_named_with_its_place_and_what_was_expected() {
     let refused = |text: String| plan(&text).map(|_| ()).unwrap_err();

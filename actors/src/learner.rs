@@ -132,7 +132,7 @@ fn publish<S>(
     let sampled = context.records.then(|| RecordedStep::of_batch(&batch, context.config.batch_groups));
     telemetry::batch(&batch);
     let (step, dead) = (batch.step(), batch.dead());
-    batch.groups().iter().for_each(|group| context.meter.trace.passed(group, "learner"));
+    batch.groups().iter().for_each(|group| context.meter.trace.learnt(group, step));
     let version = batch.publish();
     context.snapshots.forget_before(context.gate.oldest_needed());
 

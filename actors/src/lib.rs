@@ -80,4 +80,4 @@ pub use recording::{Recording, SAMPLED};
 pub use running::{RunSummary, Running};
 pub use sign::{Diverging, Sign};
 pub use stage::{AsyncStage, Stage, StageError};
-pub use trace::{Span, Track};
+pub use trace::{Moment, Span, Track};

@@ -34,7 +34,7 @@ use crate::{
     supervisor::{Roster, Supervisor, not_started},
     suspects::Suspects,
     telemetry, telling,
-    trace::Trace,
+    trace::{Listener, Moment, Trace},
     workers::Watch,
     writer::{Observer, Writer},
 };
@@ -84,6 +84,7 @@ pub struct Pipeline<S> {
     trace: Option<(PathBuf, u32)>,
     /// What is trained on again.
     recording: Option<Arc<Recording>>,
+    listener: Option<Listener>,
     resume: bool,
     stop: Option<Stop>,
     faults: Faults,
@@ -175,6 +176,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             folder: None,
             trace: None,
             recording: None,
+            listener: None,
             resume: false,
             stop: None,
             faults: Faults::default(),
@@ -278,6 +280,12 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         self
     }
 
+    /// Hears every [`Moment`] of the trace, on the thread that it happens on: it must neither wait nor panic.
+    pub fn hear_trace(mut self, listener: impl Fn(&Moment) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
     /// What binds the run besides the [`RunConfig`], by name: settings, policy, data. Checkpoints keep it, and a resume
     /// is refused if anything differs.
     pub fn identity(mut self, identity: Identity) -> Self {
@@ -327,7 +335,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             None => Found::default(),
         };
         let recorder = Arc::new(Mailbox::default());
-        let trace = self.trace.map_or_else(|| Ok(Trace::default()), |trace| open_trace(trace, &recorder))?;
+        let file = self.trace.map(|trace| open_trace(trace, &recorder)).transpose()?;
+        let trace = Trace::begin(file, self.listener);
         let checkpoint = found.newest;
         let gate_config = self.config.gate(self.dataset.len());
         let gate = match &checkpoint {

@@ -233,7 +233,7 @@ impl<S: Send + Sync + 'static> Running<S> {
     }
 
     async fn finish_trace(&self) {
-        if self.context.meter.trace.is_on() {
+        if self.context.meter.trace.has_file() {
             let trace = self.context.meter.trace.clone();
             let _ = spawn_blocking(move || trace.close()).await;
             // Whether that went well is news too.

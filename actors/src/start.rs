@@ -25,7 +25,7 @@ use crate::{
     shelf::{self, Found},
     slot::{Hop, Slot},
     snapshots::Snapshots,
-    trace::Trace,
+    trace::Output,
     trainer::Trainer,
     workers::{Watch, Workers},
 };
@@ -63,19 +63,19 @@ pub(crate) fn find(folder: &Path, identity: &Identity) -> Result<Found, RunError
     Ok(found)
 }
 
-/// A trace of so many entries into a new file. Should it end early, the recorder hears of it.
+/// A new file for a trace of so many entries. Should it end early, the recorder hears of it.
 ///
 /// # Errors
 /// The file cannot be created.
 pub(crate) fn open_trace(
     (path, entries): (PathBuf, u32),
     recorder: &Arc<Mailbox<RecorderMessage>>,
-) -> Result<Trace, RunError> {
+) -> Result<Output, RunError> {
     let (recorder, named) = (recorder.clone(), path.clone());
     let stopped = move |error: std::io::Error| {
         recorder.put(RecorderMessage::Event(Event::TraceStopped { path: named, reason: error.to_string() }));
     };
-    Trace::create(&path, entries, stopped).map_err(RunError::io(path))
+    Output::create(&path, entries, stopped).map_err(RunError::io(path))
 }
 
 pub(crate) fn start_error(actor: &str) -> impl FnOnce(Failure) -> RunError {

@@ -1,10 +1,11 @@
-//! Where time goes, as a file that <https://ui.perfetto.dev> and chrome://tracing open: what every actor does and waits
-//! for, as spans on tracks of its name, and the way of every ticket from its issue to its end.
+//! Where time goes: what every actor does and waits for, on tracks of its name, and the way of every ticket from its issue
+//! to its end. A file of it opens in <https://ui.perfetto.dev> and chrome://tracing; a listener hears it as it happens.
 //!
-//! A run without a trace holds empty handles, which allocate nothing and ask no clock. The format is Google's "Trace Event
-//! Format". Tracks are not threads: an actor's work may move between threads, and its track follows it.
+//! A run without a trace holds empty handles, which allocate nothing and ask no clock. Tracks are not threads: an actor's
+//! work may move between threads, and its track follows it.
 
 mod file;
+mod moment;
 
 use std::{
     collections::BTreeMap,
@@ -23,10 +24,11 @@ use addendum_replay::{Ending, RolloutGroup, Ticket, TicketId};
 use crossbeam::channel;
 use serde_json::{Value, json};
 
-use file::{Entry, Inlet, Message, WAITING};
+use file::{Inlet, Message, WAITING};
+pub use moment::Moment;
 
-/// What the ticket's events have in common.
-const TICKET: &str = "ticket";
+/// Who hears every moment of a trace, on the thread that it happens on.
+pub(crate) type Listener = Arc<dyn Fn(&Moment) + Send + Sync>;
 
 /// The trace of a run, or none.
 #[derive(Clone, Default)]
@@ -34,12 +36,18 @@ pub(crate) struct Trace(Option<Arc<Recording>>);
 
 struct Recording {
     started: Instant,
-    inlet: Inlet,
-    /// Entries that may still be put.
-    left: AtomicI64,
+    file: Option<Output>,
+    listener: Option<Listener>,
     tracks: Mutex<Tracks>,
     /// When each ticket that is out began what it is at.
     tickets: Mutex<BTreeMap<TicketId, u64>>,
+}
+
+/// A file that is written.
+pub(crate) struct Output {
+    inlet: Inlet,
+    /// Entries that may still be put.
+    left: AtomicI64,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -54,7 +62,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Trace {
+impl Output {
     /// Writes to `path` from now on, on a thread of its own, up to about so many `entries`. `stopped` hears when that is no
     /// longer possible.
     pub fn create(path: &Path, entries: u32, stopped: impl FnOnce(io::Error) + Send + 'static) -> io::Result<Self> {
@@ -66,23 +74,53 @@ impl Trace {
                 stopped(error);
             }
         })?;
-        let recording = Recording {
-            started: Instant::now(),
-            inlet: Inlet { messages, lost: AtomicU64::new(0) },
-            left: AtomicI64::new(entries.into()),
-            tracks: Mutex::default(),
-            tickets: Mutex::default(),
-            writer: Mutex::new(Some(writer)),
-        };
-        recording.put(vec![named("process_name", 0, "addendum")]);
-        Ok(Self(Some(Arc::new(recording))))
+        let inlet = Inlet { messages, lost: AtomicU64::new(0) };
+        Ok(Self { inlet, left: AtomicI64::new(entries.into()), writer: Mutex::new(Some(writer)) })
     }
 
-    pub fn is_on(&self) -> bool {
-        self.0.is_some()
+    fn has_room(&self) -> bool {
+        self.left.load(Ordering::Relaxed) > 0
     }
 
-    /// Nothing, from when the trace is full on.
+    /// Ends the file with the entries that fill it.
+    fn put(&self, moment: Moment) {
+        let count = file::entries_of(&moment);
+        let left = self.left.fetch_sub(count, Ordering::Relaxed);
+        if left > 0 {
+            self.inlet.put(moment);
+        }
+        if (1..=count).contains(&left) {
+            // Where no message has room now, closing the trace sends it.
+            let _ = self.inlet.messages.try_send(Message::End);
+        }
+    }
+
+    /// Waits for the disk.
+    fn close(&self, at: u64) {
+        let Some(writer) = lock(&self.writer).take() else { return };
+        let moments = self.inlet.lost.load(Ordering::Relaxed);
+        // A writer that has failed listens no more, and has ended.
+        if moments > 0 {
+            let _ = self.inlet.messages.send(Message::Lost { moments, at });
+        }
+        let _ = self.inlet.messages.send(Message::End);
+        let _ = writer.join();
+    }
+}
+
+impl Trace {
+    /// Tells the file and the listener from now on; nothing without both.
+    pub fn begin(file: Option<Output>, listener: Option<Listener>) -> Self {
+        if file.is_none() && listener.is_none() {
+            return Self::default();
+        }
+        let (started, tracks, tickets) = (Instant::now(), Mutex::default(), Mutex::default());
+        let recording = Recording { started, file, listener, tracks, tickets };
+        recording.put(Moment::Began { at: started });
+        Self(Some(Arc::new(recording)))
+    }
+
+    /// Nothing, from when nobody has room for more.
     fn recording(&self) -> Option<&Arc<Recording>> {
         self.0.as_ref().filter(|recording| recording.has_room())
     }
@@ -95,29 +133,39 @@ impl Trace {
     /// The ticket leaves the gate.
     pub fn issued(&self, ticket: &Ticket) {
         let Some(recording) = self.recording() else { return };
-        let now = recording.now();
-        lock(&recording.tickets).insert(ticket.id(), now);
-        let args = json!({
-            "ticket": ticket.id().0, "study": ticket.study(), "version": ticket.snapshot().0, "draw": ticket.draw(),
+        let at = recording.now();
+        lock(&recording.tickets).insert(ticket.id(), at);
+        let about = json!({
+            "ticket": ticket.id().0, "study_index": ticket.study(), "version": ticket.snapshot().0, "draw": ticket.draw(),
             "attempt": ticket.attempt(),
         });
-        recording.put(vec![Entry { args, ..of_ticket(ticket.id(), TICKET.to_owned(), 'b', now) }]);
+        recording.put(Moment::Issued { ticket: ticket.id(), at, about });
     }
 
     /// The group has been through `stage`, waiting included.
     pub fn passed(&self, group: &RolloutGroup, stage: &str) {
+        self.passed_with(group, stage, |_| {});
+    }
+
+    /// The group has been through `step` of the learner.
+    pub fn learnt(&self, group: &RolloutGroup, step: u64) {
+        self.passed_with(group, "learner", |about| about["step"] = json!(step));
+    }
+
+    fn passed_with(&self, group: &RolloutGroup, stage: &str, more: impl FnOnce(&mut Value)) {
         let Some(recording) = self.recording() else { return };
-        let (id, now) = (group.ticket.id(), recording.now());
-        let Some(since) = lock(&recording.tickets).insert(id, now) else { return };
-        let entry = |ph, at| of_ticket(id, stage.to_owned(), ph, at);
-        recording.put(vec![Entry { args: about(group), ..entry('b', since) }, entry('e', now)]);
+        let (ticket, until) = (group.ticket.id(), recording.now());
+        let Some(since) = lock(&recording.tickets).insert(ticket, until) else { return };
+        let mut about = about(group);
+        more(&mut about);
+        recording.put(Moment::Passed { ticket, stage: stage.to_owned(), since, until, about });
     }
 
     /// The ticket is back at the gate, or has ended.
-    pub fn ended(&self, id: TicketId, ending: Ending) {
+    pub fn ended(&self, ticket: TicketId, ending: Ending) {
         let Some(recording) = self.recording() else { return };
-        lock(&recording.tickets).remove(&id);
-        let args = match ending {
+        lock(&recording.tickets).remove(&ticket);
+        let about = match ending {
             Ending::Trained => json!({"ending": "trained"}),
             Ending::Redrawn => json!({"ending": "redrawn"}),
             Ending::Evicted => json!({"ending": "evicted"}),
@@ -126,21 +174,17 @@ impl Trace {
             Ending::Dead(error) => json!({"ending": "dead", "error": error}),
             Ending::Closed => json!({"ending": "closed"}),
         };
-        recording.put(vec![Entry { args, ..of_ticket(id, TICKET.to_owned(), 'e', recording.now()) }]);
+        recording.put(Moment::Ended { ticket, at: recording.now(), about });
+    }
+
+    pub fn has_file(&self) -> bool {
+        self.0.as_ref().is_some_and(|recording| recording.file.is_some())
     }
 
     /// Ends the file; what happens from now on is not in it. Waits for the disk.
     pub fn close(&self) {
         let Some(recording) = &self.0 else { return };
-        let Some(writer) = lock(&recording.writer).take() else { return };
-        let lost = recording.inlet.lost.load(Ordering::Relaxed);
-        if lost > 0 {
-            let entry = Entry::new(format!("{lost} events are missing: the disk was too slow"), 'i', recording.now());
-            let _ = recording.inlet.messages.send(Message::Entries(vec![entry]));
-        }
-        // A writer that has failed listens no more, and has ended.
-        let _ = recording.inlet.messages.send(Message::End);
-        let _ = writer.join();
+        recording.file.iter().for_each(|file| file.close(recording.now()));
     }
 }
 
@@ -150,19 +194,15 @@ impl Recording {
     }
 
     fn has_room(&self) -> bool {
-        self.left.load(Ordering::Relaxed) > 0
+        self.listener.is_some() || self.file.as_ref().is_some_and(Output::has_room)
     }
 
-    /// Ends the file with the entries that fill it.
-    fn put(&self, entries: Vec<Entry>) {
-        let count = entries.len() as i64;
-        let left = self.left.fetch_sub(count, Ordering::Relaxed);
-        if left > 0 {
-            self.inlet.put(entries);
+    fn put(&self, moment: Moment) {
+        if let Some(hear) = &self.listener {
+            hear(&moment);
         }
-        if (1..=count).contains(&left) {
-            // Where no message has room now, closing the trace sends it.
-            let _ = self.inlet.messages.try_send(Message::End);
+        if let Some(file) = &self.file {
+            file.put(moment);
         }
     }
 
@@ -176,19 +216,11 @@ impl Recording {
             *count += 1;
             own.push((*count, false));
             let name = if index == 0 { actor.to_owned() } else { format!("{actor} ({})", index + 1) };
-            self.put(vec![named("thread_name", *count, &name)]);
+            self.put(Moment::Track { track: *count, name });
         }
         own[index].1 = true;
         Place { recording: self.clone(), actor: actor.to_owned(), index, id: own[index].0 }
     }
-}
-
-fn named(what: &'static str, track: u32, name: &str) -> Entry {
-    Entry { tid: track, args: json!({"name": name}), ..Entry::new(what, 'M', 0) }
-}
-
-fn of_ticket(id: TicketId, name: String, ph: char, ts: u64) -> Entry {
-    Entry { cat: Some(TICKET), id: Some(id.0), ..Entry::new(name, ph, ts) }
 }
 
 /// What a group holds by now.
@@ -255,14 +287,18 @@ impl Span {
 impl Drop for Open {
     fn drop(&mut self) {
         let Place { recording, id, .. } = &*self.place;
-        let (dur, args) = (recording.now() - self.since, std::mem::take(&mut self.args));
-        recording.put(vec![Entry { dur: Some(dur), tid: *id, args, ..Entry::new(self.name, 'X', self.since) }]);
+        let (until, about) = (recording.now(), std::mem::take(&mut self.args));
+        recording.put(Moment::Span { track: *id, name: self.name, since: self.since, until, about });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn into(path: &Path, entries: u32) -> Trace {
+        Trace::begin(Some(Output::create(path, entries, |error| panic!("{error}")).unwrap()), None)
+    }
 
     #[test]
     fn an_empty_trace_asks_for_nothing() {
@@ -274,7 +310,7 @@ mod tests {
     #[test]
     fn what_an_actor_does_at_the_same_time_is_on_tracks_of_its_own_which_are_used_again() {
         let folder = tempfile::tempdir().unwrap();
-        let trace = Trace::create(&folder.path().join("trace.json"), u32::MAX, |error| panic!("{error}")).unwrap();
+        let trace = into(&folder.path().join("trace.json"), u32::MAX);
         let id = |track: &Track| track.0.as_ref().map(|place| place.id);
         let (first, second) = (trace.track("a"), trace.track("a"));
         assert_ne!(id(&first), id(&second));
@@ -291,8 +327,8 @@ mod tests {
     fn a_full_trace_is_whole_on_disk_and_asks_for_nothing_more() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trace.json");
-        let trace = Trace::create(&path, 4, |error| panic!("{error}")).unwrap();
         // The names of the process and of the track are two.
+        let trace = into(&path, 4);
         let track = trace.track("learner");
         drop(track.span("first"));
         let open = track.span("second");

@@ -48,6 +48,7 @@ pub fn run(args: &StudyArgs, progress: &Progress) -> Result<()> {
         Some(_) => error.context(format!("`addendum study {} --out {}` goes on", args.file.display(), out.display())),
         None => error,
     })?;
+    execution.pages(&plan, &choice);
     let summary = Summary::new(&plan, &choice, &out)?;
     let folder = RunFolder::open(&out)?;
     folder.json("results.json", &summary)?;

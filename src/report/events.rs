@@ -14,6 +14,11 @@ use serde::{Deserialize, Serialize};
 /// The file of a run folder that holds them.
 pub const EVENTS: &str = "events.jsonl";
 
+/// The time of day, for what people read.
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Something that happened. What an older or newer version does not write is empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -95,7 +100,7 @@ impl EventLog {
     fn put(&mut self, happening: Happening) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let seconds = self.started.elapsed().as_secs_f64();
-        let unix = SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64());
+        let unix = now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         let mut line = serde_json::to_vec(&Happening { step: self.step, seconds, unix, ..happening })?;
         line.push(b'\n');
         let written = file.write_all(&line);

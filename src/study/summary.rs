@@ -13,6 +13,7 @@ use super::{
     execution::validation,
     file::Method,
     job::Job,
+    pages,
     plan::{ArmPlan, Choice, LevelPlan, Plan},
     results::{Curve, Finding, curves, findings, lines, scores, sets},
     work::Line,
@@ -38,6 +39,8 @@ pub struct LevelSummary {
     pub arms: Vec<ArmSummary>,
     /// One for each test set and temperature.
     pub tests: Vec<TestSummary>,
+    /// The page that shows its runs side by side, within the study's folder; none where there is none.
+    pub page: Option<String>,
 }
 
 /// How an arm was trained.
@@ -55,6 +58,8 @@ pub struct ArmSummary {
     pub grid: Vec<PointSummary>,
     /// By name, one for each seed.
     pub curves: BTreeMap<String, Vec<Curve>>,
+    /// Its runs' pages within the study's folder, by seed, as far as they are there.
+    pub pages: BTreeMap<u64, String>,
 }
 
 /// A point of a grid that was tried.
@@ -109,7 +114,8 @@ impl Summary {
     /// # Errors
     /// A file that is missing or damaged.
     pub fn new(plan: &Plan, choice: &Choice, out: &Path) -> Result<Self> {
-        let level = |(level, points): (&LevelPlan, &Vec<usize>)| {
+        let level = |(place, (level, points)): (usize, (&LevelPlan, &Vec<usize>))| {
+            let page = pages::of_level(plan, place);
             let arms = plan.study.arms.iter().zip(&level.arms).zip(points);
             let arms = arms.map(|((arm, made), point)| {
                 let timed = arm.budget.or(plan.study.budget).is_some_and(|budget| budget.minutes.is_some());
@@ -126,9 +132,10 @@ impl Summary {
                 seeds: level.seeds.clone(),
                 arms: arms.collect::<Result<_>>()?,
                 tests: tests(plan, level, points, out)?,
+                page: out.join(&page).exists().then_some(page),
             })
         };
-        let levels = plan.levels.iter().zip(choice).map(level).collect::<Result<_>>()?;
+        let levels = plan.levels.iter().zip(choice).enumerate().map(level).collect::<Result<_>>()?;
         Ok(Self { name: plan.study.name.clone(), levels })
     }
 }
@@ -140,8 +147,10 @@ fn trained(plan: &Plan, level: &LevelPlan, arm: &ArmPlan, chosen: usize, out: &P
         Ok(PointSummary { point: point.label.clone(), validation, chosen: index == chosen })
     });
     let (mut seconds, mut all) = (Vec::new(), BTreeMap::<String, Vec<Curve>>::new());
-    for subject in level.subjects(&arm.points[chosen]) {
+    let mut pages = BTreeMap::new();
+    for (seed, subject) in level.seeds.iter().filter_map(|seed| arm.points[chosen].subjects.get_key_value(seed)) {
         let Some(run) = &subject.run else { continue };
+        pages.extend(pages::of_run(run, out).map(|page| (*seed, page)));
         seconds.extend(run.done(out).map(|done| done.seconds));
         let look = subject.look.as_ref().map(|look| look.folder(out));
         for (name, curve) in curves(&run.folder(out), look.as_deref())? {
@@ -149,7 +158,7 @@ fn trained(plan: &Plan, level: &LevelPlan, arm: &ArmPlan, chosen: usize, out: &P
         }
     }
     let (name, method, timed) = (String::new(), Method::Checkpoint, false);
-    Ok(ArmSummary { name, method, seconds, timed, grid: grid.collect::<Result<_>>()?, curves: all })
+    Ok(ArmSummary { name, method, seconds, timed, grid: grid.collect::<Result<_>>()?, curves: all, pages })
 }
 
 fn tests(plan: &Plan, level: &LevelPlan, points: &[usize], out: &Path) -> Result<Vec<TestSummary>> {

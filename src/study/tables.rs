@@ -26,16 +26,17 @@ impl Summary {
     /// The whole of `results.md`.
     pub fn markdown(&self) -> String {
         let columns: Vec<_> = CLINICAL.into_iter().chain(FURTHER).collect();
-        format!("# {}\n{}\n# Findings\n\nSums over the seeds.\n{}", self.name, self.scores(&columns), self.findings())
+        let scores = self.scores(&columns, pages);
+        format!("# {}\n{scores}\n# Findings\n\nSums over the seeds.\n{}", self.name, self.findings())
     }
 
     /// The tables of the scores that matter most, for a terminal.
     pub fn text(&self) -> String {
         let columns: Vec<_> = CLINICAL.into_iter().filter(|(_, score)| NARROW.contains(score)).collect();
-        self.scores(&columns)
+        self.scores(&columns, |_| String::new())
     }
 
-    fn scores(&self, columns: &[(&str, &str)]) -> String {
+    fn scores(&self, columns: &[(&str, &str)], more: impl Fn(&LevelSummary) -> String) -> String {
         let mut text = String::new();
         for level in &self.levels {
             if !level.name.is_empty() {
@@ -43,6 +44,7 @@ impl Summary {
             }
             level.tests.iter().for_each(|test| text += &scores(test, columns));
             text += &notes(level);
+            text += &more(level);
         }
         text
     }
@@ -141,6 +143,22 @@ fn notes(level: &LevelSummary) -> String {
         if !parts.is_empty() {
             let _ = writeln!(text, "- {name}: {}.", parts.join("; "));
         }
+    }
+    text
+}
+
+/// Where the runs are shown.
+fn pages(level: &LevelSummary) -> String {
+    let mut text = String::new();
+    let mut put = |what: &str, links: String| {
+        let _ = writeln!(text, "{}- {what}: {links}", if text.is_empty() { "\nPages:\n\n" } else { "" });
+    };
+    if let Some(page) = &level.page {
+        put("All arms", format!("[{page}]({page})"));
+    }
+    for arm in level.arms.iter().filter(|arm| !arm.pages.is_empty()) {
+        let links = arm.pages.iter().map(|(seed, page)| format!("[seed {seed}]({page})"));
+        put(&arm.name, links.collect::<Vec<_>>().join(", "));
     }
     text
 }

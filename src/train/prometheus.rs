@@ -27,9 +27,41 @@ pub struct TelemetryConfig {
     pub metrics_address: Option<String>,
     /// Write the figures of steps and evaluations for TensorBoard too, into the folder `tensorboard` of the run.
     pub tensorboard: bool,
+    /// Send traces of OpenTelemetry, one per ticket and step, to the collector at this address, such as
+    /// http://127.0.0.1:4318 (OTLP over HTTP). It takes a build with `--features otlp`.
+    pub otlp: Option<String>,
 }
 
 impl TelemetryConfig {
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn validate(&self) -> Result<(), Problem> {
+        self.address()?;
+        let Some(url) = &self.otlp else { return Ok(()) };
+        let host = ["http://", "https://"].into_iter().find_map(|scheme| url.strip_prefix(scheme));
+        let host = host.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+        // A password is for the variable that the exporter reads its headers from, and shown nowhere.
+        if host.contains('@') {
+            return Err(Problem::new(
+                "otlp",
+                "has a user or password, expected http(s)://HOST:PORT; OTEL_EXPORTER_OTLP_HEADERS takes what proves who one is",
+            ));
+        }
+        if host.is_empty() || url.parse::<ureq::http::Uri>().is_err() {
+            return Err(Problem::new(
+                "otlp",
+                format!("is {url}, expected http(s)://HOST:PORT, such as http://127.0.0.1:4318"),
+            ));
+        }
+        match cfg!(feature = "otlp") {
+            true => Ok(()),
+            false => Err(Problem::new(
+                "otlp",
+                "is set, which this build cannot send to; expected a build with `--features otlp`",
+            )),
+        }
+    }
+
     /// # Errors
     /// What is no address of this machine's.
     pub fn address(&self) -> Result<Option<SocketAddr>, Problem> {

@@ -20,6 +20,8 @@ use super::{
     reward_models::Annotators,
     settings::Settings,
 };
+#[cfg(feature = "otlp")]
+use crate::otlp::Exporter;
 use crate::qwen::Prompts;
 use crate::report::{
     ReportError,
@@ -142,7 +144,23 @@ impl Run {
             board.iter_mut().for_each(|board| board.observe(event));
             noted(events.lock().unwrap_or_else(PoisonError::into_inner).observe(event));
         };
-        let summary = match pipeline.observer(observer).run().await {
+        let pipeline = pipeline.observer(observer);
+        #[cfg(feature = "otlp")]
+        let exporter = self.settings.telemetry.otlp.as_deref().map(|url| Exporter::start(url, &self.facts()));
+        #[cfg(feature = "otlp")]
+        let exporter = exporter.transpose()?;
+        #[cfg(feature = "otlp")]
+        let pipeline = match &exporter {
+            Some(exporter) => pipeline.hear_trace(exporter.listener()),
+            None => pipeline,
+        };
+        let trained = pipeline.run().await;
+        #[cfg(feature = "otlp")]
+        if let Some(exporter) = exporter {
+            let sent = tokio::task::spawn_blocking(move || exporter.finish()).await?;
+            sent.told_lost().into_iter().for_each(|lost| self.progress.note(lost));
+        }
+        let summary = match trained {
             Ok(summary) => summary,
             Err(error) => {
                 say("failed", &error.to_string());

@@ -220,7 +220,7 @@ impl Settings {
             None => Problem::new("patience", error),
         })?;
         self.evaluation.validate().map_err(within("evaluation"))?;
-        self.telemetry.address().map(drop).map_err(within("telemetry"))
+        self.telemetry.validate().map_err(within("telemetry"))
     }
 
     /// The settings of a run that trains again on what the run in `folder` has recorded.

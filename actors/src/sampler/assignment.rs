@@ -10,6 +10,7 @@ use addendum_replay::{
 };
 use addendum_studies::{Prompt, Study};
 use rand::RngCore;
+use serde_json::json;
 
 use crate::{
     EngineError, Request, Sampled, Span, Track,
@@ -54,7 +55,7 @@ impl<S: Send + Sync + 'static> Assignment<S> {
     pub async fn prepare<T: Send + 'static>(self, reader: &Compute<T>) -> Read<S> {
         let prepare = move |_: &mut T| match guarded(|| self.read()) {
             Ok((study, request)) => {
-                let sampling = self.track.span("sampling");
+                let sampling = self.span("sampling");
                 self.context.meter.board.at(self.ticket.id(), Place::Sampler(self.sampler.clone()));
                 Ok((Prepared { assignment: self, study, sampling }, request))
             }
@@ -67,11 +68,15 @@ impl<S: Send + Sync + 'static> Assignment<S> {
         let Self { ticket, context, .. } = self;
         let wanted = context.config.sampled(ticket.origin()) as u64;
         let seeds = (0..wanted).map(|rollout| ticket.stream(Stream::Sample, rollout).next_u64()).collect();
-        let _span = self.track.span("reading");
+        let _span = self.span("reading");
         let (study, mut request) = read(context, ticket.study(), ticket.snapshot(), seeds)?;
         request.ticket = Some(ticket.id());
         request.track = self.track.clone();
         Ok((study, request))
+    }
+
+    fn span(&self, name: &'static str) -> Span {
+        self.track.span(name).about(|| json!({"ticket": self.ticket.id().0}))
     }
 
     /// Returns the ticket with the reason, which it gives back.

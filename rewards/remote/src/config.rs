@@ -108,10 +108,9 @@ impl ServiceConfig {
         let bad = |field: &str, value, expected: &str| {
             Err(Error::Config { url: self.name(), field: field.into(), value, expected: expected.into() })
         };
-        if !self.url.is_empty() || (self.urls.is_empty() && self.urls_file.is_none()) {
-            if let Err((value, expected)) = form.complete(&self.url) {
-                return bad("url", value, expected);
-            }
+        let named = !self.url.is_empty() || (self.urls.is_empty() && self.urls_file.is_none());
+        if named && let Err((value, expected)) = form.complete(&self.url) {
+            return bad("url", value, expected);
         }
         // By their own places.
         let others = Addresses { urls: self.urls.clone(), file: self.urls_file.clone(), form };

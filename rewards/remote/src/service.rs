@@ -84,19 +84,19 @@ impl Service {
     /// Asks the only server, which cannot be given up.
     fn ask_it<T>(&self, body: &[u8], read: &Read<'_, T>) -> Result<T, Error> {
         let attempt = |left: Duration| {
-            let failed = |error: Error, after| Failed { transient: error.transient(), error, after };
+            let failed = |error: Error, after| Failed { transient: error.transient(), error: Box::new(error), after };
             let seat = self.pool.seat(&mut Tries::new(self.backoff)).map_err(|error| failed(error, None))?;
-            let (seat, error, after) = match self.attempt(seat, body, self.timeout.min(left), read) {
+            let Unanswered { seat, error, after } = match self.attempt(seat, body, self.timeout.min(left), read) {
                 Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
+                Err(failure) => *failure,
             };
             telemetry::up(&seat.member().url, error.blame() == Blame::Request);
             Err(failed(error, after))
         };
         self.backoff.run(backoff::salt(body), &Wall::start(), attempt).map_err(|GaveUp { error, attempts, elapsed }| {
             match attempts {
-                1 => error,
-                _ => Error::GaveUp { attempts, seconds: elapsed.as_secs_f64(), last: Box::new(error) },
+                1 => *error,
+                _ => Error::GaveUp { attempts, seconds: elapsed.as_secs_f64(), last: error },
             }
         })
     }
@@ -109,7 +109,8 @@ impl Service {
             let index = seat.member().index();
             match self.attempt(seat, body, self.timeout, read) {
                 Ok(answer) => return Ok(answer),
-                Err((seat, error, after)) => {
+                Err(failure) => {
+                    let Unanswered { seat, error, after } = *failure;
                     let blame = error.blame();
                     if blame == Blame::Request {
                         return Err(error);
@@ -127,7 +128,7 @@ impl Service {
         body: &[u8],
         timeout: Duration,
         read: &Read<'_, T>,
-    ) -> Result<T, (Seat<'a>, Error, Option<Duration>)> {
+    ) -> Result<T, Box<Unanswered<'a>>> {
         match seat.member().server.endpoint.ask(body, timeout, read) {
             Ok(answer) => {
                 self.pool.answered(seat);
@@ -135,10 +136,18 @@ impl Service {
             }
             Err((error, after)) => {
                 telemetry::failed(&seat.member().url);
-                Err((seat, error, after))
+                Err(Box::new(Unanswered { seat, error, after }))
             }
         }
     }
+}
+
+/// A request that a server failed at.
+struct Unanswered<'a> {
+    seat: Seat<'a>,
+    error: Error,
+    /// The least time to wait, if the server told.
+    after: Option<Duration>,
 }
 
 #[cfg(test)]

@@ -19,8 +19,11 @@ pub struct Roster<T> {
     /// What is wanted and has no server yet.
     wanted: AtomicUsize,
     make: Box<dyn Fn(&str) -> T + Send + Sync>,
-    told: Box<dyn Fn(&str, usize, f64) + Send + Sync>,
+    told: Told,
 }
+
+/// Is told a server's address, what it is asked for, and its speed per second.
+type Told = Box<dyn Fn(&str, usize, f64) + Send + Sync>;
 
 /// A server and what is known of it.
 pub struct Member<T> {
