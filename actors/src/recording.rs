@@ -8,11 +8,11 @@ mod replayed;
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Read, Seek, SeekFrom},
+    io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
-use addendum_replay::{Drawn, Plan, TicketId};
+use addendum_replay::{Drawn, Mode, Plan, TicketId};
 
 use self::lines::{GroupLine, StepLine};
 pub(crate) use self::{lines::RecordedStep, replayed::Replayed};
@@ -51,7 +51,12 @@ impl Recording {
     /// line.
     pub fn open(folder: &Path, vocabulary: usize, studies: usize) -> Result<Self, RunError> {
         let path = folder.join(SAMPLED);
-        let file = File::open(&path).map_err(RunError::io(&path))?;
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(RunError::recording(path, "not there: a run records with `run.record_sampled = true`"));
+            }
+            opened => opened.map_err(RunError::io(&path))?,
+        };
         let mut reading = Reading { reader: BufReader::new(file), path: &path, offset: 0, line: 0 };
         let mut recording = Self { path: path.clone(), batch_groups: 0, steps: Vec::new(), digest: 0 };
         let mut first = crc32fast::Hasher::new();
@@ -128,6 +133,13 @@ impl Recording {
         if config.batch_groups != self.batch_groups {
             let (own, recorded) = (config.batch_groups, self.batch_groups);
             return wrong(format!("its steps have {recorded} groups, `run.batch_groups` is {own}; expected the same"));
+        }
+        if config.steps > self.steps() {
+            let (own, recorded) = (config.steps, self.steps());
+            return wrong(format!("{recorded} steps are recorded, `run.steps` is {own}; expected no more"));
+        }
+        if config.mode != Mode::FixedLag {
+            return wrong("`run.mode` is latest; expected fixed_lag, whatever the recorded run's was".into());
         }
         for place in self.steps.iter().flatten() {
             let (ticket, wanted) = (place.drawn.ticket, config.sampled(place.drawn.ticket));

@@ -29,11 +29,11 @@ fn recorded_reports_make_the_same_adapter_and_under_other_settings_another() {
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
     let message = refused(&recorded, &["--set", "run.steps=7"]);
-    assert!(message.contains("`steps` is 7") && message.contains("at most 6"), "{message}");
+    assert!(message.contains("6 steps are recorded, `run.steps` is 7"), "{message}");
     let message = refused(&recorded, &["--set", "run.group_size=4"]);
     assert!(message.contains("sampled.jsonl") && message.contains("run.group_size"), "{message}");
     let message = refused(&at("same"), &["--dry-run"]);
-    assert!(message.contains("same/sampled.jsonl"), "{message}");
+    assert!(message.contains("same/sampled.jsonl: not there: a run records"), "{message}");
     let message = refused(&at("nowhere"), &[]);
     assert!(message.contains("nowhere/config.toml"), "{message}");
 

@@ -131,7 +131,7 @@ async fn a_recording_is_trusted_in_nothing() {
     let unfit = [
         (RunConfig { batch_groups: 4, ..config.clone() }, "`run.batch_groups` is 4"),
         (RunConfig { group_size: 6, ..config.clone() }, "has 2 sampled reports, these settings ask for 3"),
-        (RunConfig { steps: 9, ..config.clone() }, "`steps` is 9"),
+        (RunConfig { steps: 9, ..config.clone() }, "8 steps are recorded, `run.steps` is 9"),
         (RunConfig { mode: Mode::Latest, ..config.clone() }, "expected fixed_lag"),
     ];
     for (config, expected) in unfit {
