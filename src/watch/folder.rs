@@ -13,9 +13,12 @@ use super::{
     tail::{News, Tail},
     view::{Update, summary},
 };
-use crate::report::{
-    events::{EVENTS, Happening},
-    run::{self, CONFIG, EVALUATIONS, Evaluated, Keys, METRICS, ROLLOUTS},
+use crate::{
+    report::{
+        events::{EVENTS, Happening},
+        run::{self, CONFIG, EVALUATIONS, Evaluated, Keys, METRICS, ROLLOUTS},
+    },
+    train::{Settings, Sources},
 };
 
 /// Bytes at the end of the rollouts that are read at first; only the last ones are shown.
@@ -82,7 +85,9 @@ impl Folder {
         let keys = Keys::read(&path).map_err(io::Error::other)?.unwrap_or_default();
         self.settings = Some(changed);
         let steps = keys.get("run.steps").and_then(|steps| steps.as_integer()).and_then(|steps| steps.try_into().ok());
-        let method = keys.text("run.variant").map(str::to_owned);
+        // As the endpoint calls it; settings of another version are read as far as they can be.
+        let known = Settings::load(&Sources { file: Some(&path), sets: &[] }).ok();
+        let method = known.map(|settings| settings.method()).or(keys.text("run.variant")).map(str::to_owned);
         news.push(Update::Settings { method, steps });
         news.push(Update::Sign(seconds(changed)));
         Ok(0)
@@ -227,7 +232,7 @@ mod tests {
         let mut view = View::new("a");
         let mut look = |view: &mut View| source.news().into_iter().for_each(|update| view.apply(update));
         look(&mut view);
-        assert_eq!((view.steps, view.done, view.method.as_deref()), (Some(3), 0, Some("edit_grpo")));
+        assert_eq!((view.steps, view.done, view.method.as_deref()), (Some(3), 0, Some("EditGRPO")));
         assert_eq!(view.state(), State::Running, "it has only begun");
         write(path, METRICS, "{\"step\":0,\"kl\":null,\"restarts\":0}\n{\"step\":1,\"restarts\":2}\n{\"st");
         look(&mut view);
