@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes target/release-archives/addendum-VERSION-TARGET.tar.gz for this machine's target, and its SHA-256. The binary is
-# stripped; with it go what it needs to be tried, and the book's pages. Arguments go to cargo: scripts/release.sh --features cuda
+# stripped; with it go what it needs to be tried, the dashboard, and the book's pages. Arguments go to cargo: scripts/release.sh --features cuda
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,11 +15,11 @@ cargo build --release --locked --bin addendum "$@"
 rm -rf "${out:?}/$name"
 mkdir -p "$out/$name/examples"
 install -s "$built/release/addendum" "$out/$name/addendum"
-cp -r README.md CHANGELOG.md SECURITY.md LICENSE-APACHE LICENSE-MIT configs docs "$out/$name/"
-cp -r examples/checkpoints "$out/$name/examples/"
+cp -r README.md CHANGELOG.md SECURITY.md LICENSE-APACHE LICENSE-MIT configs docs monitoring "$out/$name/"
+cp -r examples/checkpoints examples/*.rs "$out/$name/examples/"
 "$out/$name/addendum" --version
 
-# The same bytes for the same commit: names in order, nobody's ids, the commit's time.
+# The same bytes for the same binary and commit: names in order, nobody's ids and rights, the commit's time.
 time=$(git log -1 --format=%ct)
-tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$time" -C "$out" -cf - "$name" | gzip -n -9 >"$out/$name.tar.gz"
+tar --sort=name --mode=u=rwX,go=rX --owner=0 --group=0 --numeric-owner --mtime="@$time" -C "$out" -cf - "$name" | gzip -n -9 >"$out/$name.tar.gz"
 (cd "$out" && sha256sum "$name.tar.gz" | tee "$name.tar.gz.sha256")
