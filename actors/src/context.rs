@@ -56,14 +56,11 @@ pub(crate) struct Context<S> {
 }
 
 impl<S> Context<S> {
-    /// Asks for an evaluation of the newest version, if anything is evaluated and it was not before a resume. `done` is
-    /// dropped when it is over.
-    pub fn evaluate(&self, done: Option<oneshot::Sender<()>>) {
-        let version = self.gate.version();
-        if self.evaluated.contains(&version) {
-            return;
-        }
-        if let (Some(evaluator), Some(snapshot)) = (&self.evaluator, self.snapshots.get(version)) {
+    /// Asks for an evaluation of a version, if anything is evaluated and it was not before a resume. `done` is dropped when
+    /// it is over. Until then the snapshot is part of every checkpoint.
+    pub fn evaluate(&self, version: PolicyVersion, done: Option<oneshot::Sender<()>>) {
+        let Some(evaluator) = self.evaluator.as_ref().filter(|_| !self.evaluated.contains(&version)) else { return };
+        if let Some(snapshot) = self.snapshots.hold(version) {
             evaluator.put(Evaluation { version, snapshot, done });
         }
     }

@@ -52,7 +52,9 @@ impl<S: Send + Sync + 'static> Actor for EvaluatorActor<S> {
                 Ok(scores) => (Event::Evaluated { version, scores }, None),
                 Err(failure) => (Event::EvaluationFailed { version, error: failure.to_string() }, Some(failure)),
             };
+            // In this order: a checkpoint has what is not written before it.
             self.context.recorder.put(RecorderMessage::Event(event));
+            self.context.snapshots.release(version);
             drop(done);
             if let Some(Failure::Crashed(reason)) = failure {
                 return Err(reason.into());

@@ -161,7 +161,7 @@ fn publish<S>(
         trainer.saved = Instant::now();
     }
     if context.evaluation_is_due(version) {
-        context.evaluate(None);
+        context.evaluate(version, None);
     }
     if let Err(error) = counted {
         context.fail(error);

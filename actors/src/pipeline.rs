@@ -435,9 +435,9 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             faults: self.faults,
             fuse,
         });
-        if context.evaluation_is_due(context.gate.version()) {
-            // Before any actor could publish a later version.
-            context.evaluate(None);
+        // Before any actor could publish a later version. Older ones are those that waited for it in a checkpoint.
+        for version in context.snapshots.versions().into_iter().filter(|version| context.evaluation_is_due(*version)) {
+            context.evaluate(version, None);
         }
         let roster = Arc::new(Roster::default());
         let supervisor = Supervisor {

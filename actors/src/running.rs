@@ -163,7 +163,7 @@ impl<S: Send + Sync + 'static> Running<S> {
         let finished = version.0 >= context.config.steps;
         if finished {
             let (done, over) = oneshot::channel();
-            context.evaluate(Some(done));
+            context.evaluate(version, Some(done));
             tokio::select! {
                 biased;
                 () = &mut self.stop => {}

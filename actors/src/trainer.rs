@@ -51,7 +51,7 @@ impl<S> Trainer<S> {
         let write =
             |(version, snapshot): (PolicyVersion, Arc<S>)| Ok((version, self.learner.write_snapshot(&snapshot)?));
         let gate = gate.reopened();
-        let needed = snapshots.range(gate.oldest_needed(), gate.version);
+        let needed = snapshots.needed(gate.oldest_needed(), gate.version);
         let snapshots = needed.into_iter().map(write).collect::<Result<_, _>>().map_err(EngineError::into_failure)?;
         let learner = self.learner.save().map_err(EngineError::into_failure)?;
         Ok(Checkpoint { identity: identity.clone(), gate, learner, snapshots })

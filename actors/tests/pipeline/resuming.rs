@@ -1,8 +1,8 @@
 //! What a resume takes up, what it refuses, and what it says.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
-use addendum_actors::{Event, Identity, Pipeline, RunConfig, RunError};
+use addendum_actors::{EngineError, Evaluate, Event, Identity, Pipeline, RunConfig, RunError, Scores};
 
 use crate::common::{First, Heard, Trouble, Weights, calm, config, pipeline, run};
 
@@ -147,4 +147,31 @@ async fn evaluations_are_made_once_each_over_all_lives_of_a_run() {
         assert_eq!(versions, [3, 6, 8]);
         assert_eq!(lines().lines().count(), 3);
     }
+}
+
+/// Scores the first weight, and takes longer for it than a step does.
+struct Slow;
+
+impl Evaluate<Weights> for Slow {
+    fn evaluate(&mut self, snapshot: &Weights) -> Result<Scores, EngineError> {
+        std::thread::sleep(Duration::from_millis(40));
+        First.evaluate(snapshot)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evaluations_that_checkpoints_have_overtaken_are_made_after_a_kill() {
+    let config = RunConfig { evaluate_every: 1, checkpoint_every: 1, ..config() };
+    let whole = run(pipeline(config.clone(), Trouble::default()).evaluator(|| Ok(First))).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let slow = || chain(config.clone(), folder.path()).evaluator(|| Ok(Slow));
+    let running = slow().start().await.unwrap();
+    while running.gate().version().0 < 5 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(running);
+    let text = fs::read_to_string(folder.path().join("evaluations.jsonl")).unwrap();
+    assert!(text.lines().count() < 4, "no evaluation was overtaken: the test shows nothing");
+    let resumed = run(crate::common::resumed(slow()).await).await.unwrap();
+    assert_eq!(resumed.evaluations, whole.evaluations);
 }
