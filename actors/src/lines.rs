@@ -42,6 +42,11 @@ impl Lines {
         self.is_in_place().and_then(|()| self.file.write_all(text)).map_err(RunError::io(&self.path))
     }
 
+    /// Has what was appended on disk.
+    pub fn sync(&self) -> Result<(), RunError> {
+        self.file.sync_data().map_err(RunError::io(&self.path))
+    }
+
     /// Whether what is written can be found: a file that was moved or removed would take lines for ever.
     #[cfg(unix)]
     fn is_in_place(&self) -> std::io::Result<()> {

@@ -165,6 +165,8 @@ impl RunLog {
 
     pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<PathBuf, RunError> {
         self.faults.strike_file("checkpoint").map_err(RunError::io(&self.checkpoints))?;
+        // A recording with a hole, as a power cut may leave one, cannot be trained on.
+        self.sampled.as_ref().map_or(Ok(()), Lines::sync)?;
         shelf::add(&self.checkpoints, checkpoint, self.keep, &self.faults)
     }
 

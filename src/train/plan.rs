@@ -50,6 +50,9 @@ pub struct Plan {
     pub warnings: Vec<Problem>,
 }
 
+/// Bytes of a sampled token in a recording: its id, its log-probability and its text.
+const RECORDED_TOKEN: u64 = 30;
+
 /// How much is to do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Work {
@@ -80,6 +83,8 @@ pub struct Work {
 pub struct Disk {
     /// Bytes of the kept checkpoints at most, one more while it is written.
     pub checkpoints: u64,
+    /// Bytes of the recorded reports at most, where they are recorded: as many as if each were of full length.
+    pub recording: Option<u64>,
     /// Bytes that the disk can still give, where the system tells.
     pub free: Option<u64>,
 }
@@ -121,15 +126,26 @@ impl Training {
         // Adapter and both moments, and the adapter of every version that may still be sampled with.
         let adapters =
             settings.run.staleness.saturating_add(4).saturating_mul(settings.run.keep_checkpoints as u64 + 1);
+        let recording = settings.records().then(|| {
+            let reports = settings.run.sampled_altogether().saturating_mul(settings.sampling.max_new_tokens as u64);
+            reports.saturating_mul(RECORDED_TOKEN)
+        });
         let disk = memory.map(|memory| Disk {
             checkpoints: memory.adapter().saturating_mul(adapters),
+            recording,
             free: disk.and_then(|path| host::free_disk(&path)),
         });
-        if let Some(Disk { checkpoints, free: Some(free) }) = disk
+        if let Some(Disk { checkpoints, free: Some(free), .. }) = disk
             && checkpoints > free
         {
             let reason = format!("kept checkpoints take up to {checkpoints} bytes, the run folder's disk has {free}");
             findings.problem("run.keep_checkpoints", reason);
+        }
+        if let Some(Disk { recording: Some(recording), free: Some(free), .. }) = disk
+            && recording > free
+        {
+            let reason = format!("may write up to {recording} bytes of reports, the run folder's disk has {free}");
+            findings.warning("run.record_sampled", reason);
         }
         Plan {
             work: self.work(folder, sets.first().map(|set| set.dataset.len())),

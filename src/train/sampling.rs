@@ -61,8 +61,7 @@ fn asked_sampling(folder: Arc<OnceLock<PathBuf>>) -> Sampling {
     Box::new(move |settings, data, prompts, learner| {
         let (addresses, config) = (settings.sampler.addresses(), settings.sampler.vllm.clone());
         let (run, base) = (settings.run.clone(), settings.policy.base_name());
-        let records = run.record_sampled.unwrap_or(true);
-        let recorded = RunConfig { record_sampled: Some(records), ..run.clone() };
+        let recorded = RunConfig { record_sampled: Some(settings.records()), ..run.clone() };
         let sampling = proper(&settings.sampling, &prompts[0]);
         let fleet: Arc<OnceLock<Result<Arc<Fleet>, String>>> = Arc::default();
         let samplers = move |_| {

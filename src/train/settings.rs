@@ -223,6 +223,11 @@ impl Settings {
         self.telemetry.validate().map_err(within("telemetry"))
     }
 
+    /// Whether what is sampled is recorded: where nothing is said, it is if no seed brings it back.
+    pub fn records(&self) -> bool {
+        self.run.record_sampled.unwrap_or(self.run.records() || self.sampler.engine == Engine::Vllm)
+    }
+
     /// The settings of a run that trains again on what the run in `folder` has recorded.
     pub fn replaying(&self, folder: &Path) -> Self {
         let mut settings = self.clone();

@@ -151,6 +151,13 @@ async fn reports_of_studies_that_are_others_now_are_not_trained_on() {
     run(pipeline(recording(config.clone()), Trouble::default()).folder(folder.path())).await.unwrap();
     let moved = text(folder.path()).replace("\"study\":\"study-", "\"study\":\"other-");
     fs::write(folder.path().join(SAMPLED), moved).unwrap();
-    let error = run(replaying(config, folder.path()).unwrap()).await.unwrap_err().to_string();
+    let error = run(replaying(config.clone(), folder.path()).unwrap()).await.unwrap_err().to_string();
     assert!(error.contains("was sampled for the study other-") && error.contains("it has changed"), "{error}");
+
+    // Neither are others than those that were checked.
+    let chain = replaying(config, folder.path()).unwrap();
+    fs::write(folder.path().join(SAMPLED), text(folder.path()).replace("\"truncated\":false", "\"truncated\":true "))
+        .unwrap();
+    let error = run(chain).await.unwrap_err().to_string();
+    assert!(error.contains("sampled.jsonl: it has changed since the run began"), "{error}");
 }

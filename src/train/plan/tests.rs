@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use addendum_replay::Mode;
 use addendum_studies::{Phantom, PhantomConfig, Split};
 use serde_json::Value;
 
@@ -61,6 +62,25 @@ fn a_sound_run_has_no_problem_and_leaves_nothing_behind() {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
     assert_eq!(serde_json::to_value(&plan).unwrap()["work"]["steps"], 400);
+}
+
+#[test]
+fn a_run_that_records_what_is_sampled_says_how_much_that_may_come_to() {
+    let data = studies(3);
+    let recorded = |change: fn(&mut Settings)| {
+        let mut settings = settings(data.path());
+        change(&mut settings);
+        let plan = planned(settings, data.path());
+        (plan.disk.unwrap().recording, told(&plan.warnings))
+    };
+    assert_eq!(recorded(|_| ()), (None, vec![]));
+    // 3,200 groups of four reports of 160 tokens.
+    assert_eq!(recorded(|s| s.run.mode = Mode::Latest), (Some(3200 * 4 * 160 * 30), vec![]));
+    let (_, warnings) = recorded(|s| {
+        s.run.mode = Mode::Latest;
+        (s.run.steps, s.learner.schedule.total_steps) = (100_000_000_000, 100_000_000_000);
+    });
+    assert!(warnings.iter().any(|warning| warning.starts_with("run.record_sampled: may write up to ")), "{warnings:?}");
 }
 
 #[test]

@@ -86,7 +86,8 @@ impl Plan {
         let Some(disk) = &self.disk else { return Ok(()) };
         writeln!(f, "disk")?;
         let free = disk.free.map_or(String::new(), |bytes| format!(" of {}", size(bytes)));
-        line(f, "checkpoints", format!("up to {}{free}", size(disk.checkpoints)))
+        line(f, "checkpoints", format!("up to {}{free}", size(disk.checkpoints)))?;
+        disk.recording.map_or(Ok(()), |bytes| line(f, "reports", format!("up to {}, recorded", size(bytes))))
     }
 }
 
