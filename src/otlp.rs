@@ -77,7 +77,7 @@ fn add(count: &AtomicU64, spans: usize) {
 /// How many spans reached the collector, and how many did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// The collector took them.
+    /// The collector accepted the requests that they were in; whether it keeps all of them is its own affair.
     pub taken: u64,
     /// The collector was away, too slow, or did not want them.
     pub lost: u64,

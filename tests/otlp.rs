@@ -265,7 +265,9 @@ fn what_a_collector_refuses_for_a_while_arrives_later() {
     let exporter = Exporter::start(&format!("{}/v1/traces", collector.url), &[]).unwrap();
     (0..600).for_each(|id| ticket(&exporter, id));
     // The first request is under way, and is made again.
+    let begun = std::time::Instant::now();
     while collector.spans().is_empty() {
+        assert!(begun.elapsed() < WATCHDOG, "no span arrives");
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(exporter.finish(), Sent { taken: 1200, lost: 0 });

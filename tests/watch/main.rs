@@ -6,7 +6,7 @@ mod common;
 
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     net::TcpListener,
     path::Path,
     process::{Child, Output, Stdio},
@@ -156,6 +156,7 @@ fn what_is_no_run_is_refused_with_what_was_expected() {
     let address = other.local_addr().unwrap();
     let answer = thread::spawn(move || {
         let (mut stream, _) = other.accept().unwrap();
+        assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello").unwrap();
     });
     let stranger = refused(format!("http://{address}"));

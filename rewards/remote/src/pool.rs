@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use super::{
     endpoint::Endpoint,
     error::Blame,
     probe::{Difference, Probe, compare},
-    servers::{self, Form, LOOK, Pauses, Roster, Wanted},
+    servers::{self, Form, LOOK, Pauses, Roster, Wanted, lock},
     telemetry,
     tries::Tries,
 };
@@ -47,12 +47,11 @@ pub(super) struct Pool {
     probe: Probe,
     /// What each server answered to the probe when it did first, by its index.
     told: Mutex<BTreeMap<usize, Vec<f64>>>,
-    timeout: Duration,
+    /// For an answer to the probe: with a first server that says nothing, there is time left to ask another one.
+    patience: Duration,
     pauses: Pauses,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The longest pause that a server may ask for.
+    longest_wish: Duration,
 }
 
 impl Server {
@@ -74,7 +73,6 @@ impl Pool {
         let alone = config.is_alone();
         let (token, longest) = (config.token()?, config.longest_answer_bytes);
         let make = move |url: &str| {
-            telemetry::listed(url);
             let trial = if alone { Trial::Passed } else { Trial::Due { hopeless: false } };
             Server { endpoint: Endpoint::new(url, token.clone(), longest), trial: Mutex::new(trial) }
         };
@@ -82,6 +80,7 @@ impl Pool {
         let ring = bell.clone();
         let told = move |url: &str, in_flight, speed| {
             telemetry::load(url, in_flight, speed);
+            telemetry::asked(url);
             ring.ring();
         };
         let most = if alone { usize::MAX } else { config.parallel };
@@ -97,7 +96,9 @@ impl Pool {
             first: seconds(config.backoff.first_delay_seconds).max(Duration::from_millis(1)),
             longest: seconds(config.backoff.longest_delay_seconds).max(Duration::from_millis(1)),
         };
-        Ok(Arc::new(Self { roster, bell, probe, told: Mutex::default(), timeout: config.timeout(), pauses }))
+        let longest_wish = seconds(config.backoff.deadline_seconds);
+        let patience = config.timeout().min(longest_wish / 2).max(Duration::from_millis(1));
+        Ok(Arc::new(Self { roster, bell, probe, told: Mutex::default(), patience, pauses, longest_wish }))
     }
 
     /// How many servers are listed.
@@ -171,6 +172,8 @@ impl Pool {
     }
 
     fn pause(&self, member: &Member, began: Instant, after: Option<Duration>, error: &Error) {
+        // A page that a proxy shows meanwhile may ask for a day.
+        let after = after.map(|after| after.min(self.longest_wish));
         member.health().failed(self.pauses, began, Instant::now(), after, error.to_string());
         telemetry::up(&member.url, false);
     }
@@ -207,7 +210,7 @@ impl Pool {
     }
 
     fn tried(&self, member: &Member, began: Instant) {
-        match member.server.endpoint.ask(&self.probe.body, self.timeout, &*self.probe.read) {
+        match member.server.endpoint.ask(&self.probe.body, self.patience, &*self.probe.read) {
             Ok(answer) => match self.compared(member, answer) {
                 Ok(()) => {
                     *lock(&member.server.trial) = Trial::Passed;
@@ -224,10 +227,11 @@ impl Pool {
         }
     }
 
-    /// Compares a server's answer to the probe with the first one's of those that are listed.
+    /// Compares a server's answer to the probe with the first one's of all that ever took part, listed or not: a run has
+    /// one measure from its first step to its last.
     fn compared(&self, member: &Member, answer: Vec<f64>) -> Result<(), Error> {
-        let (listed, mut told) = (self.roster.listed(), lock(&self.told));
-        let first = listed.iter().find_map(|other| Some((other, told.get(&other.index())?)));
+        let (all, mut told) = (self.roster.all(), lock(&self.told));
+        let first = all.iter().find_map(|other| Some((other, told.get(&other.index())?)));
         let Some((other, expected)) = first else {
             told.insert(member.index(), answer);
             return Ok(());

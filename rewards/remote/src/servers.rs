@@ -15,15 +15,15 @@ use std::{
 };
 
 pub use addresses::{Addresses, Form, Unusable};
-pub use credit::Credit;
+use credit::Credit;
 pub use health::{Health, Pauses};
-pub use listing::Listing;
+use listing::Listing;
 pub use roster::{Member, Roster, Seat, Wanted};
 
 /// How often a file of addresses is read, and whoever waits for a server looks whether a pause is over.
 pub const LOOK: Duration = Duration::from_millis(250);
 
 /// What a thread that panicked left behind is as good as before: nothing here is half done while locked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -34,8 +34,8 @@ impl Service {
     /// # Errors
     /// A value of the config that makes no sense, and an unreadable token.
     pub fn new(config: &ServiceConfig, form: Form, probe: Probe) -> Result<Self, Error> {
-        let pool = Pool::new(config, form, probe)?;
         config.validate()?;
+        let pool = Pool::new(config, form, probe)?;
         let alone = config.is_alone();
         Ok(Self {
             alone,

@@ -5,7 +5,8 @@ use metrics::{counter, gauge};
 const FAILURES: &str = "addendum_reward_service_failures_total";
 
 /// A server is listed: it has not failed yet.
-pub(super) fn listed(server: &str) {
+/// A failure that is the first one is seen as such only after a zero.
+pub(super) fn asked(server: &str) {
     counter!(FAILURES, "server" => server.to_owned()).increment(0);
 }
 

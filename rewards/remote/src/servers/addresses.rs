@@ -104,8 +104,7 @@ impl Addresses {
         if let (Some(path), Some(text)) = (&self.file, text) {
             addresses.extend(self.listed(path, text)?);
             if addresses.is_empty() {
-                let value = format!("{}, which names no server", path.display());
-                return Err(unusable(value));
+                return Err(nobody(path));
             }
         }
         let mut seen = BTreeSet::new();
@@ -119,17 +118,41 @@ impl Addresses {
     }
 
     fn listed(&self, path: &Path, text: &str) -> Result<Vec<String>, Unusable> {
-        let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-        let lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
-        let read = |(i, line)| {
-            self.form.complete(line).map_err(|(shown, expected)| Unusable {
-                field: "urls_file".into(),
-                value: format!("{shown} in line {} of {}", i + 1, path.display()),
-                expected,
+        let read = |(i, line): (usize, &str)| {
+            self.form.complete(line).map_err(|(shown, expected)| {
+                let place = format!("line {} of {}", i + 1, path.display());
+                // What is no address at all may be a secret from another file.
+                let value = if like_an_address(&shown) { brief(&shown, &place) } else { place };
+                Unusable { field: "urls_file".into(), value, expected }
             })
         };
-        lines.map(read).collect()
+        addresses(text).map(read).collect()
     }
+}
+
+/// Whether somebody meant an address: it has a scheme, a port, or is a remark of ours.
+fn like_an_address(shown: &str) -> bool {
+    let port = shown.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    shown.contains("://") || shown.contains(' ') || port
+}
+
+/// Characters of a line that are shown.
+const SHOWN: usize = 80;
+
+fn brief(line: &str, place: &str) -> String {
+    let shown: String = line.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+    format!("{shown} in {place}")
+}
+
+/// Whether a file of addresses has none.
+pub(super) fn names_nobody(text: &str) -> bool {
+    addresses(text).next().is_none()
+}
+
+/// Lines that are neither empty nor comments, by their places.
+fn addresses(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.enumerate().filter(|(_, line)| !line.is_empty())
 }
 
 /// What is in a file of addresses.
@@ -143,6 +166,10 @@ pub(super) fn text(path: &Path) -> Result<String, Unusable> {
         Ok(_) => Ok(text),
         Err(error) => Err(unusable(format!("{}: {error}", path.display()))),
     }
+}
+
+pub(super) fn nobody(path: &Path) -> Unusable {
+    unusable(format!("{}, which names no server", path.display()))
 }
 
 fn unusable(value: String) -> Unusable {
@@ -166,6 +193,12 @@ mod tests {
         let alone = Addresses { urls: vec![], ..addresses };
         std::fs::write(&path, "# nobody\n").unwrap();
         assert!(alone.read().unwrap_err().to_string().contains("servers.txt, which names no server"));
+        // A token's file, named by mistake.
+        std::fs::write(&path, "sk-5ecret.token/with+signs=\n").unwrap();
+        let message = alone.read().unwrap_err().to_string();
+        assert!(message.contains("line 1 of ") && !message.contains("5ecret"), "{message}");
+        std::fs::write(&path, format!("http://{}@a\n", "x".repeat(9000))).unwrap();
+        assert!(alone.read().unwrap_err().to_string().len() < 400);
         std::fs::remove_file(&path).unwrap();
         assert!(alone.read().unwrap_err().to_string().contains("servers.txt: No such file"));
         std::fs::write(&path, vec![b'#'; LONGEST as usize + 1]).unwrap();

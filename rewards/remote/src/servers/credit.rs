@@ -53,12 +53,6 @@ impl Credit {
             self.accounts.resize(servers, Account { open: true, ..Account::default() });
         }
     }
-
-    /// How many accounts there are.
-    pub fn servers(&self) -> usize {
-        self.accounts.len()
-    }
-
     /// Whether the server may be asked at all.
     pub fn set_open(&mut self, server: usize, open: bool) {
         self.accounts[server].open = open;

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Addresses, LOOK, Unusable, addresses::text};
+use super::{
+    Addresses, LOOK, Unusable,
+    addresses::{names_nobody, nobody, text},
+};
 
 /// The addresses as they were taken last, and what was seen of their file since.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ impl Listing {
                 self.problem = None;
                 return Ok(None);
             }
+            // Whoever empties it is writing it, or has lost it.
+            Ok(found) if names_nobody(&found) => Err(nobody(path)),
             Ok(found) => self.addresses.with(Some(&found)).map(|addresses| (addresses, found)),
             Err(_) if seen.is_some() => return Ok(None),
             Err(error) => Err(error),

@@ -115,10 +115,7 @@ impl<T> Roster<T> {
             }
         }
         let mut credit = lock(&self.credit);
-        let known = credit.servers();
         credit.grow(members.len());
-        // [`Wanted::take`] opens them, once it knows them.
-        (known..members.len()).for_each(|index| credit.set_open(index, false));
         for member in members.iter() {
             member.listed.store(addresses.contains(&member.url), Ordering::Relaxed);
         }
@@ -136,16 +133,17 @@ impl<'a, T> Wanted<'a, T> {
     /// asked; `None` while there is none.
     pub fn take(&self, may: impl Fn(&Member<T>) -> bool) -> Option<Seat<'a, T>> {
         let (roster, amount) = (self.roster, self.amount.load(Ordering::Relaxed));
-        let (members, now) = (roster.all(), Instant::now());
+        // Held together, in this order: no server joins in between whose account would be open.
+        let (members, now) = (lock(&roster.members), Instant::now());
         let mut credit = lock(&roster.credit);
-        for member in &members {
+        for member in members.iter() {
             let open = member.listed.load(Ordering::Relaxed) && member.health().is_open(now) && may(member);
             credit.set_open(member.index, open);
         }
         let waiting = roster.wanted.load(Ordering::Relaxed).saturating_sub(amount);
         let member = members[credit.take(amount, waiting, now)?].clone();
         let load = (credit.in_flight(member.index), credit.speed(member.index));
-        drop(credit);
+        drop((credit, members));
         (roster.told)(&member.url, load.0, load.1);
         Some(Seat { roster, member, amount, began: now, answered: false })
     }
@@ -259,6 +257,30 @@ mod tests {
         assert_eq!(wanted(), 0);
         drop((queue, roster.wanted(5)));
         assert_eq!(wanted(), 0);
+    }
+
+    #[test]
+    fn servers_may_join_while_others_are_asked() {
+        for _ in 0..20 {
+            let roster = roster(Addresses { urls: vec!["http://0".into()], ..Addresses::default() });
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    // Each new server is wanted by all of them.
+                    scope.spawn(|| {
+                        let mut held = Vec::new();
+                        while held.len() < 60 {
+                            held.extend(roster.wanted(1).take(|_| true));
+                        }
+                    });
+                }
+                let mut urls = Vec::new();
+                for i in 0..100 {
+                    urls.push(format!("http://{i}"));
+                    roster.list(&urls);
+                }
+            });
+            assert!((0..100).all(|server| lock(&roster.credit).in_flight(server) == 0));
+        }
     }
 
     #[test]
