@@ -15,9 +15,7 @@ use std::{
 };
 
 pub use addresses::{Addresses, Form, Unusable};
-use credit::Credit;
 pub use health::{Health, Pauses};
-use listing::Listing;
 pub use roster::{Member, Roster, Seat, Wanted};
 
 /// How often a file of addresses is read, and whoever waits for a server looks whether a pause is over.

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Addresses, Credit, Health, Listing, Unusable, lock};
+use super::{Addresses, Health, Unusable, credit::Credit, listing::Listing, lock};
 
 /// Servers; of each `T` is known besides its health.
 pub struct Roster<T> {
