@@ -107,8 +107,13 @@ fn what_is_missing_or_comes_from_an_argument_is_named_too() {
         ("run.steps=many", &["--set run.steps=many: ", "u64"]),
         ("run.steps=0", &["--set run.steps=0: run.steps: is 0"]),
         ("edit.tau=2", &["--set edit.tau=2: edit.tau: is 2"]),
+        (
+            "run.steps=6",
+            &["--set run.steps=6: learner.schedule.total_steps: 6 is below warmup_steps, 20; ", "so it is run.steps"],
+        ),
     ] {
-        let message = refused(GOOD, &[set]);
+        let schedule = "[learner.schedule]\nwarmup_steps = 20\ndecay = \"linear\"\n";
+        let message = refused(&format!("{GOOD}{schedule}"), &[set]);
         assert!(parts.iter().all(|part| message.contains(part)), "{set}: {message}");
     }
     let missing = Settings::load(&Sources { file: Some(Path::new("nowhere.toml")), sets: &[] }).unwrap_err();

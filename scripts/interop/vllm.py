@@ -98,6 +98,15 @@ class Trials:
             sys.exit(f"{name} failed; see {self.out / name}.log")
         return self.lines(name, "metrics")
 
+    def replays(self, name: str) -> bool:
+        """Whether the reports that a run recorded give its adapter again, byte for byte."""
+        again = f"{name}-again"
+        command = [self.binary, "train", "--replay", str(self.out / name), "--out", str(self.out / again)]
+        with (self.out / f"{again}.log").open("wb") as log:
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=log)
+        adapters = [(self.out / run / "adapter/adapter_model.safetensors").read_bytes() for run in (name, again)]
+        return adapters[0] == adapters[1]
+
     def lines(self, name: str, file: str):
         path = self.out / name / f"{file}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -164,6 +173,12 @@ def main() -> int:
         steps = trials.lines("killed", "metrics")
         lost = steps[-1]["dead_letters"] if steps else None
         check("vLLM killed and started again", f"exit {code}, {len(steps)} steps, {lost} studies lost", (code, len(steps), lost) == (0, 20, 0))
+
+        # What a server sampled, even one that died, is trained on again without it.
+        server.kill()
+        recorded = ["vllm-1", "killed"]
+        same = sum(trials.replays(name) for name in recorded)
+        check("recorded runs replayed to the same adapter", f"{same} of {len(recorded)}", same == len(recorded))
     finally:
         server.kill()
     print(f"Everything is in {out}")

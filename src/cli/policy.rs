@@ -1,6 +1,6 @@
 //! Options of commands that work with one policy on one device.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use addendum::{
     policy::{Adapter, Policy, device::device, image::PixelLimits},
@@ -9,9 +9,11 @@ use addendum::{
         placement::{WeightType, pixels},
     },
 };
-use anyhow::Result;
+use anyhow::{Result, bail};
 use candle_core::Device;
 use clap::Args;
+
+use super::output::folder;
 
 /// Tokens of a report, at most, where neither an option nor the checkpoint says how many.
 const LONGEST: usize = 512;
@@ -67,6 +69,7 @@ impl Writer {
     /// # Errors
     /// Files that are missing, damaged or do not fit each other, by name; a device that is not there.
     pub fn load(&self) -> Result<(Policy, Option<Adapter>)> {
+        self.adapter.as_deref().map(adapter_folder).transpose()?;
         let policy = self.place.load(&self.policy)?;
         let read = |folder: &PathBuf| Adapter::load_peft(policy.config(), folder, policy.device());
         let adapter = self.adapter.as_ref().map(read).transpose()?;
@@ -77,6 +80,18 @@ impl Writer {
     pub fn longest(&self) -> Result<usize> {
         longest(self.max_new_tokens, Some(&self.policy))
     }
+}
+
+/// # Errors
+/// No adapter is in the folder; a run's folder has one below.
+fn adapter_folder(path: &Path) -> Result<()> {
+    folder("--adapter", path)?;
+    let below = path.join("adapter");
+    let named = "adapter_config.json";
+    if !path.join(named).exists() && below.join(named).exists() {
+        bail!("--adapter {}: no {named} is in it; that of this run is in {}", path.display(), below.display());
+    }
+    Ok(())
 }
 
 /// Tokens of a report, at most: what an option says, or else the checkpoint.

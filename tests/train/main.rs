@@ -3,5 +3,6 @@
 mod common;
 #[cfg(target_os = "linux")]
 mod files;
+mod lines;
 mod replaying;
 mod runs;

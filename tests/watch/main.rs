@@ -1,8 +1,10 @@
-//! `addendum watch` as its users meet it: in a pipe, over runs that are over, under way, and none.
+//! `addendum watch` as its users meet it: in a pipe, in a terminal, over runs that are over, under way, and none.
 
 #[path = "../train/common.rs"]
 #[allow(dead_code)]
 mod common;
+#[cfg(target_os = "linux")]
+mod terminal;
 
 use std::{
     fs,
@@ -162,4 +164,39 @@ fn what_is_no_run_is_refused_with_what_was_expected() {
     let stranger = refused(format!("http://{address}"));
     answer.join().unwrap();
     assert!(stranger.contains("shows no metrics of a run"), "{stranger}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn in_a_terminal_it_follows_a_run_answers_keys_and_leaves_everything_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let mut running = Running::start(&run, &[]);
+    let mut terminal = terminal::Terminal::run(addendum().arg("watch").arg(&run).env("NO_COLOR", "1"), 30, 100);
+
+    let first = terminal.wait_for(|screen| screen.contains("running") && screen.contains("sampler-0"));
+    let step = |screen: &str| -> Option<u64> { screen.split(" step ").nth(1)?.split('/').next()?.parse().ok() };
+    let begun = step(&first);
+    assert!(begun >= Some(1) && first.contains("/400 "), "{first}");
+    terminal.wait_for(|screen| step(screen) > begun);
+
+    terminal.press("2");
+    terminal.wait_for(|screen| !screen.contains("sampler-0"));
+    terminal.press("3");
+    terminal.wait_for(|screen| screen.contains("sampler-0"));
+    terminal.press("?");
+    terminal.wait_for(|screen| screen.contains("the run goes on"));
+    // Escape first closes what it stands in.
+    terminal.press("\x1b");
+    terminal.wait_for(|screen| !screen.contains("the run goes on"));
+    terminal.resize(12, 60);
+    terminal.wait_for(|screen| screen.contains(" step ") && screen.lines().all(|line| line.chars().count() <= 60));
+    terminal.press("p");
+    terminal.wait_for(|screen| screen.contains("paused"));
+    terminal.press("q");
+
+    let status = terminal.ended();
+    assert!(status.success(), "{status}");
+    terminal.is_as_it_was();
+    assert!(running.goes_on());
 }

@@ -80,7 +80,7 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         let read = Read::from(sources)?;
         let settings = read.settings()?;
-        check(&settings).map_err(|problem| SettingsError::Invalid { place: read.place(&problem.key), problem })?;
+        check(&settings).map_err(|problem| read.located(problem))?;
         Ok(settings)
     }
 }
@@ -114,6 +114,15 @@ impl<'a> Read<'a> {
             place: Place::Nowhere,
             reason: error.message().to_string(),
         })
+    }
+
+    fn located(&self, mut problem: Problem) -> SettingsError {
+        let mut key = problem.key.as_str();
+        if let Some(source) = presets::followed(&self.given, key) {
+            problem.reason = format!("{}; it was not given, so it is {source}", problem.reason);
+            key = source;
+        }
+        SettingsError::Invalid { place: self.place(key), problem }
     }
 
     /// Where the key, or the table that it is in, was given last.

@@ -35,6 +35,12 @@ pub(super) fn complete(given: &Table) -> Table {
     complete
 }
 
+/// The key that `key` takes its value from, where it was not given itself.
+pub(super) fn followed(given: &Table, key: &str) -> Option<&'static str> {
+    let (_, source) = FOLLOWS.iter().find(|(follows, _)| *follows == key && get(given, key).is_none())?;
+    Some(source)
+}
+
 /// What the paper of the named algorithm uses, if one is named.
 fn usual(given: &Table) -> Table {
     let mut table = Table::new();
