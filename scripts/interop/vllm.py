@@ -7,14 +7,17 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +83,41 @@ class Server:
             self.process.wait()
 
 
+def forgetful(url: str, port: int, kept: Path) -> ThreadingHTTPServer:
+    """A server like that of `url`, except that it answers from the first adapter whatever is loaded after it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def forward(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.path.endswith("load_lora_adapter") and "unload" not in self.path:
+                wanted = json.loads(body)
+                if not kept.exists():
+                    shutil.copytree(wanted["lora_path"], kept)
+                body = json.dumps({**wanted, "lora_path": str(kept)}).encode()
+            headers = {"Content-Type": self.headers.get("Content-Type", "application/json")}
+            request = urllib.request.Request(url + self.path, body or None, headers, method=self.command)
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    status, text = answer.status, answer.read()
+            except urllib.error.HTTPError as error:
+                status, text = error.code, error.read()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_POST = forward
+
+        def log_message(self, *_):
+            pass
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    return proxy
+
+
 class Trials:
     def __init__(self, binary: str, url: str, out: Path):
         self.binary, self.url, self.out = binary, url, out
@@ -106,6 +144,9 @@ class Trials:
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=log)
         adapters = [(self.out / run / "adapter/adapter_model.safetensors").read_bytes() for run in (name, again)]
         return adapters[0] == adapters[1]
+
+    def log(self, name: str) -> str:
+        return (self.out / f"{name}.log").read_text()
 
     def lines(self, name: str, file: str):
         path = self.out / name / f"{file}.jsonl"
@@ -161,6 +202,16 @@ def main() -> int:
         spread = 2 * (statistics.variance(ends[True]) / 3 + statistics.variance(ends[False]) / 3) ** 0.5
         shown = " / ".join(", ".join(f"{end:.3f}" for end in ends[vllm]) for vllm in (False, True))
         check("reward of the last ten steps, own / vLLM, three seeds", shown, apart <= spread)
+
+        proxy = forgetful(server.url, args.port + 1, out / "first-adapter")
+        trials.url = f"http://127.0.0.1:{args.port + 1}"
+        code = trials.start("wrong-adapter", True).wait()
+        proxy.shutdown()
+        trials.url = server.url
+        trained = sum(step["groups"] > 0 for step in trials.lines("wrong-adapter", "metrics"))
+        # Version 1 is the first that can be told from the base; with a staleness of 1 two steps are sampled from version 0.
+        found = code == 1 and trained <= 2 and "does not answer from this adapter" in trials.log("wrong-adapter")
+        check("a server that answers from another adapter", f"exit {code} after {trained} steps", found)
 
         run = trials.start("killed", True)
         while len(trials.lines("killed", "metrics")) < 5:

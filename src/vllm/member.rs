@@ -75,17 +75,27 @@ impl Member {
     pub async fn load(&self, adapter: &Published, met: &Met, probe: &Probe) -> Result<(), VllmError> {
         let cell = self.loaded().entry(adapter.name.clone()).or_default().clone();
         let loading = async {
-            self.server.load(&adapter.name, &adapter.there).await?;
             let failed = |error: addendum_policy::Error| VllmError::Publish { reason: error.to_string() };
             let ours = probe.log_probs(Some(&adapter.weights)).map_err(failed)?;
-            let theirs = self.judge(&adapter.name, probe).await?;
-            let url = self.server.url();
-            match probe.compare(&ours, &met.base, &theirs) {
-                Verdict::Applied => {}
-                Verdict::Unclear => tracing::debug!("{url}: {} changes too little to be told from none", adapter.name),
-                Verdict::NotApplied(slope) => {
-                    return Err(VllmError::NotApplied { url: url.into(), adapter: adapter.name.clone(), slope });
+            let (url, name) = (self.server.url(), &adapter.name);
+            let mut is_new = self.server.load(name, &adapter.there).await?;
+            loop {
+                match probe.compare(&ours, &met.base, &self.judge(name, probe).await?) {
+                    Verdict::Applied => break,
+                    Verdict::Unclear => {
+                        tracing::debug!("{url}: {name} changes too little to be told from none");
+                        break;
+                    }
+                    Verdict::NotApplied(slope) => {
+                        self.server.unload(name).await;
+                        if is_new {
+                            return Err(VllmError::NotApplied { url: url.into(), adapter: name.clone(), slope });
+                        }
+                    }
                 }
+                // What was there by this name is not what this run wrote: it is loaded once more, from the folder.
+                is_new = true;
+                self.server.load(name, &adapter.there).await?;
             }
             telemetry::loaded(url, adapter.version.0);
             Ok(())

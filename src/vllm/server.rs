@@ -53,13 +53,13 @@ impl Server {
         read.map_err(|reason| self.malformed(reason))
     }
 
-    /// Loads the PEFT folder, which is `path` to the server, as `name`.
-    pub async fn load(&self, name: &str, path: &str) -> Result<(), VllmError> {
+    /// Loads the PEFT folder, which is `path` to the server, as `name`; whether it was not there by that name before.
+    pub async fn load(&self, name: &str, path: &str) -> Result<bool, VllmError> {
         let body = json!({"lora_name": name, "lora_path": path});
         match self.call("/v1/load_lora_adapter", "to load an adapter", Some(body), SHORT).await {
             // Somebody else did, or the answer to our request was lost.
-            Err(VllmError::Refused { message, .. }) if message.contains("already been loaded") => Ok(()),
-            other => other.map(drop),
+            Err(VllmError::Refused { message, .. }) if message.contains("already been loaded") => Ok(false),
+            other => other.map(|_| true),
         }
     }
 

@@ -17,7 +17,7 @@ use addendum::{
 use candle_core::{DType, Device};
 use serde_json::Value;
 
-use stand_in::{Fault, StandIn};
+use stand_in::{Adapters, Fault, StandIn};
 
 const WATCHDOG: Duration = Duration::from_secs(240);
 
@@ -62,7 +62,7 @@ fn run(settings: Settings) -> (Vec<Value>, tempfile::TempDir, anyhow::Result<()>
 
 #[test]
 fn a_server_samples_from_the_versions_that_the_learner_publishes() {
-    let server = StandIn::start(policy(), &[], false);
+    let server = StandIn::start(policy(), &[], Adapters::Applied);
     let mut settings = settings(&[&server]);
     settings.run.steps = 12;
     // So that no version is far from the one before.
@@ -86,7 +86,7 @@ fn a_server_samples_from_the_versions_that_the_learner_publishes() {
 
 #[test]
 fn what_servers_have_sampled_makes_the_same_adapter_again_without_them() {
-    let server = StandIn::start(policy(), &[Fault::Cuts, Fault::Slow], false);
+    let server = StandIn::start(policy(), &[Fault::Cuts, Fault::Slow], Adapters::Applied);
     let latest = RunConfig { mode: Mode::Latest, samplers: 2, ..settings(&[]).run };
     let (_, folder, ended) = run(Settings { run: latest, ..settings(&[&server]) });
     ended.unwrap();
@@ -102,7 +102,11 @@ fn what_servers_have_sampled_makes_the_same_adapter_again_without_them() {
 #[test]
 fn whatever_a_server_fails_at_is_asked_again_and_no_study_is_lost() {
     use Fault::{Broken, Cuts, Forgets, NoLogprob, Refuses, Slow, TooFew};
-    let server = StandIn::start(policy(), &[Broken, Cuts, Forgets, TooFew, Slow, NoLogprob, Refuses, Forgets], false);
+    let server = StandIn::start(
+        policy(),
+        &[Broken, Cuts, Forgets, TooFew, Slow, NoLogprob, Refuses, Forgets],
+        Adapters::Applied,
+    );
     let (steps, _folder, ended) = run(settings(&[&server]));
     ended.unwrap();
     assert_eq!(server.faults_left(), 0);
@@ -114,7 +118,7 @@ fn whatever_a_server_fails_at_is_asked_again_and_no_study_is_lost() {
 
 #[test]
 fn a_server_that_answers_from_the_base_is_found_out_in_the_first_step_that_moved() {
-    let server = StandIn::start(policy(), &[], true);
+    let server = StandIn::start(policy(), &[], Adapters::Ignored);
     let mut settings = settings(&[&server]);
     settings.run.max_dead_in_a_row = 2;
     let (steps, folder, ended) = run(settings);
@@ -126,8 +130,16 @@ fn a_server_that_answers_from_the_base_is_found_out_in_the_first_step_that_moved
 }
 
 #[test]
+fn an_adapter_that_lay_there_by_the_name_of_another_is_replaced() {
+    let server = StandIn::start(policy(), &[], Adapters::Mistaken);
+    let (steps, _folder, ended) = run(settings(&[&server]));
+    ended.unwrap();
+    assert!(steps.len() == 4 && steps.iter().all(|step| step["retries"] == 0), "{steps:?}");
+}
+
+#[test]
 fn a_plan_says_which_servers_are_not_there() {
-    let server = StandIn::start(policy(), &[], false);
+    let server = StandIn::start(policy(), &[], Adapters::Applied);
     let mut settings = settings(&[&server]);
     assert!(Training::new(settings.clone()).plan().warnings.iter().all(|warning| warning.key != "sampler.urls"));
     settings.sampler.urls.push("http://127.0.0.1:1".into());
@@ -139,7 +151,8 @@ fn a_plan_says_which_servers_are_not_there() {
 
 #[test]
 fn a_run_goes_on_with_the_servers_that_are_left() {
-    let (one, other) = (StandIn::start(policy(), &[], false), StandIn::start(policy(), &[], true));
+    let (one, other) =
+        (StandIn::start(policy(), &[], Adapters::Applied), StandIn::start(policy(), &[], Adapters::Ignored));
     let mut settings = settings(&[&one, &other]);
     // Nobody listens there.
     settings.sampler.urls.push("http://127.0.0.1:9".into());
@@ -151,7 +164,7 @@ fn a_run_goes_on_with_the_servers_that_are_left() {
 
 #[test]
 fn a_prompt_that_is_read_as_other_tokens_is_shown_beside_ours() {
-    let server = StandIn::start(policy(), &[Fault::OtherPrompt; 100], false);
+    let server = StandIn::start(policy(), &[Fault::OtherPrompt; 100], Adapters::Applied);
     let (_, folder, ended) = run(settings(&[&server]));
     assert!(ended.is_err());
     let letters = std::fs::read_to_string(folder.path().join("run/dead_letters/train.json")).unwrap();
@@ -160,7 +173,8 @@ fn a_prompt_that_is_read_as_other_tokens_is_shown_beside_ours() {
 
 #[test]
 fn one_more_line_in_the_file_is_one_more_server() {
-    let (first, second) = (StandIn::start(policy(), &[], false), StandIn::start(policy(), &[], false));
+    let (first, second) =
+        (StandIn::start(policy(), &[], Adapters::Applied), StandIn::start(policy(), &[], Adapters::Applied));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("servers.txt");
     std::fs::write(&file, format!("{}\n", first.url)).unwrap();

@@ -2,7 +2,7 @@
 //! a real one gave (`tests/fixtures/vllm/exchanges.json`), and it fails as it is told.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io::Cursor,
     net::{SocketAddr, TcpListener},
     path::Path,
@@ -53,11 +53,23 @@ pub enum Fault {
     Slow,
 }
 
+/// What becomes of the adapters that it is to load.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Adapters {
+    Applied,
+    /// It says that it has them, and answers from the base.
+    Ignored,
+    /// Others are there by their names, until they are unloaded.
+    Mistaken,
+}
+
 struct Inner {
     policy: Arc<Policy>,
     adapters: Mutex<BTreeMap<String, Option<Arc<Adapter>>>>,
     faults: Mutex<VecDeque<Fault>>,
-    ignores_adapters: bool,
+    treats: Adapters,
+    /// Names that it was to load.
+    named: Mutex<BTreeSet<String>>,
     chats: Mutex<u64>,
     most_loaded: Mutex<usize>,
 }
@@ -80,12 +92,13 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    pub fn start(policy: Arc<Policy>, faults: &[Fault], ignores_adapters: bool) -> Self {
+    pub fn start(policy: Arc<Policy>, faults: &[Fault], treats: Adapters) -> Self {
         let inner = Arc::new(Inner {
             policy,
             adapters: Mutex::default(),
             faults: Mutex::new(faults.iter().copied().collect()),
-            ignores_adapters,
+            treats,
+            named: Mutex::default(),
             chats: Mutex::default(),
             most_loaded: Mutex::default(),
         });
@@ -141,6 +154,9 @@ async fn models(State(inner): State<Arc<Inner>>) -> Json<Value> {
 
 async fn load(State(inner): State<Arc<Inner>>, Json(body): Json<Value>) -> Response {
     let (name, path) = (body["lora_name"].as_str().unwrap(), body["lora_path"].as_str().unwrap());
+    if lock(&inner.named).insert(name.into()) && inner.treats == Adapters::Mistaken {
+        lock(&inner.adapters).insert(name.into(), None);
+    }
     if lock(&inner.adapters).contains_key(name) {
         return error(StatusCode::BAD_REQUEST, &format!("The lora adapter '{name}' has already been loaded."));
     }
@@ -148,7 +164,7 @@ async fn load(State(inner): State<Arc<Inner>>, Json(body): Json<Value>) -> Respo
         return error(StatusCode::NOT_FOUND, &format!("Loading lora {name} failed: No adapter found for {path}"));
     };
     let mut adapters = lock(&inner.adapters);
-    adapters.insert(name.into(), (!inner.ignores_adapters).then(|| Arc::new(adapter)));
+    adapters.insert(name.into(), (inner.treats != Adapters::Ignored).then(|| Arc::new(adapter)));
     let mut most = lock(&inner.most_loaded);
     *most = adapters.len().max(*most);
     format!("Success: LoRA adapter '{name}' added successfully.").into_response()
