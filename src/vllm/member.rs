@@ -78,24 +78,22 @@ impl Member {
             let failed = |error: addendum_policy::Error| VllmError::Publish { reason: error.to_string() };
             let ours = probe.log_probs(Some(&adapter.weights)).map_err(failed)?;
             let (url, name) = (self.server.url(), &adapter.name);
-            let mut is_new = self.server.load(name, &adapter.there).await?;
-            loop {
-                match probe.compare(&ours, &met.base, &self.judge(name, probe).await?) {
-                    Verdict::Applied => break,
-                    Verdict::Unclear => {
-                        tracing::debug!("{url}: {name} changes too little to be told from none");
-                        break;
-                    }
-                    Verdict::NotApplied(slope) => {
-                        self.server.unload(name).await;
-                        if is_new {
-                            return Err(VllmError::NotApplied { url: url.into(), adapter: name.clone(), slope });
-                        }
-                    }
-                }
-                // What was there by this name is not what this run wrote: it is loaded once more, from the folder.
-                is_new = true;
+            let answers = async || self.judge(name, probe).await.map(|theirs| probe.compare(&ours, &met.base, &theirs));
+            let is_new = self.server.load(name, &adapter.there).await?;
+            let mut verdict = answers().await?;
+            if !is_new && matches!(verdict, Verdict::NotApplied(_)) {
+                // What lay there by this name is not what this run wrote.
+                self.server.unload(name).await;
                 self.server.load(name, &adapter.there).await?;
+                verdict = answers().await?;
+            }
+            match verdict {
+                Verdict::Applied => {}
+                Verdict::Unclear => tracing::debug!("{url}: {name} changes too little to be told from none"),
+                Verdict::NotApplied(slope) => {
+                    self.server.unload(name).await;
+                    return Err(VllmError::NotApplied { url: url.into(), adapter: name.clone(), slope });
+                }
             }
             telemetry::loaded(url, adapter.version.0);
             Ok(())
