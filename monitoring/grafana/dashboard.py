@@ -57,7 +57,7 @@ def panel(title, description, unit, queries, kind="timeseries", width=8, height=
                    "colorMode": "value", "graphMode": "area", "textMode": "auto"}
     if kind == "heatmap":
         options = {"calculate": False, "yAxis": {"unit": unit}, "color": {"mode": "scheme", "scheme": "Blues"},
-                   "legend": {"show": False}, "tooltip": {"show": True}}
+                   "legend": {"show": False}, "tooltip": {"mode": "single"}}
     if kind == "state-timeline":
         defaults["color"] = {"mode": "thresholds"}
         options = {"mergeValues": True, "showValue": "never", "legend": {"showLegend": False}}
@@ -234,7 +234,7 @@ ROWS = {
         panel("Restarts", "Of actors, in the last ten minutes.", "none",
               each("increase(addendum_supervisor_restarts_total[10m])", "actor"), limits=[(5, RED)]),
         panel("Failed attempts", "At groups, per second, by stage.", "none", each(rate("addendum_stage_failures_total"), "stage")),
-        panel("Studies given up", "Their attempts are used up; dead_letters.jsonl of the run has them.", "none",
+        panel("Studies given up", "Their attempts are used up; dead_letters/ in the run folder has them.", "none",
               one("addendum_replay_dead_letters"), limits=[(1, YELLOW)]),
         panel("Stalls and signs", "Times in the last hour that nothing moved, or that training showed a sign of going wrong.", "none",
               each("increase(addendum_supervisor_stalls_total[1h])", "outcome")

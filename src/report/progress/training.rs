@@ -87,9 +87,11 @@ impl Watch {
     fn finish(self) {
         let steps = count(self.rewards.len() as u64, "step", "steps");
         let took = duration(self.job.started.elapsed());
-        let tenth = self.rewards.len().div_ceil(10);
+        // A step with nothing to train on has none.
+        let known: Vec<f64> = self.rewards.iter().copied().filter(|reward| reward.is_finite()).collect();
+        let tenth = known.len().div_ceil(10);
         let mean = |rewards: &[f64]| rewards.iter().sum::<f64>() / rewards.len() as f64;
-        let reward = match (self.rewards.get(..tenth), self.rewards.get(self.rewards.len() - tenth..)) {
+        let reward = match (known.get(..tenth), known.get(known.len() - tenth..)) {
             (Some(first), Some(last)) if tenth > 0 => {
                 format!(", reward of sampled reports {:.3} → {:.3}", mean(first), mean(last))
             }
@@ -109,14 +111,14 @@ impl Watch {
             if let Some(first) = reward.first_mut() {
                 *first = format!("{first} {}", paint.accent(sparkline(&self.rewards, 24)));
             }
-            let trouble = trouble(record, paint);
-            let mut rows = vec![
-                row(paint, "reward", &reward),
-                row(paint, "policy", &policy(record)),
-                row(paint, "flow", &flow(record)),
+            let figures = [
+                ("reward", reward),
+                ("policy", policy(record)),
+                ("flow", flow(record)),
+                ("trouble", trouble(record, paint)),
             ];
-            rows.extend((!trouble.is_empty()).then(|| row(paint, "trouble", &trouble)));
-            self.job.show(&timing, &rows);
+            let rows = figures.iter().filter(|(_, figures)| !figures.is_empty());
+            self.job.show(&timing, &rows.map(|(name, figures)| row(paint, name, figures)).collect::<Vec<_>>());
         } else if self.job.progress.has_events() {
             step_event(&self.job.name, self.job.total, record);
         } else if self.job.is_due() {
@@ -157,6 +159,9 @@ fn step_event(name: &str, steps: u64, record: &StepRecord) {
 }
 
 fn reward(record: &StepRecord, paint: Paint) -> Vec<String> {
+    if record.groups == 0 {
+        return vec![paint.warning("none, as no group was left to train on")];
+    }
     let mut figures = vec![paint.bold(format!("{:.3}", record.reward_sampled))];
     figures
         .extend(record.reward_components.iter().map(|(name, value)| format!("{} {value:.3}", name.replace('_', " "))));
@@ -168,6 +173,9 @@ fn reward(record: &StepRecord, paint: Paint) -> Vec<String> {
 }
 
 fn policy(record: &StepRecord) -> Vec<String> {
+    if record.groups == 0 {
+        return Vec::new();
+    }
     vec![
         format!("KL {:.4}", record.stats.kl),
         format!("entropy {:.2}", record.stats.entropy),
@@ -237,6 +245,7 @@ mod tests {
     fn record(step: u64) -> StepRecord {
         StepRecord {
             step,
+            groups: 2,
             reward_sampled: 1.25,
             edit_gain: 0.125,
             edits: BTreeMap::from([("replace".into(), 3)]),
@@ -283,6 +292,16 @@ mod tests {
         (troubled.retries, troubled.dead_letters, troubled.stats.skipped) = (2, 1, true);
         let text = watch(&[Event::Step(Box::new(troubled))]);
         assert!(text.contains("2 retries  1 dead letter  update skipped"), "{text}");
+    }
+
+    #[test]
+    fn a_step_without_a_group_has_no_figures_of_one() {
+        let nan = f64::NAN;
+        let empty = StepRecord { reward_sampled: nan, staleness_mean: nan, dead_letters: 4, ..StepRecord::default() };
+        let text = watch(&[Event::Step(Box::new(record(0))), Event::Step(Box::new(StepRecord { step: 1, ..empty }))]);
+        assert!(text.contains("2/2  reward none, as no group was left to train on  0 tokens/s"), "{text}");
+        assert!(text.contains("2 steps in ") && text.contains("1.250 → 1.250"), "{text}");
+        assert!(!text.contains("NaN"), "{text}");
     }
 
     #[test]
