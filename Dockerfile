@@ -10,7 +10,8 @@
 #         train --config configs/gpus/1.toml --set data.folder=/data/mimic-cxr --set policy.path=/models/sft --out runs/1
 #
 # The user in it has the id 1000: folders that are mounted to be written must be theirs (`--user` names another one).
-# Written without a machine that could build it; the build commands are those of docs/gpu.md.
+# `cpu` has been built by buildah, over base images like those named here, and has trained; `cuda` has not been built yet:
+# its build commands are those of docs/gpu.md.
 
 ARG RUST_VERSION=1.89
 ARG CUDA_VERSION=12.8.1

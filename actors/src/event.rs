@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use addendum_replay::PolicyVersion;
+use addendum_replay::{PolicyVersion, TicketId};
 
 use crate::{Diverging, Scores, StepRecord};
 
@@ -55,6 +55,15 @@ pub enum Event {
         actor: String,
         /// What it died of.
         reason: String,
+    },
+    /// An attempt at a study failed.
+    Failed {
+        /// The study's ticket.
+        ticket: TicketId,
+        /// What the sampler or the stage reported.
+        reason: String,
+        /// It was the last attempt, and the study is left out; otherwise it is sampled again.
+        given_up: bool,
     },
     /// Nothing has moved for so long; the run goes on.
     Stalled {

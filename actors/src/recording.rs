@@ -130,7 +130,10 @@ impl Recording {
     }
 
     /// Whether a run with this configuration can train on it.
-    pub(crate) fn suits(&self, config: &RunConfig) -> Result<(), RunError> {
+    ///
+    /// # Errors
+    /// Other steps, groups or mode than those of the recorded run.
+    pub fn suits(&self, config: &RunConfig) -> Result<(), RunError> {
         let wrong = |reason: String| Err(RunError::recording(&self.path, reason));
         if config.batch_groups != self.batch_groups {
             let (own, recorded) = (config.batch_groups, self.batch_groups);

@@ -135,6 +135,9 @@ fn happening(event: &Event) -> Option<Happening> {
         Event::Checkpoint { version, path } => of("checkpoint", &path.display().to_string()).version(version.0),
         Event::TraceStopped { path, reason } => of("trace stopped", &format!("{}: {reason}", path.display())),
         Event::Restarted { actor, reason } => Happening { actor: Some(actor.clone()), ..of("restarted", reason) },
+        Event::Failed { ticket, reason, given_up } => {
+            of(if *given_up { "gave up" } else { "retried" }, &format!("{ticket}: {reason}"))
+        }
         Event::Stalled { seconds, report } => of("stalled", &format!("nothing has moved for {seconds} s\n{report}")),
         Event::Diverging { found, .. } => of("diverging", &found.to_string()),
         Event::SetBack { version, path } => of("set back", &path.display().to_string()).version(version.0),

@@ -21,11 +21,14 @@ const README: &str = "\
 | `config.toml` | every setting, defaults included |
 | `skipped.jsonl` | entries of the dataset that `data.skip_bad` left out, if any, with file, line and reasons |
 | `metrics.jsonl` | one line per training step |
+| `sampled.jsonl` | every sampled report with its tokens, if `run.record_sampled` is on; `train --replay` reads it |
 | `rollouts.jsonl` | some rollouts of each step: reports, edits, rewards |
 | `evaluations.jsonl` | scores on held-out studies by policy version |
 | `events.jsonl` | what happened besides: restarts, checkpoints, evaluations, faults, with step and time |
 | `timeline.json` | what the actors did in the first steps; ui.perfetto.dev opens it too |
 | `status.json` | how the run stands, or how it ended |
+| `tensorboard/` | event files, if `telemetry.tensorboard` is on |
+| `adapters-published/` | policy versions for vLLM servers, unless `sampler.vllm.adapters_folder` names another place |
 | `checkpoints/` | what is needed to resume |
 | `dead_letters/` | studies that were given up, with the reason, as a dataset folder |
 | `adapter/` | the trained adapter in PEFT's format |

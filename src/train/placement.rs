@@ -137,7 +137,8 @@ pub struct Devices {
     /// How weight matrices are stored.
     #[arg(long, value_enum, default_value = "f32")]
     pub dtype: WeightType,
-    /// GiB that a step of the learner may take on a device; micro-batches are cut to fit. No limit without it.
+    /// GiB that a step of the learner may take on a device; micro-batches are cut to fit. Without it nine tenths of a
+    /// GPU's free memory, and no limit on the CPU.
     #[arg(long, value_name = "GIB")]
     pub memory: Option<f64>,
     /// Bounds on the pixels of an image; the checkpoint's without it, 262144,401408 in the paper.

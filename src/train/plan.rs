@@ -14,6 +14,7 @@ use addendum_actors::Recording;
 use serde::Serialize;
 
 use super::{
+    evaluation::check_metric,
     prometheus,
     sampler::Engine,
     settings::Problem,
@@ -106,6 +107,10 @@ impl Training {
         };
         let (model, processor, memory) = model::check(settings, &mut findings);
         let sets = studies::sets(settings, self.data.as_ref(), &mut findings);
+        let validation: Vec<&str> = sets.iter().filter_map(|set| set.validates.as_deref()).collect();
+        if let Err(problem) = check_metric(settings.evaluation.keep_best.as_deref(), &validation) {
+            findings.problems.push(problem);
+        }
         let sample = studies::sample(&sets, processor.as_ref(), &mut findings);
         studies::check_lengths(&sample, settings, &mut findings);
         let devices = devices::check(settings, memory.as_ref(), &sample, &mut findings);
@@ -118,7 +123,8 @@ impl Training {
         }
         if let (Some(folder), Some(processor)) = (&settings.sampler.recording, &processor) {
             let studies = sets.first().map_or(usize::MAX, |set| set.dataset.len());
-            findings.note("sampler.recording", Recording::open(folder, processor.config().text.vocab_size, studies));
+            let recording = Recording::open(folder, processor.config().text.vocab_size, studies);
+            findings.note("sampler.recording", recording.and_then(|recording| recording.suits(&settings.run)));
         }
         if let Ok(Some(address)) = settings.telemetry.address() {
             findings.note("telemetry.metrics_address", prometheus::available(address));

@@ -286,7 +286,8 @@ impl Training {
         if let Some(skipped) = data.told_skipped() {
             progress.note(skipped);
         }
-        check_metric(settings.evaluation.keep_best.as_deref(), &data.validation)?;
+        let validation: Vec<&str> = data.validation.iter().map(|(name, _)| name.as_str()).collect();
+        check_metric(settings.evaluation.keep_best.as_deref(), &validation)?;
         let policy = &settings.policy;
         let placement = Placement::load(&policy.path, &policy.devices(), policy.kept_features_bytes)?;
 

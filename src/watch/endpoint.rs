@@ -11,6 +11,7 @@ use addendum_actors::{
     StepRecord,
     status::{ActorStatus, PlaceStatus, RunStatus},
 };
+use addendum_rewards_remote::agent;
 use ureq::Agent;
 
 use super::{error::SourceError, view::Update};
@@ -48,9 +49,8 @@ impl Endpoint {
     /// # Errors
     /// Nobody answers, or what answers is no run.
     pub(super) fn open(target: &str) -> Result<Self, SourceError> {
-        let agent = Agent::config_builder().timeout_global(Some(PATIENCE)).build().new_agent();
         let url = with_path(target);
-        let endpoint = Self { url, agent, stepped: None, shown: None, started: Instant::now() };
+        let endpoint = Self { url, agent: agent(), stepped: None, shown: None, started: Instant::now() };
         let text = endpoint.fetch().map_err(|reason| SourceError::Unreachable { url: endpoint.url.clone(), reason })?;
         match text.contains("addendum_") {
             true => Ok(endpoint),
@@ -63,7 +63,11 @@ impl Endpoint {
     }
 
     fn fetch(&self) -> Result<String, String> {
-        let mut answer = self.agent.get(&self.url).call().map_err(|error| error.to_string())?;
+        let request = self.agent.get(&self.url).config().timeout_global(Some(PATIENCE)).build();
+        let mut answer = request.call().map_err(|error| error.to_string())?;
+        if !answer.status().is_success() {
+            return Err(format!("status {}", answer.status()));
+        }
         answer.body_mut().read_to_string().map_err(|error| error.to_string())
     }
 

@@ -32,6 +32,10 @@ fn recorded_reports_make_the_same_adapter_and_under_other_settings_another() {
     assert!(message.contains("6 steps are recorded, `run.steps` is 7"), "{message}");
     let message = refused(&recorded, &["--set", "run.group_size=4"]);
     assert!(message.contains("sampled.jsonl") && message.contains("run.group_size"), "{message}");
+    assert_eq!(
+        refused(&recorded, &["--set", "run.batch_groups=3", "--dry-run"]).matches("`run.batch_groups` is 3").count(),
+        1
+    );
     let message = refused(&at("same"), &["--dry-run"]);
     assert!(message.contains("same/sampled.jsonl: not there: a run records"), "{message}");
     let message = refused(&at("nowhere"), &[]);

@@ -2,7 +2,7 @@
 
 use std::{fs::OpenOptions, sync::Arc};
 
-use addendum_replay::{FreshnessGate, PolicyVersion, ReplayBuffer, StudyOrder};
+use addendum_replay::{Ending, FreshnessGate, PolicyVersion, ReplayBuffer, StudyOrder};
 use ractor::Actor;
 use tokio::{
     sync::{Mutex, mpsc},
@@ -99,9 +99,13 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
 
         let board = Board::new(crews(&self.config, &self.stages, self.evaluator.is_some()));
         let meter = Arc::new(Meter::new(self.config.samplers, board, trace));
-        let witness = meter.clone();
+        let (witness, telling) = (meter.clone(), recorder.clone());
         gate.witness(move |ticket, ending| {
             witness.board.gone(ticket);
+            if let Ending::Failed(reason) | Ending::Dead(reason) = &ending {
+                let (reason, given_up) = (reason.clone(), matches!(ending, Ending::Dead(_)));
+                telling.put(RecorderMessage::Event(Event::Failed { ticket, reason, given_up }));
+            }
             witness.trace.ended(ticket, ending);
         });
         let mut order = StudyOrder::new(self.config.seed, self.dataset.len());

@@ -10,7 +10,8 @@ const VERSIONS: &[f64] = &[0.0, 1.0, 2.0, 3.0, 4.0, 8.0, 16.0];
 
 const SAMPLER: (&str, &str) = ("sampler", "its index");
 const OPERATION: (&str, &str) = ("operation", "`replace`, `delete` or `append`");
-const SIGN: (&str, &str) = ("sign", "`reward_collapse`, `kl_explosion`, `entropy_collapse` or `empty_reports`");
+const SIGN: (&str, &str) =
+    ("sign", "`reward_collapse`, `kl_explosion`, `entropy_collapse`, `empty_reports` or `mismatch`");
 const SCORED: (&str, &str) = ("metric", "set and score, such as `validation/rate`");
 
 /// Of sampler, editor, rewards, replay, learner, evaluator, recorder and supervisor.

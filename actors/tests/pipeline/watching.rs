@@ -142,9 +142,20 @@ async fn a_checkpoint_is_written_when_its_time_has_come_and_at_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_written_as_studies_with_their_reasons() {
-    let folder = tempfile::tempdir().unwrap();
+    let (folder, heard) = (tempfile::tempdir().unwrap(), Heard::default());
     let trouble = Trouble { unreadable: vec!["study-3".into()], ..Trouble::default() };
-    run(pipeline(config(), trouble).folder(folder.path())).await.unwrap();
+    run(pipeline(config(), trouble).folder(folder.path()).observer(heard.listen())).await.unwrap();
+    let told = |event| match event {
+        Event::Failed { reason, given_up, .. } => Some((reason, given_up)),
+        _ => None,
+    };
+    let why = "study study-3: the image cannot be decoded";
+    let attempts: Vec<_> = heard.events().into_iter().filter_map(told).collect();
+    // Its tickets of all epochs fail alike.
+    assert!(attempts.len() >= 3);
+    for of_ticket in attempts.chunks(3) {
+        assert_eq!(of_ticket, [(why.to_string(), false), (why.to_string(), false), (why.to_string(), true)]);
+    }
     let text = fs::read_to_string(folder.path().join("dead_letters/train.json")).unwrap();
     let entries: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(entries.as_array().unwrap().len(), 1, "{text}");

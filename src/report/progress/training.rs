@@ -70,6 +70,10 @@ impl Watch {
             Event::Restarted { actor, reason } => {
                 progress.note(paint.warning(format!("{actor} was restarted: {reason}")));
             }
+            Event::Failed { ticket, reason, given_up } => {
+                let what = if *given_up { "was given up" } else { "is tried again" };
+                progress.note(paint.warning(format!("{ticket} {what}: {reason}")));
+            }
             Event::Stalled { seconds, report } => {
                 progress.note(paint.warning(format!("nothing has moved for {seconds} s")));
                 report.lines().for_each(|line| progress.note(format!("  {line}")));
@@ -237,7 +241,7 @@ fn summary(scores: &Scores) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use addendum_replay::PolicyVersion;
+    use addendum_replay::{PolicyVersion, TicketId};
 
     use super::*;
     use crate::report::progress::{Progress, testing::Paper};
@@ -313,12 +317,16 @@ mod tests {
             Event::EvaluationFailed { version, error: "no studies".into() },
             Event::Checkpoint { version, path: "runs/a/checkpoints/4".into() },
             Event::Restarted { actor: "sampler-1".into(), reason: "panicked".into() },
+            Event::Failed { ticket: TicketId(7), reason: "status 500".into(), given_up: false },
+            Event::Failed { ticket: TicketId(7), reason: "status 503".into(), given_up: true },
         ]);
         for line in [
             "version 4: average 51.2\n",
             "version 4: the evaluation failed: no studies\n",
             "version 4: checkpoint runs/a/checkpoints/4\n",
             "sampler-1 was restarted: panicked\n",
+            "ticket 7 is tried again: status 500\n",
+            "ticket 7 was given up: status 503\n",
             "EditGRPO: 0 steps in ",
         ] {
             assert!(text.contains(line), "{line} in {text}");

@@ -16,6 +16,8 @@ const SAMPLE: usize = 16;
 /// A set of studies under its name.
 pub struct Set {
     pub name: String,
+    /// What scores on it are called, where it is for validation.
+    pub validates: Option<String>,
     pub dataset: Arc<dyn Dataset>,
 }
 
@@ -70,11 +72,13 @@ pub fn sets(settings: &Settings, own: Option<&Data>, findings: &mut Findings) ->
         let held_out = [("validation", data.validation), ("test", data.tests)];
         let held_out = held_out.into_iter().flat_map(|(kind, sets)| {
             sets.into_iter().map(move |(name, dataset)| Set {
+                validates: (kind == "validation").then(|| name.clone()),
                 name: if name == kind { name } else { format!("{kind} {name}") },
                 dataset,
             })
         });
-        std::iter::once(Set { name: "training".into(), dataset: data.training }).chain(held_out).collect()
+        let training = Set { name: "training".into(), validates: None, dataset: data.training };
+        std::iter::once(training).chain(held_out).collect()
     };
     match (own, &settings.data.folder) {
         (Some(data), _) => of(data.clone()),
@@ -85,7 +89,8 @@ pub fn sets(settings: &Settings, own: Option<&Data>, findings: &mut Findings) ->
                     let reason = format!("{}: {} entries are left out", studies.path().display(), studies.bad().len());
                     findings.warning("data.skip_bad", reason);
                 }
-                Some(Set { name: split.to_string(), dataset: Arc::new(studies) })
+                let validates = (split == Split::Val).then(|| "validation".into());
+                Some(Set { name: split.to_string(), validates, dataset: Arc::new(studies) })
             };
             Split::ALL.into_iter().filter_map(load).collect()
         }

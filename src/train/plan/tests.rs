@@ -50,6 +50,7 @@ fn a_sound_run_has_no_problem_and_leaves_nothing_behind() {
     let data = studies(20);
     let mut settings = settings(data.path());
     settings.run.evaluate_every = 100;
+    settings.evaluation.keep_best = Some("validation/rate".into());
     let plan = planned(settings, data.path());
     assert_eq!((told(&plan.problems), told(&plan.warnings)), (vec![], vec![]));
     assert!(!data.path().join("run").exists());

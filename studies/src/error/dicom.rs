@@ -28,8 +28,8 @@ pub enum DicomError {
         /// Its name in the DICOM standard.
         attribute: &'static str,
     },
-    /// An attribute has a value that is not supported, such as colour or several frames. Export the image as a single
-    /// grey one.
+    /// An attribute has a value that is not supported, such as a palette of colours or several frames. Export the image
+    /// as a single grey one.
     #[error("{attribute} is {found}: expected {expected}")]
     Attribute {
         /// Its name in the DICOM standard.
