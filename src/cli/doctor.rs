@@ -23,7 +23,7 @@ use plan::Plan;
 #[derive(Args)]
 pub struct DoctorArgs {
     /// A folder with a model's `config.json`.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     model_config: PathBuf,
     /// Only on paper; otherwise the model is built with random weights and takes one training step.
     #[arg(long)]

@@ -16,10 +16,10 @@ use super::exit::beforehand;
 #[derive(Args)]
 pub struct InitArgs {
     /// A config.json in one of the published forms.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Gets config.json and model.safetensors.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[arg(long, default_value_t = 0)]
     seed: u64,

@@ -14,13 +14,13 @@ use super::{
 #[derive(Args)]
 pub struct MergeArgs {
     /// The base model's checkpoint folder.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// The adapter's folder, in PEFT's format.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     adapter: PathBuf,
     /// A new folder for the merged checkpoint.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 

@@ -22,7 +22,7 @@ pub struct ServeArgs {
     #[arg(long, default_value = "127.0.0.1:5000")]
     pub listen: SocketAddr,
     /// File with the bearer token that requests must bring. The variable ADDENDUM_REWARDS_TOKEN may hold it instead.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Answer anybody on an address that others can reach.
     #[arg(long)]
@@ -53,7 +53,7 @@ pub struct ServeArgs {
     pub cached_references: usize,
     /// JSON object of positive shares by observation, for the inverse-frequency accuracy. Those of each request's
     /// references without it.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub class_frequencies: Option<PathBuf>,
     #[command(flatten)]
     pub weights: Weights,

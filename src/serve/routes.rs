@@ -114,6 +114,10 @@ async fn ask(
     match place.keep_while(answer(&app, endpoint, bytes)).await {
         Ok(body) => json(StatusCode::OK, body.into()),
         Err(refusal) => {
+            // Nobody but this server can do anything about it.
+            if refusal.status == StatusCode::INTERNAL_SERVER_ERROR {
+                tracing::error!("status 500: {}", refusal.message);
+            }
             let mut response = refused(&refusal);
             if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
