@@ -123,7 +123,7 @@ impl Signals {
 
 /// Whether whoever started the process wants it to outlive the terminal. Known on Linux only.
 #[cfg(unix)]
-fn ignores_hangup() -> bool {
+pub fn ignores_hangup() -> bool {
     const HANGUP: u64 = 1;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
