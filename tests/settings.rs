@@ -109,7 +109,10 @@ fn what_is_missing_or_comes_from_an_argument_is_named_too() {
         ("edit.tau=2", &["--set edit.tau=2: edit.tau: is 2"]),
         (
             "run.steps=6",
-            &["--set run.steps=6: learner.schedule.total_steps: 6 is below warmup_steps, 20; ", "so it is run.steps"],
+            &[
+                "--set run.steps=6: learner.schedule.total_steps: 6 is below the 20 steps of the warm-up, warmup_steps; ",
+                "so it is run.steps",
+            ],
         ),
     ] {
         let schedule = "[learner.schedule]\nwarmup_steps = 20\ndecay = \"linear\"\n";

@@ -56,7 +56,8 @@ impl Schedule {
             return Err(Error::invalid("schedule.learning_rate", reason));
         }
         if self.decay != Decay::Constant && self.total_steps < self.warmup_steps.max(1) {
-            let reason = format!("{} is below warmup_steps, {}", self.total_steps, self.warmup_steps.max(1));
+            let warmup = self.warmup_steps.max(1);
+            let reason = format!("{} is below the {warmup} steps of the warm-up, warmup_steps", self.total_steps);
             return Err(Error::invalid("schedule.total_steps", reason));
         }
         Ok(())
