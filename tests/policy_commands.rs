@@ -145,6 +145,11 @@ fn an_adapter_that_sft_wrote_names_its_base_and_is_read_by_eval() {
     assert_eq!(config["r"], 4);
     assert!(printed(&["eval", "--policy", POLICY, "--adapter", out, "--studies", "2"]).contains("in-domain"));
     assert!(refused(&sft).contains("adapter_config.json is there already"), "a second run overwrites nothing");
+    let run = dir.path().to_str().unwrap();
+    for command in [&["eval", "--policy", POLICY][..], &["merge", "--model", POLICY, "--out", "unused"]] {
+        let message = refused(&[command, &["--adapter", run]].concat());
+        assert!(message.contains(&format!("that of this run is in {out}")), "{message}");
+    }
 }
 
 #[test]

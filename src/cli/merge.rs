@@ -9,6 +9,7 @@ use clap::Args;
 use super::{
     exit::beforehand,
     output::{folder, print},
+    policy::adapter_folder,
 };
 
 #[derive(Args)]
@@ -26,7 +27,7 @@ pub struct MergeArgs {
 
 pub fn run(args: &MergeArgs) -> Result<()> {
     beforehand(folder("--model", &args.model))?;
-    beforehand(folder("--adapter", &args.adapter))?;
+    beforehand(adapter_folder(&args.adapter))?;
     merge_folder(&args.model, &args.adapter, &args.out)?;
     print(&format!("{}: merged\n", args.out.display()))?;
     Ok(())

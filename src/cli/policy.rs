@@ -69,7 +69,9 @@ impl Writer {
     /// # Errors
     /// Files that are missing, damaged or do not fit each other, by name; a device that is not there.
     pub fn load(&self) -> Result<(Policy, Option<Adapter>)> {
-        self.adapter.as_deref().map(adapter_folder).transpose()?;
+        if let Some(adapter) = &self.adapter {
+            adapter_folder(adapter)?;
+        }
         let policy = self.place.load(&self.policy)?;
         let read = |folder: &PathBuf| Adapter::load_peft(policy.config(), folder, policy.device());
         let adapter = self.adapter.as_ref().map(read).transpose()?;
@@ -82,9 +84,11 @@ impl Writer {
     }
 }
 
+/// Whether `--adapter` may be read.
+///
 /// # Errors
-/// No adapter is in the folder; a run's folder has one below.
-fn adapter_folder(path: &Path) -> Result<()> {
+/// The folder cannot be read, or is that of a run, which has its adapter below.
+pub fn adapter_folder(path: &Path) -> Result<()> {
     folder("--adapter", path)?;
     let below = path.join("adapter");
     let named = "adapter_config.json";

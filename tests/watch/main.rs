@@ -154,16 +154,28 @@ fn what_is_no_run_is_refused_with_what_was_expected() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let unreachable = refused(format!("http://{nobody}"));
     assert!(unreachable.contains(&format!("http://{nobody}/metrics: ")), "{unreachable}");
+    let stranger = answered("200 OK\r\n");
+    assert!(stranger.contains("shows no metrics of a run"), "{stranger}");
+    let other = answered("404 Not Found\r\n");
+    assert!(other.contains("status 404"), "{other}");
+    // Whoever is asked answers, or nobody.
+    let elsewhere = answered(&format!("302 Found\r\nlocation: http://{nobody}/metrics\r\n"));
+    assert!(elsewhere.contains("status 302"), "{elsewhere}");
+}
+
+/// What is said of an endpoint that answers so.
+fn answered(head: &str) -> String {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
-    let answer = thread::spawn(move || {
+    let answer = format!("HTTP/1.1 {head}content-length: 5\r\nconnection: close\r\n\r\nhello");
+    let answering = thread::spawn(move || {
         let (mut stream, _) = other.accept().unwrap();
         assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello").unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
     });
-    let stranger = refused(format!("http://{address}"));
-    answer.join().unwrap();
-    assert!(stranger.contains("shows no metrics of a run"), "{stranger}");
+    let said = refused(format!("http://{address}"));
+    answering.join().unwrap();
+    said
 }
 
 #[test]

@@ -66,6 +66,22 @@ fn a_sound_run_has_no_problem_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_score_that_no_validation_set_gives_is_a_problem_of_the_plan() {
+    let data = studies(3);
+    for (name, why) in
+        [("bleu", "`bleu` is no score"), ("test/rate", "`test` is no validation set; there are validation")]
+    {
+        let mut settings = settings(data.path());
+        settings.evaluation.keep_best = Some(name.into());
+        let problems = told(&planned(settings, data.path()).problems);
+        assert!(
+            problems.len() == 1 && problems[0].starts_with(&format!("evaluation.keep_best: {why}")),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
 fn a_run_that_records_what_is_sampled_says_how_much_that_may_come_to() {
     let data = studies(3);
     let recorded = |change: fn(&mut Settings)| {
